@@ -1,0 +1,45 @@
+# Each target does its own set-up on a fresh machine: a virtual environment in .venv with pinned versions.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+SEED ?= 0
+
+.PHONY: run test test-slow check format bench wheel clean
+
+run: $(READY)  ## train on the default market, compare with its equilibrium, write runs/acas/report.html
+	$(BIN)/makertaker train acas --seed $(SEED) --out runs/acas --overwrite
+	$(BIN)/makertaker evaluate runs/acas
+	$(BIN)/makertaker report runs/acas
+
+test: $(READY)  ## fast tests
+	$(BIN)/python -m pytest -q
+
+test-slow: $(READY)  ## tests that train for minutes
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(READY)  ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## throughput and solver benchmarks
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/solver.py
+
+wheel: $(READY)
+	rm -rf build dist
+	$(BIN)/python -m build
+
+clean:
+	rm -rf build dist *.egg-info .venv
+
+# torch first, from the pinned version; a plain "torch" may pull gigabytes of GPU libraries
+$(READY): pyproject.toml setup.py constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]"
+	touch $(READY)

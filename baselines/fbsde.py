@@ -1,0 +1,140 @@
+"""The forward-backward system of the grid game: Theorem 4.1 with the adjoint averaged over each step.
+
+With ``r(y)`` the inventory rates that the optimal controls (17) give at adjoints ``y``, the step-averaged adjoints
+``Y_k`` of an equilibrium solve
+
+    Q_{k+1} = Q_k + dt r_k(Y_k),    p_K = -2 A Q_K,    p_k = p_{k+1} - phi_k dt (Q_k + Q_{k+1}),
+    Y_k = p_{k+1} - 2 phi_k dt (Q_k / 6 + Q_{k+1} / 3),
+
+the first-order condition of (18)-(19) integrated over the step; ``p_k`` is the adjoint at the node ``t_k``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..envs.arrays import Array
+from ..envs.maker_taker_game import Coefficients, Controls, MakerTakerGame
+
+
+class System(Protocol):
+    """A grid forward-backward system in ``n`` inventories over ``K`` steps, with any batch axes in front."""
+
+    @property
+    def dt(self) -> float:
+        """Length of a step."""
+
+    @property
+    def initial(self) -> Array:
+        """(..., n) inventories at the start."""
+
+    @property
+    def running(self) -> Array:
+        """(..., K, n) running penalties ``phi``."""
+
+    @property
+    def terminal(self) -> Array:
+        """(..., n) terminal penalties ``A``."""
+
+    def rates(self, adjoints: Array) -> Array:
+        """(..., K, n) inventory rates at step-averaged adjoints (..., K, n)."""
+
+    def jacobian(self, adjoints: Array) -> Array:
+        """(..., K, n, n) derivatives of the rates in the adjoints of the same step."""
+
+
+def inventories(system: System, rates: Array) -> Array:
+    """(..., K+1, n) paths from rates (..., K, n)."""
+    start = np.broadcast_to(system.initial, (*rates.shape[:-2], rates.shape[-1]))[..., None, :]
+    return np.concatenate([start, start + system.dt * np.cumsum(rates, axis=-2)], axis=-2)
+
+
+def node_adjoints(system: System, paths: Array) -> Array:
+    """``p_k`` at the nodes, (..., K+1, n), along inventories (..., K+1, n)."""
+    increments = system.running * system.dt * (paths[..., :-1, :] + paths[..., 1:, :])
+    tail = np.cumsum(increments[..., ::-1, :], axis=-2)[..., ::-1, :]
+    end = -2 * system.terminal * paths[..., -1, :]
+    return np.concatenate([end[..., None, :] - tail, end[..., None, :]], axis=-2)
+
+
+def average_adjoints(system: System, paths: Array) -> Array:
+    """``Y_k``, the step averages that give controls, (..., K, n), along inventories (..., K+1, n)."""
+    nodes = node_adjoints(system, paths)
+    before, after = paths[..., :-1, :], paths[..., 1:, :]
+    return nodes[..., 1:, :] - 2 * system.running * system.dt * (before / 6 + after / 3)
+
+
+def residual(system: System, adjoints: Array) -> Array:
+    """What is left of the system's equation for ``Y``, (..., K, n); zero at a solution."""
+    return adjoints - average_adjoints(system, inventories(system, system.rates(adjoints)))
+
+
+def optimal_controls(game: MakerTakerGame, c: Coefficients, adjoints: Array) -> Controls:
+    """The feedback map (17): everyone's optimal control at adjoints (..., K, n), given those of the others."""
+    traders, makers = np.split(adjoints, [game.traders], axis=-1)
+    ask = game.competition.optimal_quote(makers, game.max_quote)
+    bid = game.competition.optimal_quote(-makers, game.max_quote)
+    spread = game.spread_paid(c, ask.min(axis=-1), bid.min(axis=-1))
+    return game.clip(Controls(game.impact.optimal_rate(c.impact, traders - spread), ask, bid))
+
+
+@dataclass(frozen=True)
+class GameSystem:
+    """The equilibrium system of a game: (18)-(19) on the grid, for any number of traders and makers.
+
+    Args:
+        game: the game.
+        c: its coefficients on the steps that are left.
+        dt: length of a step.
+        initial: (..., n) inventories at the first of these steps.
+    """
+
+    game: MakerTakerGame
+    c: Coefficients
+    dt: float
+    initial: Array
+
+    @property
+    def running(self) -> Array:
+        return self.c.running_penalty
+
+    @property
+    def terminal(self) -> Array:
+        return self.c.terminal_penalty
+
+    def rates(self, adjoints: Array) -> Array:
+        return self.game.activity(self.c, optimal_controls(self.game, self.c, adjoints)).inventory_rate
+
+    def jacobian(self, adjoints: Array) -> Array:
+        """Analytic; at ties and truncations one-sided (a maker at a tied best quote counts as holding it)."""
+        game, c = self.game, self.c
+        split = game.traders
+        controls = optimal_controls(game, c, adjoints)
+        asks, bids = game.competition.fill(controls.ask), game.competition.fill(controls.bid)
+        # d ask / d y and d bid / d y are +1 and -1 where a quote is not truncated
+        free_ask = 1.0 * (np.abs(controls.ask) < game.max_quote)
+        free_bid = -1.0 * (np.abs(controls.bid) < game.max_quote)
+
+        result = np.zeros((*adjoints.shape, adjoints.shape[-1]))
+        low, high = game.rate_bounds
+        free_rate = (controls.rate > low) & (controls.rate < high)
+        slope = free_rate * game.impact.optimal_rate_slope(c.impact)
+        best_ask = game.competition.best_jacobian(controls.ask) * free_ask
+        best_bid = game.competition.best_jacobian(controls.bid) * free_bid
+        spread = c.buyer[:, None] * best_ask[..., None, :] - c.seller[:, None] * best_bid[..., None, :]
+        result[..., :split, :split] = slope[..., None] * np.eye(split)
+        result[..., :split, split:] = -slope[..., None] * spread
+
+        buy_volume, sell_volume = game.volumes(c, controls.rate)
+        rate_rows = result[..., :split, :]
+        buys = c.buy_weight @ rate_rows
+        sells = -c.sell_weight @ rate_rows
+        maker_rows = bids.share[..., None] * sells[..., None, :] - asks.share[..., None] * buys[..., None, :]
+        ask_slope = game.competition.share_jacobian(controls.ask) * free_ask[..., None, :]
+        bid_slope = game.competition.share_jacobian(controls.bid) * free_bid[..., None, :]
+        maker_rows[..., split:] += sell_volume[..., None, None] * bid_slope - buy_volume[..., None, None] * ask_slope
+        result[..., split:, :] = maker_rows
+        return result

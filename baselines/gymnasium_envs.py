@@ -1,0 +1,59 @@
+"""Entry points of the Gymnasium ids: the others follow equilibrium policies unless told otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..envs import acas_v0
+from ..envs.grid import Policy
+from ..envs.single_agent_env import SingleAgentEnv
+from ..envs.vector_env import MarketVectorEnv
+from .equilibrium import solve
+
+
+def acas(*, agent: str = "trader_0", others: Mapping[str, Policy] | None = None, **arguments: Any) -> SingleAgentEnv:
+    """``makertaker/Acas-v0``.
+
+    Args:
+        agent: name of the learner.
+        others: policy of every other agent; None: the equilibrium, open loop.
+        arguments: of :func:`makertaker.envs.acas_v0.parallel_env`.
+
+    Raises:
+        ValueError: a bad argument.
+        EquilibriumNotFound: ``others`` is None and the game was not solved.
+    """
+    parallel = acas_v0.parallel_env(**arguments)
+    if others is None:
+        others = solve(parallel.game, parallel.market.steps).open_loop()
+    return SingleAgentEnv(parallel, agent, others)
+
+
+def acas_vector(
+    *,
+    num_envs: int = 1,
+    agent: str = "trader_0",
+    others: Mapping[str, Policy] | None = None,
+    render_mode: str | None = None,
+    **arguments: Any,
+) -> MarketVectorEnv:
+    """``makertaker/Acas-v0`` for ``gymnasium.make_vec(..., vectorization_mode="vector_entry_point")``."""
+    if render_mode is not None:
+        raise ValueError(f"render_mode: a batch of markets is not drawn, expected None, got {render_mode!r}")
+    options = {name: arguments.pop(name) for name in ENVIRONMENT_ARGUMENTS if name in arguments}
+    game = acas_v0.make_game(**arguments)
+    if others is None:
+        others = solve(game, options.get("steps", 100)).open_loop()
+    return MarketVectorEnv(game, num_envs, agent, others, **options)
+
+
+ENVIRONMENT_ARGUMENTS = (
+    "steps",
+    "observation",
+    "reward",
+    "normalize",
+    "rate_range",
+    "quote_range",
+    "inventory_spread",
+)

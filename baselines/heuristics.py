@@ -1,0 +1,50 @@
+"""Rules of thumb to compare with: none of them knows what the other agents do."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..envs.grid import agent_controls, grid
+from ..envs.maker_taker_game import Controls, MakerTakerGame
+from .best_response import best_responses
+
+
+def twap(game: MakerTakerGame, steps: int) -> np.ndarray:
+    """Time-weighted average price: every trader closes its inventory at a constant rate; rates (K, N)."""
+    grid(game, steps)
+    low, high = game.rate_bounds
+    return np.tile(np.clip(-np.asarray(game.trader_inventory) / game.horizon, low, high), (steps, 1))
+
+
+def constant_spread(game: MakerTakerGame, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Asks and bids ``1 / gamma``, the quotes (17) of makers who do not care for inventory; (K, M) each."""
+    grid(game, steps)
+    quotes = game.competition.optimal_quote(np.zeros((steps, game.makers)), game.max_quote)
+    return quotes, quotes.copy()
+
+
+def almgren_chriss(game: MakerTakerGame, steps: int) -> np.ndarray:
+    """Each trader's optimal execution if quotes stayed at ``1 / gamma`` for ever; rates (K, N)."""
+    profile = Controls(twap(game, steps), *constant_spread(game, steps))
+    responses = best_responses(game, profile, steps)
+    own = [agent_controls(game, responses[i], name) for i, name in enumerate(game.agents[: game.traders])]
+    return np.concatenate(own, axis=-1)
+
+
+def random_controls(game: MakerTakerGame, steps: int, seed: int) -> Controls:
+    """Controls drawn uniformly from the game's action range at every step."""
+    rng = np.random.default_rng(seed)
+    low, high = game.action_range()
+    return Controls(
+        *(rng.uniform(a, b, (steps, len(a))) for a, b in zip(low, high, strict=True)),
+    )
+
+
+def heuristic_profiles(game: MakerTakerGame, steps: int, seed: int = 0) -> dict[str, Controls]:
+    """The profiles that reports compare with, by name."""
+    quotes = constant_spread(game, steps)
+    return {
+        "TWAP, constant spread": Controls(twap(game, steps), *quotes),
+        "Almgren-Chriss, constant spread": Controls(almgren_chriss(game, steps), *quotes),
+        "random": random_controls(game, steps, seed),
+    }

@@ -1,0 +1,295 @@
+"""Newton's method for a grid forward-backward system, with line search and continuation in the penalties.
+
+The linearised system is the paper's variational FBSDE. It is solved either as one banded system (LAPACK, when there is
+no batch), or by the backward sweep ``dp_k = R_k dQ_k + s_k``, whose ``R_k`` solves the grid's Riccati equation (23).
+Both cost ``O(K n^3)``. Batch axes are solved together, each member with its own step length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.linalg import get_lapack_funcs
+
+from ..envs.arrays import Array
+from .fbsde import System, average_adjoints, inventories, residual
+
+_BANDED_LIMIT = 24
+_SHORTEST_STEP = 2.0**-30
+
+
+class Result(NamedTuple):
+    """Outcome of the iteration. ``residual``, ``converged``: one for each member of the batch."""
+
+    adjoints: Array
+    """(..., K, n)"""
+    residual: Array
+    """(...,) largest absolute residual"""
+    converged: Array
+    """(...,)"""
+    iterations: int
+    """Newton iterations, those of a continuation included"""
+    history: tuple[float, ...]
+    """largest residual over the batch, by iteration"""
+    stages: int
+    """penalty levels that a continuation went through; 0 without"""
+
+
+def riccati_step(
+    system: System, jacobian: Array, phi: Array, slope: Array, offset: Array, defect: Array
+) -> tuple[Array, Array, Array, Array]:
+    """One step back of the sweep: ``dp_{k+1} = R dQ_{k+1} + s`` gives ``dY_k = D dQ_k + d``, ``dp_k = R' dQ_k + s'``.
+
+    Args:
+        system: gives ``dt``.
+        jacobian: (..., n, n) of the rates at this step.
+        phi: (..., n) running penalty at this step.
+        slope: ``R``, (..., n, n).
+        offset: ``s``, (..., n).
+        defect: (..., n) what is to be added to ``dY_k``.
+
+    Returns:
+        ``D``, ``d``, ``R'``, ``s'``.
+    """
+    dt, identity = system.dt, np.eye(jacobian.shape[-1])
+    penalty = phi[..., None] * identity
+    left = identity - dt * (slope - 2 / 3 * dt * penalty) @ jacobian
+    right = np.concatenate([slope - dt * penalty, (offset + defect)[..., None]], axis=-1)
+    solution = np.linalg.solve(left, right)
+    gain, shift = solution[..., :-1], solution[..., -1]
+    move = dt * jacobian @ gain
+    drift = (dt * jacobian @ shift[..., None])[..., 0]
+    new_slope = slope @ (identity + move) - dt * penalty @ (2 * identity + move)
+    new_offset = offset + (slope @ drift[..., None])[..., 0] - dt * phi * drift
+    return gain, shift, new_slope, new_offset
+
+
+def slopes(system: System, adjoints: Array) -> Array:
+    """``R_k = d p_k / d Q_k`` along a solution, (..., K+1, n, n): the Riccati matrix of (23), on the grid."""
+    jacobian = system.jacobian(adjoints)
+    steps, n = adjoints.shape[-2:]
+    running = np.broadcast_to(system.running, adjoints.shape)
+    slope = np.broadcast_to(-2 * system.terminal[..., None] * np.eye(n), (*adjoints.shape[:-2], n, n))
+    zero = np.zeros((*adjoints.shape[:-2], n))
+    result = [slope]
+    for k in reversed(range(steps)):
+        _, _, slope, _ = riccati_step(system, jacobian[..., k, :, :], running[..., k, :], slope, zero, zero)
+        result.append(slope)
+    return np.stack(result[::-1], axis=-3)
+
+
+def solve_by_sweep(system: System, jacobian: Array, defect: Array) -> Array:
+    """The Newton direction ``dY`` with ``F'(Y) dY = defect``, (..., K, n), by the Riccati sweep; any batch axes."""
+    steps, n = defect.shape[-2:]
+    running = np.broadcast_to(system.running, defect.shape)
+    slope = np.broadcast_to(-2 * system.terminal[..., None] * np.eye(n), (*defect.shape[:-2], n, n))
+    offset = np.zeros((*defect.shape[:-2], n))
+    gains, shifts = [slope] * steps, [offset] * steps
+    for k in reversed(range(steps)):
+        gains[k], shifts[k], slope, offset = riccati_step(
+            system, jacobian[..., k, :, :], running[..., k, :], slope, offset, defect[..., k, :]
+        )
+    moved = np.zeros((*defect.shape[:-2], n))
+    result = np.empty(defect.shape)
+    for k in range(steps):
+        result[..., k, :] = (gains[k] @ moved[..., None])[..., 0] + shifts[k]
+        moved = moved + system.dt * (jacobian[..., k, :, :] @ result[..., k, :, None])[..., 0]
+    return result
+
+
+def solve_banded(system: System, jacobian: Array, defect: Array) -> Array:
+    """The same direction, without batch axes, by banded LU in the unknowns ``(dY_k, dQ_{k+1})``, ``k = 0..K-1``.
+
+    Differencing the equation for ``Y`` between neighbouring steps makes the system block tridiagonal.
+    """
+    steps, n = defect.shape
+    dt, size = system.dt, 2 * n
+    phi = np.broadcast_to(system.running, defect.shape)
+    agents = np.arange(n)
+    here = np.zeros((steps, size, size))
+    before = np.zeros((steps, size, size))
+    after = np.zeros((steps, size, size))
+    # forward rows: dQ_{k+1} - dQ_k - dt J_k dY_k = 0
+    here[:, n:, :n] = -dt * jacobian
+    here[:, n + agents, n + agents] = 1.0
+    before[:, n + agents, n + agents] = -1.0
+    # backward rows: dY_k - dY_{k+1} + dt phi_k (dQ_k + 2 dQ_{k+1}) / 3 + dt phi_{k+1} (2 dQ_{k+1} + dQ_{k+2}) / 3
+    here[:, agents, agents] = 1.0
+    before[:, agents, n + agents] = dt * phi / 3
+    here[:, agents, n + agents] = 2 * dt * phi / 3
+    here[:-1, agents, n + agents] += 2 * dt * phi[1:] / 3
+    after[:-1, agents, n + agents] = dt * phi[1:] / 3
+    after[:-1, agents, agents] = -1.0
+    # last backward row: dY_{K-1} + 2 A dQ_K + 2 phi dt (dQ_{K-1} / 6 + dQ_K / 3)
+    here[-1, agents, n + agents] += 2 * system.terminal
+    right = np.zeros((steps, size))
+    right[:, :n] = defect
+    right[:-1, :n] -= defect[1:]
+
+    width = 2 * size - 1
+    band = np.zeros((3 * width + 1, steps, size))
+    row, column = np.indices((size, size)).reshape(2, -1)
+    for block, shift in ((before, -1), (here, 0), (after, 1)):
+        # LAPACK keeps entry (i, j) at [2 width + i - j, j]; j lies `shift` blocks to the right of i
+        source = block.reshape(steps, -1)
+        rows = source[max(0, -shift) : steps - max(0, shift)]
+        target = slice(max(0, shift), steps - max(0, -shift))
+        band[2 * width + row - column - shift * size, target, column] = rows.T
+    gbsv: Any = get_lapack_funcs("gbsv", (band, right))
+    flat = np.asfortranarray(band.reshape(3 * width + 1, steps * size))
+    _, _, solution, info = gbsv(width, width, flat, right.ravel(), overwrite_ab=True)
+    if info:
+        raise np.linalg.LinAlgError("the linearised system is singular")
+    return np.asarray(solution).reshape(steps, size)[:, :n]
+
+
+def _direction(system: System, jacobian: Array, defect: Array) -> Array:
+    if defect.ndim == 2 and defect.shape[-1] <= _BANDED_LIMIT:
+        return solve_banded(system, jacobian, defect)
+    return solve_by_sweep(system, jacobian, defect)
+
+
+def _norm(values: Array) -> Array:
+    """Largest absolute value over steps and agents; infinite where something is not finite."""
+    largest = np.abs(values).max(axis=(-2, -1))
+    return np.where(np.isfinite(largest), largest, np.inf)
+
+
+def newton(system: System, start: Array, *, tolerance: float = 1e-11, iterations: int = 60) -> Result:
+    """Newton's method with a backtracking line search on the largest residual.
+
+    It goes on until the residual is below ``tolerance`` (relative to the size of the adjoints, where that is above 1)
+    in every member of the batch, or no step helps, and then takes one more step if that helps: it costs little and
+    brings the residual to rounding.
+    """
+    adjoints = np.array(start, dtype=float)
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = residual(system, adjoints)
+        size = _norm(value)
+        history = [float(size.max(initial=0.0))]
+        count, polished = 0, False
+        while count < iterations and np.isfinite(size).any():
+            good = size <= tolerance * np.maximum(1.0, _norm(adjoints))
+            if polished:
+                break
+            polished = bool(good.all())
+            try:
+                move = -_direction(system, system.jacobian(adjoints), value)
+            except np.linalg.LinAlgError:
+                break
+            count += 1
+            adjoints, value, new_size, improved = _search(system, adjoints, move, value, size)
+            size = new_size
+            history.append(float(size.max(initial=0.0)))
+            if not improved.any():
+                break
+        converged = size <= tolerance * np.maximum(1.0, _norm(adjoints))
+    return Result(adjoints, size, converged, count, tuple(history), 0)
+
+
+def _search(
+    system: System, adjoints: Array, move: Array, value: Array, size: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Halve each member's step until its residual falls; members for which nothing helps stay where they are."""
+    usable = np.isfinite(move).all(axis=(-2, -1))
+    move = np.where(usable[..., None, None], move, 0.0)
+    length = np.ones(size.shape)
+    done = ~usable
+    improved = np.zeros(size.shape, dtype=bool)
+    best, best_value, best_size = adjoints, value, size
+    while not done.all() and length.min() > _SHORTEST_STEP:
+        trial = adjoints + length[..., None, None] * move
+        trial_value = residual(system, trial)
+        trial_size = _norm(trial_value)
+        better = ~done & (trial_size < (1 - 1e-4 * length) * size)
+        mask = better[..., None, None]
+        best, best_value = np.where(mask, trial, best), np.where(mask, trial_value, best_value)
+        best_size = np.where(better, trial_size, best_size)
+        improved |= better
+        done |= better
+        length = np.where(done, length, length / 2)
+    return best, best_value, best_size, improved
+
+
+class _Scaled:
+    """A system with all its penalties multiplied by a factor; at zero its solution is ``Y = 0``."""
+
+    def __init__(self, system: Any, factor: float) -> None:
+        self._system = system
+        self.factor = factor
+        self.dt: float = system.dt
+        self.initial: Array = system.initial
+        self.running: Array = factor * system.running
+        self.terminal: Array = factor * system.terminal
+
+    def rates(self, adjoints: Array) -> Array:
+        return np.asarray(self._system.rates(adjoints))
+
+    def jacobian(self, adjoints: Array) -> Array:
+        return np.asarray(self._system.jacobian(adjoints))
+
+
+def start(system: System, steps: int) -> Array:
+    """A crude first guess: the adjoints if nobody's inventory ever moved, shrunk towards zero."""
+    n = system.initial.shape[-1]
+    still = np.broadcast_to(system.initial[..., None, :], (*system.initial.shape[:-1], steps + 1, n))
+    return 0.1 * average_adjoints(system, still)
+
+
+def solve_system(system: System, steps: int, guess: Array | None = None, *, tolerance: float = 1e-11) -> Result:
+    """Plain Newton, and where that fails continuation: penalties grow from nothing to their size."""
+    first = newton(system, start(system, steps) if guess is None else guess, tolerance=tolerance)
+    if first.converged.all():
+        return first
+    return _continuation(system, first, tolerance)
+
+
+@dataclass
+class _Path:
+    """Where a continuation stands."""
+
+    adjoints: Array
+    reached: float = 0.0
+    growth: float = 0.25
+    stages: int = 0
+
+
+def _continuation(system: System, failed: Result, tolerance: float, limit: int = 200) -> Result:
+    path = _Path(np.zeros(failed.adjoints.shape))
+    count, history = failed.iterations, failed.history
+    latest = failed
+    while path.reached < 1.0 and path.stages < limit and path.growth > 1e-6:
+        target = min(1.0, path.reached + path.growth)
+        # along the path adjoints grow about in proportion to the penalties
+        guess = path.adjoints * (target / path.reached) if path.reached else path.adjoints
+        latest = newton(_Scaled(system, target), guess, tolerance=tolerance)
+        count, history = count + latest.iterations, history + latest.history
+        path.stages += 1
+        if latest.converged.all():
+            path.adjoints, path.reached, path.growth = latest.adjoints, target, path.growth * 1.5
+        else:
+            path.growth /= 3
+    if path.reached < 1.0:
+        better = latest if latest.residual.max() < failed.residual.max() else failed
+        latest = better._replace(adjoints=failed.adjoints, residual=failed.residual, converged=failed.converged)
+    return latest._replace(iterations=count, history=history, stages=path.stages)
+
+
+def paths(system: System, adjoints: Array) -> Array:
+    """(..., K+1, n) inventories that adjoints lead to."""
+    return inventories(system, system.rates(adjoints))
+
+
+__all__ = [
+    "Result",
+    "newton",
+    "paths",
+    "riccati_step",
+    "slopes",
+    "solve_banded",
+    "solve_by_sweep",
+    "solve_system",
+    "start",
+]

@@ -1,0 +1,61 @@
+"""Policies made from controls and from equilibria. A policy is ``(k, state) -> physical controls of one agent``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..envs.arrays import Array
+from ..envs.grid import Policy, State, agent_controls, check_controls
+from ..envs.maker_taker_game import Controls, MakerTakerGame
+
+if TYPE_CHECKING:
+    from .equilibrium import Equilibrium
+
+
+@dataclass(frozen=True)
+class OpenLoop:
+    """Plays a fixed schedule, whatever happens: the information of the paper's equilibria."""
+
+    schedule: Array
+    """(K, 1) or (K, 2), physical units"""
+
+    def __call__(self, k: int, state: State) -> Array:
+        """The schedule's controls at step ``k``, broadcast over the state's batch axes."""
+        row = self.schedule[k]
+        return np.broadcast_to(row, (*np.shape(state.inventories)[:-1], row.shape[-1]))
+
+
+def open_loop_policies(game: MakerTakerGame, controls: Controls) -> dict[str, Policy]:
+    """The policies that play controls (K, N), (K, M), (K, M). Raises ValueError where shapes do not fit."""
+    controls = check_controls(game, controls, np.shape(controls.rate)[0])
+    return {agent: OpenLoop(agent_controls(game, controls, agent)) for agent in game.agents}
+
+
+class FieldPolicy:
+    """The decoupling field as a policy of every agent. All agents' calls at one state share one solution."""
+
+    def __init__(self, equilibrium: Equilibrium) -> None:
+        self._equilibrium = equilibrium
+        self._seen: tuple[int, bytes] | None = None
+        self._controls: Controls | None = None
+
+    def controls(self, k: int, inventories: Array) -> Controls:
+        """Everyone's controls at step ``k`` and inventories (..., n)."""
+        inventories = np.ascontiguousarray(inventories, dtype=float)
+        seen = (k, inventories.tobytes())
+        if self._controls is None or self._seen != seen:
+            self._controls = self._equilibrium.controls_at(k, inventories)
+            self._seen = seen
+        return self._controls
+
+    def of(self, agent: str) -> Policy:
+        """The policy of one agent."""
+        game = self._equilibrium.game
+
+        def policy(k: int, state: State) -> Array:
+            return np.asarray(agent_controls(game, self.controls(k, state.inventories), agent))
+
+        return policy

@@ -1,0 +1,37 @@
+"""Small helpers that let one code run on NumPy, PyTorch and JAX arrays."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import array_api_compat
+import numpy as np
+
+Array: TypeAlias = Any
+"""An array of NumPy, PyTorch or JAX; shapes stand in the docstrings."""
+
+_NUMPY = (np.ndarray, np.generic)
+
+
+def namespace(*arrays: Array) -> Any:
+    """The array-API namespace of the arguments; NumPy's own for NumPy arrays, which saves a wrapper per call."""
+    for array in arrays:
+        if not isinstance(array, _NUMPY):
+            return array_api_compat.array_namespace(*arrays)
+    return np
+
+
+def as_like(value: Any, like: Array) -> Array:
+    """``value`` as an array of the namespace, dtype and device of ``like``."""
+    xp = namespace(like)
+    if xp is np:
+        return np.asarray(value, dtype=like.dtype)
+    return xp.asarray(value, dtype=like.dtype, device=array_api_compat.device(like))
+
+
+def floating(value: Any) -> Array:
+    """Lists and NumPy numbers as a float array; arrays of the other libraries as they are."""
+    if array_api_compat.is_array_api_obj(value) and not isinstance(value, np.ndarray | np.generic):
+        return value
+    array = np.asarray(value)
+    return array if np.issubdtype(array.dtype, np.floating) else array.astype(float)

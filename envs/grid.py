@@ -1,0 +1,278 @@
+"""The grid game: the game with controls and coefficients constant on each of K equal steps, integrated exactly.
+
+Within a step inventories are linear in time, so ``int Q^2 dt = dt (Q_k^2 + Q_k Q_{k+1} + Q_{k+1}^2) / 3``. There is no
+discretisation error: this *is* the paper's game with step-constant coefficients and controls.
+
+Functions are pure. Arrays carry any leading batch axes; randomness is an argument. The array library is the one of the
+arguments (NumPy, PyTorch, JAX), so the functions can be differentiated, compiled and vectorised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from .arrays import Array, as_like, floating, namespace
+from .maker_taker_game import Activity, Coefficients, Controls, MakerTakerGame
+
+
+class Noise(NamedTuple):
+    """Randomness of a simulation, as an argument."""
+
+    price: Array | None = None
+    """(..., K) standard normal increments of the reference price"""
+
+
+class State(NamedTuple):
+    """What a policy may look at. Inventories and quotes are physical; arrays carry batch axes."""
+
+    time: float
+    """current time ``t_k``"""
+    factor: Array | None
+    """exogenous factors (..., d); None in a game without"""
+    inventories: Array
+    """(..., n)"""
+    quotes: Array
+    """(..., 2, M) asks and bids of the previous step; zero before the first"""
+
+
+Policy = Callable[[int, State], Array]
+"""(k, state) -> physical controls of one agent, (..., 1) for a trader, (..., 2) (ask, bid) for a maker."""
+
+
+class Step(NamedTuple):
+    """Result of one step."""
+
+    inventories: Array
+    """(..., n) at the end of the step"""
+    reward: Array
+    """(..., n) the step's part of the payoff; the terminal penalty is not in it"""
+    activity: Activity
+
+
+class Trajectory(NamedTuple):
+    """Result of a simulation."""
+
+    times: np.ndarray
+    """(K+1,)"""
+    inventories: Array
+    """(..., K+1, n)"""
+    payoffs: Array
+    """(..., n) expected over the martingale part of the price"""
+    rewards: Array
+    """(..., K, n) parts of the payoff; the terminal penalty is in the last"""
+    controls: Controls
+    activity: Activity
+    """of every step: (..., K, n) and (..., K)"""
+    mid: Array | None = None
+    """(..., K+1) reference price, where price noise was given"""
+    wealth: Array | None = None
+    """(..., n) payoff plus ``sum Q_{k+1} (P_{k+1} - P_k)``, where price noise was given"""
+
+
+def grid(game: MakerTakerGame, steps: int) -> np.ndarray:
+    """Times (K+1,) of the grid. Raises ValueError if ``steps`` is not a positive whole number."""
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+        raise ValueError(f"steps: expected a positive whole number, got {steps!r}")
+    return np.linspace(0.0, game.horizon, int(steps) + 1)
+
+
+def squared_integral(before: Array, after: Array, dt: float) -> Array:
+    """``int Q^2 dt`` over a step on which the inventory moves linearly."""
+    return dt / 3 * (before * before + before * after + after * after)
+
+
+def terminal_reward(c: Coefficients, inventories: Array) -> Array:
+    """``-A Q_T^2``, (..., n)."""
+    return -c.terminal_penalty * inventories * inventories
+
+
+def step(game: MakerTakerGame, c: Coefficients, dt: float, inventories: Array, controls: Controls) -> Step:
+    """One step of the grid game.
+
+    Args:
+        game: the game.
+        c: its coefficients on this step, in the array library and dtype of ``inventories``.
+        dt: length of the step.
+        inventories: (..., n).
+        controls: (..., N), (..., M), (..., M); not truncated here.
+    """
+    activity = game.activity(c, controls)
+    after = inventories + dt * activity.inventory_rate
+    reward = dt * activity.income - c.running_penalty * squared_integral(inventories, after, dt)
+    return Step(after, reward, activity)
+
+
+def simulate(game: MakerTakerGame, controls: Controls, steps: int, noise: Noise | None = None) -> Trajectory:
+    """Play fixed (open-loop) controls; all steps at once.
+
+    Args:
+        game: the game.
+        controls: rates (..., K, N), asks and bids (..., K, M), in physical units; any of the array libraries. They are
+            played as they are: a control outside the game's constraints is not truncated.
+        steps: K.
+        noise: increments of the reference price; with them the result has ``mid`` and ``wealth``.
+
+    Raises:
+        ValueError: shapes do not fit the game and the grid, or a NumPy control is not finite.
+    """
+    times = grid(game, steps)
+    dt = game.horizon / steps
+    controls = check_controls(game, controls, steps)
+    xp = namespace(*controls)
+    c = game.coefficients(times).like(controls.rate)
+    activity = game.activity(c, controls)
+    start = xp.broadcast_to(
+        as_like(game.initial_inventory, controls.rate), (*activity.inventory_rate.shape[:-2], 1, len(game.agents))
+    )
+    inventories = xp.concat([start, start + dt * xp.cumulative_sum(activity.inventory_rate, axis=-2)], axis=-2)
+    before, after = inventories[..., :-1, :], inventories[..., 1:, :]
+    rewards = dt * activity.income - c.running_penalty * squared_integral(before, after, dt)
+    last = terminal_reward(c, inventories[..., -1:, :])
+    rewards = xp.concat([rewards[..., :-1, :], rewards[..., -1:, :] + last], axis=-2)
+    payoffs = xp.sum(rewards, axis=-2)
+    trajectory = Trajectory(times, inventories, payoffs, rewards, controls, activity)
+    return trajectory if noise is None else _with_price(game, trajectory, noise, dt)
+
+
+def _with_price(game: MakerTakerGame, trajectory: Trajectory, noise: Noise, dt: float) -> Trajectory:
+    if noise.price is None:
+        return trajectory
+    xp = namespace(trajectory.inventories)
+    steps = trajectory.inventories.shape[-2] - 1
+    if noise.price.shape[-1] != steps:
+        raise ValueError(f"noise.price: expected {steps} increments on the last axis, got shape {noise.price.shape}")
+    jumps = game.volatility * dt**0.5 * as_like(noise.price, trajectory.inventories)
+    mid = game.initial_price + xp.concat([0 * jumps[..., :1], xp.cumulative_sum(jumps, axis=-1)], axis=-1)
+    gains = xp.sum(trajectory.inventories[..., 1:, :] * jumps[..., None], axis=-2)
+    return trajectory._replace(mid=mid, wealth=trajectory.payoffs + gains)
+
+
+def check_controls(game: MakerTakerGame, controls: Controls, steps: int) -> Controls:
+    """The controls as float arrays. Raises ValueError where shapes do not fit, or a NumPy value is not finite."""
+    arrays = Controls(*(floating(each) for each in controls))
+    for name, array, count in zip(Controls._fields, arrays, (game.traders, game.makers, game.makers), strict=True):
+        if array.ndim < 2 or tuple(array.shape[-2:]) != (steps, count):
+            raise ValueError(f"controls.{name}: expected shape (..., {steps}, {count}), got {tuple(array.shape)}")
+        if isinstance(array, np.ndarray) and not np.isfinite(array).all():
+            raise ValueError(f"controls.{name}: expected finite values, got {array[~np.isfinite(array)][0]}")
+    return arrays
+
+
+def rollout(
+    game: MakerTakerGame,
+    policies: Mapping[str, Policy],
+    steps: int,
+    noise: Noise | None = None,
+    *,
+    inventories: Array | None = None,
+) -> Trajectory:
+    """Play policies, one for each agent, from the game's initial inventories or from others.
+
+    Controls are truncated at the game's constraints, as in the environments.
+
+    Args:
+        game: the game.
+        policies: a policy for each name in ``game.agents``.
+        steps: K.
+        noise: increments of the reference price.
+        inventories: (..., n) initial inventories; the batch axes are those of the simulation.
+
+    Raises:
+        ValueError: a policy is missing, or returns a wrong shape or NaN.
+    """
+    times = grid(game, steps)
+    dt = game.horizon / steps
+    check_names(game, policies)
+    current = np.asarray(game.initial_inventory if inventories is None else inventories, dtype=float)
+    quotes = np.zeros((*current.shape[:-1], 2, game.makers))
+    c = game.coefficients(times)
+    states, rewards, taken, activities = [current], [], [], []
+    for k in range(steps):
+        state = State(float(times[k]), None, current, quotes)
+        actions = {name: policies[name](k, state) for name in game.agents}
+        controls = game.clip(split_controls(game, join_actions(game, actions, current.shape[:-1])))
+        current, reward, activity = step(game, c.at(k), dt, current, controls)
+        quotes = np.stack([controls.ask, controls.bid], axis=-2)
+        states.append(current)
+        rewards.append(reward)
+        taken.append(controls)
+        activities.append(activity)
+    rewards[-1] = rewards[-1] + terminal_reward(c, current)
+    trajectory = Trajectory(
+        times,
+        np.stack(states, axis=-2),
+        sum(rewards[1:], rewards[0]),
+        np.stack(rewards, axis=-2),
+        Controls(*(np.stack(each, axis=-2) for each in zip(*taken, strict=True))),
+        Activity(
+            *(np.stack(each, axis=-2) for each in list(zip(*activities, strict=True))[:2]),
+            *(np.stack(each, axis=-1) for each in list(zip(*activities, strict=True))[2:]),
+        ),
+    )
+    return trajectory if noise is None else _with_price(game, trajectory, noise, dt)
+
+
+def check_names(game: MakerTakerGame, named: Mapping[str, object]) -> None:
+    """Raises ValueError unless there is exactly one entry for each agent."""
+    if set(named) != set(game.agents):
+        raise ValueError(f"expected one entry for each of {list(game.agents)}, got {sorted(named)}")
+
+
+def join_actions(game: MakerTakerGame, actions: Mapping[str, Array], batch: tuple[int, ...] = ()) -> np.ndarray:
+    """Everyone's actions side by side, (*batch, N + 2M), from each agent's own.
+
+    Args:
+        game: the game.
+        actions: by agent; each broadcasts to ``(*batch, 1)`` or ``(*batch, 2)``.
+        batch: batch axes of the market.
+
+    Raises:
+        ValueError: a wrong shape, or NaN.
+    """
+    columns = []
+    for index, name in enumerate(game.agents):
+        width = 1 if index < game.traders else 2
+        array = actions[name]
+        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+            array = np.asarray(array, dtype=float)
+        if array.shape[-1:] != (width,):
+            raise ValueError(f"{name}: expected an action of shape (..., {width}), got {array.shape}")
+        columns.append(array if array.shape[:-1] == batch else np.broadcast_to(array, (*batch, width)))
+    flat = np.concatenate(columns, axis=-1)
+    if np.isnan(flat).any():
+        name = next(name for name, column in zip(game.agents, columns, strict=True) if np.isnan(column).any())
+        raise ValueError(f"{name}: expected numbers, got an action with NaN: {actions[name]}")
+    return flat
+
+
+def split_controls(game: MakerTakerGame, flat: Array) -> Controls:
+    """Controls from everyone's actions side by side, (..., N + 2M): rates, then ask and bid of each maker."""
+    n = game.traders
+    return Controls(flat[..., :n], flat[..., n::2], flat[..., n + 1 :: 2])
+
+
+def join_controls(game: MakerTakerGame, controls: Controls) -> Array:
+    """The inverse of :func:`split_controls`."""
+    flat = np.empty((*controls.rate.shape[:-1], game.traders + 2 * game.makers), dtype=controls.rate.dtype)
+    for part, values in zip(split_controls(game, flat), controls, strict=True):
+        part[...] = values
+    return flat
+
+
+def agent_controls(game: MakerTakerGame, controls: Controls, agent: str) -> Array:
+    """The controls of one agent, (..., 1) or (..., 2), from those of all."""
+    index = agent_index(game, agent)
+    if index < game.traders:
+        return controls.rate[..., index : index + 1]
+    maker = index - game.traders
+    return np.stack([controls.ask[..., maker], controls.bid[..., maker]], axis=-1)
+
+
+def agent_index(game: MakerTakerGame, agent: str) -> int:
+    """Position of an agent in arrays. Raises ValueError for an unknown name."""
+    if agent not in game.agents:
+        raise ValueError(f"agent: expected one of {list(game.agents)}, got {agent!r}")
+    return game.agents.index(agent)

@@ -1,0 +1,42 @@
+"""Temporary price impact (Definition 3.2): what a trader pays beyond the quote for trading fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .arrays import Array
+from .flow import FloatArray, PerAgent, agent_step_means, require
+
+
+@dataclass(frozen=True)
+class QuadraticImpact:
+    """``lambda(v) = beta v^2``, the individual impact of Almgren and Chriss.
+
+    Args:
+        beta: currency times time per share squared; a positive number, a callable of time, or one for each trader.
+
+    Raises:
+        ValueError: (from the game that uses it) ``beta`` is not positive and finite on the horizon.
+    """
+
+    beta: PerAgent = 0.5
+
+    def validate(self, horizon: float, traders: int) -> None:
+        """Definition 3.2 asks for strong convexity: ``beta`` bounded away from zero."""
+        require(self.beta, "impact.beta", horizon, strict=True, count=traders)
+
+    def step_means(self, times: FloatArray, traders: int) -> FloatArray:
+        """Mean of ``beta`` over each step, (K, N)."""
+        return agent_step_means(self.beta, times, traders, "impact.beta")
+
+    def cost(self, beta: Array, rate: Array) -> Array:
+        """Cost rate, currency per unit of time, in the shape of ``rate`` (..., N)."""
+        return beta * rate * rate
+
+    def optimal_rate(self, beta: Array, margin: Array) -> Array:
+        """The rate whose marginal cost ``2 beta v`` equals ``margin``, before truncation; (17)."""
+        return margin / (2 * beta)
+
+    def optimal_rate_slope(self, beta: Array) -> Array:
+        """Derivative of :meth:`optimal_rate` in the margin."""
+        return 1 / (2 * beta)

@@ -1,0 +1,291 @@
+"""The game between traders, who choose trading rates, and market makers, who choose quotes (Sections 3 and 4).
+
+``N`` traders and ``M`` makers; every array over agents has the traders first. A trader with negative initial inventory
+is a *buyer* and only buys, one with positive inventory is a *seller* and only sells. With ``a``, ``b`` the flows of
+noise traders who buy and sell, ``v`` the traders' rates, ``delta^a``, ``delta^b`` the makers' asks and bids (distances
+from the reference price ``P``, a martingale):
+
+- volumes ``a~ = a + sum of buyers' v``, ``b~ = b - sum of sellers' v`` arrive at the makers' asks and bids;
+- maker ``i`` receives the fractions ``share_i(delta^a)`` and ``share_i(delta^b)`` of them, so that
+  ``dQ^i = (-a~ share_i(delta^a) + b~ share_i(delta^b)) dt``; a trader's inventory follows ``dQ = v dt``;
+- a buyer pays ``P + min delta^a``, a seller receives ``P - min delta^b`` per share, plus the impact cost ``lambda(v)``;
+- every agent pays ``phi Q^2`` per unit of time and ``A Q_T^2`` at the end.
+
+A *best response* maximises an agent's expected payoff given what the others do; a profile of controls is a *Nash
+equilibrium* if everyone's control is a best response. The equations stand here, once: environments, solvers and
+evaluation call them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from .arrays import Array, as_like, namespace
+from .competition import BestQuote, Fill
+from .flow import Parameter, PerAgent, agent_step_means, require, step_means
+from .impact import QuadraticImpact
+
+
+class Controls(NamedTuple):
+    """What the agents do, in physical units: traders' rates (..., N), makers' asks and bids (..., M)."""
+
+    rate: Array
+    ask: Array
+    bid: Array
+
+
+class Coefficients(NamedTuple):
+    """A game's parameters as arrays: means over the K steps of a grid, one row a step."""
+
+    impact: Array
+    """(K, N) ``beta``"""
+    running_penalty: Array
+    """(K, n) ``phi``"""
+    terminal_penalty: Array
+    """(n,) ``A``"""
+    buy_flow: Array
+    """(K,) ``a``"""
+    sell_flow: Array
+    """(K,) ``b``"""
+    buyer: Array
+    """(N,) 1 for a buyer, 0 for a seller"""
+    seller: Array
+    """(N,) 1 for a seller, 0 for a buyer"""
+    buy_weight: Array
+    """(N,) weight of a trader's rate in ``a~``: ``buyer``, or ``buyer / N`` where makers face the average trader"""
+    sell_weight: Array
+    """(N,) weight of a trader's rate in ``b~``"""
+
+    def at(self, k: int | slice) -> Coefficients:
+        """The coefficients of step ``k``, or of a range of steps."""
+        return self._replace(
+            impact=self.impact[k],
+            running_penalty=self.running_penalty[k],
+            buy_flow=self.buy_flow[k],
+            sell_flow=self.sell_flow[k],
+        )
+
+    def like(self, array: Array) -> Coefficients:
+        """The same numbers in the namespace, dtype and device of ``array``."""
+        return Coefficients(*(as_like(each, array) for each in self))
+
+
+class Activity(NamedTuple):
+    """What happens in the market under given controls."""
+
+    inventory_rate: Array
+    """(..., n) shares per unit of time, traders first"""
+    income: Array
+    """(..., n) cash per unit of time, the inventory being valued at the reference price"""
+    buy_volume: Array
+    """(...,) ``a~``"""
+    sell_volume: Array
+    """(...,) ``b~``"""
+    best_ask: Array
+    """(...,)"""
+    best_bid: Array
+    """(...,)"""
+
+
+@dataclass(frozen=True)
+class MakerTakerGame:
+    """Parameters and equations of the maker-taker game.
+
+    Args:
+        trader_inventory: initial inventories of the traders, in shares; nonzero, negative for buyers.
+        maker_inventory: initial inventories of the makers, in shares; at least two makers.
+        horizon: length ``T`` of the game.
+        competition: how quotes divide the flow.
+        impact: the traders' temporary impact.
+        trader_running_penalty: ``phi`` of the traders: a number, a callable of time, or one for each.
+        trader_terminal_penalty: ``A`` of the traders: a number or one for each.
+        maker_running_penalty: ``phi`` of the makers.
+        maker_terminal_penalty: ``A`` of the makers.
+        buy_flow: rate ``a`` at which noise traders buy, shares per unit of time: a number or a callable of time.
+        sell_flow: rate ``b`` at which noise traders sell. Without flow on a side its quotes matter to nobody.
+        min_rate: the constraint ``epsilon``: a buyer's rate is at least this, a seller's at most its negative.
+        max_rate: the constraint on the size of a rate.
+        max_quote: the constraint ``xi`` on the size of a quote, in currency.
+        flow_from: ``"sum"``: makers face the sum of the traders' rates; ``"mean"``: their average.
+        volatility: of the reference price, an arithmetic Brownian motion; matters for ``reward="wealth"`` only.
+        initial_price: ``P_0``; payoffs leave out the constant ``P_0 q_0``.
+
+    Raises:
+        ValueError: a parameter is out of its range; the message names it, what was expected and what came.
+    """
+
+    trader_inventory: Sequence[float] = (-10.0,)
+    maker_inventory: Sequence[float] = (1.0, 0.0)
+    horizon: float = 1.0
+    competition: BestQuote = field(default_factory=BestQuote)
+    impact: QuadraticImpact = field(default_factory=QuadraticImpact)
+    trader_running_penalty: PerAgent = 0.0
+    trader_terminal_penalty: float | Sequence[float] = 1.0
+    maker_running_penalty: PerAgent = 0.0
+    maker_terminal_penalty: float | Sequence[float] = 1.0
+    buy_flow: Parameter = 1.0
+    sell_flow: Parameter = 1.0
+    min_rate: float = 0.0
+    max_rate: float = 100.0
+    max_quote: float = 50.0
+    flow_from: Literal["sum", "mean"] = "sum"
+    volatility: float = 1.0
+    initial_price: float = 100.0
+
+    def __post_init__(self) -> None:
+        for name in ("trader_inventory", "maker_inventory"):
+            object.__setattr__(self, name, _inventory(getattr(self, name), name))
+        if not self.trader_inventory:
+            raise ValueError("trader_inventory: expected at least one trader, got none")
+        if 0.0 in self.trader_inventory:
+            raise ValueError(
+                "trader_inventory: expected nonzero inventories (negative: buyer, positive: seller), "
+                f"got {list(self.trader_inventory)}"
+            )
+        _finite("horizon", self.horizon, strict=True)
+        _part("competition", self.competition, BestQuote)
+        _part("impact", self.impact, QuadraticImpact)
+        self.competition.validate(len(self.maker_inventory))
+        self.impact.validate(self.horizon, len(self.trader_inventory))
+        for role, count in (("trader", len(self.trader_inventory)), ("maker", len(self.maker_inventory))):
+            for kind in ("running", "terminal"):
+                name = f"{role}_{kind}_penalty"
+                if kind == "terminal" and callable(getattr(self, name)):
+                    raise ValueError(f"{name}: expected a number or one for each {role}, got a callable")
+                require(getattr(self, name), name, self.horizon, count=count)
+        for name in ("buy_flow", "sell_flow"):
+            require(getattr(self, name), name, self.horizon)
+        for name in ("min_rate", "volatility"):
+            _finite(name, getattr(self, name))
+        _finite("max_rate", self.max_rate, strict=True)
+        _finite("max_quote", self.max_quote, strict=True)
+        _finite("initial_price", self.initial_price, minimum=-np.inf)
+        if self.min_rate >= self.max_rate:
+            raise ValueError(f"min_rate: expected less than max_rate = {self.max_rate:g}, got {self.min_rate:g}")
+        if self.flow_from not in ("sum", "mean"):
+            raise ValueError(f"flow_from: expected 'sum' or 'mean', got {self.flow_from!r}")
+
+    @cached_property
+    def traders(self) -> int:
+        """Number ``N`` of traders."""
+        return len(self.trader_inventory)
+
+    @cached_property
+    def makers(self) -> int:
+        """Number ``M`` of makers."""
+        return len(self.maker_inventory)
+
+    @cached_property
+    def agents(self) -> tuple[str, ...]:
+        """Names of the agents, in the order of every array over agents."""
+        return (*(f"trader_{i}" for i in range(self.traders)), *(f"maker_{i}" for i in range(self.makers)))
+
+    @property
+    def initial_inventory(self) -> np.ndarray:
+        """(n,) initial inventories, traders first."""
+        return np.array([*self.trader_inventory, *self.maker_inventory], dtype=float)
+
+    def coefficients(self, times: np.ndarray) -> Coefficients:
+        """Means of the parameters over the steps of the grid ``times`` (K+1,)."""
+        n, m = self.traders, self.makers
+        running = (
+            agent_step_means(self.trader_running_penalty, times, n, "trader_running_penalty"),
+            agent_step_means(self.maker_running_penalty, times, m, "maker_running_penalty"),
+        )
+        terminal = (np.full(n, self.trader_terminal_penalty), np.full(m, self.maker_terminal_penalty))
+        buyer = (np.asarray(self.trader_inventory) < 0).astype(float)
+        weight = 1.0 / n if self.flow_from == "mean" else 1.0
+        return Coefficients(
+            impact=self.impact.step_means(times, n),
+            running_penalty=np.concatenate(running, axis=-1),
+            terminal_penalty=np.concatenate(terminal).astype(float),
+            buy_flow=step_means(self.buy_flow, times, "buy_flow"),
+            sell_flow=step_means(self.sell_flow, times, "sell_flow"),
+            buyer=buyer,
+            seller=1 - buyer,
+            buy_weight=weight * buyer,
+            sell_weight=weight * (1 - buyer),
+        )
+
+    def volumes(self, c: Coefficients, rate: Array) -> tuple[Array, Array]:
+        """``a~`` and ``b~``, the volumes that arrive at the asks and at the bids, (...,), from rates (..., N)."""
+        xp = namespace(rate)
+        return c.buy_flow + xp.matmul(rate, c.buy_weight), c.sell_flow - xp.matmul(rate, c.sell_weight)
+
+    def spread_paid(self, c: Coefficients, best_ask: Array, best_bid: Array) -> Array:
+        """``s``: a trader's price per share less the reference price, (..., N); + ask for buyers, - bid for sellers."""
+        return c.buyer * best_ask[..., None] - c.seller * best_bid[..., None]
+
+    def activity(self, c: Coefficients, controls: Controls) -> Activity:
+        """Inventory rates and incomes under controls, (..., N) and (..., M); (12) and the displays around it."""
+        rate, ask, bid = controls
+        xp = namespace(rate, ask, bid)
+        asks: Fill = self.competition.fill(ask)
+        bids: Fill = self.competition.fill(bid)
+        buy_volume, sell_volume = self.volumes(c, rate)
+        sold = buy_volume[..., None] * asks.share
+        bought = sell_volume[..., None] * bids.share
+        spread = self.spread_paid(c, asks.best, bids.best)
+        return Activity(
+            inventory_rate=xp.concat([rate, bought - sold], axis=-1),
+            income=xp.concat([-(spread * rate + self.impact.cost(c.impact, rate)), ask * sold + bid * bought], axis=-1),
+            buy_volume=buy_volume,
+            sell_volume=sell_volume,
+            best_ask=asks.best,
+            best_bid=bids.best,
+        )
+
+    def clip(self, controls: Controls) -> Controls:
+        """The controls, truncated at the game's constraints."""
+        xp = namespace(*controls)
+        low, high = (as_like(bound, controls.rate) for bound in self.rate_bounds)
+        return Controls(
+            xp.clip(controls.rate, low, high),
+            xp.clip(controls.ask, -self.max_quote, self.max_quote),
+            xp.clip(controls.bid, -self.max_quote, self.max_quote),
+        )
+
+    @cached_property
+    def rate_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest rates of the traders, (N,) each."""
+        buyer = np.asarray(self.trader_inventory) < 0
+        return (
+            np.where(buyer, self.min_rate, -self.max_rate),
+            np.where(buyer, self.max_rate, -self.min_rate),
+        )
+
+    def action_range(self) -> tuple[Controls, Controls]:
+        """Lowest and highest controls worth exploring, from the parameters alone; see :func:`action_range`."""
+        from .action_range import action_range  # the rule is long enough for a file of its own
+
+        return action_range(self)
+
+
+def _inventory(values: Sequence[float], name: str) -> tuple[float, ...]:
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: expected a list of numbers, got {values!r}") from error
+    if array.ndim != 1 or not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected a list of finite numbers, got {values!r}")
+    return tuple(float(value) for value in array)
+
+
+def _finite(name: str, value: float, *, minimum: float = 0.0, strict: bool = False) -> None:
+    try:
+        good = np.isfinite(value) and (value > minimum if strict else value >= minimum)
+    except TypeError as error:
+        raise ValueError(f"{name}: expected a number, got {value!r}") from error
+    if not good:
+        bound = f" {'>' if strict else '>='} {minimum:g}" if np.isfinite(minimum) else ""
+        raise ValueError(f"{name}: expected a finite number{bound}, got {value!r}")
+
+
+def _part(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise ValueError(f"{name}: expected a {kind.__name__}, got {value!r}")

@@ -1,0 +1,268 @@
+"""A market being played: the grid game with a clock, for one market or a batch. Environments are adapters over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium.spaces import Box
+
+from .arrays import Array
+from .grid import (
+    Noise,
+    Policy,
+    State,
+    agent_controls,
+    check_names,
+    grid,
+    join_actions,
+    join_controls,
+    split_controls,
+    step,
+    terminal_reward,
+)
+from .maker_taker_game import Controls, MakerTakerGame
+from .observation import Observer
+
+Reward = Literal["payoff", "wealth"]
+Range = tuple[float, float] | None
+
+
+def check_reward(reward: str) -> None:
+    """Raises ValueError for an unknown reward."""
+    if reward not in ("payoff", "wealth"):
+        raise ValueError(f"reward: expected 'payoff' or 'wealth', got {reward!r}")
+
+
+def controls_range(game: MakerTakerGame, rate_range: Range, quote_range: Range) -> tuple[Controls, Controls]:
+    """The game's action range, with the user's for rates or quotes in its place where given.
+
+    Args:
+        game: the game.
+        rate_range: lowest and highest rate in units of the trader's direction of trade, shares per unit of time: (0, 5)
+            lets a buyer choose rates in [0, 5] and a seller in [-5, 0].
+        quote_range: lowest and highest ask and bid, in currency.
+
+    Raises:
+        ValueError: a range is not a pair of finite increasing numbers within the game's constraints.
+    """
+    low, high = game.action_range()
+    if rate_range is not None:
+        least, most = _pair("rate_range", rate_range, game.min_rate, game.max_rate)
+        buyer = np.asarray(game.trader_inventory) < 0
+        low = low._replace(rate=np.where(buyer, least, -most))
+        high = high._replace(rate=np.where(buyer, most, -least))
+    if quote_range is not None:
+        least, most = _pair("quote_range", quote_range, -game.max_quote, game.max_quote)
+        low = low._replace(ask=np.full(game.makers, least), bid=np.full(game.makers, least))
+        high = high._replace(ask=np.full(game.makers, most), bid=np.full(game.makers, most))
+    return low, high
+
+
+def _pair(name: str, value: Sequence[float], least: float, most: float) -> tuple[float, float]:
+    pair = np.asarray(value, dtype=float)
+    if pair.shape != (2,) or not np.isfinite(pair).all() or not least <= pair[0] < pair[1] <= most:
+        raise ValueError(f"{name}: expected two increasing numbers within [{least:g}, {most:g}], got {value!r}")
+    return float(pair[0]), float(pair[1])
+
+
+class ActionScale:
+    """Affine map between actions in [-1, 1] and physical controls within ``low`` and ``high``."""
+
+    def __init__(self, game: MakerTakerGame, low: Controls, high: Controls) -> None:
+        self.game, self.low, self.high = game, low, high
+        lowest, highest = join_controls(game, low), join_controls(game, high)
+        self._center, self._half = (lowest + highest) / 2, (highest - lowest) / 2
+        self._cast: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
+
+    def physical(self, actions: np.ndarray) -> np.ndarray:
+        """Physical controls side by side, (..., N + 2M), of normalised ones, which are truncated at [-1, 1]."""
+        if actions.dtype not in self._cast:
+            self._cast[actions.dtype] = self._center.astype(actions.dtype), self._half.astype(actions.dtype)
+        center, half = self._cast[actions.dtype]
+        return np.asarray(center + half * np.minimum(np.maximum(actions, -1.0), 1.0))
+
+    def normal(self, controls: Controls) -> Controls:
+        """Normalised actions of physical controls; outside [-1, 1] where a control is outside the range."""
+        return split_controls(self.game, (join_controls(self.game, controls) - self._center) / self._half)
+
+    def bounds(self, agent: str) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest physical action of one agent, (1,) or (2,). Raises ValueError for an unknown agent."""
+        low, high = (agent_controls(self.game, bound, agent) for bound in (self.low, self.high))
+        return low, high
+
+    def physical_action(self, agent: str, action: np.ndarray) -> np.ndarray:
+        """One agent's physical action, (..., 1) or (..., 2), of a normalised one; truncated at [-1, 1]."""
+        low, high = (bound.astype(action.dtype) for bound in self.bounds(agent))
+        return np.asarray((low + high) / 2 + (high - low) / 2 * np.minimum(np.maximum(action, -1.0), 1.0))
+
+
+class Market:
+    """The state of a market, or of a batch of them with a common clock, and its pure step.
+
+    Arrays are kept with the batch contiguous in memory, which makes reductions over the few agents fast.
+
+    Args:
+        game: the game.
+        steps: number K of steps of an episode.
+        batch: batch axes; () for a single market.
+        reward: ``"payoff"``: the martingale part is left out; ``"wealth"``: gains from price moves are in.
+        normalize: whether actions are in [-1, 1] or physical.
+        rate_range: see :func:`controls_range`.
+        quote_range: see :func:`controls_range`.
+        dtype: of the state.
+    """
+
+    def __init__(
+        self,
+        game: MakerTakerGame,
+        steps: int,
+        *,
+        batch: tuple[int, ...] = (),
+        reward: Reward = "payoff",
+        normalize: bool = True,
+        rate_range: Range = None,
+        quote_range: Range = None,
+        dtype: Any = np.float64,
+    ) -> None:
+        check_reward(reward)
+        self.game, self.steps, self.batch, self.reward = game, steps, batch, reward
+        self.times = grid(game, steps)
+        self.dt = game.horizon / steps
+        self.scale = ActionScale(game, *controls_range(game, rate_range, quote_range))
+        self.normalize = normalize
+        self.observer = Observer(game, (self.scale.low, self.scale.high))
+        self.dtype = np.dtype(dtype)
+        coefficients = game.coefficients(self.times).like(np.zeros(1, self.dtype))
+        self._coefficients = [coefficients.at(k) for k in range(steps)]
+        self._initial = game.initial_inventory.astype(self.dtype)
+        self._names = set(game.agents)
+        self._jump = game.volatility * self.dt**0.5
+        self.reset(np.random.default_rng(0))
+
+    def action_space(self, agent: str) -> Box:
+        """Space of one agent's actions, normalised or physical."""
+        low, high = self.scale.bounds(agent)
+        if self.normalize:
+            low, high = -np.ones_like(low), np.ones_like(high)
+        return Box(low.astype(np.float32), high.astype(np.float32))
+
+    def reset(self, rng: np.random.Generator, inventory: Any = None, spread: float = 0.0) -> None:
+        """Start an episode.
+
+        Args:
+            rng: draws random initial inventories.
+            inventory: (..., n) initial inventories in place of the game's.
+            spread: standard deviation of normal noise on initial inventories, in shares. Traders keep their side.
+
+        Raises:
+            ValueError: inventories have a wrong shape, are not finite, or put a trader on the other side.
+        """
+        shape = (*self.batch, len(self.game.agents))
+        start = self._initial if inventory is None else np.asarray(inventory, dtype=self.dtype)
+        if start.shape not in (shape, shape[-1:]) or not np.isfinite(start).all():
+            raise ValueError(f"inventory: expected finite numbers of shape {shape}, got {inventory!r}")
+        if not (np.isfinite(spread) and spread >= 0):
+            raise ValueError(f"inventory_spread: expected a finite number >= 0, got {spread!r}")
+        traders = self.game.traders
+        side = np.sign(self._initial[:traders])
+        if (np.sign(start[..., :traders]) == -side).any():
+            raise ValueError(f"inventory: a buyer starts at 0 or below, a seller at 0 or above; got {inventory!r}")
+        if spread:
+            start = start + spread * rng.standard_normal(shape)
+            start[..., :traders] = side * np.maximum(side * start[..., :traders], 0.0)
+        self.k = 0
+        self.inventories = _batch_first(np.broadcast_to(start, shape))
+        self.initial = self.inventories
+        self._played: Controls | None = None
+        self.price = np.full(self.batch, self.game.initial_price, dtype=self.dtype)
+        self.income = np.zeros(shape, dtype=self.dtype)
+        self.cash = np.zeros(shape, dtype=self.dtype)
+        self.activity: Any = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the horizon is reached."""
+        return self.k == self.steps
+
+    def controls(self, actions: np.ndarray) -> Controls:
+        """Physical controls, within the game's constraints, of everyone's actions side by side, (..., N + 2M)."""
+        if self.normalize:  # the range lies within the constraints
+            return split_controls(self.game, self.scale.physical(actions))
+        return self.game.clip(split_controls(self.game, actions))
+
+    def controls_from(self, actions: Mapping[str, Any]) -> Controls:
+        """Physical controls of actions by agent. Raises ValueError for a missing agent, a wrong shape or NaN."""
+        if actions.keys() != self._names:
+            check_names(self.game, actions)
+        return self.controls(join_actions(self.game, actions, self.batch))
+
+    def controls_with(self, agent: str, action: np.ndarray, others: Mapping[str, Policy]) -> Controls:
+        """Physical controls where one agent acts and the others follow policies. Raises ValueError for NaN."""
+        state = self.state
+        if self.normalize:
+            action = self.scale.physical_action(agent, action)
+        actions = {name: action if name == agent else others[name](self.k, state) for name in self.game.agents}
+        return self.game.clip(split_controls(self.game, join_actions(self.game, actions, self.batch)))
+
+    def advance(self, controls: Controls, noise: Noise | None = None) -> Array:
+        """Play physical controls for one step; returns rewards (..., n).
+
+        Args:
+            controls: (..., N), (..., M), (..., M).
+            noise: with ``reward="wealth"``, the increment ``price`` (...,) of this step.
+        """
+        if self.done:
+            raise ValueError(f"the episode ended after {self.steps} steps: reset before another step")
+        c = self._coefficients[self.k]
+        before = self.inventories
+        after, reward, activity = step(self.game, c, self.dt, before, controls)
+        earned = self.dt * activity.income
+        self.income = self.income + earned
+        self.cash = self.cash + earned - self.price[..., None] * (after - before)
+        self.inventories, self.activity = after, activity
+        self._played = controls
+        self.k += 1
+        if self.done:
+            reward = reward + terminal_reward(c, after)
+        if noise is not None and noise.price is not None:
+            jump = self._jump * np.asarray(noise.price, dtype=self.dtype)
+            self.price = self.price + jump
+            reward = reward + after * jump[..., None]
+        return reward
+
+    def draw(self, rng: np.random.Generator) -> Noise | None:
+        """The noise of one step, where the reward needs it."""
+        return Noise(price=rng.standard_normal(self.batch)) if self.reward == "wealth" else None
+
+    @property
+    def quotes(self) -> np.ndarray | None:
+        """(..., 2, M) asks and bids of the last step; None before the first."""
+        return None if self._played is None else np.stack([self._played.ask, self._played.bid], axis=-2)
+
+    @property
+    def state(self) -> State:
+        """What policies see."""
+        quotes = self.quotes
+        if quotes is None:
+            quotes = np.zeros((*self.batch, 2, self.game.makers))
+        return State(float(self.times[self.k]), None, self.inventories, quotes)
+
+    @property
+    def pnl(self) -> Array:
+        """(..., n) cash plus inventory at the reference price, less the initial inventory's value."""
+        return self.cash + self.price[..., None] * self.inventories - self.game.initial_price * self.initial
+
+    def observations(self) -> np.ndarray:
+        """Every agent's full observation (..., n, d)."""
+        return self.observer.all(self.times[self.k], self.inventories, self.quotes)
+
+    def state_vector(self) -> np.ndarray:
+        """The state (..., d) that observations are made of."""
+        return self.observer.state(self.times[self.k], self.inventories, self.quotes)
+
+
+def _batch_first(array: np.ndarray) -> np.ndarray:
+    """The same array with its first axis contiguous in memory."""
+    return np.array(array, order="F")

@@ -1,0 +1,197 @@
+"""The PettingZoo parallel environment of a game: a thin adapter over :class:`~makertaker.envs.market.Market`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+from pettingzoo import AECEnv, ParallelEnv
+from pettingzoo.utils import OrderEnforcingWrapper, parallel_to_aec
+
+from .maker_taker_game import Controls, MakerTakerGame
+from .market import Market, Range, Reward
+from .observation import Kind, check_kind, space, width
+
+Outcome = tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]
+RENDER_MODES = ("human", "rgb_array")
+
+
+def check_render_mode(mode: str | None) -> None:
+    """Raises ValueError for an unknown render mode."""
+    if mode is not None and mode not in RENDER_MODES:
+        raise ValueError(f"render_mode: expected one of {list(RENDER_MODES)} or None, got {mode!r}")
+
+
+class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore[misc]  # PettingZoo is untyped
+    """A game as a PettingZoo parallel environment.
+
+    Args:
+        game: the game.
+        steps: number of steps of an episode.
+        observation: ``"time"``, ``"own"`` or ``"full"``; see :mod:`makertaker.envs.observation`.
+        reward: ``"payoff"`` or ``"wealth"``.
+        normalize: whether actions are in [-1, 1], mapped affinely onto the action range, or physical.
+        render_mode: ``"human"``, ``"rgb_array"`` or None.
+        rate_range: overrides the game's range of rates.
+        quote_range: overrides the game's range of quotes.
+        inventory_spread: standard deviation of noise on initial inventories, in shares.
+        name: the environment's name.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 10, "is_parallelizable": True}  # noqa: RUF012
+
+    def __init__(
+        self,
+        game: MakerTakerGame,
+        *,
+        steps: int = 100,
+        observation: Kind = "full",
+        reward: Reward = "payoff",
+        normalize: bool = True,
+        render_mode: str | None = None,
+        rate_range: Range = None,
+        quote_range: Range = None,
+        inventory_spread: float = 0.0,
+        name: str = "maker_taker_v0",
+    ) -> None:
+        check_kind(observation)
+        check_render_mode(render_mode)
+        self.game = game
+        self.market = Market(
+            game, steps, reward=reward, normalize=normalize, rate_range=rate_range, quote_range=quote_range
+        )
+        self.market.reset(np.random.default_rng(0), spread=inventory_spread)
+        self.render_mode = render_mode
+        self.metadata = {**type(self).metadata, "name": name}
+        self.possible_agents = list(game.agents)
+        self.agents: list[str] = []
+        self._width = width(game, observation)
+        self._spread = inventory_spread
+        self.observation_spaces = {agent: space(game, observation) for agent in self.possible_agents}
+        self.action_spaces = {agent: self.market.action_space(agent) for agent in self.possible_agents}
+        self.state_space = space(game, "full")
+        self._rng = np.random.default_rng()
+        self._renderer: Any = None
+
+    def observation_space(self, agent: str) -> Box:
+        """Space of one agent's observations."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> Box:
+        """Space of one agent's actions: ``[rate]`` of a trader, ``[ask, bid]`` of a maker."""
+        return self.action_spaces[agent]
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+        """Start an episode.
+
+        Args:
+            seed: of the random initial inventories and of the price noise.
+            options: ``{"inventory": (n,) array}`` starts from these inventories; other entries are ignored, as
+                PettingZoo's API asks.
+
+        Raises:
+            ValueError: inventories that do not fit.
+        """
+        options = options or {}
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+        self.market.reset(self._rng, options.get("inventory"), self._spread)
+        self.agents = list(self.possible_agents)
+        if self._renderer is not None:
+            self._renderer.clear()
+        return self._observations(), {agent: {} for agent in self.agents}
+
+    def step(self, actions: dict[str, np.ndarray]) -> Outcome:
+        """Play one step.
+
+        Args:
+            actions: of every agent, in [-1, 1] or in physical units; any float dtype. Out of bounds is truncated.
+
+        Raises:
+            ValueError: an agent is missing, a shape is wrong, or an action is NaN; nothing is played then.
+        """
+        return self.play(self.controls_from(actions))
+
+    def play(self, controls: Controls) -> Outcome:
+        """Play one step with physical controls (N,), (M,), (M,) within the game's constraints."""
+        if not self.agents:
+            raise ValueError("the episode has ended, or not begun: call reset before step")
+        market = self.market
+        rewards = market.advance(controls, market.draw(self._rng)).tolist()
+        agents, done = self.agents, market.done
+        observations, infos = self._observations(), self._infos()
+        if done:
+            self.agents = []
+        if self.render_mode == "human":
+            self.render()
+        return (
+            observations,
+            dict(zip(agents, rewards, strict=True)),
+            dict.fromkeys(agents, done),
+            dict.fromkeys(agents, False),
+            infos,
+        )
+
+    def controls_from(self, actions: dict[str, np.ndarray]) -> Controls:
+        """The physical controls that actions stand for, truncated as :meth:`step` does."""
+        return self.market.controls_from(actions)
+
+    def actions_from(self, controls: Controls) -> dict[str, np.ndarray]:
+        """Actions by agent that stand for physical controls (N,), (M,), (M,): the inverse of :meth:`controls_from`."""
+        values = self.market.scale.normal(controls) if self.market.normalize else controls
+        traders, makers = self.game.agents[: self.game.traders], self.game.agents[self.game.traders :]
+        actions = {agent: np.asarray(values.rate[i : i + 1]) for i, agent in enumerate(traders)}
+        return actions | {agent: np.array([values.ask[i], values.bid[i]]) for i, agent in enumerate(makers)}
+
+    def state(self) -> np.ndarray:
+        """The state all observations are made of: time, inventories, last quotes; normalised."""
+        return self.market.state_vector()
+
+    def render(self) -> np.ndarray | None:
+        """Inventories and quotes so far, as an RGB array (H, W, 3) or in a window."""
+        from .rendering import Renderer
+
+        if self.render_mode is None:
+            raise ValueError(f"render: construct the environment with render_mode in {list(RENDER_MODES)}")
+        if self._renderer is None:
+            self._renderer = Renderer(self.game, self.market.times, self.render_mode)
+        return self._renderer.draw(self.market)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Release the window, if there is one."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def _observations(self) -> dict[str, np.ndarray]:
+        full = self.market.observations()[:, : self._width]
+        return dict(zip(self.possible_agents, full, strict=True))
+
+    def _infos(self) -> dict[str, dict[str, Any]]:
+        market, activity = self.market, self.market.activity
+        common = {
+            "mid": float(market.price),
+            "spread": float(activity.best_ask + activity.best_bid),
+            "volume": float((activity.buy_volume + activity.sell_volume) * market.dt),
+        }
+        cash, pnl = market.cash.tolist(), market.pnl.tolist()
+        return {agent: {**common, "cash": cash[i], "pnl": pnl[i]} for i, agent in enumerate(self.possible_agents)}
+
+
+def to_aec(build: Callable[..., GameParallelEnv]) -> tuple[Callable[..., AECEnv[Any, Any, Any]], ...]:
+    """``raw_env`` and ``env`` of a PettingZoo module: the sequential forms of a parallel environment."""
+
+    def raw_env(**arguments: Any) -> AECEnv[Any, Any, Any]:
+        return parallel_to_aec(build(**arguments))
+
+    def env(**arguments: Any) -> AECEnv[Any, Any, Any]:
+        return OrderEnforcingWrapper(raw_env(**arguments))
+
+    return raw_env, env

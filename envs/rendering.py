@@ -1,0 +1,96 @@
+"""Pictures of a market so far: inventories on the left, quotes and rates on the right. Needs matplotlib."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .maker_taker_game import MakerTakerGame
+
+if TYPE_CHECKING:
+    from .market import Market
+
+
+class Renderer:
+    """Draws a single market, one frame a call.
+
+    Args:
+        game: the game.
+        times: (K+1,) of the grid.
+        mode: ``"human"`` shows a window, ``"rgb_array"`` returns the picture.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+
+    def __init__(self, game: MakerTakerGame, times: np.ndarray, mode: str) -> None:
+        try:
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ImportError("rendering needs matplotlib: pip install 'makertaker[plots]'") from error
+        self.game, self.times, self.mode = game, times, mode
+        if mode == "human":
+            from matplotlib import pyplot
+
+            self._figure: Any = pyplot.figure(figsize=(9, 3.6), layout="constrained")
+        else:
+            self._figure = Figure(figsize=(9, 3.6), dpi=100, layout="constrained")
+            FigureCanvasAgg(self._figure)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the episode so far."""
+        self._inventories: list[np.ndarray] = []
+        self._quotes: list[np.ndarray] = []
+        self._steps: list[int] = []
+
+    def draw(self, market: Market) -> np.ndarray | None:
+        """Add the market's current state and draw everything so far."""
+        if self._steps and self._steps[-1] >= market.k:
+            self.clear()
+        self._steps.append(market.k)
+        self._inventories.append(market.inventories.copy())
+        if market.quotes is not None:
+            self._quotes.append(market.quotes.copy())
+        self._paint()
+        if self.mode == "human":
+            from matplotlib import pyplot
+
+            pyplot.pause(0.001)
+            return None
+        self._figure.canvas.draw()
+        return np.asarray(self._figure.canvas.buffer_rgba())[..., :3].copy()
+
+    def _paint(self) -> None:
+        figure, game = self._figure, self.game
+        figure.clear()
+        left, right = figure.subplots(1, 2)
+        times = self.times[self._steps]
+        colors = [f"C{i}" for i in range(len(game.agents))]
+        for i, agent in enumerate(game.agents):
+            path = [each[i] for each in self._inventories]
+            left.plot(times, path, color=colors[i], marker="o", markersize=2, label=agent)
+        left.axhline(0, color="0.7", linewidth=0.8, zorder=0)
+        left.set(xlabel="time", ylabel="inventory (shares)", title="Inventories")
+        left.legend(fontsize="small")
+        if self._quotes:
+            quotes = np.stack(self._quotes)
+            at = self.times[: len(quotes)] if len(quotes) == self._steps[-1] else times[-len(quotes) :]
+            for j in range(game.makers):
+                color = colors[game.traders + j]
+                right.step(at, quotes[:, 0, j], color=color, where="post", label=f"maker_{j} ask")
+                right.step(at, -quotes[:, 1, j], color=color, where="post", linestyle="--", label=f"maker_{j} bid")
+            right.legend(fontsize="small")
+        right.axhline(0, color="0.7", linewidth=0.8, zorder=0)
+        right.set(xlabel="time", ylabel="quote - reference price (currency)", title="Quotes")
+        for axes in (left, right):
+            axes.set_xlim(self.times[0], self.times[-1])
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self.mode == "human":
+            from matplotlib import pyplot
+
+            pyplot.close(self._figure)

@@ -1,0 +1,195 @@
+"""Scenario files.
+
+A scenario is a TOML file. ``description``, ``game`` and ``steps`` describe it; every other key is a parameter of the
+game of that name::
+
+    description = "one buyer, two makers"
+    game = "maker_taker"                # the only game so far; optional
+    steps = 20                          # default number of steps of the environment
+    trader_inventory = [-5.0]
+    maker_inventory = [1.0, 0.0]
+    trader_terminal_penalty = 0.5       # a number, or a list with one for each trader
+
+    [competition]
+    kind = "best_quote"
+    intensity = "exponential"
+    gamma = 1.0
+
+    [impact]
+    kind = "quadratic"
+    beta = 0.5                          # a number, a function of time, or a list with one for each trader
+
+    [buy_flow]                          # a function of time: points joined by straight lines ...
+    points = [[0.0, 1.0], [0.5, 3.0], [1.0, 1.0]]
+
+    [sell_flow]                         # ... or a named shape with its parameters
+    shape = "sine"                      # "sine": mean, amplitude, period, phase; "decay": scale, decay
+    mean = 1.0
+    amplitude = 0.5
+
+Flows, running penalties and ``beta`` may be functions of time.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ..competition import BestQuote
+from ..flow import Decay, Points, Sine
+from ..grid import grid
+from ..impact import QuadraticImpact
+from ..intensity import Exponential
+from ..maker_taker_game import MakerTakerGame
+
+_SHAPES: dict[str, type] = {"sine": Sine, "decay": Decay}
+_HEADER = ("description", "game", "steps")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A named game with the grid it is usually played on."""
+
+    name: str
+    description: str
+    game: MakerTakerGame
+    steps: int
+    values: Mapping[str, Any]
+    """what the file and the overrides say, as TOML values"""
+
+
+def scenario_names() -> list[str]:
+    """Names of the scenarios that come with the package."""
+    files = resources.files(__package__).iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def load_scenario(name: str, overrides: Sequence[str] = ()) -> MakerTakerGame:
+    """The game of a scenario; for its other entries see :func:`read_scenario`."""
+    return read_scenario(name, overrides).game
+
+
+def read_scenario(name: str, overrides: Sequence[str] = ()) -> Scenario:
+    """A scenario by its name, or from a path that ends with ``.toml``.
+
+    Args:
+        name: one of :func:`scenario_names`, or a path.
+        overrides: ``key=value`` with TOML values; dots reach into tables: ``competition.gamma=2.0``.
+
+    Raises:
+        ValueError: an unknown scenario, a file that is not TOML, an unknown key, or a value out of its range.
+    """
+    values = _values(name)
+    for override in overrides:
+        _override(values, override)
+    return build_scenario(Path(name).stem if name.endswith(".toml") else name, values)
+
+
+def build_scenario(name: str, values: Mapping[str, Any]) -> Scenario:
+    """A scenario from TOML values."""
+    parameters = {key: value for key, value in values.items() if key not in _HEADER}
+    kind = values.get("game", "maker_taker")
+    if kind != "maker_taker":
+        raise ValueError(f"game: expected 'maker_taker', got {kind!r}")
+    known = [field.name for field in fields(MakerTakerGame)]
+    for key in parameters:
+        if key not in known:
+            raise ValueError(f"unknown key {key!r} in scenario {name!r}: expected some of {[*_HEADER, *known]}")
+    game = MakerTakerGame(**{key: _parameter(key, value) for key, value in parameters.items()})
+    steps = values.get("steps", 20)
+    grid(game, steps)
+    return Scenario(name, str(values.get("description", "")), game, steps, dict(values))
+
+
+def _values(name: str) -> dict[str, Any]:
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise ValueError(f"scenario: there is no file {name!r}")
+        text = path.read_text()
+    else:
+        if name not in scenario_names():
+            raise ValueError(f"scenario: expected one of {scenario_names()} or a path to a .toml file, got {name!r}")
+        text = resources.files(__package__).joinpath(f"{name}.toml").read_text()
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"scenario {name!r} is not valid TOML: {error}") from error
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ValueError(f"--set: expected key=value with a TOML value, got {override!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"--set {override!r}: {text!r} is not a TOML value: {error}") from error
+    *tables, last = key.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise ValueError(f"--set {override!r}: {table!r} is a value, not a table")
+    values[last] = value
+
+
+def _parameter(key: str, value: Any) -> Any:
+    if key == "competition":
+        return _competition(_table(key, value))
+    if key == "impact":
+        return _impact(_table(key, value))
+    if isinstance(value, Mapping):
+        return _function(key, value)
+    if isinstance(value, list):
+        return tuple(_function(key, each) if isinstance(each, Mapping) else each for each in value)
+    if key != "flow_from" and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ValueError(f"{key}: expected a number, a list or a table, got {value!r}")
+    return value
+
+
+def _table(key: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{key}: expected a table, got {value!r}")
+    return dict(value)
+
+
+def _competition(table: dict[str, Any]) -> BestQuote:
+    _choice("competition.kind", table.pop("kind", "best_quote"), ["best_quote"])
+    _choice("competition.intensity", table.pop("intensity", "exponential"), ["exponential"])
+    return BestQuote(Exponential(**_known("competition", Exponential, table)))
+
+
+def _impact(table: dict[str, Any]) -> QuadraticImpact:
+    _choice("impact.kind", table.pop("kind", "quadratic"), ["quadratic"])
+    if "beta" in table:
+        table["beta"] = _parameter("impact.beta", table["beta"])
+    return QuadraticImpact(**_known("impact", QuadraticImpact, table))
+
+
+def _function(key: str, table: Mapping[str, Any]) -> Any:
+    arguments = dict(table)
+    kind: type = Points
+    if "points" not in arguments:
+        kind = _SHAPES[_choice(f"{key}.shape", arguments.pop("shape", None), list(_SHAPES))]
+    try:
+        return kind(**_known(key, kind, arguments))
+    except TypeError as error:
+        raise ValueError(f"{key}: {error}") from error
+
+
+def _choice(key: str, value: Any, choices: list[str]) -> str:
+    if value not in choices:
+        raise ValueError(f"{key}: expected one of {choices}, got {value!r}")
+    return str(value)
+
+
+def _known(key: str, kind: type, arguments: dict[str, Any]) -> dict[str, Any]:
+    known = [field.name for field in fields(kind)]
+    unknown = set(arguments) - set(known)
+    if unknown:
+        raise ValueError(f"{key}: unknown key {sorted(unknown)[0]!r}, expected some of {known}")
+    return arguments

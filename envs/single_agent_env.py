@@ -1,0 +1,72 @@
+"""One agent learns, the others follow policies: the game as a Gymnasium environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from .arrays import floating
+from .grid import Policy, agent_index
+from .parallel_env import GameParallelEnv
+
+
+def check_others(agents: tuple[str, ...], agent: str, others: Mapping[str, Policy]) -> dict[str, Policy]:
+    """Policies of all agents but one. Raises ValueError where one is missing or unknown."""
+    expected = set(agents) - {agent}
+    if not expected <= set(others) or not set(others) <= set(agents):
+        raise ValueError(f"others: expected policies of {sorted(expected)}, got {sorted(others)}")
+    return {name: others[name] for name in expected}
+
+
+class SingleAgentEnv(gymnasium.Env[np.ndarray, np.ndarray]):
+    """A Gymnasium view of a game for one learner.
+
+    Args:
+        parallel: the parallel environment to look at.
+        agent: name of the learner.
+        others: policy of every other agent; a policy sees the market's state and returns physical controls.
+
+    Raises:
+        ValueError: an unknown agent, or a policy is missing.
+    """
+
+    def __init__(self, parallel: GameParallelEnv, agent: str, others: Mapping[str, Policy]) -> None:
+        agent_index(parallel.game, agent)
+        self.parallel = parallel
+        self.agent = agent
+        self.others = check_others(parallel.game.agents, agent, others)
+        self.metadata = parallel.metadata
+        self.render_mode = parallel.render_mode
+        self.observation_space = parallel.observation_space(agent)
+        self.action_space = parallel.action_space(agent)
+
+    @property
+    def game(self) -> Any:
+        """The game."""
+        return self.parallel.game
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode; see :meth:`GameParallelEnv.reset`."""
+        super().reset(seed=seed)
+        observations, infos = self.parallel.reset(seed, options)
+        return observations[self.agent], infos[self.agent]
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Play one step. Raises ValueError for a wrong shape or NaN."""
+        controls = self.parallel.market.controls_with(self.agent, floating(action), self.others)
+        observations, rewards, terminations, truncations, infos = self.parallel.play(controls)
+        agent = self.agent
+        return observations[agent], rewards[agent], terminations[agent], truncations[agent], infos[agent]
+
+    def render(self) -> Any:
+        """See :meth:`GameParallelEnv.render`."""
+        return self.parallel.render()
+
+    def close(self) -> None:
+        """Release the window, if there is one."""
+        self.parallel.close()

@@ -1,0 +1,120 @@
+"""Many markets at once, stepped by array operations, with one learner: a ``gymnasium.vector.VectorEnv``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from .arrays import floating
+from .grid import Policy, agent_index
+from .maker_taker_game import MakerTakerGame
+from .market import Market, Range, Reward
+from .observation import Kind, check_kind, space, width
+from .parallel_env import RENDER_MODES
+from .single_agent_env import check_others
+
+
+def check_count(name: str, value: int) -> None:
+    """Raises ValueError unless ``value`` is a positive whole number."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name}: expected a positive whole number, got {value!r}")
+
+
+class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """A batch of markets with a common clock. All end together and are reset in the same step (``SAME_STEP``).
+
+    Args:
+        game: the game.
+        num_envs: number of markets.
+        agent: name of the learner.
+        others: policy of every other agent.
+        steps: number of steps of an episode.
+        observation: as in :class:`~makertaker.envs.parallel_env.GameParallelEnv`, like the arguments after it.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        game: MakerTakerGame,
+        num_envs: int,
+        agent: str,
+        others: Mapping[str, Policy],
+        *,
+        steps: int = 100,
+        observation: Kind = "full",
+        reward: Reward = "payoff",
+        normalize: bool = True,
+        rate_range: Range = None,
+        quote_range: Range = None,
+        inventory_spread: float = 0.0,
+    ) -> None:
+        check_kind(observation)
+        check_count("num_envs", num_envs)
+        self.index = agent_index(game, agent)
+        self.game, self.agent, self.num_envs = game, agent, int(num_envs)
+        self.others = check_others(game.agents, agent, others)
+        self.market = Market(
+            game,
+            steps,
+            batch=(self.num_envs,),
+            reward=reward,
+            normalize=normalize,
+            rate_range=rate_range,
+            quote_range=quote_range,
+        )
+        self.market.reset(np.random.default_rng(0), spread=inventory_spread)
+        self.metadata = {"render_modes": list(RENDER_MODES), "autoreset_mode": AutoresetMode.SAME_STEP}
+        self._spread = inventory_spread
+        self._width = width(game, observation)
+        self.single_observation_space = space(game, observation)
+        self.single_action_space = self.market.action_space(agent)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._rng = np.random.default_rng()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode in every market.
+
+        Args:
+            seed: of the random initial inventories and of the price noise.
+            options: ``{"inventory": array}`` of shape (n,) or (num_envs, n) starts from these inventories;
+                other entries are ignored.
+        """
+        options = options or {}
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+        self.market.reset(self._rng, options.get("inventory"), self._spread)
+        return self._observe(), {}
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Play one step in every market. Raises ValueError for a wrong shape or NaN."""
+        market = self.market
+        controls = market.controls_with(self.agent, floating(actions), self.others)
+        rewards = market.advance(controls, market.draw(self._rng))[:, self.index]
+        done = np.full(self.num_envs, market.done)
+        infos: dict[str, Any] = {}
+        if market.done:
+            infos = {"final_obs": self._observe(), "_final_obs": done.copy(), "final_info": self._final_info()}
+            market.reset(self._rng, spread=self._spread)
+        return self._observe(), rewards, done, np.zeros(self.num_envs, dtype=bool), infos
+
+    def _observe(self) -> np.ndarray:
+        market = self.market
+        full = market.observer.one(self.index, market.times[market.k], market.inventories, market.quotes)
+        return np.ascontiguousarray(full[:, : self._width])
+
+    def _final_info(self) -> dict[str, Any]:
+        market = self.market
+        return {
+            "cash": market.cash[:, self.index].copy(),
+            "pnl": market.pnl[:, self.index].copy(),
+            "inventory": market.inventories[:, self.index].copy(),
+        }
