@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -104,6 +106,104 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
     out.print(
         f"{equilibrium.message}; residual {equilibrium.residual:.1e} after {equilibrium.iterations} iterations, "
         f"{1e3 * elapsed:.1f} ms"
+    )
+
+
+@app.command()
+def train(
+    name: ScenarioName,
+    out_folder: Annotated[Path, typer.Option("--out", help="Run directory to write.")],
+    algorithm: Annotated[
+        str,
+        typer.Option(
+            help="ppo, a2c, sac, td3, ddpg or tqc for all; or trader_0=sac,maker_0=equilibrium,... (the others: ppo)."
+        ),
+    ] = "ppo",
+    timesteps: Annotated[int, typer.Option(help="Joint market steps.")] = 160_000,
+    seed: Annotated[int, typer.Option(help="The result is a function of it.")] = 0,
+    steps: Steps = None,
+    information: Annotated[str, typer.Option(help="What actors see: open_loop, own or full.")] = "open_loop",
+    markets: Annotated[int, typer.Option(help="Markets played at once.")] = 64,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run directory.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the directory's last checkpoint.")] = False,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Train independent learners, then compare what they learned with the equilibrium."""
+    runs = _training("runs")
+    try:
+        if resume:
+            result = runs.resume(out_folder, console=err)
+        else:
+            given = scenario(name, overrides)
+            config = runs.RunConfig(
+                scenario=given.name,
+                values=dict(given.values),
+                algorithm=runs.parse_algorithm(algorithm, given.game.agents),
+                timesteps=timesteps,
+                steps=given.steps if steps is None else steps,
+                information=information,
+                markets=markets,
+                seed=seed,
+            )
+            result = runs.train(config, out_folder, overwrite=overwrite, console=err)
+    except KeyboardInterrupt:
+        err.print(f"interrupted; models so far are in {out_folder}, go on with --resume", style="yellow", markup=False)
+        raise SystemExit(130) from None
+    _show(result.metrics, out_folder, as_json)
+
+
+@app.command()
+def evaluate(run: Annotated[Path, typer.Argument(help="A run directory.")], as_json: Json = False) -> None:
+    """Compare a run with the equilibrium: payoffs, exploitability, distances, rules of thumb; writes metrics.json."""
+    _show(_training("runs").evaluate_run(run).metrics, run, as_json)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+    """Write a self-contained HTML page with tables and interactive figures into the run directory."""
+    out.print(f"wrote {_training('report').write_report(run)}", soft_wrap=True)
+
+
+def _training(module: str) -> Any:
+    """Modules that need the extra 'train', imported on demand: the other commands work without it."""
+    try:
+        return importlib.import_module(f".{module}", __package__)
+    except ModuleNotFoundError as error:
+        raise ImportError(f"this command needs {error.name}: pip install 'makertaker[train]'") from error
+
+
+def _show(metrics: dict[str, Any], run: Path, as_json: bool) -> None:
+    if as_json:
+        print_json(metrics)
+        return
+    table = Table("agent", "learned", "equilibrium", "gap", "exploitability", "controls' distance")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for agent, each in metrics["agents"].items():
+        table.add_row(
+            agent,
+            f"{each['learned']:.4f}",
+            f"{each['equilibrium']:.4f}",
+            f"{each['gap']:+.4f}",
+            f"{each['exploitability']:.2e}",
+            f"{100 * each['control_distance']:.2f}%",
+        )
+    out.print(table)
+    rules = Table("profile", "relative NashConv", "controls' distance")
+    rules.add_row(
+        "learned", f"{100 * metrics['open_loop_relative_nash_conv']:.3f}%", f"{100 * metrics['control_distance']:.1f}%"
+    )
+    for name, each in metrics["baselines"].items():
+        value = each["relative_nash_conv"]
+        rules.add_row(name, "-" if value is None else f"{100 * value:.3f}%", f"{100 * each['control_distance']:.1f}%")
+    for column in rules.columns[1:]:
+        column.justify = "right"
+    out.print(rules)
+    out.print(
+        f"relative NashConv {100 * metrics['relative_nash_conv']:.3f}% against {metrics['exploitability_against']}; "
+        f"files in {run}",
+        soft_wrap=True,
     )
 
 

@@ -1,0 +1,226 @@
+"""The algorithms, and their hyperparameters for these games: one place, not tuned to one market.
+
+What differs from stable-baselines3's defaults, and why:
+
+- ``gamma = 1``: episodes are short and payoffs undiscounted; 0.99 alone costs about a percent.
+- ``gae_lambda = 1`` (on-policy): advantages from whole returns. Bootstrapping from a critic that lags behind opponents
+  who learn as well biases the schedule.
+- exploration is in physical units, a fraction of a maker's margin ``1 / gamma`` and of a trader's average rate, and
+  shrinks geometrically: the makers' shares are convex in their quotes and traders pay the minimum of noisy quotes, so
+  noise shifts what the others should do.
+- learning rates fall geometrically to a small fraction, which averages out the noise of the last gradients.
+- replay (off-policy) holds the last few episodes only, with returns to the end of the episode: older transitions were
+  written against opponents who have moved on since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import sb3_contrib
+import stable_baselines3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNoise
+from stable_baselines3.common.vec_env import VecEnv
+
+from ..envs.market import Market
+from . import information
+from .hub import action_unit
+
+Kind = Literal["on_policy", "entropy", "action_noise"]
+
+
+@dataclass
+class Progress:
+    """How much of the joint training is done, in [0, 1]; all schedules read it."""
+
+    fraction: float = 0.0
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """An algorithm and its settings.
+
+    Args:
+        model: the stable-baselines3 class.
+        policy: its policy, with an actor that looks at a prefix of the observation.
+        kind: how exploration is set: ``log_std`` of an on-policy actor, the target entropy, or action noise.
+        learning_rate: at the start and at the end.
+        exploration: standard deviation at the start and at the end, in units of :func:`~.hub.action_unit`.
+        settings: keyword arguments of the class.
+        network: keyword arguments of the policy.
+        replay_episodes: episodes that an off-policy learner's replay buffer holds.
+    """
+
+    model: type[BaseAlgorithm]
+    policy: type[Any]
+    kind: Kind
+    learning_rate: tuple[float, float]
+    exploration: tuple[float, float]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    network: Mapping[str, Any] = field(default_factory=dict)
+    replay_episodes: int = 0
+
+
+_ON_POLICY_NETWORK = {"net_arch": {"pi": [64, 64], "vf": [64, 64]}}
+_OFF_POLICY = {"gamma": 1.0, "batch_size": 256, "tau": 0.02, "gradient_steps": 8}
+_OFF_POLICY_NETWORK = {"net_arch": [64, 64]}
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "ppo": Algorithm(
+        stable_baselines3.PPO,
+        information.PrefixActorCriticPolicy,
+        "on_policy",
+        learning_rate=(5e-3, 1e-4),
+        exploration=(0.6, 0.05),
+        settings={"gamma": 1.0, "gae_lambda": 1.0, "n_epochs": 5, "clip_range": 0.2},
+        network=_ON_POLICY_NETWORK,
+    ),
+    "a2c": Algorithm(
+        stable_baselines3.A2C,
+        information.PrefixActorCriticPolicy,
+        "on_policy",
+        learning_rate=(2e-3, 1e-4),
+        exploration=(0.3, 0.03),
+        settings={"gamma": 1.0, "gae_lambda": 1.0, "normalize_advantage": True, "use_rms_prop": False},
+        network=_ON_POLICY_NETWORK,
+    ),
+    "sac": Algorithm(
+        stable_baselines3.SAC,
+        information.PrefixSACPolicy,
+        "entropy",
+        learning_rate=(1e-3, 1e-4),
+        exploration=(0.3, 0.05),
+        settings=_OFF_POLICY,
+        network=_OFF_POLICY_NETWORK,
+        replay_episodes=4,
+    ),
+    "td3": Algorithm(
+        stable_baselines3.TD3,
+        information.PrefixTD3Policy,
+        "action_noise",
+        learning_rate=(1e-3, 1e-4),
+        exploration=(0.3, 0.05),
+        settings=_OFF_POLICY,
+        network=_OFF_POLICY_NETWORK,
+        replay_episodes=4,
+    ),
+    "ddpg": Algorithm(
+        stable_baselines3.DDPG,
+        information.PrefixTD3Policy,
+        "action_noise",
+        learning_rate=(1e-3, 1e-4),
+        exploration=(0.3, 0.05),
+        settings=_OFF_POLICY,
+        network=_OFF_POLICY_NETWORK,
+        replay_episodes=4,
+    ),
+    "tqc": Algorithm(
+        sb3_contrib.TQC,
+        information.PrefixTQCPolicy,
+        "entropy",
+        learning_rate=(1e-3, 1e-4),
+        exploration=(0.3, 0.05),
+        settings=_OFF_POLICY,
+        network=_OFF_POLICY_NETWORK,
+        replay_episodes=4,
+    ),
+}
+
+
+def find(name: str) -> Algorithm:
+    """An algorithm by name. Raises ValueError for an unknown one."""
+    if name not in ALGORITHMS:
+        raise ValueError(f"algorithm: expected one of {list(ALGORITHMS)}, got {name!r}")
+    return ALGORITHMS[name]
+
+
+def build(
+    algorithm: Algorithm,
+    env: VecEnv,
+    market: Market,
+    agent: str,
+    visible: int,
+    seed: int,
+    progress: Progress,
+    tensorboard: str | None = None,
+) -> BaseAlgorithm:
+    """The stable-baselines3 model of one learner."""
+    unit = action_unit(market, agent)
+    policy = {**algorithm.network, "visible": visible}
+    settings = dict(algorithm.settings)
+    if algorithm.kind == "on_policy":
+        settings["n_steps"] = market.steps
+        if algorithm.model is stable_baselines3.PPO:
+            settings["batch_size"] = market.steps * env.num_envs // 2
+    else:
+        settings["buffer_size"] = algorithm.replay_episodes * market.steps * env.num_envs
+        settings["learning_starts"] = market.steps * env.num_envs
+        settings["n_steps"] = market.steps
+        settings["train_freq"] = (1, "step")
+    if algorithm.kind == "action_noise":
+        settings["action_noise"] = NormalActionNoise(np.zeros(len(unit)), algorithm.exploration[0] * unit)
+    return algorithm.model(
+        algorithm.policy,
+        env,
+        learning_rate=learning_rate(algorithm, progress),
+        policy_kwargs=policy,
+        seed=seed,
+        device="cpu",
+        verbose=0,
+        tensorboard_log=tensorboard,
+        **settings,
+    )
+
+
+def geometric(ends: tuple[float, float], fraction: float) -> float:
+    """From the first to the second of ``ends`` as ``fraction`` goes from 0 to 1."""
+    start, end = ends
+    return float(start * (end / start) ** min(max(fraction, 0.0), 1.0))
+
+
+def learning_rate(algorithm: Algorithm, progress: Progress) -> Callable[[float], float]:
+    """A stable-baselines3 schedule that follows the joint training, not the current call of ``learn``."""
+
+    def schedule(_: float) -> float:
+        return geometric(algorithm.learning_rate, progress.fraction)
+
+    return schedule
+
+
+class ShrinkExploration(BaseCallback):
+    """Sets a learner's exploration at the start of every rollout.
+
+    Args:
+        algorithm: gives the schedule.
+        unit: of exploration, as a fraction of the half-width of the action range, (1,) or (2,).
+        progress: of the joint training.
+    """
+
+    def __init__(self, algorithm: Algorithm, unit: np.ndarray, progress: Progress) -> None:
+        super().__init__()
+        self._algorithm, self._unit, self._progress = algorithm, unit, progress
+
+    def _on_rollout_start(self) -> None:
+        spread = geometric(self._algorithm.exploration, self._progress.fraction)
+        deviation = spread * self._unit  # off-policy algorithms scale actions to [-1, 1] themselves
+        model: Any = self.model
+        if self._algorithm.kind == "on_policy":
+            model.policy.log_std.requires_grad_(False)
+            model.policy.log_std.data.fill_(float(np.log(spread)))
+        elif self._algorithm.kind == "entropy":
+            model.target_entropy = float(np.log(deviation * np.sqrt(2 * np.pi * np.e)).sum())
+        else:
+            noise = model.action_noise
+            each: Any
+            for each in noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]:
+                each._sigma = deviation
+            model.target_policy_noise = float(deviation.mean())
+            model.target_noise_clip = 2 * model.target_policy_noise
+
+    def _on_step(self) -> bool:
+        return True

@@ -1,0 +1,91 @@
+"""Figures: what was learned against the equilibrium, and NashConv over training. Needs matplotlib."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ..envs.arrays import Array
+from .evaluate import Evaluation
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's palette, told apart by colour-blind readers"""
+
+
+def color(index: int) -> str:
+    """Colour of the agent at a position."""
+    return COLORS[index % len(COLORS)]
+
+
+def save(result: Evaluation, history: Array, folder: Path) -> None:
+    """Write ``comparison.png`` and ``learning.png``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in (("comparison", comparison(result)), ("learning", learning(history, result))):
+        figure.savefig(folder / f"{name}.png", dpi=130)
+
+
+def _figure(width: float, height: float, rows: int, columns: int) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def comparison(result: Evaluation) -> Figure:
+    """Inventories, rates, asks and bids over time; learned solid, equilibrium dashed."""
+    equilibrium = result.equilibrium
+    game, times = equilibrium.game, equilibrium.times
+    figure, axes = _figure(10, 6.4, 2, 2)
+    panels = axes.ravel()
+    learned, exact = result.learned, equilibrium
+    for i, agent in enumerate(game.agents):
+        panels[0].plot(times, learned.inventories[:, i], color=color(i), label=agent)
+        panels[0].plot(times, exact.inventories[:, i], color=color(i), linestyle="--")
+    for i in range(game.traders):
+        _steps(panels[1], times, learned.controls.rate[:, i], exact.controls.rate[:, i], color(i))
+    for j in range(game.makers):
+        shade = color(game.traders + j)
+        _steps(panels[2], times, learned.controls.ask[:, j], exact.controls.ask[:, j], shade)
+        _steps(panels[3], times, learned.controls.bid[:, j], exact.controls.bid[:, j], shade)
+    titles = (
+        ("Inventories", "shares"),
+        ("Trading rates", "shares per unit of time"),
+        ("Asks above the reference price", "currency"),
+        ("Bids below the reference price", "currency"),
+    )
+    for panel, (title, unit) in zip(panels, titles, strict=True):
+        panel.set(title=title, xlabel="time", ylabel=unit, xlim=(times[0], times[-1]))
+        panel.grid(alpha=0.25)
+    handles = [Line2D([], [], color=color(i), label=agent) for i, agent in enumerate(game.agents)]
+    handles += [Line2D([], [], color="0.3", label="learned"), Line2D([], [], color="0.3", ls="--", label="equilibrium")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8), frameon=False)
+    return figure
+
+
+def _steps(axes: Any, times: Array, learned: Array, exact: Array, shade: str) -> None:
+    axes.stairs(learned, times, baseline=None, color=shade, linewidth=1.5)
+    axes.stairs(exact, times, baseline=None, color=shade, linewidth=1.5, linestyle="--")
+
+
+def learning(history: Array, result: Evaluation) -> Figure:
+    """Relative NashConv over joint market steps, with the rules of thumb as horizontal lines."""
+    figure, axes = _figure(7.5, 4, 1, 1)
+    axis = axes[0, 0]
+    axis.semilogy(
+        history[:, 0], np.maximum(history[:, 2], 1e-12), color=color(0), marker="o", markersize=3, label="learned"
+    )
+    for i, (name, values) in enumerate(result.metrics["baselines"].items()):
+        if values["relative_nash_conv"] is not None:
+            axis.axhline(values["relative_nash_conv"], color=color(i + 1), linestyle=":", label=name)
+    axis.set(
+        xlabel="joint market steps",
+        ylabel="NashConv / sum of |equilibrium payoffs|",
+        title="Exploitability over training (open-loop opponents)",
+    )
+    axis.grid(alpha=0.25, which="both")
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    return figure
