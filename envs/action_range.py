@@ -44,12 +44,14 @@ def action_range(game: MakerTakerGame) -> tuple[Controls, Controls]:
     value = -(2 * c.terminal_penalty + 2 * running * game.horizon)[game.traders :] * stocks
     margin = float(game.competition.optimal_quote(np.zeros(1), game.max_quote)[0])
     least, most = value.min(axis=0) - margin, value.max(axis=0) + margin
-    ask = (
-        np.clip(margin + least, -game.max_quote, game.max_quote),
-        np.clip(margin + most, -game.max_quote, game.max_quote),
-    )
-    bid = (
-        np.clip(margin - most, -game.max_quote, game.max_quote),
-        np.clip(margin - least, -game.max_quote, game.max_quote),
-    )
+    ask = _within(game, margin + least, margin + most)
+    bid = _within(game, margin - most, margin - least)
     return Controls(rate[0], ask[0], bid[0]), Controls(rate[1], ask[1], bid[1])
+
+
+def _within(game: MakerTakerGame, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Quotes within the constraint; all of them where the constraint leaves nothing of the range."""
+    limit = game.max_quote
+    clipped = np.clip(low, -limit, limit), np.clip(high, -limit, limit)
+    empty = clipped[1] - clipped[0] <= 1e-9 * limit
+    return np.where(empty, -limit, clipped[0]), np.where(empty, limit, clipped[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, TypeAlias
 
 import array_api_compat
@@ -11,6 +12,11 @@ Array: TypeAlias = Any
 """An array of NumPy, PyTorch or JAX; shapes stand in the docstrings."""
 
 _NUMPY = (np.ndarray, np.generic)
+
+
+def is_number(value: object) -> bool:
+    """Whether something is a real number, a truth value not being one."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def namespace(*arrays: Array) -> Any:

@@ -60,6 +60,10 @@ class BestQuote:
 
     intensity: Exponential = field(default_factory=Exponential)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.intensity, Exponential):
+            raise ValueError(f"intensity: expected an Exponential, got {self.intensity!r}")
+
     def validate(self, makers: int) -> None:
         """Raises ValueError for fewer than two makers: there is nobody to compete with."""
         if makers < 2:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .arrays import is_number
 
 FloatArray = NDArray[np.float64]
 TimeFunction = Callable[[FloatArray], Any]
@@ -42,6 +43,14 @@ class Points:
         times, values = np.asarray(self.points).T
         return np.asarray(np.interp(t, times, values))
 
+    def step_means(self, times: FloatArray) -> FloatArray:
+        """Exact means over the steps of a grid, corners within a step included."""
+        corners = np.asarray(self.points)[:, 0]
+        nodes = np.union1d(times, corners[(corners > times[0]) & (corners < times[-1])])
+        values = self(nodes)
+        areas = np.concatenate([[0.0], np.cumsum(np.diff(nodes) * (values[1:] + values[:-1]) / 2)])
+        return np.diff(areas[np.searchsorted(nodes, times)]) / np.diff(times)
+
 
 @dataclass(frozen=True)
 class Sine:
@@ -51,6 +60,10 @@ class Sine:
     amplitude: float
     period: float = 1.0
     phase: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.period == 0:
+            raise ValueError("period: expected a nonzero number, got 0")
 
     def __call__(self, t: FloatArray) -> FloatArray:
         return np.asarray(self.mean + self.amplitude * np.sin(2 * np.pi * (np.asarray(t) / self.period + self.phase)))
@@ -71,7 +84,8 @@ def evaluate(parameter: Parameter, t: FloatArray, name: str) -> FloatArray:
     """Values of a parameter at the times ``t``, in the shape of ``t``. Raises ValueError for a wrong shape."""
     if not callable(parameter):
         return np.full(t.shape, float(parameter))
-    values = np.asarray(parameter(t), dtype=float)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # callers check for finite values
+        values = np.asarray(parameter(t), dtype=float)
     if values.shape not in (t.shape, ()):
         raise ValueError(
             f"{name}: a callable of time must return the shape of its argument, {t.shape}; got {values.shape}"
@@ -81,9 +95,12 @@ def evaluate(parameter: Parameter, t: FloatArray, name: str) -> FloatArray:
 
 def per_agent(parameter: PerAgent, count: int, name: str) -> tuple[Parameter, ...]:
     """One parameter for each of ``count`` agents. Raises ValueError for a sequence of another length."""
-    if callable(parameter) or isinstance(parameter, Real):
+    if callable(parameter) or is_number(parameter):
         return (parameter,) * count  # type: ignore[return-value]
-    values = tuple(parameter)  # type: ignore[arg-type]
+    try:
+        values = tuple(parameter)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ValueError(f"{name}: expected a number, a callable of time or one for each, got {parameter!r}") from error
     if len(values) != count:
         raise ValueError(f"{name}: expected one value or {count}, got {len(values)}: {list(values)!r}")
     return values
@@ -93,6 +110,8 @@ def step_means(parameter: Parameter, times: FloatArray, name: str = "parameter")
     """Mean of a parameter over each step of the grid ``times`` (K+1,); shape (K,)."""
     if not callable(parameter):
         return np.full(len(times) - 1, float(parameter))
+    if isinstance(parameter, Points):
+        return parameter.step_means(times)
     left, width = times[:-1, None], np.diff(times)[:, None]
     return evaluate(parameter, left + width * (_NODES + 1) / 2, name) @ (_WEIGHTS / 2)
 
@@ -122,8 +141,14 @@ def require(
 
     Raises ValueError that names the parameter, and the time of a callable's first offending value.
     """
-    for each in per_agent(parameter, 1 if count is None else count, name):
+    everyone: tuple[Any, ...] = (parameter,) if count is None else per_agent(parameter, count, name)
+    for each in everyone:
+        if not callable(each) and not is_number(each):
+            raise ValueError(f"{name}: expected a number or a callable of time, got {each!r}")
         times = np.linspace(0.0, horizon, _PROBES) if callable(each) else np.zeros(1)
+        if isinstance(each, Points):
+            corners = np.asarray(each.points)[:, 0]
+            times = np.concatenate([times, corners[(corners > 0) & (corners < horizon)]])
         try:
             values = evaluate(each, times, name)
         except TypeError as error:

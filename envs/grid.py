@@ -142,9 +142,10 @@ def _with_price(game: MakerTakerGame, trajectory: Trajectory, noise: Noise, dt: 
         return trajectory
     xp = namespace(trajectory.inventories)
     steps = trajectory.inventories.shape[-2] - 1
-    if noise.price.shape[-1] != steps:
-        raise ValueError(f"noise.price: expected {steps} increments on the last axis, got shape {noise.price.shape}")
-    jumps = game.volatility * dt**0.5 * as_like(noise.price, trajectory.inventories)
+    price = as_like(noise.price, trajectory.inventories)
+    if tuple(price.shape[-1:]) != (steps,):
+        raise ValueError(f"noise.price: expected {steps} increments on the last axis, got shape {tuple(price.shape)}")
+    jumps = game.volatility * dt**0.5 * price
     mid = game.initial_price + xp.concat([0 * jumps[..., :1], xp.cumulative_sum(jumps, axis=-1)], axis=-1)
     gains = xp.sum(trajectory.inventories[..., 1:, :] * jumps[..., None], axis=-2)
     return trajectory._replace(mid=mid, wealth=trajectory.payoffs + gains)
@@ -158,7 +159,15 @@ def check_controls(game: MakerTakerGame, controls: Controls, steps: int) -> Cont
             raise ValueError(f"controls.{name}: expected shape (..., {steps}, {count}), got {tuple(array.shape)}")
         if isinstance(array, np.ndarray) and not np.isfinite(array).all():
             raise ValueError(f"controls.{name}: expected finite values, got {array[~np.isfinite(array)][0]}")
-    return arrays
+    if len({tuple(array.shape[:-2]) for array in arrays}) == 1:
+        return arrays
+    try:
+        batch = np.broadcast_shapes(*(tuple(array.shape[:-2]) for array in arrays))
+    except ValueError as error:
+        shapes = [tuple(array.shape) for array in arrays]
+        raise ValueError(f"controls: batch axes of rate, ask and bid do not broadcast: {shapes}") from error
+    xp = namespace(*arrays)
+    return Controls(*(xp.broadcast_to(array, (*batch, *array.shape[-2:])) for array in arrays))
 
 
 def rollout(
@@ -187,6 +196,8 @@ def rollout(
     dt = game.horizon / steps
     check_names(game, policies)
     current = np.asarray(game.initial_inventory if inventories is None else inventories, dtype=float)
+    if current.shape[-1:] != (len(game.agents),) or not np.isfinite(current).all():
+        raise ValueError(f"inventories: expected finite numbers (..., {len(game.agents)}), got {inventories!r}")
     quotes = np.zeros((*current.shape[:-1], 2, game.makers))
     c = game.coefficients(times)
     states, rewards, taken, activities = [current], [], [], []
@@ -238,8 +249,8 @@ def join_actions(game: MakerTakerGame, actions: Mapping[str, Array], batch: tupl
         array = actions[name]
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
             array = np.asarray(array, dtype=float)
-        if array.shape[-1:] != (width,):
-            raise ValueError(f"{name}: expected an action of shape (..., {width}), got {array.shape}")
+        if array.shape[-1:] != (width,) or (len(array.shape) > 1 and array.shape[:-1] != batch):
+            raise ValueError(f"{name}: expected an action of shape {(*batch, width)}, got {array.shape}")
         columns.append(array if array.shape[:-1] == batch else np.broadcast_to(array, (*batch, width)))
     flat = np.concatenate(columns, axis=-1)
     if np.isnan(flat).any():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import Array, namespace
+from .arrays import Array, is_number, namespace
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class Exponential:
     gamma: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.gamma) and self.gamma > 0):
+        if not is_number(self.gamma) or not 0 < self.gamma < np.inf:
             raise ValueError(f"gamma: expected a positive finite number, got {self.gamma!r}")
+        object.__setattr__(self, "gamma", float(self.gamma))  # a NumPy scalar would turn float32 into float64
 
     def __call__(self, x: Array) -> Array:
         return namespace(x).exp(-self.gamma * x)

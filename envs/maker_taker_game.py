@@ -25,9 +25,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from .arrays import Array, as_like, namespace
+from .arrays import Array, as_like, is_number, namespace
 from .competition import BestQuote, Fill
-from .flow import Parameter, PerAgent, agent_step_means, require, step_means
+from .flow import Parameter, PerAgent, agent_step_means, per_agent, require, step_means
 from .impact import QuadraticImpact
 
 
@@ -155,9 +155,10 @@ class MakerTakerGame:
         for role, count in (("trader", len(self.trader_inventory)), ("maker", len(self.maker_inventory))):
             for kind in ("running", "terminal"):
                 name = f"{role}_{kind}_penalty"
-                if kind == "terminal" and callable(getattr(self, name)):
+                value = getattr(self, name)
+                if kind == "terminal" and any(callable(each) for each in per_agent(value, count, name)):
                     raise ValueError(f"{name}: expected a number or one for each {role}, got a callable")
-                require(getattr(self, name), name, self.horizon, count=count)
+                require(value, name, self.horizon, count=count)
         for name in ("buy_flow", "sell_flow"):
             require(getattr(self, name), name, self.horizon)
         for name in ("min_rate", "volatility"):
@@ -165,6 +166,8 @@ class MakerTakerGame:
         _finite("max_rate", self.max_rate, strict=True)
         _finite("max_quote", self.max_quote, strict=True)
         _finite("initial_price", self.initial_price, minimum=-np.inf)
+        for name in ("horizon", "min_rate", "max_rate", "max_quote", "volatility", "initial_price"):
+            object.__setattr__(self, name, float(getattr(self, name)))  # NumPy scalars would turn float32 into float64
         if self.min_rate >= self.max_rate:
             raise ValueError(f"min_rate: expected less than max_rate = {self.max_rate:g}, got {self.min_rate:g}")
         if self.flow_from not in ("sum", "mean"):
@@ -277,11 +280,9 @@ def _inventory(values: Sequence[float], name: str) -> tuple[float, ...]:
 
 
 def _finite(name: str, value: float, *, minimum: float = 0.0, strict: bool = False) -> None:
-    try:
-        good = np.isfinite(value) and (value > minimum if strict else value >= minimum)
-    except TypeError as error:
-        raise ValueError(f"{name}: expected a number, got {value!r}") from error
-    if not good:
+    if not is_number(value):
+        raise ValueError(f"{name}: expected a number, got {value!r}")
+    if not (np.isfinite(value) and (value > minimum if strict else value >= minimum)):
         bound = f" {'>' if strict else '>='} {minimum:g}" if np.isfinite(minimum) else ""
         raise ValueError(f"{name}: expected a finite number{bound}, got {value!r}")
 

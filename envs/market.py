@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from gymnasium.spaces import Box
 
-from .arrays import Array
+from .arrays import Array, is_number
 from .grid import (
     Noise,
     Policy,
@@ -154,7 +154,7 @@ class Market:
         Args:
             rng: draws random initial inventories.
             inventory: (..., n) initial inventories in place of the game's.
-            spread: standard deviation of normal noise on initial inventories, in shares. Traders keep their side.
+            spread: standard deviation of normal noise on the game's inventories, in shares. Traders keep their side.
 
         Raises:
             ValueError: inventories have a wrong shape, are not finite, or put a trader on the other side.
@@ -163,13 +163,13 @@ class Market:
         start = self._initial if inventory is None else np.asarray(inventory, dtype=self.dtype)
         if start.shape not in (shape, shape[-1:]) or not np.isfinite(start).all():
             raise ValueError(f"inventory: expected finite numbers of shape {shape}, got {inventory!r}")
-        if not (np.isfinite(spread) and spread >= 0):
+        if not is_number(spread) or not 0 <= spread < np.inf:
             raise ValueError(f"inventory_spread: expected a finite number >= 0, got {spread!r}")
         traders = self.game.traders
         side = np.sign(self._initial[:traders])
         if (np.sign(start[..., :traders]) == -side).any():
             raise ValueError(f"inventory: a buyer starts at 0 or below, a seller at 0 or above; got {inventory!r}")
-        if spread:
+        if spread and inventory is None:
             start = start + spread * rng.standard_normal(shape)
             start[..., :traders] = side * np.maximum(side * start[..., :traders], 0.0)
         self.k = 0
@@ -200,7 +200,11 @@ class Market:
 
     def controls_with(self, agent: str, action: np.ndarray, others: Mapping[str, Policy]) -> Controls:
         """Physical controls where one agent acts and the others follow policies. Raises ValueError for NaN."""
+        self._check_open()
         state = self.state
+        shape = (*self.batch, len(self.scale.bounds(agent)[0]))
+        if action.shape != shape:
+            raise ValueError(f"{agent}: expected an action of shape {shape}, got {action.shape}")
         if self.normalize:
             action = self.scale.physical_action(agent, action)
         actions = {name: action if name == agent else others[name](self.k, state) for name in self.game.agents}
@@ -213,8 +217,7 @@ class Market:
             controls: (..., N), (..., M), (..., M).
             noise: with ``reward="wealth"``, the increment ``price`` (...,) of this step.
         """
-        if self.done:
-            raise ValueError(f"the episode ended after {self.steps} steps: reset before another step")
+        self._check_open()
         c = self._coefficients[self.k]
         before = self.inventories
         after, reward, activity = step(self.game, c, self.dt, before, controls)
@@ -231,6 +234,10 @@ class Market:
             self.price = self.price + jump
             reward = reward + after * jump[..., None]
         return reward
+
+    def _check_open(self) -> None:
+        if self.done:
+            raise ValueError(f"the episode ended after {self.steps} steps: reset before another step")
 
     def draw(self, rng: np.random.Generator) -> Noise | None:
         """The noise of one step, where the reward needs it."""

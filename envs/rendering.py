@@ -43,17 +43,18 @@ class Renderer:
     def clear(self) -> None:
         """Forget the episode so far."""
         self._inventories: list[np.ndarray] = []
-        self._quotes: list[np.ndarray] = []
+        self._quotes: list[tuple[int, np.ndarray]] = []
         self._steps: list[int] = []
 
     def draw(self, market: Market) -> np.ndarray | None:
         """Add the market's current state and draw everything so far."""
-        if self._steps and self._steps[-1] >= market.k:
+        if self._steps and self._steps[-1] > market.k:
             self.clear()
-        self._steps.append(market.k)
-        self._inventories.append(market.inventories.copy())
-        if market.quotes is not None:
-            self._quotes.append(market.quotes.copy())
+        if not self._steps or self._steps[-1] < market.k:
+            self._steps.append(market.k)
+            self._inventories.append(market.inventories.copy())
+            if market.quotes is not None:
+                self._quotes.append((market.k - 1, market.quotes.copy()))
         self._paint()
         if self.mode == "human":
             from matplotlib import pyplot
@@ -76,8 +77,8 @@ class Renderer:
         left.set(xlabel="time", ylabel="inventory (shares)", title="Inventories")
         left.legend(fontsize="small")
         if self._quotes:
-            quotes = np.stack(self._quotes)
-            at = self.times[: len(quotes)] if len(quotes) == self._steps[-1] else times[-len(quotes) :]
+            quotes = np.stack([each for _, each in self._quotes])
+            at = self.times[[k for k, _ in self._quotes]]
             for j in range(game.makers):
                 color = colors[game.traders + j]
                 right.step(at, quotes[:, 0, j], color=color, where="post", label=f"maker_{j} ask")

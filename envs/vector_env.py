@@ -14,7 +14,6 @@ from .grid import Policy, agent_index
 from .maker_taker_game import MakerTakerGame
 from .market import Market, Range, Reward
 from .observation import Kind, check_kind, space, width
-from .parallel_env import RENDER_MODES
 from .single_agent_env import check_others
 
 
@@ -69,7 +68,7 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             quote_range=quote_range,
         )
         self.market.reset(np.random.default_rng(0), spread=inventory_spread)
-        self.metadata = {"render_modes": list(RENDER_MODES), "autoreset_mode": AutoresetMode.SAME_STEP}
+        self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
         self._spread = inventory_spread
         self._width = width(game, observation)
         self.single_observation_space = space(game, observation)
@@ -102,7 +101,8 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         done = np.full(self.num_envs, market.done)
         infos: dict[str, Any] = {}
         if market.done:
-            infos = {"final_obs": self._observe(), "_final_obs": done.copy(), "final_info": self._final_info()}
+            infos = {"final_obs": self._observe(), "final_info": self._final_info()}
+            infos |= {"_final_obs": done.copy(), "_final_info": done.copy()}
             market.reset(self._rng, spread=self._spread)
         return self._observe(), rewards, done, np.zeros(self.num_envs, dtype=bool), infos
 
