@@ -1,0 +1,24 @@
+"""Independent learning with stable-baselines3, and the comparison of what was learned with the equilibrium.
+
+Needs the extra ``train``. The names below are imported on first use, so that the commands that only solve work without.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .independent import IndependentLearners, LearnedPolicy
+    from .vec_env import MarketVecEnv
+
+__all__ = ["IndependentLearners", "LearnedPolicy", "MarketVecEnv"]
+
+_HOME = {"IndependentLearners": "independent", "LearnedPolicy": "independent", "MarketVecEnv": "vec_env"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    except ModuleNotFoundError as error:
+        raise ImportError(f"makertaker.training needs {error.name}: pip install 'makertaker[train]'") from error

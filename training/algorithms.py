@@ -23,6 +23,7 @@ import numpy as np
 import sb3_contrib
 import stable_baselines3
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNoise
 from stable_baselines3.common.vec_env import VecEnv
@@ -160,7 +161,8 @@ def build(
     else:
         settings["buffer_size"] = algorithm.replay_episodes * market.steps * env.num_envs
         settings["learning_starts"] = market.steps * env.num_envs
-        settings["n_steps"] = market.steps
+        settings["replay_buffer_class"] = NStepReplayBuffer
+        settings["replay_buffer_kwargs"] = {"n_steps": market.steps, "gamma": settings["gamma"]}
         settings["train_freq"] = (1, "step")
     if algorithm.kind == "action_noise":
         settings["action_noise"] = NormalActionNoise(np.zeros(len(unit)), algorithm.exploration[0] * unit)

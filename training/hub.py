@@ -12,23 +12,19 @@ from typing import Any
 import greenlet
 import numpy as np
 from gymnasium.spaces import Box
-from stable_baselines3.common.vec_env import VecEnv
 
 from ..envs.grid import Policy, agent_index, join_controls, split_controls
 from ..envs.market import Market
 from ..envs.observation import space
+from .vec_env import BatchVecEnv, Transition, step_infos
 
-Transition = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]
 
-
-class LearnerVecEnv(VecEnv):
-    """What one learner sees of the hub: a stable-baselines3 vectorised environment.
+class LearnerVecEnv(BatchVecEnv):
+    """What one learner sees of the hub.
 
     Its actions are counted from the middle of the action range in units of :func:`action_unit`, so that one exploration
     and one learning rate suit makers with thin and with thick margins.
     """
-
-    render_mode: str | None = None
 
     def __init__(self, hub: Hub, agent: str) -> None:
         self.hub, self.agent = hub, agent
@@ -36,41 +32,14 @@ class LearnerVecEnv(VecEnv):
         self.unit = action_unit(hub.market, agent)
         limit = (1 / self.unit).astype(np.float32)
         super().__init__(hub.market.batch[0], hub.observation_space, Box(-limit, limit))
-        self._actions = np.zeros(0)
 
     def reset(self) -> np.ndarray:
         """The market's current observations; the hub decides when episodes start."""
         return self.hub.observations()[:, self.index]
 
-    def step_async(self, actions: np.ndarray) -> None:
-        """Keep the actions for :meth:`step_wait`, in [-1, 1]."""
-        self._actions = actions * self.unit
-
     def step_wait(self) -> Transition:
         """Hand the actions to the hub, and come back with what they led to."""
-        return self.hub.exchange(self._actions)
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """One value for each market."""
-        return [getattr(self, attr_name)] * len(self._indices(indices))
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Not supported: markets of a batch have no attributes of their own."""
-        raise AttributeError(f"markets of a batch share their attributes: cannot set {attr_name!r}")
-
-    def env_method(self, method_name: str, *arguments: Any, indices: Any = None, **keywords: Any) -> list[Any]:
-        """Not supported: markets of a batch are not objects."""
-        raise AttributeError(f"markets of a batch are not objects: cannot call {method_name!r}")
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        """No market is wrapped; episodes report their returns as a Monitor would."""
-        return [False] * len(self._indices(indices))
-
-    def _indices(self, indices: Any) -> Sequence[int]:
-        return list(self._get_indices(indices))
+        return self.hub.exchange(self._actions * self.unit)
 
 
 def action_unit(market: Market, agent: str) -> np.ndarray:
@@ -174,7 +143,7 @@ class Hub:
                 for agent in self.learners:
                     if agent not in running or running[agent].dead:
                         actions[agent] = act[agent](self.observations()[:, agent_index(self.market.game, agent)])
-                transitions = self._step(actions)
+                transitions = self.advance(actions)
                 for agent, task in running.items():
                     if not task.dead:
                         actions[agent] = task.switch(transitions[agent])
@@ -183,7 +152,7 @@ class Hub:
                 if not task.dead:
                     task.throw()
 
-    def _step(self, actions: Mapping[str, np.ndarray]) -> dict[str, Transition]:
+    def advance(self, actions: Mapping[str, np.ndarray]) -> dict[str, Transition]:
         market = self.market
         count = market.batch[0]
         normal = np.zeros((count, sum(len(columns) for columns in self._columns.values())), order="F")
@@ -201,17 +170,16 @@ class Hub:
         self._seen = None
         done = market.done
         final = self.observations() if done else None
+        returns = self._returns
         if done:
-            returns, self._returns = self._returns, np.zeros_like(self._returns)
+            self._returns = np.zeros_like(returns)
             market.reset(self.rng, spread=self._spread)
             self._seen = None
         observations = self.observations()
         result = {}
         for agent in self.learners:
             i = agent_index(market.game, agent)
-            infos: list[dict[str, Any]] = (
-                [{} for _ in range(count)] if final is None else _final_infos(final[:, i], returns[:, i], market.steps)
-            )
+            infos = step_infos(count, None if final is None else final[:, i], returns[:, i], market.steps)
             result[agent] = observations[:, i], rewards[:, i].astype(np.float32), np.full(count, done), infos
         if done and self.on_episode is not None:
             self.on_episode(self.steps_done)
@@ -229,10 +197,3 @@ def _columns(market: Market, agent: str) -> list[int]:
     """Where an agent's actions stand among everyone's, side by side."""
     index, traders = agent_index(market.game, agent), market.game.traders
     return [index] if index < traders else [2 * index - traders, 2 * index - traders + 1]
-
-
-def _final_infos(observations: np.ndarray, returns: np.ndarray, steps: int) -> list[dict[str, Any]]:
-    return [
-        {"terminal_observation": last, "TimeLimit.truncated": False, "episode": {"r": total, "l": steps, "t": 0.0}}
-        for last, total in zip(observations, returns.tolist(), strict=True)
-    ]

@@ -34,6 +34,7 @@ from ..baselines import EquilibriumNotFound, exploitability, solve
 from ..envs.grid import Policy, rollout
 from ..envs.scenarios import Scenario
 from ..envs.scenarios.loader import build_scenario
+from ..envs.vector_env import check_count
 from . import algorithms, checkpoint
 from .evaluate import Evaluation, evaluate
 from .independent import IndependentLearners
@@ -58,6 +59,9 @@ class RunConfig:
         markets: played at once.
         seed: of everything.
         checkpoints: number of checkpoints during the training.
+
+    Raises:
+        ValueError: a number is out of its range.
     """
 
     scenario: str
@@ -69,6 +73,12 @@ class RunConfig:
     markets: int = 64
     seed: int = 0
     checkpoints: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("timesteps", "steps", "markets", "checkpoints"):
+            check_count(name, getattr(self, name))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(f"seed: expected a whole number >= 0, got {self.seed!r}")
 
     def load(self) -> Scenario:
         """The scenario. Raises ValueError as :func:`~makertaker.envs.read_scenario` does."""

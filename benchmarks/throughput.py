@@ -1,0 +1,160 @@
+"""How fast markets are stepped, from the bare kernel to independent PPO; ratios are to the bare NumPy step.
+
+    python benchmarks/throughput.py
+
+An agent-step is one agent acting once: a step of one ACAS market is three. The PettingZoo -> SuperSuit ->
+stable-baselines3 route cannot be run on these environments (SuperSuit refuses agents with different action spaces), so
+the peer is a loop over PettingZoo environments, which is what such wrappers do in each worker process.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from timing import best, machine
+
+from makertaker.baselines import solve
+from makertaker.envs import acas_v0, load_scenario
+from makertaker.envs.grid import grid, split_controls, step
+from makertaker.envs.market import Market
+
+GAME = load_scenario("acas")
+STEPS = 100
+AGENTS = len(GAME.agents)
+
+
+def numpy_batch(markets: int) -> float:
+    """Agent-steps per second of the batched NumPy market, new actions in [-1, 1] every step."""
+    market = Market(GAME, STEPS, batch=(markets,))
+    rng = np.random.default_rng(0)
+    actions = [np.asfortranarray(rng.uniform(-1, 1, (markets, 5))) for _ in range(STEPS)]
+
+    def episode() -> None:
+        market.reset(rng)
+        for each in actions:
+            market.advance(market.controls(each))
+
+    return markets * AGENTS * STEPS / best(episode)
+
+
+def jax_batch(markets: int) -> float:
+    """The same kernel under jit and scan, float32, new actions every step."""
+    import jax
+    import jax.numpy as jnp
+
+    times = grid(GAME, STEPS)
+    dt = GAME.horizon / STEPS
+    c = GAME.coefficients(times).like(jnp.zeros(1, dtype=jnp.float32))
+    varying = (c.impact, c.running_penalty, c.buy_flow, c.sell_flow)
+
+    @jax.jit
+    def episode(start: jax.Array, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def one(inventories: jax.Array, inputs: tuple[jax.Array, tuple[jax.Array, ...]]) -> tuple[jax.Array, jax.Array]:
+            action, (impact, running, buys, sells) = inputs
+            now = c._replace(impact=impact, running_penalty=running, buy_flow=buys, sell_flow=sells)
+            after, reward, _ = step(GAME, now, dt, inventories, split_controls(GAME, action))
+            return after, reward
+
+        return jax.lax.scan(one, start, (actions, varying))
+
+    start = jnp.broadcast_to(jnp.asarray(GAME.initial_inventory, dtype=jnp.float32), (markets, AGENTS))
+    actions = jax.random.uniform(jax.random.key(0), (STEPS, markets, 5), dtype=jnp.float32)
+    return markets * AGENTS * STEPS / best(lambda: jax.block_until_ready(episode(start, actions)))
+
+
+def pettingzoo_alone() -> float:
+    """Market-steps per second of one parallel environment."""
+    env = acas_v0.parallel_env(steps=STEPS)
+    rng = np.random.default_rng(0)
+    actions = [
+        {agent: rng.uniform(-1, 1, env.action_space(agent).shape).astype(np.float32) for agent in env.possible_agents}
+        for _ in range(STEPS)
+    ]
+
+    def episode() -> None:
+        env.reset()
+        for each in actions:
+            env.step(each)
+
+    return STEPS / best(episode, 15)
+
+
+def vec_env(markets: int) -> float:
+    """Agent-steps per second of the stable-baselines3 VecEnv; one agent acts at random, the others are equilibrium."""
+    from makertaker.training import MarketVecEnv
+
+    env = MarketVecEnv(GAME, markets, "trader_0", solve(GAME, STEPS).open_loop(), steps=STEPS)
+    rng = np.random.default_rng(0)
+    actions = [rng.uniform(-1, 1, (markets, 1)).astype(np.float32) for _ in range(STEPS)]
+    env.reset()
+
+    def episode() -> None:
+        for each in actions:
+            env.step(each)
+
+    return markets * AGENTS * STEPS / best(episode)
+
+
+def hub(markets: int) -> float:
+    """Agent-steps per second of the learners' hub with random actions of all agents."""
+    from makertaker.training.hub import Hub
+
+    joint = Hub(Market(GAME, STEPS, batch=(markets,)), GAME.agents, {}, seed=0)
+    rng = np.random.default_rng(0)
+    actions = [
+        {agent: rng.uniform(-1, 1, (markets, 1 if agent == "trader_0" else 2)) for agent in GAME.agents}
+        for _ in range(STEPS)
+    ]
+
+    def episode() -> None:
+        for each in actions:
+            joint.advance(each)
+
+    return markets * AGENTS * STEPS / best(episode)
+
+
+def independent_ppo() -> float:
+    """Joint market-steps per second of three PPO learners, 64 markets, 5 epochs of 2 minibatches."""
+    from makertaker.training import IndependentLearners
+
+    learners = IndependentLearners(GAME, steps=20, algorithm="ppo", markets=64, seed=0)
+    done = [0]
+
+    def rollouts() -> None:
+        done[0] += 12_800
+        learners.learn(1_000_000, until=done[0])
+
+    return 12_800 / best(rollouts, 4)
+
+
+def main() -> None:
+    """Print one table."""
+    warnings.filterwarnings("ignore")
+    console = Console(width=110)
+    console.print(machine())
+    table = Table("route", "measured", "unit", "of the bare NumPy step")
+    base = numpy_batch(1000)
+    rows: list[tuple[str, Callable[[], float], str]] = [
+        ("NumPy step, 64 markets", lambda: numpy_batch(64), "agent-steps/s"),
+        ("NumPy step, 1,000 markets", lambda: base, "agent-steps/s"),
+        ("JAX jit + scan, float32, 1,000 markets", lambda: jax_batch(1000), "agent-steps/s"),
+        ("JAX jit + scan, float32, 10,000 markets", lambda: jax_batch(10_000), "agent-steps/s"),
+        ("PettingZoo parallel environment", pettingzoo_alone, "market-steps/s"),
+        ("stable-baselines3 VecEnv, 64 markets", lambda: vec_env(64), "agent-steps/s"),
+        ("stable-baselines3 VecEnv, 1,000 markets", lambda: vec_env(1000), "agent-steps/s"),
+        ("hub of independent learners, 64 markets", lambda: hub(64), "agent-steps/s"),
+        ("independent PPO, 64 markets", independent_ppo, "market-steps/s"),
+    ]
+    for name, measure, unit in rows:
+        value = measure()
+        agents = value * (AGENTS if unit.startswith("market") else 1)
+        table.add_row(name, f"{value:,.0f}", unit, f"{agents / base:.3g}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
