@@ -17,6 +17,7 @@ from ..envs.arrays import Array
 from .fbsde import System, average_adjoints, inventories, residual
 
 _BANDED_LIMIT = 24
+_ROUNDING = 1e-14
 _SHORTEST_STEP = 2.0**-30
 
 
@@ -129,17 +130,16 @@ def solve_banded(system: System, jacobian: Array, defect: Array) -> Array:
     right[:-1, :n] -= defect[1:]
 
     width = 2 * size - 1
-    band = np.zeros((3 * width + 1, steps, size))
+    band = np.zeros((steps, size, 3 * width + 1))  # column by column, as LAPACK wants it
     row, column = np.indices((size, size)).reshape(2, -1)
     for block, shift in ((before, -1), (here, 0), (after, 1)):
         # LAPACK keeps entry (i, j) at [2 width + i - j, j]; j lies `shift` blocks to the right of i
         source = block.reshape(steps, -1)
         rows = source[max(0, -shift) : steps - max(0, shift)]
         target = slice(max(0, shift), steps - max(0, -shift))
-        band[2 * width + row - column - shift * size, target, column] = rows.T
+        band[target, column, 2 * width + row - column - shift * size] = rows
     gbsv: Any = get_lapack_funcs("gbsv", (band, right))
-    flat = np.asfortranarray(band.reshape(3 * width + 1, steps * size))
-    _, _, solution, info = gbsv(width, width, flat, right.ravel(), overwrite_ab=True)
+    _, _, solution, info = gbsv(width, width, band.reshape(steps * size, -1).T, right.ravel(), overwrite_ab=True)
     if info:
         raise np.linalg.LinAlgError("the linearised system is singular")
     return np.asarray(solution).reshape(steps, size)[:, :n]
@@ -161,8 +161,8 @@ def newton(system: System, start: Array, *, tolerance: float = 1e-11, iterations
     """Newton's method with a backtracking line search on the largest residual.
 
     It goes on until the residual is below ``tolerance`` (relative to the size of the adjoints, where that is above 1)
-    in every member of the batch, or no step helps, and then takes one more step if that helps: it costs little and
-    brings the residual to rounding.
+    in every member of the batch, or no step helps, and then takes one more step unless the residual is at rounding
+    already: it costs little and brings it there.
     """
     adjoints = np.array(start, dtype=float)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -171,10 +171,10 @@ def newton(system: System, start: Array, *, tolerance: float = 1e-11, iterations
         history = [float(size.max(initial=0.0))]
         count, polished = 0, False
         while count < iterations and np.isfinite(size).any():
-            good = size <= tolerance * np.maximum(1.0, _norm(adjoints))
-            if polished:
+            scale = np.maximum(1.0, _norm(adjoints))
+            if polished or (size <= _ROUNDING * scale).all():
                 break
-            polished = bool(good.all())
+            polished = bool((size <= tolerance * scale).all())
             try:
                 move = -_direction(system, system.jacobian(adjoints), value)
             except np.linalg.LinAlgError:
@@ -235,7 +235,7 @@ def start(system: System, steps: int) -> Array:
     """A crude first guess: the adjoints if nobody's inventory ever moved, shrunk towards zero."""
     n = system.initial.shape[-1]
     still = np.broadcast_to(system.initial[..., None, :], (*system.initial.shape[:-1], steps + 1, n))
-    return 0.1 * average_adjoints(system, still)
+    return 0.2 * average_adjoints(system, still)
 
 
 def solve_system(system: System, steps: int, guess: Array | None = None, *, tolerance: float = 1e-11) -> Result:

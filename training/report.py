@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
-from plotly.subplots import make_subplots
 
 from ..envs.arrays import Array
 from .evaluate import Evaluation
@@ -24,8 +23,11 @@ main { max-width: 68rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
 p.lead { font-size: 1.05rem; } .muted { color: #555; }
 .scroll { overflow-x: auto; }
+.panels { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .5rem 1.5rem; }
+@media (max-width: 45rem) { .panels { grid-template-columns: minmax(0, 1fr); } }
+.panels section { min-width: 0; } h3 { font-size: 1rem; margin: .75rem 0 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 2px solid #888; }
 pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .85rem; }
 """
@@ -51,13 +53,9 @@ def page(name: str, result: Evaluation, history: Array, config: dict[str, Any], 
     metrics = result.metrics
     text = {key: html.escape(str(config[key])) for key in ("scenario", "algorithm", "information", "seed")}
     description = html.escape(str(config["values"].get("description", "")))
-    options = {"responsive": True, "displaylogo": False}
-    figures = "".join(
-        f"<h2>{title}</h2>{figure.to_html(full_html=False, include_plotlyjs=False, config=options)}"
-        for title, figure in (
-            ("Inventories, rates and quotes", comparison(result)),
-            ("Exploitability over training", learning(history, result)),
-        )
+    panels = "".join(
+        f"<section><h3>{html.escape(title)}</h3>{draw(figure)}</section>"
+        for title, figure in comparison(result).items()
     )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -72,11 +70,18 @@ payoffs' sizes. Relative distance of the controls to the equilibrium's:
 <strong>{percent(metrics["control_distance"])}</strong>.</p>
 <h2>Agents</h2><div class="scroll">{agent_table(metrics)}</div>
 <h2>Beside rules of thumb</h2><div class="scroll">{baseline_table(metrics)}</div>
-{figures}
+<h2>Learned against equilibrium</h2><p>{legend(result.equilibrium.game.agents)}</p><div class="panels">{panels}</div>
+<h2>Exploitability over training</h2>{draw(learning(history, result))}
 <h2>Configuration</h2><div class="scroll"><pre>{html.escape(json.dumps(config, indent=2))}</pre></div>
 <h2>Run</h2><div class="scroll"><pre>{html.escape(json.dumps(run, indent=2))}</pre></div>
 </main></body></html>
 """
+
+
+def draw(figure: go.Figure) -> str:
+    """A figure as a part of the page."""
+    options = {"responsive": True, "displayModeBar": False}
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, config=options))
 
 
 def percent(value: float | None) -> str:
@@ -112,7 +117,7 @@ def agent_table(metrics: dict[str, Any]) -> str:
 def baseline_table(metrics: dict[str, Any]) -> str:
     """The learned profile among rules of thumb."""
     agents = list(metrics["agents"])
-    header = ["profile", *(f"payoff of {agent}" for agent in agents), "relative NashConv", "controls' distance"]
+    header = ["profile", *(f"payoff {agent}" for agent in agents), "relative NashConv", "distance"]
     profiles = {
         "equilibrium": ([each["equilibrium"] for each in metrics["agents"].values()], 0.0, 0.0),
         "learned": (
@@ -130,44 +135,49 @@ def baseline_table(metrics: dict[str, Any]) -> str:
     return table(header, rows)
 
 
-def comparison(result: Evaluation) -> go.Figure:
-    """Inventories, rates, asks and bids; learned solid, equilibrium dashed."""
+def comparison(result: Evaluation) -> dict[str, go.Figure]:
+    """Inventories, rates, asks and bids by title; learned solid, equilibrium dashed."""
     exact, learned = result.equilibrium, result.learned
     game, times = exact.game, exact.times
-    titles = ("Inventories (shares)", "Trading rates (shares / time)", "Asks (currency)", "Bids (currency)")
-    figure = make_subplots(rows=2, cols=2, subplot_titles=titles, vertical_spacing=0.14, horizontal_spacing=0.09)
-    panels: list[tuple[int, int, Array, Array, str]] = []
-    for i, agent in enumerate(game.agents):
-        panels.append((1, 1, learned.inventories[:, i], exact.inventories[:, i], agent))
-    for i in range(game.traders):
-        panels.append((1, 2, learned.controls.rate[:, i], exact.controls.rate[:, i], game.agents[i]))
-    for j in range(game.makers):
-        agent = game.agents[game.traders + j]
-        panels.append((2, 1, learned.controls.ask[:, j], exact.controls.ask[:, j], agent))
-        panels.append((2, 2, learned.controls.bid[:, j], exact.controls.bid[:, j], agent))
-    for row, column, values, reference, agent in panels:
-        shade = color(game.agents.index(agent))
-        for kind, series, dash in (("learned", values, "solid"), ("equilibrium", reference, "dash")):
-            stepped = len(series) < len(times)
-            figure.add_scatter(
-                x=times,
-                y=np.append(series, series[-1]) if stepped else series,
-                mode="lines",
-                line={"color": shade, "dash": dash, "shape": "hv" if stepped else "linear", "width": 2},
-                name=f"{agent}, {kind}",
-                legendgroup=f"{agent}, {kind}",
-                showlegend=(row, column) == (1, 1),
-                row=row,
-                col=column,
-            )
-    figure.update_xaxes(title_text="time", row=2)
-    figure.update_layout(
-        template="plotly_white",
-        height=680,
-        margin={"l": 50, "r": 10, "t": 40, "b": 40},
-        legend={"orientation": "h", "y": -0.1},
-    )
-    return figure
+    traders, makers = game.agents[: game.traders], game.agents[game.traders :]
+    panels = {
+        "Inventories (shares)": (game.agents, learned.inventories, exact.inventories),
+        "Trading rates (shares / time)": (traders, learned.controls.rate, exact.controls.rate),
+        "Asks above the reference price (currency)": (makers, learned.controls.ask, exact.controls.ask),
+        "Bids below the reference price (currency)": (makers, learned.controls.bid, exact.controls.bid),
+    }
+    figures = {}
+    for title, (agents, values, reference) in panels.items():
+        figure = figures[title] = go.Figure()
+        for column, agent in enumerate(agents):
+            for kind, series, dash in (("learned", values, "solid"), ("equilibrium", reference, "dash")):
+                path = series[:, column]
+                stepped = len(path) < len(times)  # a control holds until the end of its step
+                figure.add_scatter(
+                    x=times,
+                    y=np.append(path, path[-1]) if stepped else path,
+                    mode="lines",
+                    line={
+                        "color": color(game.agents.index(agent)),
+                        "dash": dash,
+                        "shape": "hv" if stepped else "linear",
+                    },
+                    name=f"{agent}, {kind}",
+                )
+        figure.update_xaxes(title_text="time", range=[times[0], times[-1]])
+        _layout(figure, 320, showlegend=False)
+    return figures
+
+
+def legend(agents: tuple[str, ...]) -> str:
+    """The legend that the panels of :func:`comparison` share."""
+    parts = [f'<span style="color:{color(i)}">&#9632;</span> {html.escape(agent)}' for i, agent in enumerate(agents)]
+    return " &nbsp; ".join([*parts, "&#9472;&#9472; learned", "- - equilibrium"])
+
+
+def _layout(figure: go.Figure, height: int, **options: Any) -> None:
+    margin = {"l": 60, "r": 10, "t": 10, "b": 45}
+    figure.update_layout(template="plotly_white", height=height, margin=margin, **options)
 
 
 def learning(history: Array, result: Evaluation) -> go.Figure:
@@ -181,10 +191,5 @@ def learning(history: Array, result: Evaluation) -> go.Figure:
             figure.add_scatter(x=ends, y=level, mode="lines", name=name, line={"color": color(i + 1), "dash": "dot"})
     figure.update_yaxes(type="log", title_text="relative NashConv (open-loop opponents)", exponentformat="power")
     figure.update_xaxes(title_text="joint market steps")
-    figure.update_layout(
-        template="plotly_white",
-        height=420,
-        margin={"l": 60, "r": 10, "t": 20, "b": 40},
-        legend={"orientation": "h", "y": -0.2},
-    )
+    _layout(figure, 420, legend={"orientation": "h", "y": -0.2})
     return figure
