@@ -83,6 +83,10 @@ class _Traders(_Deviators):
         free = self.schedules(adjoints)[1]
         return (free * self.game.impact.optimal_rate_slope(self.c.impact)).T[..., None, None]
 
+    def start(self) -> Array:
+        """The crude guess of the equilibrium's solver will do: rates are piecewise linear in the adjoint."""
+        return newton.start(self, len(self.c.buy_flow))
+
     def responses(self, adjoints: Array) -> list[Controls]:
         rates = self.schedules(adjoints)[0]
         result = []
@@ -119,6 +123,11 @@ class _Makers(_Deviators):
         slope = -1.0 * (np.abs(ask) < limit) * sold - (np.abs(bid) < limit) * bought
         return slope.T[..., None, None]
 
+    def start(self) -> Array:
+        """Quotes around the middle of the others' best: elsewhere exponential rates are astronomical."""
+        middle = (best_of_others(self.controls.ask) - best_of_others(self.controls.bid)) / 2
+        return np.array(middle.T[..., None])
+
     def responses(self, adjoints: Array) -> list[Controls]:
         asks, bids = self.quotes(adjoints)
         result = []
@@ -142,7 +151,7 @@ def best_responses(game: MakerTakerGame, controls: Controls, steps: int) -> list
     result: list[Controls] = []
     for kind, agents in ((_Traders, slice(0, game.traders)), (_Makers, slice(game.traders, None))):
         system = kind(game, c, controls, dt, agents)
-        solution = newton.solve_system(system, steps)
+        solution = newton.solve_system(system, steps, system.start(), longest=game.competition.margin)
         if not solution.converged.all():
             stuck = np.array(game.agents)[agents][~solution.converged]
             raise EquilibriumNotFound(
@@ -190,19 +199,21 @@ def best_response_to_policies(
 ) -> BestResponse:
     """A lower bound on what an agent can gain against policies that react to what it does.
 
-    The deviator's schedule is optimised by L-BFGS-B within the game's constraints, from its own path and from its best
-    response to the path the others take now. Gradients are central differences; one batched rollout gives a gradient.
+    The deviator's schedule is optimised by L-BFGS-B from its own path and from its best response to the path the others
+    take now, over the game's action range, widened to hold both. Gradients are central differences; one batched rollout
+    gives a gradient.
 
     Raises:
         ValueError: an unknown agent, or a policy is missing.
+        EquilibriumNotFound: an opponent's policy is an equilibrium's field that has no answer on its own path.
     """
     index = agent_index(game, agent)
     check_names(game, policies)
     base = rollout(game, policies, steps)
     response = best_responses(game, base.controls, steps)[index]
     own = agent_controls(game, base.controls, agent)
-    low, high = _bounds(game, agent, own.shape)
-    unit = np.maximum(np.abs(own).mean(axis=0), 1.0) * np.ones_like(own)
+    low, high = _search_range(game, agent, own, agent_controls(game, response, agent))
+    unit = game.control_unit(agent)
 
     def values(schedules: Array) -> Array:
         def deviate(k: int, state: State) -> Array:
@@ -215,8 +226,11 @@ def best_response_to_policies(
     def objective(x: Array) -> tuple[float, Array]:
         # a probe at a bound is one-sided there: rollouts truncate controls
         points = np.concatenate([np.zeros((1, x.size)), 1e-5 * np.eye(x.size), -1e-5 * np.eye(x.size)]) + x
-        points = np.clip(points, (low / unit).ravel(), (high / unit).ravel())
-        payoff = values(points.reshape(-1, *own.shape) * unit)
+        points = np.clip(points, low.ravel() / unit, high.ravel() / unit)
+        try:
+            payoff = values(points.reshape(-1, *own.shape) * unit)
+        except EquilibriumNotFound:  # the others' field has no answer to this schedule: do not go there
+            return 1e3 * (1 + abs(float(base.payoffs[index]))), np.zeros(x.size)
         width = np.maximum((points[1 : 1 + x.size] - points[1 + x.size :]).diagonal(), 1e-12)
         return -float(payoff[0]), -(payoff[1 : 1 + x.size] - payoff[1 + x.size :]) / width
 
@@ -224,11 +238,11 @@ def best_response_to_policies(
     for first in (own, agent_controls(game, response, agent)):
         found = minimize(
             objective,
-            (first / unit).ravel(),
+            first.ravel() / unit,
             jac=True,
             method="L-BFGS-B",
-            bounds=list(zip((low / unit).ravel(), (high / unit).ravel(), strict=True)),
-            options={"maxiter": iterations, "ftol": 1e-14, "gtol": 1e-9},
+            bounds=list(zip(low.ravel() / unit, high.ravel() / unit, strict=True)),
+            options={"maxiter": iterations, "maxls": 40, "ftol": 1e-14, "gtol": 1e-9},
         )
         if -found.fun > payoff:
             best, payoff = found.x.reshape(own.shape) * unit, -float(found.fun)
@@ -241,9 +255,8 @@ def best_response_to_policies(
     return BestResponse(controls, payoff, payoff - float(base.payoffs[index]))
 
 
-def _bounds(game: MakerTakerGame, agent: str, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    index = agent_index(game, agent)
-    if index < game.traders:
-        low, high = game.rate_bounds
-        return np.full(shape, low[index]), np.full(shape, high[index])
-    return np.full(shape, -game.max_quote), np.full(shape, game.max_quote)
+def _search_range(game: MakerTakerGame, agent: str, *schedules: Array) -> tuple[Array, Array]:
+    """Lowest and highest schedules (K, 1) or (K, 2): the action range, widened to hold the given ones."""
+    low, high = (agent_controls(game, bound, agent) for bound in game.action_range())
+    stacked = np.stack(schedules)
+    return np.minimum(low, stacked.min(axis=0)), np.maximum(high, stacked.max(axis=0))

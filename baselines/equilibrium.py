@@ -14,6 +14,7 @@ from . import fbsde, newton
 from .policies import FieldPolicy, open_loop_policies
 
 _LARGEST_SLOPE = 2000
+_NO_VOLUME = 1e-12
 
 
 class EquilibriumNotFound(RuntimeError):
@@ -72,7 +73,7 @@ class Equilibrium:
             ValueError: ``k`` is not in 0..K, or the inventory has a wrong length.
             EquilibriumNotFound: the remaining game was not solved.
         """
-        inventory = self._inventory(k, inventory)
+        inventory = self._inventory(k, inventory, self.steps)
         if k == self.steps:
             return -2 * _system(self.game, self.times, 0, inventory).terminal * inventory
         system, result = self._remaining(k, inventory)
@@ -81,7 +82,7 @@ class Equilibrium:
 
     def controls_at(self, k: int, inventory: Array) -> Controls:
         """Equilibrium controls of step ``k`` in the game that starts at ``t_k`` from inventories (..., n)."""
-        system, result = self._remaining(k, self._inventory(k, inventory))
+        system, result = self._remaining(k, self._inventory(k, inventory, self.steps - 1))
         return fbsde.optimal_controls(self.game, system.c.at(0), result.adjoints[..., 0, :])
 
     def open_loop(self) -> dict[str, Policy]:
@@ -97,10 +98,10 @@ class Equilibrium:
         field = FieldPolicy(self)
         return {agent: field.of(agent) for agent in self.game.agents}
 
-    def _inventory(self, k: int, inventory: Array) -> Array:
+    def _inventory(self, k: int, inventory: Array, last: int) -> Array:
         inventory = np.asarray(inventory, dtype=float)
-        if not 0 <= k <= self.steps:
-            raise ValueError(f"k: expected a step in 0..{self.steps}, got {k!r}")
+        if not isinstance(k, int | np.integer) or not 0 <= k <= last:
+            raise ValueError(f"k: expected a step in 0..{last}, got {k!r}")
         if inventory.shape[-1:] != (len(self.game.agents),) or not np.isfinite(inventory).all():
             raise ValueError(
                 f"inventory: expected finite numbers of shape (..., {len(self.game.agents)}), got {inventory!r}"
@@ -120,7 +121,7 @@ class Equilibrium:
         return system, result
 
 
-_ADVICE = "Try more steps, a shorter horizon, smaller penalties or tighter bounds on rates and quotes."
+_ADVICE = "Try a larger max_quote and max_rate (kinks at the bounds), a shorter horizon or smaller penalties."
 
 
 def solve(
@@ -150,13 +151,13 @@ def solve(
     if guess is not None and (np.shape(guess) != shape or not np.isfinite(guess).all()):
         raise ValueError(f"guess: expected finite adjoints of shape {shape}, got shape {np.shape(guess)}")
     system = _system(game, times, 0, game.initial_inventory)
-    result = newton.solve_system(system, steps, guess, tolerance=tolerance)
+    result = newton.solve_system(system, steps, guess, tolerance=tolerance, longest=game.competition.margin)
     if throw and not result.converged:
         raise EquilibriumNotFound(_diagnosis(game, system, result))
     controls = fbsde.optimal_controls(game, system.c, result.adjoints)
     trajectory = simulate(game, controls, steps)
     volumes = np.stack([trajectory.activity.buy_volume, trajectory.activity.sell_volume], axis=-1)
-    matter = volumes > 0
+    matter = volumes > _NO_VOLUME * max(1.0, float(volumes.max()))
     return Equilibrium(
         game=game,
         times=times,
@@ -180,7 +181,7 @@ def _system(game: MakerTakerGame, times: Array, k: int, inventory: Array) -> fbs
 def _message(game: MakerTakerGame, controls: Controls, matter: Array, result: newton.Result) -> str:
     parts = ["converged" if result.converged else "not converged"]
     if result.stages:
-        parts.append(f"by continuation in the penalties ({result.stages} stages)")
+        parts.append(f"{result.stages} stages of continuation in the penalties")
     for side, column in (("ask", 0), ("bid", 1)):
         idle = int((~matter[:, column]).sum())
         if idle:

@@ -18,6 +18,7 @@ from .fbsde import System, average_adjoints, inventories, residual
 
 _BANDED_LIMIT = 24
 _ROUNDING = 1e-14
+_SHORT_STEPS = 400
 _SHORTEST_STEP = 2.0**-30
 
 
@@ -157,60 +158,76 @@ def _norm(values: Array) -> Array:
     return np.where(np.isfinite(largest), largest, np.inf)
 
 
-def newton(system: System, start: Array, *, tolerance: float = 1e-11, iterations: int = 60) -> Result:
+def newton(
+    system: System, start: Array, *, tolerance: float = 1e-11, iterations: int = 60, longest: float = np.inf
+) -> Result:
     """Newton's method with a backtracking line search on the largest residual.
 
-    It goes on until the residual is below ``tolerance`` (relative to the size of the adjoints, where that is above 1)
-    in every member of the batch, or no step helps, and then takes one more step unless the residual is at rounding
-    already: it costs little and brings it there.
+    It goes on until the residual, or the Newton step, is below ``tolerance`` (relative to the size of the adjoints,
+    where that is above 1) in every member of the batch, or no step helps, and then takes one more step unless the
+    residual is at rounding already: it costs little and brings it there.
+
+    Args:
+        system: the system.
+        start: (..., K, n) adjoints.
+        tolerance: on the residual.
+        iterations: at most.
+        longest: a step in which an adjoint moves by more is shortened to it, and taken even if the residual rises.
+            Rates are exponential in adjoints: far from a solution the residual says little about the distance.
     """
     adjoints = np.array(start, dtype=float)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         value = residual(system, adjoints)
         size = _norm(value)
         history = [float(size.max(initial=0.0))]
         count, polished = 0, False
+        still = np.zeros(size.shape, dtype=bool)
         while count < iterations and np.isfinite(size).any():
             scale = np.maximum(1.0, _norm(adjoints))
             if polished or (size <= _ROUNDING * scale).all():
                 break
-            polished = bool((size <= tolerance * scale).all())
+            polished = bool((still | (size <= tolerance * scale)).all())
             try:
                 move = -_direction(system, system.jacobian(adjoints), value)
             except np.linalg.LinAlgError:
                 break
             count += 1
-            adjoints, value, new_size, improved = _search(system, adjoints, move, value, size)
-            size = new_size
+            # where rates are steep, rounding keeps the residual up although the solution is reached
+            still = _norm(move) <= tolerance * scale
+            adjoints, value, size, moved = _search(system, adjoints, move, value, size, longest)
             history.append(float(size.max(initial=0.0)))
-            if not improved.any():
+            if not moved.any():
                 break
-        converged = size <= tolerance * np.maximum(1.0, _norm(adjoints))
+        converged = still | (size <= tolerance * np.maximum(1.0, _norm(adjoints)))
     return Result(adjoints, size, converged, count, tuple(history), 0)
 
 
 def _search(
-    system: System, adjoints: Array, move: Array, value: Array, size: Array
+    system: System, adjoints: Array, move: Array, value: Array, size: Array, longest: float
 ) -> tuple[Array, Array, Array, Array]:
     """Halve each member's step until its residual falls; members for which nothing helps stay where they are."""
-    usable = np.isfinite(move).all(axis=(-2, -1))
+    reach = _norm(move)
+    usable = np.isfinite(reach)
     move = np.where(usable[..., None, None], move, 0.0)
-    length = np.ones(size.shape)
+    free = usable & (reach > longest)
+    length = np.where(free, longest / np.where(free, reach, 1.0), 1.0)
     done = ~usable
-    improved = np.zeros(size.shape, dtype=bool)
+    moved = np.zeros(size.shape, dtype=bool)
     best, best_value, best_size = adjoints, value, size
-    while not done.all() and length.min() > _SHORTEST_STEP:
+    shortest = _SHORTEST_STEP * length.min()
+    while not done.all() and length.min() > shortest:
         trial = adjoints + length[..., None, None] * move
         trial_value = residual(system, trial)
         trial_size = _norm(trial_value)
-        better = ~done & (trial_size < (1 - 1e-4 * length) * size)
+        better = trial_size < np.where(free, np.inf, (1 - 1e-4 * length) * size)
+        better &= ~done
         mask = better[..., None, None]
         best, best_value = np.where(mask, trial, best), np.where(mask, trial_value, best_value)
         best_size = np.where(better, trial_size, best_size)
-        improved |= better
+        moved |= better
         done |= better
         length = np.where(done, length, length / 2)
-    return best, best_value, best_size, improved
+    return best, best_value, best_size, moved
 
 
 class _Scaled:
@@ -238,12 +255,27 @@ def start(system: System, steps: int) -> Array:
     return 0.2 * average_adjoints(system, still)
 
 
-def solve_system(system: System, steps: int, guess: Array | None = None, *, tolerance: float = 1e-11) -> Result:
-    """Plain Newton, and where that fails continuation: penalties grow from nothing to their size."""
-    first = newton(system, start(system, steps) if guess is None else guess, tolerance=tolerance)
+def solve_system(
+    system: System, steps: int, guess: Array | None = None, *, tolerance: float = 1e-11, longest: float = 1.0
+) -> Result:
+    """Plain Newton; where that fails, Newton with short steps; then continuation: penalties grow from nothing.
+
+    Args:
+        system: the system.
+        steps: K.
+        guess: adjoints to start from; by default :func:`start`.
+        tolerance: on the residual.
+        longest: step of the second attempt, in adjoints: about what changes rates by a factor of e.
+    """
+    begin = start(system, steps) if guess is None else guess
+    first = newton(system, begin, tolerance=tolerance)
     if first.converged.all():
         return first
-    return _continuation(system, first, tolerance)
+    second = newton(system, begin, tolerance=tolerance, iterations=_SHORT_STEPS, longest=longest)
+    second = second._replace(iterations=first.iterations + second.iterations, history=first.history + second.history)
+    if second.converged.all():
+        return second
+    return _continuation(system, second, tolerance)
 
 
 @dataclass
@@ -272,8 +304,7 @@ def _continuation(system: System, failed: Result, tolerance: float, limit: int =
         else:
             path.growth /= 3
     if path.reached < 1.0:
-        better = latest if latest.residual.max() < failed.residual.max() else failed
-        latest = better._replace(adjoints=failed.adjoints, residual=failed.residual, converged=failed.converged)
+        latest = failed
     return latest._replace(iterations=count, history=history, stages=path.stages)
 
 

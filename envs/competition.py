@@ -13,6 +13,9 @@ import numpy as np
 from .arrays import Array, namespace
 from .intensity import Exponential
 
+_TIE = 1e-10
+"""quotes this close count as tied in derivatives; solved quotes of identical makers differ by rounding"""
+
 
 class Fill(NamedTuple):
     """What a side's quotes (..., M) lead to."""
@@ -64,6 +67,11 @@ class BestQuote:
         if not isinstance(self.intensity, Exponential):
             raise ValueError(f"intensity: expected an Exponential, got {self.intensity!r}")
 
+    @property
+    def margin(self) -> float:
+        """What an optimal quote earns per share above the marginal value of inventory, in currency."""
+        return self.intensity.markup
+
     def validate(self, makers: int) -> None:
         """Raises ValueError for fewer than two makers: there is nobody to compete with."""
         if makers < 2:
@@ -86,18 +94,24 @@ class BestQuote:
 
         The profit ``(delta - y) Lambda(delta - other)`` has one peak, so the truncated peak is the constrained optimum.
         """
-        return namespace(adjoint).clip(self.intensity.markup + adjoint, -limit, limit)
+        return namespace(adjoint).clip(self.margin + adjoint, -limit, limit)
 
     def share_jacobian(self, quotes: Array) -> Array:
         """``d share_i / d quote_j``, (..., M, M). At tied best quotes the first of the tied makers is the best one."""
         makers = quotes.shape[-1]
         slope = self.share_slope(quotes, best_of_others(quotes))
-        order = np.argsort(quotes, axis=-1, kind="stable")
-        first, second = order[..., :1], order[..., 1:2]
         index = np.arange(makers)
+        first = _first_best(quotes)[..., None]
+        second = _first_best(np.where(index == first, np.inf, quotes))[..., None]
         rival = np.where(index == first, second, first)
         return slope[..., None] * (np.eye(makers) - (rival[..., None] == index))
 
     def best_jacobian(self, quotes: Array) -> Array:
         """``d min(quotes) / d quote_j``, (..., M), with the same choice at ties."""
-        return (np.argmin(quotes, axis=-1)[..., None] == np.arange(quotes.shape[-1])).astype(float)
+        return (_first_best(quotes)[..., None] == np.arange(quotes.shape[-1])).astype(float)
+
+
+def _first_best(quotes: Array) -> Array:
+    """Index (...,) of the first maker whose quote (..., M) is the best but for rounding."""
+    best = quotes.min(axis=-1, keepdims=True)
+    return np.argmax(quotes <= best + _TIE * (1 + np.abs(best)), axis=-1)

@@ -262,6 +262,11 @@ class MakerTakerGame:
             np.where(buyer, self.max_rate, -self.min_rate),
         )
 
+    def control_unit(self, agent: str) -> float:
+        """A size of controls that matters: a maker's margin ``1 / gamma``, a trader's average rate ``|q_0| / T``."""
+        index = self.agents.index(agent)
+        return abs(self.trader_inventory[index]) / self.horizon if index < self.traders else self.competition.margin
+
     def action_range(self) -> tuple[Controls, Controls]:
         """Lowest and highest controls worth exploring, from the parameters alone; see :func:`action_range`."""
         from .action_range import action_range  # the rule is long enough for a file of its own

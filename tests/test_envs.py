@@ -608,7 +608,7 @@ def test_a_learner_s_step_after_the_end_is_refused():
     env.reset()
     for _ in range(STEPS):
         env.step(np.zeros(1))
-    with pytest.raises(ValueError, match="the episode (has )?ended"):
+    with pytest.raises(ValueError, match=r"the episode (has )?ended"):
         env.step(np.zeros(1))
 
 

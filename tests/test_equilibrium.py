@@ -428,16 +428,48 @@ def test_continuation_where_newton_fails(monkeypatch):
     """Plain Newton is kept from iterating; the scaled systems of the continuation are not."""
     plain = newton.newton
 
-    def crippled(system, start, *, tolerance):
+    def crippled(system, start, **options):
         limit = {"iterations": 0} if isinstance(system, GameSystem) else {}
-        return plain(system, start, tolerance=tolerance, **limit)
+        return plain(system, start, **{**options, **limit})
 
     expected = solve(APART, 10)
     monkeypatch.setattr(newton, "newton", crippled)
     result = solve(APART, 10)
-    assert "by continuation in the penalties" in result.message
+    assert "of continuation in the penalties" in result.message
     assert "continuation" not in expected.message
     np.testing.assert_allclose(result.adjoints, expected.adjoints, atol=1e-10)
+
+
+HARD = [
+    dict(trader_terminal_penalty=10.0, maker_terminal_penalty=10.0, max_quote=1e4, max_rate=1e4),
+    dict(trader_terminal_penalty=20.0, maker_terminal_penalty=20.0),
+    dict(horizon=10.0, trader_running_penalty=1.0, maker_running_penalty=1.0),
+    dict(trader_inventory=(-50.0,), max_quote=500.0),
+]
+
+
+@pytest.mark.parametrize("changes", HARD, ids=str)
+def test_best_responses_are_found_where_rates_are_steep(changes):
+    """Against an equilibrium with strong penalties, and against quotes that miss it by a margin or two at random."""
+    game = MakerTakerGame(**changes)
+    equilibrium = solve(game, 20)
+    gains = exploitability(game, equilibrium.controls, 20).gains
+    np.testing.assert_allclose(gains, 0, atol=1e-9 * np.abs(equilibrium.payoffs).max())
+    rng = np.random.default_rng(0)
+    ask, bid = (each + rng.normal(size=each.shape) for each in equilibrium.controls[1:])
+    missed = exploitability(game, Controls(equilibrium.controls.rate, ask, bid), 20)
+    assert (missed.gains > 0).all()
+
+
+def test_makers_who_tie_but_for_rounding_count_as_tied():
+    """Derivatives at a tie are one-sided with the first maker as the best, not with whoever is lower by a rounding."""
+    quotes = np.array([[1.0, 1.0 - 1e-14, 2.0], [1.0, 1.0 + 1e-14, 2.0]])
+    competition = BestQuote(Exponential(1.0))
+    np.testing.assert_array_equal(competition.best_jacobian(quotes), [[1, 0, 0], [1, 0, 0]])
+    first, second = competition.share_jacobian(quotes)
+    np.testing.assert_allclose(first, second, atol=1e-12)
+    np.testing.assert_allclose(first[0], [-1, 1, 0], atol=1e-12)  # the first maker's rival is the second
+    np.testing.assert_allclose(first[2, [0, 2]], [np.exp(-1.0), -np.exp(-1.0)], atol=1e-12)
 
 
 # --- input -----------------------------------------------------------------------------------------------------------

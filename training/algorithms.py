@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import sb3_contrib
 import stable_baselines3
+import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
@@ -160,13 +161,13 @@ def build(
             settings["batch_size"] = market.steps * env.num_envs // 2
     else:
         settings["buffer_size"] = algorithm.replay_episodes * market.steps * env.num_envs
-        settings["learning_starts"] = market.steps * env.num_envs
+        settings["learning_starts"] = 0  # against agents who act at random over the whole range, not trading is best
         settings["replay_buffer_class"] = NStepReplayBuffer
         settings["replay_buffer_kwargs"] = {"n_steps": market.steps, "gamma": settings["gamma"]}
         settings["train_freq"] = (1, "step")
     if algorithm.kind == "action_noise":
         settings["action_noise"] = NormalActionNoise(np.zeros(len(unit)), algorithm.exploration[0] * unit)
-    return algorithm.model(
+    model = algorithm.model(
         algorithm.policy,
         env,
         learning_rate=learning_rate(algorithm, progress),
@@ -177,6 +178,10 @@ def build(
         tensorboard_log=tensorboard,
         **settings,
     )
+    if algorithm.kind == "entropy":  # start with the exploration that is wanted, not all over the range
+        actor: Any = model.policy.actor
+        actor.log_std.bias.data = torch.as_tensor(np.log(algorithm.exploration[0] * unit)).float()
+    return model
 
 
 def geometric(ends: tuple[float, float], fraction: float) -> float:

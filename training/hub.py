@@ -43,18 +43,9 @@ class LearnerVecEnv(BatchVecEnv):
 
 
 def action_unit(market: Market, agent: str) -> np.ndarray:
-    """A size of actions that matters, as a fraction of the half-width of the agent's action range; (1,) or (2,).
-
-    For a maker its margin ``1 / gamma``, for a trader the average rate ``|q_0| / T`` that closes its inventory.
-    """
-    game = market.game
+    """The game's control unit of an agent, as a fraction of the half-width of its action range; (1,) or (2,)."""
     low, high = market.scale.bounds(agent)
-    index = agent_index(game, agent)
-    if index < game.traders:
-        unit = abs(game.trader_inventory[index]) / game.horizon
-    else:
-        unit = game.competition.intensity.markup
-    return np.asarray(unit / ((high - low) / 2))
+    return np.asarray(market.game.control_unit(agent) / ((high - low) / 2))
 
 
 class Hub:

@@ -175,7 +175,7 @@ def payoff_scale(game: MakerTakerGame, agent: str) -> float:
 
     What a trader pays if it closes its inventory at a margin's distance, and what the margin earns on all volume.
     """
-    margin = game.competition.intensity.markup
+    margin = game.competition.margin
     c = game.coefficients(np.array([0.0, game.horizon]))
     orders = float(np.abs(game.trader_inventory) @ (c.buy_weight + c.sell_weight))
     volume = orders + game.horizon * float(c.buy_flow[0] + c.sell_flow[0])
