@@ -442,7 +442,7 @@ def test_continuation_where_newton_fails(monkeypatch):
 
 HARD = [
     dict(trader_terminal_penalty=10.0, maker_terminal_penalty=10.0, max_quote=1e4, max_rate=1e4),
-    dict(trader_terminal_penalty=20.0, maker_terminal_penalty=20.0),
+    dict(trader_terminal_penalty=20.0, maker_terminal_penalty=5.0, max_quote=500.0),
     dict(horizon=10.0, trader_running_penalty=1.0, maker_running_penalty=1.0),
     dict(trader_inventory=(-50.0,), max_quote=500.0),
 ]
