@@ -111,7 +111,6 @@ class Market:
         normalize: whether actions are in [-1, 1] or physical.
         rate_range: see :func:`controls_range`.
         quote_range: see :func:`controls_range`.
-        dtype: of the state.
     """
 
     def __init__(
@@ -124,7 +123,6 @@ class Market:
         normalize: bool = True,
         rate_range: Range = None,
         quote_range: Range = None,
-        dtype: Any = np.float64,
     ) -> None:
         check_reward(reward)
         self.game, self.steps, self.batch, self.reward = game, steps, batch, reward
@@ -133,10 +131,9 @@ class Market:
         self.scale = ActionScale(game, *controls_range(game, rate_range, quote_range))
         self.normalize = normalize
         self.observer = Observer(game, (self.scale.low, self.scale.high))
-        self.dtype = np.dtype(dtype)
-        coefficients = game.coefficients(self.times).like(np.zeros(1, self.dtype))
+        coefficients = game.coefficients(self.times)
         self._coefficients = [coefficients.at(k) for k in range(steps)]
-        self._initial = game.initial_inventory.astype(self.dtype)
+        self._initial = game.initial_inventory
         self._names = set(game.agents)
         self._jump = game.volatility * self.dt**0.5
         self.reset(np.random.default_rng(0))
@@ -160,7 +157,7 @@ class Market:
             ValueError: inventories have a wrong shape, are not finite, or put a trader on the other side.
         """
         shape = (*self.batch, len(self.game.agents))
-        start = self._initial if inventory is None else np.asarray(inventory, dtype=self.dtype)
+        start = self._initial if inventory is None else np.asarray(inventory, dtype=float)
         if start.shape not in (shape, shape[-1:]) or not np.isfinite(start).all():
             raise ValueError(f"inventory: expected finite numbers of shape {shape}, got {inventory!r}")
         if not is_number(spread) or not 0 <= spread < np.inf:
@@ -176,9 +173,8 @@ class Market:
         self.inventories = _batch_first(np.broadcast_to(start, shape))
         self.initial = self.inventories
         self._played: Controls | None = None
-        self.price = np.full(self.batch, self.game.initial_price, dtype=self.dtype)
-        self.income = np.zeros(shape, dtype=self.dtype)
-        self.cash = np.zeros(shape, dtype=self.dtype)
+        self.price = np.full(self.batch, self.game.initial_price)
+        self.cash = np.zeros(shape)
         self.activity: Any = None
 
     @property
@@ -221,16 +217,14 @@ class Market:
         c = self._coefficients[self.k]
         before = self.inventories
         after, reward, activity = step(self.game, c, self.dt, before, controls)
-        earned = self.dt * activity.income
-        self.income = self.income + earned
-        self.cash = self.cash + earned - self.price[..., None] * (after - before)
+        self.cash = self.cash + self.dt * activity.income - self.price[..., None] * (after - before)
         self.inventories, self.activity = after, activity
         self._played = controls
         self.k += 1
         if self.done:
             reward = reward + terminal_reward(c, after)
         if noise is not None and noise.price is not None:
-            jump = self._jump * np.asarray(noise.price, dtype=self.dtype)
+            jump = self._jump * np.asarray(noise.price)
             self.price = self.price + jump
             reward = reward + after * jump[..., None]
         return reward

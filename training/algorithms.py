@@ -11,6 +11,9 @@ What differs from stable-baselines3's defaults, and why:
 - learning rates fall geometrically to a small fraction, which averages out the noise of the last gradients.
 - replay (off-policy) holds the last few episodes only, with returns to the end of the episode: older transitions were
   written against opponents who have moved on since.
+- off-policy learners explore more and learn more slowly than on-policy ones: over the replay buffer's time everybody's
+  drift must stay small beside everybody's exploration. Otherwise a critic takes a common trend (both makers raising
+  their quotes, both earning more) for the effect of its own actions, and all run away to the ends of their ranges.
 """
 
 from __future__ import annotations
@@ -56,6 +59,7 @@ class Algorithm:
         settings: keyword arguments of the class.
         network: keyword arguments of the policy.
         replay_episodes: episodes that an off-policy learner's replay buffer holds.
+        markets: how many to play at once; one gradient step a rollout (A2C) asks for shorter rollouts.
     """
 
     model: type[BaseAlgorithm]
@@ -66,10 +70,12 @@ class Algorithm:
     settings: Mapping[str, Any] = field(default_factory=dict)
     network: Mapping[str, Any] = field(default_factory=dict)
     replay_episodes: int = 0
+    markets: int = 64
 
 
 _ON_POLICY_NETWORK = {"net_arch": {"pi": [64, 64], "vf": [64, 64]}}
 _OFF_POLICY = {"gamma": 1.0, "batch_size": 256, "tau": 0.02, "gradient_steps": 8}
+_ENTROPY = {**_OFF_POLICY, "ent_coef": "auto_0.02"}
 _OFF_POLICY_NETWORK = {"net_arch": [64, 64]}
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -90,14 +96,15 @@ ALGORITHMS: dict[str, Algorithm] = {
         exploration=(0.3, 0.03),
         settings={"gamma": 1.0, "gae_lambda": 1.0, "normalize_advantage": True, "use_rms_prop": False},
         network=_ON_POLICY_NETWORK,
+        markets=16,
     ),
     "sac": Algorithm(
         stable_baselines3.SAC,
         information.PrefixSACPolicy,
         "entropy",
-        learning_rate=(1e-3, 1e-4),
-        exploration=(0.3, 0.05),
-        settings=_OFF_POLICY,
+        learning_rate=(3e-4, 3e-5),
+        exploration=(1.0, 0.4),
+        settings=_ENTROPY,
         network=_OFF_POLICY_NETWORK,
         replay_episodes=4,
     ),
@@ -105,8 +112,8 @@ ALGORITHMS: dict[str, Algorithm] = {
         stable_baselines3.TD3,
         information.PrefixTD3Policy,
         "action_noise",
-        learning_rate=(1e-3, 1e-4),
-        exploration=(0.3, 0.05),
+        learning_rate=(3e-4, 3e-5),
+        exploration=(1.0, 0.4),
         settings=_OFF_POLICY,
         network=_OFF_POLICY_NETWORK,
         replay_episodes=4,
@@ -115,8 +122,8 @@ ALGORITHMS: dict[str, Algorithm] = {
         stable_baselines3.DDPG,
         information.PrefixTD3Policy,
         "action_noise",
-        learning_rate=(1e-3, 1e-4),
-        exploration=(0.3, 0.05),
+        learning_rate=(3e-4, 3e-5),
+        exploration=(1.0, 0.4),
         settings=_OFF_POLICY,
         network=_OFF_POLICY_NETWORK,
         replay_episodes=4,
@@ -125,9 +132,9 @@ ALGORITHMS: dict[str, Algorithm] = {
         sb3_contrib.TQC,
         information.PrefixTQCPolicy,
         "entropy",
-        learning_rate=(1e-3, 1e-4),
-        exploration=(0.3, 0.05),
-        settings=_OFF_POLICY,
+        learning_rate=(3e-4, 3e-5),
+        exploration=(1.0, 0.4),
+        settings=_ENTROPY,
         network=_OFF_POLICY_NETWORK,
         replay_episodes=4,
     ),

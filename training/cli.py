@@ -123,7 +123,7 @@ def train(
     seed: Annotated[int, typer.Option(help="The result is a function of it.")] = 0,
     steps: Steps = None,
     information: Annotated[str, typer.Option(help="What actors see: open_loop, own or full.")] = "open_loop",
-    markets: Annotated[int, typer.Option(help="Markets played at once.")] = 64,
+    markets: Annotated[int | None, typer.Option(help="Markets played at once; default: the algorithm's.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run directory.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the directory's last checkpoint.")] = False,
     overrides: Overrides = None,

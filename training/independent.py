@@ -49,7 +49,7 @@ class IndependentLearners:
         steps: number of steps of an episode.
         algorithm: name of an algorithm for all learners, or one for each; see :data:`.algorithms.ALGORITHMS`.
         information: what actors see; critics see everything.
-        markets: number of markets played at once.
+        markets: number of markets played at once; by default what the algorithms ask for, the smallest if they differ.
         seed: the result is a function of it and of the other arguments.
         fixed: policies of the agents that do not learn.
         rate_range: overrides the game's range of rates.
@@ -68,7 +68,7 @@ class IndependentLearners:
         steps: int = 20,
         algorithm: str | Mapping[str, str] = "ppo",
         information: Information = "open_loop",
-        markets: int = 64,
+        markets: int | None = None,
         seed: int = 0,
         fixed: Mapping[str, Policy] | None = None,
         rate_range: Range = None,
@@ -76,14 +76,15 @@ class IndependentLearners:
         inventory_spread: float = 0.0,
         tensorboard: Path | None = None,
     ) -> None:
-        check_count("markets", markets)
         fixed = dict(fixed or {})
         learners = [agent for agent in game.agents if agent not in fixed]
         names = dict.fromkeys(learners, algorithm) if isinstance(algorithm, str) else dict(algorithm)
         if sorted(names) != sorted(learners):
             raise ValueError(f"algorithm: expected one for each of {learners}, got {sorted(names)}")
         self.algorithms = {agent: algorithms.find(names[agent]) for agent in learners}
-        self.algorithm_names = {agent: names[agent] for agent in learners}
+        if markets is None:
+            markets = min((each.markets for each in self.algorithms.values()), default=1)
+        check_count("markets", markets)
         seen = visible(game, information)
         torch.set_num_threads(1)
         self.game, self.information, self.seed = game, information, seed

@@ -56,7 +56,7 @@ class RunConfig:
         timesteps: joint market steps.
         steps: of an episode.
         information: what actors see.
-        markets: played at once.
+        markets: played at once; None: what the algorithms ask for.
         seed: of everything.
         checkpoints: number of checkpoints during the training.
 
@@ -70,12 +70,12 @@ class RunConfig:
     timesteps: int = 160_000
     steps: int = 20
     information: Information = "open_loop"
-    markets: int = 64
+    markets: int | None = None
     seed: int = 0
     checkpoints: int = 4
 
     def __post_init__(self) -> None:
-        for name in ("timesteps", "steps", "markets", "checkpoints"):
+        for name in ("timesteps", "steps", "checkpoints"):
             check_count(name, getattr(self, name))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed: expected a whole number >= 0, got {self.seed!r}")
@@ -130,6 +130,8 @@ class _History:
         except EquilibriumNotFound:
             value = float("nan")
         self.rows.append((done, value, value / self.total))
+        for model in learners.models.values():  # into each learner's own log, TensorBoard included
+            model.logger.record("equilibrium/relative_nash_conv", value / self.total)
 
     def write(self, path: Path) -> None:
         with open(path, "w", newline="") as file:
