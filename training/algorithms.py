@@ -73,71 +73,51 @@ class Algorithm:
     markets: int = 64
 
 
-_ON_POLICY_NETWORK = {"net_arch": {"pi": [64, 64], "vf": [64, 64]}}
-_OFF_POLICY = {"gamma": 1.0, "batch_size": 256, "tau": 0.02, "gradient_steps": 8}
-_ENTROPY = {**_OFF_POLICY, "ent_coef": "auto_0.02"}
-_OFF_POLICY_NETWORK = {"net_arch": [64, 64]}
-
-ALGORITHMS: dict[str, Algorithm] = {
-    "ppo": Algorithm(
-        stable_baselines3.PPO,
+def _on_policy(model: type[BaseAlgorithm], **changes: Any) -> Algorithm:
+    return Algorithm(
+        model,
         information.PrefixActorCriticPolicy,
         "on_policy",
+        network={"net_arch": {"pi": [64, 64], "vf": [64, 64]}},
+        **changes,
+    )
+
+
+def _off_policy(
+    model: type[BaseAlgorithm], policy: type[Any], kind: Kind, exploration: tuple[float, float], **settings: Any
+) -> Algorithm:
+    return Algorithm(
+        model,
+        policy,
+        kind,
+        learning_rate=(3e-4, 3e-5),
+        exploration=exploration,
+        settings={"gamma": 1.0, "batch_size": 256, "tau": 0.02, "gradient_steps": 8, **settings},
+        network={"net_arch": [64, 64]},
+        replay_episodes=4,
+    )
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "ppo": _on_policy(
+        stable_baselines3.PPO,
         learning_rate=(5e-3, 1e-4),
         exploration=(0.6, 0.05),
         settings={"gamma": 1.0, "gae_lambda": 1.0, "n_epochs": 5, "clip_range": 0.2},
-        network=_ON_POLICY_NETWORK,
     ),
-    "a2c": Algorithm(
+    "a2c": _on_policy(
         stable_baselines3.A2C,
-        information.PrefixActorCriticPolicy,
-        "on_policy",
         learning_rate=(2e-3, 1e-4),
         exploration=(0.3, 0.03),
         settings={"gamma": 1.0, "gae_lambda": 1.0, "normalize_advantage": True, "use_rms_prop": False},
-        network=_ON_POLICY_NETWORK,
         markets=16,
     ),
-    "sac": Algorithm(
-        stable_baselines3.SAC,
-        information.PrefixSACPolicy,
-        "entropy",
-        learning_rate=(3e-4, 3e-5),
-        exploration=(1.0, 0.4),
-        settings=_ENTROPY,
-        network=_OFF_POLICY_NETWORK,
-        replay_episodes=4,
+    "sac": _off_policy(
+        stable_baselines3.SAC, information.PrefixSACPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"
     ),
-    "td3": Algorithm(
-        stable_baselines3.TD3,
-        information.PrefixTD3Policy,
-        "action_noise",
-        learning_rate=(3e-4, 3e-5),
-        exploration=(1.0, 0.4),
-        settings=_OFF_POLICY,
-        network=_OFF_POLICY_NETWORK,
-        replay_episodes=4,
-    ),
-    "ddpg": Algorithm(
-        stable_baselines3.DDPG,
-        information.PrefixTD3Policy,
-        "action_noise",
-        learning_rate=(3e-4, 3e-5),
-        exploration=(1.0, 0.4),
-        settings=_OFF_POLICY,
-        network=_OFF_POLICY_NETWORK,
-        replay_episodes=4,
-    ),
-    "tqc": Algorithm(
-        sb3_contrib.TQC,
-        information.PrefixTQCPolicy,
-        "entropy",
-        learning_rate=(3e-4, 3e-5),
-        exploration=(1.0, 0.4),
-        settings=_ENTROPY,
-        network=_OFF_POLICY_NETWORK,
-        replay_episodes=4,
-    ),
+    "tqc": _off_policy(sb3_contrib.TQC, information.PrefixTQCPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"),
+    "td3": _off_policy(stable_baselines3.TD3, information.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
+    "ddpg": _off_policy(stable_baselines3.DDPG, information.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
 }
 
 
