@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 SEED ?= 0
+TORCH ?= torch==2.13.0
 
 .PHONY: run test test-slow check format bench wheel clean
 
@@ -37,9 +38,10 @@ wheel: $(READY)
 clean:
 	rm -rf build dist *.egg-info .venv
 
-# torch first, from the pinned version; a plain "torch" may pull gigabytes of GPU libraries
+# torch first: pip then leaves the build it has. On Linux PyPI's default build brings GPU libraries; for the small one:
+#   make run TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 $(READY): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]"
 	touch $(READY)

@@ -138,8 +138,10 @@ class _Makers(_Deviators):
         return result
 
 
-def best_responses(game: MakerTakerGame, controls: Controls, steps: int) -> list[Controls]:
-    """For every agent, the profile in which it plays its best response and the others stay.
+def best_responses(
+    game: MakerTakerGame, controls: Controls, steps: int, *, traders_only: bool = False
+) -> list[Controls]:
+    """For every agent (or every trader), the profile in which it plays its best response and the others stay.
 
     Raises:
         ValueError: shapes do not fit, or controls are not finite.
@@ -149,7 +151,8 @@ def best_responses(game: MakerTakerGame, controls: Controls, steps: int) -> list
     times = grid(game, steps)
     c, dt = game.coefficients(times), game.horizon / steps
     result: list[Controls] = []
-    for kind, agents in ((_Traders, slice(0, game.traders)), (_Makers, slice(game.traders, None))):
+    roles = ((_Traders, slice(0, game.traders)), (_Makers, slice(game.traders, None)))
+    for kind, agents in roles[:1] if traders_only else roles:
         system = kind(game, c, controls, dt, agents)
         solution = newton.solve_system(system, steps, system.start(), longest=game.competition.margin)
         if not solution.converged.all():
@@ -184,6 +187,7 @@ def best_response(game: MakerTakerGame, controls: Controls, agent: str, steps: i
         EquilibriumNotFound: the agent's problem was not solved.
     """
     index = agent_index(game, agent)
+    controls = single_profile(game, controls, steps)
     response = best_responses(game, controls, steps)[index]
     payoff = float(simulate(game, response, steps).payoffs[index])
     return BestResponse(response, payoff, payoff - float(simulate(game, controls, steps).payoffs[index]))

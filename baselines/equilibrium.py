@@ -25,8 +25,9 @@ class EquilibriumNotFound(RuntimeError):
 class Equilibrium:
     """An open-loop Nash equilibrium of the grid game.
 
-    With flow on both sides of the market at every step, the paper's theory gives uniqueness (Theorem 4.1); where no
-    volume arrives, quotes are payoff-irrelevant, ``quotes_matter`` is False, and the quotes reported are those of (17).
+    With one buyer, two makers, equal penalties and volume on both sides, the paper gives uniqueness where (23) has a
+    bounded solution (Theorem 4.2), as it has without running penalty (Theorem 4.3). Where no volume arrives, quotes are
+    payoff-irrelevant, ``quotes_matter`` is False, and the quotes reported are those of (17).
     """
 
     game: MakerTakerGame
@@ -112,7 +113,7 @@ class Equilibrium:
         system = _system(self.game, self.times, k, inventory)
         steps = self.steps - k
         guess = np.broadcast_to(self.adjoints[k:], (*inventory.shape[:-1], *self.adjoints[k:].shape))
-        result = newton.solve_system(system, steps, guess)
+        result = newton.solve_system(system, steps, guess, longest=self.game.competition.margin)
         if not result.converged.all():
             raise EquilibriumNotFound(
                 f"the game from step {k} was not solved for {int((~result.converged).sum())} of "

@@ -109,7 +109,7 @@ class GameSystem:
         return self.game.activity(self.c, optimal_controls(self.game, self.c, adjoints)).inventory_rate
 
     def jacobian(self, adjoints: Array) -> Array:
-        """Analytic; at ties and truncations one-sided (a maker at a tied best quote counts as holding it)."""
+        """Analytic; at ties and truncations one-sided (of tied makers the first counts as the best)."""
         game, c = self.game, self.c
         split = game.traders
         controls = optimal_controls(game, c, adjoints)

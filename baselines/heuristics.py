@@ -26,7 +26,7 @@ def constant_spread(game: MakerTakerGame, steps: int) -> tuple[np.ndarray, np.nd
 def almgren_chriss(game: MakerTakerGame, steps: int) -> np.ndarray:
     """Each trader's optimal execution if quotes stayed at ``1 / gamma`` for ever; rates (K, N)."""
     profile = Controls(twap(game, steps), *constant_spread(game, steps))
-    responses = best_responses(game, profile, steps)
+    responses = best_responses(game, profile, steps, traders_only=True)
     own = [agent_controls(game, responses[i], name) for i, name in enumerate(game.agents[: game.traders])]
     return np.concatenate(own, axis=-1)
 

@@ -39,13 +39,13 @@ class FieldPolicy:
 
     def __init__(self, equilibrium: Equilibrium) -> None:
         self._equilibrium = equilibrium
-        self._seen: tuple[int, bytes] | None = None
+        self._seen: tuple[int, tuple[int, ...], bytes] | None = None
         self._controls: Controls | None = None
 
     def controls(self, k: int, inventories: Array) -> Controls:
         """Everyone's controls at step ``k`` and inventories (..., n)."""
         inventories = np.ascontiguousarray(inventories, dtype=float)
-        seen = (k, inventories.tobytes())
+        seen = (k, inventories.shape, inventories.tobytes())
         if self._controls is None or self._seen != seen:
             self._controls = self._equilibrium.controls_at(k, inventories)
             self._seen = seen

@@ -57,7 +57,8 @@ step at both sides), `cash`, `pnl` (cash plus inventory at mid, less the initial
 `rate_range=None`, `quote_range=None`, `inventory_spread=0.0` (standard deviation of noise on initial inventories), and
 every parameter of `makertaker.envs.MakerTakerGame`. `reset(options={"inventory": ...})` starts from given inventories.
 
-Shares under best-quote competition do not clear the market: they sum to two where makers quote alike.
+Shares under best-quote competition do not clear the market: where all makers quote alike, each
+receives the whole flow.
 
 ## Version history
 

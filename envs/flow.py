@@ -133,11 +133,10 @@ def require(
     name: str,
     horizon: float,
     *,
-    minimum: float = 0.0,
     strict: bool = False,
     count: int | None = None,
 ) -> None:
-    """Check that a parameter is finite and at least (``strict``: above) ``minimum`` on ``[0, horizon]``.
+    """Check that a parameter is finite and at least (``strict``: above) zero on ``[0, horizon]``.
 
     Raises ValueError that names the parameter, and the time of a callable's first offending value.
     """
@@ -153,8 +152,8 @@ def require(
             values = evaluate(each, times, name)
         except TypeError as error:
             raise ValueError(f"{name}: expected a number or a callable of time, got {each!r}") from error
-        bad = ~np.isfinite(values) | ((values <= minimum) if strict else (values < minimum))
+        bad = ~np.isfinite(values) | ((values <= 0) if strict else (values < 0))
         if bad.any():
             at = f" at t = {times[bad][0]:g}" if callable(each) else ""
             sign = ">" if strict else ">="
-            raise ValueError(f"{name}: expected finite values {sign} {minimum:g}, got {values[bad][0]:g}{at}")
+            raise ValueError(f"{name}: expected finite values {sign} 0, got {values[bad][0]:g}{at}")

@@ -33,10 +33,10 @@ class QuadraticImpact:
         """Cost rate, currency per unit of time, in the shape of ``rate`` (..., N)."""
         return beta * rate * rate
 
-    def optimal_rate(self, beta: Array, margin: Array) -> Array:
-        """The rate whose marginal cost ``2 beta v`` equals ``margin``, before truncation; (17)."""
-        return margin / (2 * beta)
+    def optimal_rate(self, beta: Array, marginal_cost: Array) -> Array:
+        """The rate whose marginal cost ``2 beta v`` is the given one, ``y - s`` in (17), before truncation."""
+        return marginal_cost / (2 * beta)
 
     def optimal_rate_slope(self, beta: Array) -> Array:
-        """Derivative of :meth:`optimal_rate` in the margin."""
+        """Derivative of :meth:`optimal_rate` in the marginal cost."""
         return 1 / (2 * beta)

@@ -112,7 +112,7 @@ class MakerTakerGame:
         max_rate: the constraint on the size of a rate.
         max_quote: the constraint ``xi`` on the size of a quote, in currency.
         flow_from: ``"sum"``: makers face the sum of the traders' rates; ``"mean"``: their average.
-        volatility: of the reference price, an arithmetic Brownian motion; matters for ``reward="wealth"`` only.
+        volatility: of the reference price, an arithmetic Brownian motion; matters for wealth, not for payoffs.
         initial_price: ``P_0``; payoffs leave out the constant ``P_0 q_0``.
 
     Raises:

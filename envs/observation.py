@@ -59,7 +59,7 @@ class Observer:
 
     Args:
         game: the game.
-        quote_range: lowest and highest quotes, (2, M) each (asks, bids), that are mapped to -1 and 1.
+        action_range: lowest and highest controls; the quotes among them are mapped to -1 and 1.
     """
 
     def __init__(self, game: MakerTakerGame, action_range: tuple[Controls, Controls]) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of a market so far: inventories on the left, quotes and rates on the right. Needs matplotlib."""
+"""Pictures of a market so far: inventories on the left, quotes on the right. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ class Renderer:
         left.legend(fontsize="small")
         if self._quotes:
             quotes = np.stack([each for _, each in self._quotes])
-            at = self.times[[k for k, _ in self._quotes]]
+            at = self.times[[k for k, _ in self._quotes] + [self._quotes[-1][0] + 1]]
+            quotes = np.concatenate([quotes, quotes[-1:]])  # a quote holds until the end of its step
             for j in range(game.makers):
                 color = colors[game.traders + j]
                 right.step(at, quotes[:, 0, j], color=color, where="post", label=f"maker_{j} ask")

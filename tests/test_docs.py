@@ -49,7 +49,7 @@ def test_training_commands_run_one_after_the_other(tmp_path, monkeypatch):
     """In the README's order and with its arguments, but for a budget cut to a few episodes."""
     pytest.importorskip("stable_baselines3")
     monkeypatch.chdir(tmp_path)
-    for command in COMMANDS:
+    for command in map(list, COMMANDS):
         if command[0] not in ("train", "evaluate", "report"):
             continue
         if "--timesteps" in command:

@@ -369,7 +369,7 @@ def test_gain_against_the_field_is_not_negative(agent):
     )
     policies = solve(game, 4).feedback()
     result = best_response_to_policies(game, policies, agent, 4, iterations=10)
-    assert result.gain >= -1e-9
+    assert result.gain > 0.01
     index = game.agents.index(agent)
     played = simulate(game, result.controls, 4).payoffs[index]
     assert result.payoff == pytest.approx(played, abs=1e-9)  # the payoff belongs to the controls

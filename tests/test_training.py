@@ -14,7 +14,7 @@ pytest.importorskip("stable_baselines3")
 from stable_baselines3.common.env_checker import check_env  # noqa: E402
 from stable_baselines3.common.vec_env import VecEnv  # noqa: E402
 
-from makertaker.baselines import exploitability, solve  # noqa: E402
+from makertaker.baselines import EquilibriumNotFound, exploitability, open_loop_policies, solve  # noqa: E402
 from makertaker.envs import load_scenario, rollout  # noqa: E402
 from makertaker.envs.grid import State  # noqa: E402
 from makertaker.training import IndependentLearners, MarketVecEnv, checkpoint, cli, runs  # noqa: E402
@@ -190,11 +190,20 @@ def test_the_equilibrium_evaluates_to_itself():
     json.dumps(metrics)
 
 
-def test_reacting_opponents_are_exploited_at_least_as_much_as_the_schedule_they_play():
-    equilibrium = solve(GAME, STEPS)
-    metrics = evaluate(GAME, equilibrium.open_loop(), STEPS, "own").metrics
+def test_the_search_against_reacting_opponents_finds_the_exact_gain_against_those_who_do_not_react():
+    controls = solve(GAME, STEPS).controls
+    missed = controls._replace(rate=0.7 * controls.rate, ask=controls.ask + 0.3)
+    metrics = evaluate(GAME, open_loop_policies(GAME, missed), STEPS, "own").metrics
     assert "lower bound" in metrics["exploitability_against"]
-    assert metrics["nash_conv"] == pytest.approx(metrics["open_loop_nash_conv"], abs=1e-9)
+    assert metrics["open_loop_nash_conv"] > 0.1
+    assert metrics["nash_conv"] == pytest.approx(metrics["open_loop_nash_conv"], abs=1e-6)
+
+
+def test_reacting_opponents_can_be_exploited_where_their_schedule_cannot():
+    """The decoupling field played as feedback is an equilibrium among schedules, not among policies that react."""
+    metrics = evaluate(GAME, solve(GAME, 3).feedback(), 3, "full").metrics
+    assert metrics["open_loop_relative_nash_conv"] == pytest.approx(0, abs=1e-12)
+    assert metrics["relative_nash_conv"] > 1e-3
 
 
 def test_quotes_on_a_side_without_flow_do_not_count_in_the_distance():
@@ -284,9 +293,63 @@ def test_existing_directories_are_not_overwritten(run, tmp_path):
     other = tmp_path / "precious"
     other.mkdir()
     (other / "file.txt").write_text("keep")
-    with pytest.raises(ValueError, match="not a run directory"):
-        runs.train(runs.load_config(folder), other, overwrite=True)
-    assert (other / "file.txt").read_text() == "keep"
+    for text in (None, '{"name": "another project"}'):
+        if text:
+            (other / "config.json").write_text(text)
+        with pytest.raises(ValueError, match="not a run directory"):
+            runs.train(runs.load_config(folder), other, overwrite=True)
+        assert (other / "file.txt").read_text() == "keep"
+
+
+def test_a_run_is_not_removed_for_one_that_cannot_start(run, monkeypatch):
+    folder, command, _ = run
+    before = (folder / "metrics.json").read_bytes()
+
+    def fail(*_, **__):
+        raise EquilibriumNotFound("no")
+
+    monkeypatch.setattr(runs, "solve", fail)
+    with pytest.raises(EquilibriumNotFound):
+        CliRunner().invoke(cli.app, [*command, "--overwrite"], catch_exceptions=False)
+    assert (folder / "metrics.json").read_bytes() == before
+
+
+def test_resume_refuses_options_it_would_ignore(run):
+    folder, _, _ = run
+    for extra, message in (["--seed", "9"], "drop seed"), (["--overwrite"], "drop overwrite"):
+        with pytest.raises(ValueError, match=message):
+            CliRunner().invoke(
+                cli.app, ["train", "acas", "--resume", "--out", str(folder), *extra], catch_exceptions=False
+            )
+    with pytest.raises(ValueError, match="is of scenario 'acas', got 'acas-2x3'"):
+        CliRunner().invoke(cli.app, ["train", "acas-2x3", "--resume", "--out", str(folder)], catch_exceptions=False)
+
+
+def test_a_run_interrupted_at_once_can_be_resumed(run, tmp_path, monkeypatch):
+    folder, _, metrics = run
+    out = tmp_path / "early"
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(IndependentLearners, "learn", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        runs.train(runs.load_config(folder), out)
+    with pytest.raises(ValueError, match="ended before its first episode"):
+        runs.evaluate_run(out)
+    monkeypatch.undo()
+    assert runs.resume(out).metrics == metrics
+
+
+@pytest.mark.parametrize("left", ["new", "old"])
+def test_an_interrupted_exchange_of_checkpoints_is_recovered(tmp_path, left):
+    trained = learners()
+    trained.learn(EPISODE)
+    checkpoint.save(trained, tmp_path / "checkpoint")
+    (tmp_path / "checkpoint").rename(tmp_path / f"checkpoint.{left}")
+    again = learners()
+    checkpoint.load(again, tmp_path / "checkpoint")
+    assert again.hub.steps_done == EPISODE
 
 
 def test_an_interrupted_run_resumes_to_the_same_metrics(run, tmp_path, monkeypatch):
@@ -296,10 +359,10 @@ def test_an_interrupted_run_resumes_to_the_same_metrics(run, tmp_path, monkeypat
     save, calls = checkpoint.save, []
 
     def interrupt(*arguments):
+        if len(calls) == 3:  # in the third chunk, with work done since the last checkpoint
+            raise KeyboardInterrupt
         save(*arguments)
         calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
 
     monkeypatch.setattr(runs.checkpoint, "save", interrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -310,6 +373,13 @@ def test_an_interrupted_run_resumes_to_the_same_metrics(run, tmp_path, monkeypat
     runs.resume(out)
     assert (out / "metrics.json").read_bytes() == (folder / "metrics.json").read_bytes()
     assert json.loads((out / "metrics.json").read_text()) == metrics
+    assert (out / "history.csv").read_bytes() == (folder / "history.csv").read_bytes()
+
+
+NOTHING = [
+    *("--set", "trader_running_penalty=0", "--set", "maker_running_penalty=0"),
+    *("--set", "buy_flow=0", "--set", "sell_flow=0", "--out", "x"),
+]
 
 
 @pytest.mark.parametrize(
@@ -322,6 +392,11 @@ def test_an_interrupted_run_resumes_to_the_same_metrics(run, tmp_path, monkeypat
         (["train", "acas", "--markets", "0", "--out", "x"], "markets: expected a positive whole number, got 0"),
         (["train", "nowhere", "--out", "x"], "scenario: expected one of .* got 'nowhere'"),
         (["train", "acas", "--resume", "--out", "x"], "'x' is not a run directory"),
+        (["train", "acas", "--steps", "1", "--markets", "1", "--out", "x"], "markets: PPO needs at least 4 steps"),
+        (
+            ["train", "acas", "--set", "trader_terminal_penalty=0", "--set", "maker_terminal_penalty=0", *NOTHING],
+            "all equilibrium payoffs are zero",
+        ),
         (["evaluate", "x"], "'x' is not a run directory"),
         (["report", "x"], "'x' is not a run directory"),
     ],

@@ -145,6 +145,10 @@ def build(
     if algorithm.kind == "on_policy":
         settings["n_steps"] = market.steps
         if algorithm.model is stable_baselines3.PPO:
+            if market.steps * env.num_envs < 4:
+                raise ValueError(
+                    f"markets: PPO needs at least 4 steps in all a rollout, got {env.num_envs} x {market.steps}"
+                )
             settings["batch_size"] = market.steps * env.num_envs // 2
     else:
         settings["buffer_size"] = algorithm.replay_episodes * market.steps * env.num_envs
@@ -213,8 +217,9 @@ class ShrinkExploration(BaseCallback):
             each: Any
             for each in noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]:
                 each._sigma = deviation
-            model.target_policy_noise = float(deviation.mean())
-            model.target_noise_clip = 2 * model.target_policy_noise
+            if not isinstance(model, stable_baselines3.DDPG):  # DDPG has no smoothing of its target
+                model.target_policy_noise = float(deviation.mean())
+                model.target_noise_clip = 2 * model.target_policy_noise
 
     def _on_step(self) -> bool:
         return True

@@ -33,8 +33,8 @@ def save(learners: IndependentLearners, folder: Path, extra: dict[str, Any] | No
         folder: where to.
         extra: kept beside, and returned by :func:`load`.
     """
-    fresh = folder.with_name(folder.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
+    _recover(folder)
+    fresh = _beside(folder, "new")
     fresh.mkdir(parents=True)
     for agent, model in learners.models.items():
         model.save(fresh / f"{agent}.zip")
@@ -52,14 +52,28 @@ def save(learners: IndependentLearners, folder: Path, extra: dict[str, Any] | No
         "numpy": np.random.get_state(),  # noqa: NPY002  # stable-baselines3 draws from NumPy's global generator
         "torch": torch.get_rng_state(),
     }
-    with open(fresh / _STATE, "wb") as file:
+    with open(fresh / "writing", "wb") as file:
         pickle.dump(state, file)
-    old = folder.with_name(folder.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
+    (fresh / "writing").rename(fresh / _STATE)
     if folder.exists():
-        folder.rename(old)
+        folder.rename(_beside(folder, "old"))
     fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(_beside(folder, "old"), ignore_errors=True)
+
+
+def _beside(folder: Path, suffix: str) -> Path:
+    return folder.with_name(f"{folder.name}.{suffix}")
+
+
+def _recover(folder: Path) -> None:
+    """Finish, or undo, an exchange of checkpoints that was interrupted; the state is written last."""
+    if not folder.exists():
+        for suffix in ("new", "old"):
+            if (_beside(folder, suffix) / _STATE).is_file():
+                _beside(folder, suffix).rename(folder)
+                break
+    for suffix in ("new", "old"):
+        shutil.rmtree(_beside(folder, suffix), ignore_errors=True)
 
 
 def load(learners: IndependentLearners, folder: Path) -> dict[str, Any]:
@@ -68,6 +82,7 @@ def load(learners: IndependentLearners, folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: there is no checkpoint, it is corrupt, or it belongs to other learners.
     """
+    _recover(folder)
     if not (folder / _STATE).is_file():
         raise ValueError(f"checkpoint: there is none in {str(folder)!r}")
     try:

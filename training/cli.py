@@ -38,7 +38,7 @@ def main() -> None:
     """Run the command; a bad argument is one line on stderr and exit code 2."""
     try:
         app()
-    except (ValueError, EquilibriumNotFound, ImportError) as error:
+    except (ValueError, EquilibriumNotFound, ImportError, OSError, FloatingPointError) as error:
         err.print(f"makertaker: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
 
@@ -111,6 +111,7 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
 
 @app.command()
 def train(
+    context: typer.Context,
     name: ScenarioName,
     out_folder: Annotated[Path, typer.Option("--out", help="Run directory to write.")],
     algorithm: Annotated[
@@ -133,6 +134,7 @@ def train(
     runs = _training("runs")
     try:
         if resume:
+            _only_resume(context, name, runs.load_config(out_folder).scenario)
             result = runs.resume(out_folder, console=err)
         else:
             given = scenario(name, overrides)
@@ -148,9 +150,24 @@ def train(
             )
             result = runs.train(config, out_folder, overwrite=overwrite, console=err)
     except KeyboardInterrupt:
-        err.print(f"interrupted; models so far are in {out_folder}, go on with --resume", style="yellow", markup=False)
+        hint = f"; go on with --resume --out {out_folder}" if (out_folder / "checkpoint").is_dir() else ""
+        err.print(f"interrupted{hint}", style="yellow", markup=False)
         raise SystemExit(130) from None
     _show(result.metrics, out_folder, as_json)
+
+
+def _only_resume(context: typer.Context, name: str, scenario_name: str) -> None:
+    """A resumed run keeps its configuration: refuse options that would be ignored."""
+    given = [
+        option
+        for option in context.params
+        if option not in ("name", "out_folder", "resume", "as_json")
+        and getattr(context.get_parameter_source(option), "name", "") != "DEFAULT"
+    ]
+    if given:
+        raise ValueError(f"--resume goes on with the run's own configuration: drop {', '.join(sorted(given))}")
+    if Path(name).stem != scenario_name:
+        raise ValueError(f"--resume: the run in --out is of scenario {scenario_name!r}, got {name!r}")
 
 
 @app.command()

@@ -16,6 +16,7 @@ from ..baselines import (
     heuristic_profiles,
     solve,
 )
+from ..baselines.exploitability import payoff_size
 from ..envs.arrays import Array
 from ..envs.grid import Policy, Trajectory, rollout, simulate
 from ..envs.maker_taker_game import Controls, MakerTakerGame
@@ -50,7 +51,7 @@ def evaluate(game: MakerTakerGame, policies: Mapping[str, Policy], steps: int, i
     """
     equilibrium = solve(game, steps)
     learned = rollout(game, policies, steps)
-    total = float(np.abs(equilibrium.payoffs).sum())
+    total = payoff_size(equilibrium.payoffs)
     schedule = exploitability(game, learned.controls, steps)
     reacting = information != "open_loop"
     gains = schedule.gains
@@ -87,7 +88,7 @@ def evaluate(game: MakerTakerGame, policies: Mapping[str, Policy], steps: int, i
 
 def baselines(game: MakerTakerGame, steps: int, equilibrium: Equilibrium) -> dict[str, Any]:
     """Payoffs, NashConv and distance of the rules of thumb, by name. A best response not found is null."""
-    total = float(np.abs(equilibrium.payoffs).sum())
+    total = payoff_size(equilibrium.payoffs)
     result: dict[str, Any] = {}
     for name, controls in heuristic_profiles(game, steps).items():
         payoffs = simulate(game, controls, steps).payoffs

@@ -140,7 +140,8 @@ class IndependentLearners:
             FloatingPointError: a learner's actions became NaN.
         """
         check_count("timesteps", timesteps)
-        total, target = (-(-each // self.episode) * self.episode for each in (timesteps, until or timesteps))
+        stop = timesteps if until is None else until
+        total, target = (-(-each // self.episode) * self.episode for each in (timesteps, stop))
 
         def follow(done: int) -> None:
             self.progress.fraction = done / total

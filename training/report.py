@@ -37,7 +37,7 @@ def write_report(run: Path) -> Path:
     """Evaluate a run and write ``report.html`` into its directory; returns the path.
 
     Raises:
-        ValueError: the directory is not a finished run.
+        ValueError: the directory is not a run, or a file in it is missing or corrupt.
     """
     result = evaluate_run(run)
     history = load_history(run)
@@ -62,7 +62,7 @@ def page(name: str, result: Evaluation, history: Array, config: dict[str, Any], 
 <title>makertaker: {html.escape(name)}</title><style>{_STYLE}</style><script>{get_plotlyjs()}</script></head>
 <body><main>
 <h1>{text["scenario"]}: what was learned, beside the Nash equilibrium</h1>
-<p class="muted">{description}. Algorithm {text["algorithm"]}, {config["timesteps"]:,} joint market steps,
+<p class="muted">{description}. Algorithm {text["algorithm"]}, {metrics["timesteps_done"]:,} joint market steps,
 seed {text["seed"]}, information of the actors: {text["information"]}.</p>
 <p class="lead">Relative NashConv <strong>{percent(metrics["relative_nash_conv"])}</strong>: what all agents together
 could gain by best responses against {html.escape(metrics["exploitability_against"])}, over the sum of the equilibrium

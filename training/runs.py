@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..baselines import EquilibriumNotFound, exploitability, solve
+from ..baselines.exploitability import payoff_size
 from ..envs.grid import Policy, rollout
 from ..envs.scenarios import Scenario
 from ..envs.scenarios.loader import build_scenario
@@ -175,14 +176,21 @@ def train(config: RunConfig, out: Path, *, overwrite: bool = False, console: Con
     """
     if out.exists() and not overwrite:
         raise ValueError(f"out: {str(out)!r} exists; choose another directory, or --overwrite, or --resume")
-    if overwrite and out.exists() and not (out / "config.json").is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"out: {str(out)!r} is not a run directory, it will not be overwritten")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        try:
+            load_config(out)
+        except ValueError as error:
+            raise ValueError(f"out: {str(out)!r} is not a run directory, it will not be overwritten") from error
+    # all that may fail comes before an older run is removed
     learners = config.learners(out / "tensorboard")
+    total = payoff_size(solve(learners.game, config.steps).payoffs)
+    text = json.dumps(asdict(config), indent=2, default=str) + "\n"
     if out.exists():
         shutil.rmtree(out)
     out.mkdir(parents=True)
-    (out / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
-    return _train(config, learners, out, [], console)
+    (out / "config.json").write_text(text)
+    checkpoint.save(learners, out / "checkpoint", {"history": []})
+    return _train(config, learners, out, total, [], console)
 
 
 def resume(out: Path, *, console: Console | None = None) -> Evaluation:
@@ -194,14 +202,19 @@ def resume(out: Path, *, console: Console | None = None) -> Evaluation:
     config = load_config(out)
     learners = config.learners(out / "tensorboard")
     rows = checkpoint.load(learners, out / "checkpoint")["history"]
-    return _train(config, learners, out, rows, console)
+    total = payoff_size(solve(learners.game, config.steps).payoffs)
+    return _train(config, learners, out, total, rows, console)
 
 
 def _train(
-    config: RunConfig, learners: IndependentLearners, out: Path, rows: list[Any], console: Console | None
+    config: RunConfig,
+    learners: IndependentLearners,
+    out: Path,
+    total: float,
+    rows: list[Any],
+    console: Console | None,
 ) -> Evaluation:
     started = time.perf_counter()
-    total = float(np.abs(solve(learners.game, config.steps).payoffs).sum())
     history = _History(learners, total, max(1, config.timesteps // _EVALUATIONS), list(rows))
     chunk = -(-config.timesteps // max(1, config.checkpoints))
     bar = _progress_bar(console)
@@ -270,26 +283,47 @@ def load_history(out: Path) -> np.ndarray:
     """Timesteps, NashConv and relative NashConv over training, (rows, 3). Raises ValueError where there is none."""
     path = out / "history.csv"
     try:
-        return np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+        with open(path, newline="") as file:
+            rows = [[float(value) for value in row] for row in list(csv.reader(file))[1:]]
     except (OSError, ValueError) as error:
         raise ValueError(f"run: {str(path)!r} is missing or cannot be read: {error}") from error
+    if not rows or any(len(row) != len(_HISTORY) for row in rows):
+        raise ValueError(f"run: {str(path)!r} is empty: the training ended before its first episode; try --resume")
+    return np.array(rows)
+
+
+def load_learners(out: Path) -> IndependentLearners:
+    """The learners of a run as training left them. Raises ValueError where a model is missing or corrupt."""
+    learners = load_config(out).learners()
+    checkpoint.load_policies(learners, out / "models")
+    return learners
 
 
 def load_policies(out: Path) -> dict[str, Policy]:
-    """Everyone's policy of a finished run. Raises ValueError where a model is missing or corrupt."""
-    learners = load_config(out).learners()
-    checkpoint.load_policies(learners, out / "models")
-    return learners.policies()
+    """Everyone's policy of a run. Raises ValueError where a model is missing or corrupt."""
+    return load_learners(out).policies()
 
 
 def evaluate_run(out: Path) -> Evaluation:
-    """Compare a run with the equilibrium; writes ``metrics.json`` and the figures."""
+    """Compare a run with the equilibrium; writes ``metrics.json`` and the figures.
+
+    An interrupted run is evaluated as it stands: ``timesteps_done`` says how far it came.
+
+    Raises:
+        ValueError: the directory is not a run, or a file in it is missing or corrupt.
+    """
     from . import plots
 
     config = load_config(out)
-    result = evaluate(config.load().game, load_policies(out), config.steps, config.information)
-    history = load_history(out)
-    document = {"scenario": config.scenario, "seed": config.seed, "timesteps": config.timesteps, **result.metrics}
+    learners, history = load_learners(out), load_history(out)
+    result = evaluate(learners.game, learners.policies(), config.steps, config.information)
+    document = {
+        "scenario": config.scenario,
+        "seed": config.seed,
+        "timesteps": config.timesteps,
+        "timesteps_done": max(model.num_timesteps for model in learners.models.values()),
+        **result.metrics,
+    }
     (out / "metrics.json").write_text(json.dumps(document, indent=2) + "\n")
     plots.save(result, history, out / "figures")
     return Evaluation(result.learned, result.equilibrium, document)
