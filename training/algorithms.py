@@ -145,11 +145,10 @@ def build(
     if algorithm.kind == "on_policy":
         settings["n_steps"] = market.steps
         if algorithm.model is stable_baselines3.PPO:
-            if market.steps * env.num_envs < 4:
-                raise ValueError(
-                    f"markets: PPO needs at least 4 steps in all a rollout, got {env.num_envs} x {market.steps}"
-                )
-            settings["batch_size"] = market.steps * env.num_envs // 2
+            samples = market.steps * env.num_envs
+            if samples < 4:
+                raise ValueError(f"markets: PPO needs at least 4 steps in all markets of an episode, got {samples}")
+            settings["batch_size"] = samples // 2
     else:
         settings["buffer_size"] = algorithm.replay_episodes * market.steps * env.num_envs
         settings["learning_starts"] = 0  # against agents who act at random over the whole range, not trading is best
