@@ -394,7 +394,7 @@ NOTHING = [
         (["train", "acas", "--resume", "--out", "x"], "'x' is not a run directory"),
         (
             ["train", "acas", "--steps", "1", "--markets", "1", "--out", "x"],
-            "markets: PPO needs at least 4 steps .* got 1",
+            "PPO needs at least 4 steps .* got 1",
         ),
         (
             ["train", "acas", "--set", "trader_terminal_penalty=0", "--set", "maker_terminal_penalty=0", *NOTHING],
