@@ -9,7 +9,6 @@ TORCH ?= torch==2.13.0
 
 run: $(READY)  ## train on the default market, compare with its equilibrium, write runs/acas/report.html
 	$(BIN)/makertaker train acas --seed $(SEED) --out runs/acas --overwrite
-	$(BIN)/makertaker evaluate runs/acas
 	$(BIN)/makertaker report runs/acas
 
 test: $(READY)  ## fast tests

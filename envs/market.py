@@ -240,7 +240,11 @@ class Market:
     @property
     def quotes(self) -> np.ndarray | None:
         """(..., 2, M) asks and bids of the last step; None before the first."""
-        return None if self._played is None else np.stack([self._played.ask, self._played.bid], axis=-2)
+        if self._played is None:
+            return None
+        quotes = np.empty((*self.batch, 2, self.game.makers), dtype=self._played.ask.dtype)
+        quotes[..., 0, :], quotes[..., 1, :] = self._played.ask, self._played.bid
+        return quotes
 
     @property
     def state(self) -> State:
