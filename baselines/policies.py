@@ -22,6 +22,11 @@ class OpenLoop:
     schedule: Array
     """(K, 1) or (K, 2), physical units"""
 
+    @property
+    def steps(self) -> int:
+        """Number of steps of the grid that the schedule is made for."""
+        return len(self.schedule)
+
     def __call__(self, k: int, state: State) -> Array:
         """The schedule's controls at step ``k``, broadcast over the state's batch axes."""
         row = self.schedule[k]
@@ -39,6 +44,7 @@ class FieldPolicy:
 
     def __init__(self, equilibrium: Equilibrium) -> None:
         self._equilibrium = equilibrium
+        self.game = equilibrium.game
         self._seen: tuple[int, tuple[int, ...], bytes] | None = None
         self._controls: Controls | None = None
 
@@ -53,9 +59,18 @@ class FieldPolicy:
 
     def of(self, agent: str) -> Policy:
         """The policy of one agent."""
-        game = self._equilibrium.game
+        return Feedback(self, agent, self._equilibrium.steps)
 
-        def policy(k: int, state: State) -> Array:
-            return np.asarray(agent_controls(game, self.controls(k, state.inventories), agent))
 
-        return policy
+@dataclass(frozen=True)
+class Feedback:
+    """One agent's part of a :class:`FieldPolicy`."""
+
+    field: FieldPolicy
+    agent: str
+    steps: int
+
+    def __call__(self, k: int, state: State) -> Array:
+        """The field's controls at step ``k`` and the state's inventories."""
+        controls = self.field.controls(k, state.inventories)
+        return np.asarray(agent_controls(self.field.game, controls, self.agent))

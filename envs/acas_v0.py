@@ -109,7 +109,8 @@ def make_game(**parameters: Any) -> MakerTakerGame:
     unknown = set(parameters) - set(MakerTakerGame.__dataclass_fields__)
     if unknown:
         raise ValueError(
-            f"unknown game parameter {sorted(unknown)}: expected some of {list(MakerTakerGame.__dataclass_fields__)}"
+            f"unknown argument {sorted(unknown)}: expected arguments of the environment, or game parameters, some of "
+            f"{list(MakerTakerGame.__dataclass_fields__)}"
         )
     return MakerTakerGame(**parameters)
 

@@ -190,11 +190,12 @@ def rollout(
         inventories: (..., n) initial inventories; the batch axes are those of the simulation.
 
     Raises:
-        ValueError: a policy is missing, or returns a wrong shape or NaN.
+        ValueError: a policy is missing or made for another grid, or returns a wrong shape or NaN.
     """
     times = grid(game, steps)
     dt = game.horizon / steps
     check_names(game, policies)
+    check_steps(policies, steps)
     current = np.asarray(game.initial_inventory if inventories is None else inventories, dtype=float)
     if current.shape[-1:] != (len(game.agents),) or not np.isfinite(current).all():
         raise ValueError(f"inventories: expected finite numbers (..., {len(game.agents)}), got {inventories!r}")
@@ -230,6 +231,14 @@ def check_names(game: MakerTakerGame, named: Mapping[str, object]) -> None:
     """Raises ValueError unless there is exactly one entry for each agent."""
     if set(named) != set(game.agents):
         raise ValueError(f"expected one entry for each of {list(game.agents)}, got {sorted(named)}")
+
+
+def check_steps(policies: Mapping[str, Policy], steps: int) -> None:
+    """Raises ValueError for a policy made for a grid with another number of steps; a policy may say so in ``steps``."""
+    for name, policy in policies.items():
+        own = getattr(policy, "steps", steps)
+        if own != steps:
+            raise ValueError(f"{name}: its policy was made for {own} steps, expected one for {steps}")
 
 
 def join_actions(game: MakerTakerGame, actions: Mapping[str, Array], batch: tuple[int, ...] = ()) -> np.ndarray:

@@ -117,12 +117,12 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         Raises:
             ValueError: an agent is missing, a shape is wrong, or an action is NaN; nothing is played then.
         """
+        self._check_open()
         return self.play(self.controls_from(actions))
 
     def play(self, controls: Controls) -> Outcome:
         """Play one step with physical controls (N,), (M,), (M,) within the game's constraints."""
-        if not self.agents:
-            raise ValueError("the episode has ended, or not begun: call reset before step")
+        self._check_open()
         market = self.market
         rewards = market.advance(controls, market.draw(self._rng)).tolist()
         agents, done = self.agents, market.done
@@ -138,6 +138,10 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
             dict.fromkeys(agents, False),
             infos,
         )
+
+    def _check_open(self) -> None:
+        if not self.agents:
+            raise ValueError("the episode has ended, or not begun: call reset before step")
 
     def controls_from(self, actions: dict[str, np.ndarray]) -> Controls:
         """The physical controls that actions stand for, truncated as :meth:`step` does."""

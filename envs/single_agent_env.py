@@ -9,16 +9,18 @@ import gymnasium
 import numpy as np
 
 from .arrays import floating
-from .grid import Policy, agent_index
+from .grid import Policy, agent_index, check_steps
 from .parallel_env import GameParallelEnv
 
 
-def check_others(agents: tuple[str, ...], agent: str, others: Mapping[str, Policy]) -> dict[str, Policy]:
-    """Policies of all agents but one. Raises ValueError where one is missing or unknown."""
+def check_others(agents: tuple[str, ...], agent: str, others: Mapping[str, Policy], steps: int) -> dict[str, Policy]:
+    """Policies of all agents but one. Raises ValueError where one is missing, unknown or made for another grid."""
     expected = set(agents) - {agent}
     if not expected <= set(others) or not set(others) <= set(agents):
         raise ValueError(f"others: expected policies of {sorted(expected)}, got {sorted(others)}")
-    return {name: others[name] for name in expected}
+    chosen = {name: others[name] for name in expected}
+    check_steps(chosen, steps)
+    return chosen
 
 
 class SingleAgentEnv(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -37,7 +39,7 @@ class SingleAgentEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         agent_index(parallel.game, agent)
         self.parallel = parallel
         self.agent = agent
-        self.others = check_others(parallel.game.agents, agent, others)
+        self.others = check_others(parallel.game.agents, agent, others, parallel.market.steps)
         self.metadata = parallel.metadata
         self.render_mode = parallel.render_mode
         self.observation_space = parallel.observation_space(agent)

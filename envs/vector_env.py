@@ -57,7 +57,7 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         check_count("num_envs", num_envs)
         self.index = agent_index(game, agent)
         self.game, self.agent, self.num_envs = game, agent, int(num_envs)
-        self.others = check_others(game.agents, agent, others)
+        self.others = check_others(game.agents, agent, others, steps)
         self.market = Market(
             game,
             steps,

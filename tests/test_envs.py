@@ -386,7 +386,7 @@ def test_reset_refuses_inventories_that_do_not_fit(inventory, message):
         ({"rate_range": (2.0, 1.0)}, r"rate_range: expected two increasing numbers within \[0, 100\]"),
         ({"quote_range": (-60.0, 1.0)}, r"quote_range: expected two increasing numbers within \[-50, 50\]"),
         ({"inventory_spread": -1.0}, "inventory_spread: expected a finite number >= 0"),
-        ({"gamma": 1.0}, r"unknown game parameter \['gamma'\]: expected some of"),
+        ({"gamma": 1.0}, r"unknown argument \['gamma'\]: expected .* some of"),
         ({"horizon": -1.0}, "horizon: expected a finite number > 0"),
     ],
 )
@@ -572,7 +572,7 @@ def test_episode_statistics_of_gymnasium_see_the_payoff():
         ({"others": {"maker_0": None, "maker_1": None, "maker_2": None}}, "others: expected policies of"),
         ({"num_envs": 0}, "num_envs: expected a positive whole number, got 0"),
         ({"render_mode": "rgb_array"}, "render_mode: a batch of markets is not drawn"),
-        ({"gamma": 2.0}, r"unknown game parameter \['gamma'\]"),
+        ({"gamma": 2.0}, r"unknown argument \['gamma'\]"),
     ],
 )
 def test_make_refuses_bad_arguments(arguments, message):

@@ -20,6 +20,7 @@ from makertaker.envs.grid import State  # noqa: E402
 from makertaker.training import IndependentLearners, MarketVecEnv, checkpoint, cli, runs  # noqa: E402
 from makertaker.training.algorithms import ALGORITHMS  # noqa: E402
 from makertaker.training.evaluate import control_distance, evaluate  # noqa: E402
+from makertaker.training.report import percent  # noqa: E402
 
 GAME = load_scenario("acas")
 STEPS = 5
@@ -215,6 +216,18 @@ def test_quotes_on_a_side_without_flow_do_not_count_in_the_distance():
     assert control_distance(equilibrium.controls._replace(ask=equilibrium.controls.ask + 1), equilibrium) > 0
 
 
+@pytest.mark.parametrize("kind", ["open_loop", "feedback"])
+def test_policies_made_for_another_grid_are_refused(kind):
+    others = getattr(solve(GAME, 2 * STEPS), kind)()
+    message = "its policy was made for 10 steps, expected one for 5"
+    with pytest.raises(ValueError, match=message):
+        rollout(GAME, others, STEPS)
+    with pytest.raises(ValueError, match=message):
+        MarketVecEnv(GAME, 3, "maker_0", others, steps=STEPS)
+    with pytest.raises(ValueError, match=message):
+        learners(fixed={agent: others[agent] for agent in ("maker_0", "maker_1")})
+
+
 def test_learned_policies_are_batched():
     policy = learners().policies()["maker_0"]
     inventories = np.random.default_rng(0).normal(size=(4, 2, 3))
@@ -266,6 +279,8 @@ def test_a_run_directory_has_everything_and_repeats_bit_for_bit(run):
         "figures/learning.png",
     ):
         assert (folder / name).stat().st_size > 0, name
+    last = float((folder / "history.csv").read_text().splitlines()[-1].split(",")[2])
+    assert last == metrics["relative_nash_conv"]
     written = (folder / "metrics.json").read_bytes()
     assert json.loads(written) == metrics
     assert set(metrics["agents"]["trader_0"]) >= {"learned", "equilibrium", "gap", "exploitability"}
@@ -280,7 +295,7 @@ def test_report_is_one_page(run):
     assert CliRunner().invoke(cli.app, ["report", str(folder)]).exit_code == 0
     text = (folder / "report.html").read_text()
     assert "<script src=" not in text
-    assert f"{100 * metrics['relative_nash_conv']:.3g}%" in text
+    assert percent(metrics["relative_nash_conv"]) in text
     assert all(agent in text for agent in GAME.agents)
 
 

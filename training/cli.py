@@ -217,6 +217,12 @@ def _show(metrics: dict[str, Any], run: Path, as_json: bool) -> None:
     for column in rules.columns[1:]:
         column.justify = "right"
     out.print(rules)
+    if metrics["timesteps_done"] < metrics["timesteps"]:
+        out.print(
+            f"stopped after {metrics['timesteps_done']:,} of {metrics['timesteps']:,} joint market steps; "
+            "'makertaker train' goes on with --resume",
+            soft_wrap=True,
+        )
     out.print(
         f"relative NashConv {100 * metrics['relative_nash_conv']:.3f}% against {metrics['exploitability_against']}; "
         f"files in {run}",

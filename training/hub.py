@@ -13,7 +13,7 @@ import greenlet
 import numpy as np
 from gymnasium.spaces import Box
 
-from ..envs.grid import Policy, agent_index, join_controls, split_controls
+from ..envs.grid import Policy, agent_index, check_steps, join_controls, split_controls
 from ..envs.market import Market
 from ..envs.observation import space
 from .vec_env import BatchVecEnv, Transition, step_infos
@@ -80,6 +80,7 @@ class Hub:
                 f"expected every agent of {list(market.game.agents)} either to learn or to follow a policy; "
                 f"learners: {list(learners)}, policies: {sorted(fixed)}"
             )
+        check_steps(fixed, market.steps)
         if not learners:
             raise ValueError("expected at least one learner, got none")
         self.market, self.learners, self.fixed = market, list(learners), dict(fixed)

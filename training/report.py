@@ -69,7 +69,10 @@ could gain by best responses against {html.escape(metrics["exploitability_agains
 payoffs' sizes. Relative distance of the controls to the equilibrium's:
 <strong>{percent(metrics["control_distance"])}</strong>.</p>
 <h2>Agents</h2><div class="scroll">{agent_table(metrics)}</div>
-<h2>Beside rules of thumb</h2><div class="scroll">{baseline_table(metrics)}</div>
+<h2>Beside rules of thumb</h2>
+<p class="muted">Whole profiles: where a trader fares better than in equilibrium, its makers quote worse for themselves,
+and would gain by deviating.</p>
+<div class="scroll">{baseline_table(metrics)}</div>
 <h2>Learned against equilibrium</h2><p>{legend(result.equilibrium.game.agents)}</p><div class="panels">{panels}</div>
 <h2>Exploitability over training</h2>{draw(learning(history, result))}
 <h2>Configuration</h2><div class="scroll"><pre>{html.escape(json.dumps(config, indent=2))}</pre></div>
@@ -85,8 +88,10 @@ def draw(figure: go.Figure) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A fraction in percent, three digits; a dash for None."""
-    return "–" if value is None else f"{100 * value:.3g}%"  # noqa: RUF001
+    """A fraction in percent; a dash for None."""
+    if value is None:
+        return "–"  # noqa: RUF001
+    return f"{100 * value:.3f}%" if value < 0.1 else f"{100 * value:,.0f}%"
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -117,7 +122,7 @@ def agent_table(metrics: dict[str, Any]) -> str:
 def baseline_table(metrics: dict[str, Any]) -> str:
     """The learned profile among rules of thumb."""
     agents = list(metrics["agents"])
-    header = ["profile", *(f"payoff {agent}" for agent in agents), "relative NashConv", "distance"]
+    header = ["profile", "relative NashConv", "distance", *(f"payoff {agent}" for agent in agents)]
     profiles = {
         "equilibrium": ([each["equilibrium"] for each in metrics["agents"].values()], 0.0, 0.0),
         "learned": (
@@ -129,7 +134,7 @@ def baseline_table(metrics: dict[str, Any]) -> str:
     for name, each in metrics["baselines"].items():
         profiles[name] = (list(each["payoffs"].values()), each["relative_nash_conv"], each["control_distance"])
     rows = [
-        [name, *(f"{value:.3f}" for value in payoffs), percent(relative), percent(distance)]
+        [name, percent(relative), percent(distance), *(f"{value:.3f}" for value in payoffs)]
         for name, (payoffs, relative, distance) in profiles.items()
     ]
     return table(header, rows)
@@ -172,7 +177,8 @@ def comparison(result: Evaluation) -> dict[str, go.Figure]:
 def legend(agents: tuple[str, ...]) -> str:
     """The legend that the panels of :func:`comparison` share."""
     parts = [f'<span style="color:{color(i)}">&#9632;</span> {html.escape(agent)}' for i, agent in enumerate(agents)]
-    return " &nbsp; ".join([*parts, "&#9472;&#9472; learned", "- - equilibrium"])
+    entries = [*parts, "&#9472;&#9472; learned", "- - equilibrium"]
+    return " &nbsp; ".join(f'<span style="white-space:nowrap">{each}</span>' for each in entries)
 
 
 def _layout(figure: go.Figure, height: int, **options: Any) -> None:
@@ -189,7 +195,9 @@ def learning(history: Array, result: Evaluation) -> go.Figure:
         if values["relative_nash_conv"] is not None:
             level = [values["relative_nash_conv"]] * 2
             figure.add_scatter(x=ends, y=level, mode="lines", name=name, line={"color": color(i + 1), "dash": "dot"})
-    figure.update_yaxes(type="log", title_text="relative NashConv (open-loop opponents)", exponentformat="power")
+    figure.update_yaxes(
+        type="log", title_text="relative NashConv (open-loop opponents)", exponentformat="power", dtick=1
+    )
     figure.update_xaxes(title_text="joint market steps")
     _layout(figure, 420, legend={"orientation": "h", "y": -0.2})
     return figure

@@ -120,9 +120,18 @@ class _History:
     rows: list[tuple[int, float, float]] = field(default_factory=list)
 
     def add(self, done: int) -> None:
-        """Evaluate if it is time. A best response that is not found leaves a gap, marked by NaN."""
-        if self.rows and done < self.rows[-1][0] + self.every:
-            return
+        """Evaluate if it is time."""
+        if not self.rows or done >= self.rows[-1][0] + self.every:
+            self._append(done)
+
+    def finish(self, done: int) -> None:
+        """Evaluate what the last gradient step left, in place of the row from before it."""
+        if self.rows and self.rows[-1][0] == done:
+            self.rows.pop()
+        self._append(done)
+
+    def _append(self, done: int) -> None:
+        """A best response that is not found leaves a gap, marked by NaN."""
         learners = self.learners
         game, steps = learners.game, learners.market.steps
         controls = rollout(game, learners.policies(), steps).controls
@@ -189,8 +198,9 @@ def train(config: RunConfig, out: Path, *, overwrite: bool = False, console: Con
         shutil.rmtree(out)
     out.mkdir(parents=True)
     (out / "config.json").write_text(text)
-    checkpoint.save(learners, out / "checkpoint", {"history": []})
-    return _train(config, learners, out, total, [], console)
+    start = {"history": [], "seconds": 0.0}
+    checkpoint.save(learners, out / "checkpoint", start)
+    return _train(config, learners, out, total, start, console)
 
 
 def resume(out: Path, *, console: Console | None = None) -> Evaluation:
@@ -201,9 +211,9 @@ def resume(out: Path, *, console: Console | None = None) -> Evaluation:
     """
     config = load_config(out)
     learners = config.learners(out / "tensorboard")
-    rows = checkpoint.load(learners, out / "checkpoint")["history"]
+    before = checkpoint.load(learners, out / "checkpoint")
     total = payoff_size(solve(learners.game, config.steps).payoffs)
-    return _train(config, learners, out, total, rows, console)
+    return _train(config, learners, out, total, before, console)
 
 
 def _train(
@@ -211,11 +221,12 @@ def _train(
     learners: IndependentLearners,
     out: Path,
     total: float,
-    rows: list[Any],
+    before: Mapping[str, Any],
     console: Console | None,
 ) -> Evaluation:
-    started = time.perf_counter()
-    history = _History(learners, total, max(1, config.timesteps // _EVALUATIONS), list(rows))
+    started = time.perf_counter() - before["seconds"]
+    (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
+    history = _History(learners, total, max(1, config.timesteps // _EVALUATIONS), list(before["history"]))
     chunk = -(-config.timesteps // max(1, config.checkpoints))
     bar = _progress_bar(console)
     with bar:
@@ -229,7 +240,10 @@ def _train(
             while learners.hub.steps_done < config.timesteps:
                 until = min(config.timesteps, (learners.hub.steps_done // chunk + 1) * chunk)
                 learners.learn(config.timesteps, until=until, on_episode=follow)
-                checkpoint.save(learners, out / "checkpoint", {"history": history.rows})
+                state = {"history": history.rows, "seconds": time.perf_counter() - started}
+                checkpoint.save(learners, out / "checkpoint", state)
+            history.finish(learners.hub.steps_done)
+            bar.update(task, gain=f"NashConv {100 * history.rows[-1][2]:.3f}%")
         finally:  # an interrupt leaves what was computed
             _save_models(learners, out / "models")
             history.write(out / "history.csv")
