@@ -1,7 +1,7 @@
 """The algorithms, and their hyperparameters for these games: one place.
 
-PPO's were chosen on two scenarios and checked on randomly drawn markets (``benchmarks/random_markets.py``); those of the
-other algorithms were chosen on ``acas`` alone.
+PPO's were chosen on two scenarios and checked on randomly drawn markets (``benchmarks/random_markets.py``); those of
+the other algorithms were chosen on ``acas`` alone.
 
 What differs from stable-baselines3's defaults, and why:
 
@@ -15,8 +15,8 @@ What differs from stable-baselines3's defaults, and why:
 - replay (off-policy) holds the last few episodes only, with returns to the end of the episode: older transitions were
   written against opponents who have moved on since.
 - off-policy learners explore more and learn more slowly than on-policy ones: over the replay buffer's time everybody's
-  drift must stay small beside everybody's exploration. Otherwise, we think, a critic takes a common trend (both makers raising
-  their quotes, both earning more) for the effect of its own actions, and all run away to the ends of their ranges.
+  drift must stay small beside everybody's exploration. Otherwise, we think, a critic takes a common trend (both makers
+  raising their quotes, both earning more) for the effect of its own actions, and all run away to the ends.
 """
 
 from __future__ import annotations
