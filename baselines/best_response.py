@@ -1,20 +1,16 @@
-"""Best responses: to open-loop opponents exactly, to policies that react as a lower bound.
-
-Against open-loop opponents an agent faces a concave problem of its own. Its adjoint solves a scalar grid system whose
-rates rise with the adjoint, so the solution is unique; Newton's method solves it for all agents of a role at once.
-"""
+"""Best responses: to open-loop opponents exactly, to policies that react as a lower bound."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
 
 from ..envs.arrays import Array
-from ..envs.competition import best_of_others
+from ..envs.execution_game import ExecutionGame
+from ..envs.game import Controls, Game
 from ..envs.grid import (
     Policy,
     State,
@@ -22,150 +18,34 @@ from ..envs.grid import (
     agent_index,
     check_controls,
     check_names,
-    grid,
     rollout,
     simulate,
 )
-from ..envs.maker_taker_game import Coefficients, Controls, MakerTakerGame
-from . import newton
-from .equilibrium import EquilibriumNotFound
+from ..envs.maker_taker_game import MakerTakerGame
+from .execution_response import AdaptedResponse, respond_to_schedules
+from .linear_policy import LinearFeedback, schedule
+from .maker_taker_response import respond_to_controls
+from .result import EquilibriumNotFound
+from .sampled_response import sampled_response
+
+Profile = Controls | LinearFeedback
+"""Schedules of everyone, or an affine rule of the execution game, played open loop"""
 
 
 class BestResponse(NamedTuple):
     """An agent's best response, or the best that was found."""
 
     controls: Controls
-    """the joint profile (K, N), (K, M), (K, M) with the agent's controls replaced"""
+    """the joint profile (K, N), (K, M), (K, M) with the agent's controls replaced; means where a factor is random"""
     payoff: float
     """of the agent, in currency"""
     gain: float
     """over its payoff in the profile it deviates from"""
+    gain_se: float = 0.0
+    """standard error of the gain; 0 where it is exact"""
 
 
-@dataclass(frozen=True)
-class _Deviators:
-    """The agents of one role as a batch of scalar systems (role, K, 1), everyone else's controls being fixed."""
-
-    game: MakerTakerGame
-    c: Coefficients
-    controls: Controls
-    dt: float
-    agents: slice
-
-    @property
-    def initial(self) -> Array:
-        return self.game.initial_inventory[self.agents, None]
-
-    @property
-    def running(self) -> Array:
-        return self.c.running_penalty.T[self.agents, :, None]
-
-    @property
-    def terminal(self) -> Array:
-        return self.c.terminal_penalty[self.agents, None]
-
-
-class _Traders(_Deviators):
-    """Rate ``(y - s) / (2 beta)``, truncated: the trader's line of (17) at given quotes."""
-
-    def schedules(self, adjoints: Array) -> tuple[Array, Array]:
-        """Rates (K, N) and whether they are free of truncation."""
-        game, c = self.game, self.c
-        spread = game.spread_paid(c, self.controls.ask.min(axis=-1), self.controls.bid.min(axis=-1))
-        low, high = game.rate_bounds
-        rate = np.clip(game.impact.optimal_rate(c.impact, adjoints[..., 0].T - spread), low, high)
-        return rate, (rate > low) & (rate < high)
-
-    def rates(self, adjoints: Array) -> Array:
-        return self.schedules(adjoints)[0].T[..., None]
-
-    def jacobian(self, adjoints: Array) -> Array:
-        free = self.schedules(adjoints)[1]
-        return (free * self.game.impact.optimal_rate_slope(self.c.impact)).T[..., None, None]
-
-    def start(self) -> Array:
-        """The crude guess of the equilibrium's solver will do: rates are piecewise linear in the adjoint."""
-        return newton.start(self, len(self.c.buy_flow))
-
-    def responses(self, adjoints: Array) -> list[Controls]:
-        rates = self.schedules(adjoints)[0]
-        result = []
-        for i in range(self.game.traders):
-            rate = self.controls.rate.copy()
-            rate[:, i] = rates[:, i]
-            result.append(self.controls._replace(rate=rate))
-        return result
-
-
-class _Makers(_Deviators):
-    """Quotes ``1/gamma +- y``, truncated: the maker's line of (17) at given rates and quotes of the others."""
-
-    def quotes(self, adjoints: Array) -> tuple[Array, Array]:
-        """Asks and bids (K, M)."""
-        own = adjoints[..., 0].T
-        competition, limit = self.game.competition, self.game.max_quote
-        return competition.optimal_quote(own, limit), competition.optimal_quote(-own, limit)
-
-    def rates(self, adjoints: Array) -> Array:
-        competition = self.game.competition
-        buys, sells = self.game.volumes(self.c, self.controls.rate)
-        ask, bid = self.quotes(adjoints)
-        sold = buys[:, None] * competition.share(ask, best_of_others(self.controls.ask))
-        bought = sells[:, None] * competition.share(bid, best_of_others(self.controls.bid))
-        return (bought - sold).T[..., None]
-
-    def jacobian(self, adjoints: Array) -> Array:
-        competition, limit = self.game.competition, self.game.max_quote
-        buys, sells = self.game.volumes(self.c, self.controls.rate)
-        ask, bid = self.quotes(adjoints)
-        sold = buys[:, None] * competition.share_slope(ask, best_of_others(self.controls.ask))
-        bought = sells[:, None] * competition.share_slope(bid, best_of_others(self.controls.bid))
-        slope = -1.0 * (np.abs(ask) < limit) * sold - (np.abs(bid) < limit) * bought
-        return slope.T[..., None, None]
-
-    def start(self) -> Array:
-        """Quotes around the middle of the others' best: elsewhere exponential rates are astronomical."""
-        middle = (best_of_others(self.controls.ask) - best_of_others(self.controls.bid)) / 2
-        return np.array(middle.T[..., None])
-
-    def responses(self, adjoints: Array) -> list[Controls]:
-        asks, bids = self.quotes(adjoints)
-        result = []
-        for i in range(self.game.makers):
-            ask, bid = self.controls.ask.copy(), self.controls.bid.copy()
-            ask[:, i], bid[:, i] = asks[:, i], bids[:, i]
-            result.append(self.controls._replace(ask=ask, bid=bid))
-        return result
-
-
-def best_responses(
-    game: MakerTakerGame, controls: Controls, steps: int, *, traders_only: bool = False
-) -> list[Controls]:
-    """For every agent (or every trader), the profile in which it plays its best response and the others stay.
-
-    Raises:
-        ValueError: shapes do not fit, or controls are not finite.
-        EquilibriumNotFound: an agent's own problem was not solved.
-    """
-    controls = single_profile(game, controls, steps)
-    times = grid(game, steps)
-    c, dt = game.coefficients(times), game.horizon / steps
-    result: list[Controls] = []
-    roles = ((_Traders, slice(0, game.traders)), (_Makers, slice(game.traders, None)))
-    for kind, agents in roles[:1] if traders_only else roles:
-        system = kind(game, c, controls, dt, agents)
-        solution = newton.solve_system(system, steps, system.start(), longest=game.competition.margin)
-        if not solution.converged.all():
-            stuck = np.array(game.agents)[agents][~solution.converged]
-            raise EquilibriumNotFound(
-                f"the best response of {', '.join(stuck)} was not found: residual {solution.residual.max():.3g} after "
-                f"{solution.iterations} Newton iterations. The opponents' quotes may be extreme."
-            )
-        result += system.responses(solution.adjoints)
-    return result
-
-
-def single_profile(game: MakerTakerGame, controls: Controls, steps: int) -> Controls:
+def single_profile(game: Game, controls: Controls, steps: int) -> Controls:
     """One profile of NumPy controls in double precision. Raises ValueError for anything else."""
     controls = check_controls(game, controls, steps)
     if controls.rate.ndim != 2:
@@ -173,28 +53,67 @@ def single_profile(game: MakerTakerGame, controls: Controls, steps: int) -> Cont
     return Controls(*(np.asarray(each, dtype=float) for each in controls))
 
 
-def best_response(game: MakerTakerGame, controls: Controls, agent: str, steps: int) -> BestResponse:
+def best_responses(game: Game, controls: Controls, steps: int) -> list[Controls]:
+    """For every agent, the profile in which it plays its best response and the others stay; no factor.
+
+    Raises:
+        ValueError: shapes do not fit, or controls are not finite.
+        EquilibriumNotFound: an agent's own problem was not solved, or has no maximum.
+    """
+    controls = single_profile(game, controls, steps)
+    if isinstance(game, MakerTakerGame):
+        return respond_to_controls(game, controls, steps)
+    rates = respond_to_schedules(_execution(game), controls.rate)
+    return [_with_rate(controls, i, rates[:, i]) for i in range(game.traders)]
+
+
+def _execution(game: Game) -> ExecutionGame:
+    if not isinstance(game, ExecutionGame):
+        raise ValueError(f"game: expected an ExecutionGame or a MakerTakerGame, got {game!r}")
+    return game
+
+
+def _with_rate(controls: Controls, index: int, rate: Array) -> Controls:
+    joint = controls.rate.copy()
+    joint[:, index] = rate
+    return controls._replace(rate=joint)
+
+
+def best_response(game: Game, controls: Profile, agent: str, steps: int) -> BestResponse:
     """The exact best response of one agent against open-loop opponents.
 
     Args:
         game: the game.
-        controls: the profile (K, N), (K, M), (K, M) to deviate from.
+        controls: the profile (K, N), (K, M), (K, M) to deviate from; or a rule, followed along the undisturbed path.
         agent: name of the deviator.
         steps: K.
 
     Raises:
         ValueError: an unknown agent, or controls that do not fit.
-        EquilibriumNotFound: the agent's problem was not solved.
+        EquilibriumNotFound: the agent's problem was not solved, or has no maximum.
     """
     index = agent_index(game, agent)
+    if isinstance(controls, LinearFeedback) or game.factor is not None:
+        response = AdaptedResponse(as_rule(game, controls, steps), index)
+        best, before, error = response.gain()
+        return BestResponse(response.mean_controls(), best, best - before, error)
     controls = single_profile(game, controls, steps)
-    response = best_responses(game, controls, steps)[index]
-    payoff = float(simulate(game, response, steps).payoffs[index])
-    return BestResponse(response, payoff, payoff - float(simulate(game, controls, steps).payoffs[index]))
+    profile = best_responses(game, controls, steps)[index]
+    payoff = float(simulate(game, profile, steps).payoffs[index])
+    return BestResponse(profile, payoff, payoff - float(simulate(game, controls, steps).payoffs[index]))
+
+
+def as_rule(game: Game, profile: Profile, steps: int) -> LinearFeedback:
+    """A profile of the execution game as a rule. Raises ValueError where it does not fit the game and the grid."""
+    if isinstance(profile, LinearFeedback):
+        if profile.game != game or profile.steps != steps:
+            raise ValueError(f"controls: expected a rule for this game and {steps} steps, got one for {profile.steps}")
+        return profile
+    return schedule(_execution(game), single_profile(game, profile, steps).rate)
 
 
 def best_response_to_policies(
-    game: MakerTakerGame,
+    game: Game,
     policies: Mapping[str, Policy],
     agent: str,
     steps: int,
@@ -203,9 +122,9 @@ def best_response_to_policies(
 ) -> BestResponse:
     """A lower bound on what an agent can gain against policies that react to what it does.
 
-    The deviator's schedule is optimised by L-BFGS-B from its own path and from its best response to the path the others
-    take now, over the game's action range, widened to hold both. Gradients are central differences; one batched rollout
-    gives a gradient.
+    In a game with a factor, see :func:`~.sampled_response.sampled_response`. Otherwise the deviator's schedule is
+    optimised by L-BFGS-B from its own path and from its best response to the path the others take now, over the game's
+    action range, widened to hold both. Gradients are central differences; one batched rollout gives a gradient.
 
     Raises:
         ValueError: an unknown agent, or a policy is missing.
@@ -213,6 +132,9 @@ def best_response_to_policies(
     """
     index = agent_index(game, agent)
     check_names(game, policies)
+    if isinstance(game, ExecutionGame) and game.factor is not None:
+        sampled = sampled_response(game, policies, agent, steps)
+        return BestResponse(sampled.controls, sampled.payoff, sampled.gain, sampled.gain_se)
     base = rollout(game, policies, steps)
     response = best_responses(game, base.controls, steps)[index]
     own = agent_controls(game, base.controls, agent)
@@ -223,7 +145,7 @@ def best_response_to_policies(
         def deviate(k: int, state: State) -> Array:
             return schedules[:, k]
 
-        start = np.broadcast_to(game.initial_inventory, (len(schedules), len(game.agents)))
+        start = np.broadcast_to(game.start, (len(schedules), len(game.agents)))
         paths = rollout(game, {**policies, agent: deviate}, steps, inventories=start)
         return np.asarray(paths.payoffs[:, index])
 
@@ -259,7 +181,7 @@ def best_response_to_policies(
     return BestResponse(controls, payoff, payoff - float(base.payoffs[index]))
 
 
-def _search_range(game: MakerTakerGame, agent: str, *schedules: Array) -> tuple[Array, Array]:
+def _search_range(game: Game, agent: str, *schedules: Array) -> tuple[Array, Array]:
     """Lowest and highest schedules (K, 1) or (K, 2): the action range, widened to hold the given ones."""
     low, high = (agent_controls(game, bound, agent) for bound in game.action_range())
     stacked = np.stack(schedules)

@@ -17,19 +17,16 @@ from typing import Protocol
 import numpy as np
 
 from ..envs.arrays import Array
-from ..envs.maker_taker_game import Coefficients, Controls, MakerTakerGame
+from ..envs.game import Controls
+from ..envs.maker_taker_game import Coefficients, MakerTakerGame
 
 
-class System(Protocol):
-    """A grid forward-backward system in ``n`` inventories over ``K`` steps, with any batch axes in front."""
+class Penalties(Protocol):
+    """What agents pay for inventory, on a grid."""
 
     @property
     def dt(self) -> float:
         """Length of a step."""
-
-    @property
-    def initial(self) -> Array:
-        """(..., n) inventories at the start."""
 
     @property
     def running(self) -> Array:
@@ -38,6 +35,14 @@ class System(Protocol):
     @property
     def terminal(self) -> Array:
         """(..., n) terminal penalties ``A``."""
+
+
+class System(Penalties, Protocol):
+    """A grid forward-backward system in ``n`` inventories over ``K`` steps, with any batch axes in front."""
+
+    @property
+    def initial(self) -> Array:
+        """(..., n) inventories at the start."""
 
     def rates(self, adjoints: Array) -> Array:
         """(..., K, n) inventory rates at step-averaged adjoints (..., K, n)."""
@@ -52,19 +57,28 @@ def inventories(system: System, rates: Array) -> Array:
     return np.concatenate([start, start + system.dt * np.cumsum(rates, axis=-2)], axis=-2)
 
 
-def node_adjoints(system: System, paths: Array) -> Array:
-    """``p_k`` at the nodes, (..., K+1, n), along inventories (..., K+1, n)."""
+def node_adjoints(system: Penalties, paths: Array, drift: Array | None = None) -> Array:
+    """``p_k`` at the nodes, (..., K+1, n), along inventories (..., K+1, n).
+
+    Args:
+        system: gives penalties and the length of a step.
+        paths: of the inventories.
+        drift: (..., K, 1) of the market price, in a game with permanent impact: what a share held gains.
+    """
     increments = system.running * system.dt * (paths[..., :-1, :] + paths[..., 1:, :])
+    if drift is not None:
+        increments = increments - system.dt * drift
     tail = np.cumsum(increments[..., ::-1, :], axis=-2)[..., ::-1, :]
     end = -2 * system.terminal * paths[..., -1, :]
     return np.concatenate([end[..., None, :] - tail, end[..., None, :]], axis=-2)
 
 
-def average_adjoints(system: System, paths: Array) -> Array:
+def average_adjoints(system: Penalties, paths: Array, drift: Array | None = None) -> Array:
     """``Y_k``, the step averages that give controls, (..., K, n), along inventories (..., K+1, n)."""
-    nodes = node_adjoints(system, paths)
+    nodes = node_adjoints(system, paths, drift)
     before, after = paths[..., :-1, :], paths[..., 1:, :]
-    return nodes[..., 1:, :] - 2 * system.running * system.dt * (before / 6 + after / 3)
+    average = nodes[..., 1:, :] - 2 * system.running * system.dt * (before / 6 + after / 3)
+    return average if drift is None else average + system.dt / 2 * drift
 
 
 def residual(system: System, adjoints: Array) -> Array:

@@ -2,51 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..envs import acas_v0
+from ..envs import acas_v0, execution_v0
 from ..envs.grid import Policy
 from ..envs.single_agent_env import SingleAgentEnv
 from ..envs.vector_env import MarketVectorEnv
 from .equilibrium import solve
-
-
-def acas(*, agent: str = "trader_0", others: Mapping[str, Policy] | None = None, **arguments: Any) -> SingleAgentEnv:
-    """``makertaker/Acas-v0``.
-
-    Args:
-        agent: name of the learner.
-        others: policy of every other agent; None: the equilibrium, open loop.
-        arguments: of :func:`makertaker.envs.acas_v0.parallel_env`.
-
-    Raises:
-        ValueError: a bad argument.
-        EquilibriumNotFound: ``others`` is None and the game was not solved.
-    """
-    parallel = acas_v0.parallel_env(**arguments)
-    if others is None:
-        others = solve(parallel.game, parallel.market.steps).open_loop()
-    return SingleAgentEnv(parallel, agent, others)
-
-
-def acas_vector(
-    *,
-    num_envs: int = 1,
-    agent: str = "trader_0",
-    others: Mapping[str, Policy] | None = None,
-    render_mode: str | None = None,
-    **arguments: Any,
-) -> MarketVectorEnv:
-    """``makertaker/Acas-v0`` for ``gymnasium.make_vec(..., vectorization_mode="vector_entry_point")``."""
-    if render_mode is not None:
-        raise ValueError(f"render_mode: a batch of markets is not drawn, expected None, got {render_mode!r}")
-    options = {name: arguments.pop(name) for name in ENVIRONMENT_ARGUMENTS if name in arguments}
-    game = acas_v0.make_game(**arguments)
-    if others is None:
-        others = solve(game, options.get("steps", 100)).open_loop()
-    return MarketVectorEnv(game, num_envs, agent, others, **options)
-
 
 ENVIRONMENT_ARGUMENTS = (
     "steps",
@@ -57,3 +20,49 @@ ENVIRONMENT_ARGUMENTS = (
     "quote_range",
     "inventory_spread",
 )
+
+
+def _entry_points(module: Any) -> tuple[Callable[..., SingleAgentEnv], Callable[..., MarketVectorEnv]]:
+    """For ``gymnasium.make``, and for ``gymnasium.make_vec(..., vectorization_mode="vector_entry_point")``."""
+
+    def single(
+        *, agent: str = "trader_0", others: Mapping[str, Policy] | None = None, **arguments: Any
+    ) -> SingleAgentEnv:
+        """A Gymnasium environment.
+
+        Args:
+            agent: name of the learner.
+            others: policy of every other agent; None: the equilibrium, open loop.
+            arguments: of the module's ``parallel_env``.
+
+        Raises:
+            ValueError: a bad argument.
+            EquilibriumNotFound: ``others`` is None and the game was not solved.
+        """
+        parallel = module.parallel_env(**arguments)
+        if others is None:
+            others = solve(parallel.game, parallel.market.steps).open_loop()
+        return SingleAgentEnv(parallel, agent, others)
+
+    def vector(
+        *,
+        num_envs: int = 1,
+        agent: str = "trader_0",
+        others: Mapping[str, Policy] | None = None,
+        render_mode: str | None = None,
+        **arguments: Any,
+    ) -> MarketVectorEnv:
+        """The same for a batch of markets."""
+        if render_mode is not None:
+            raise ValueError(f"render_mode: a batch of markets is not drawn, expected None, got {render_mode!r}")
+        options = {name: arguments.pop(name) for name in ENVIRONMENT_ARGUMENTS if name in arguments}
+        game = module.make_game(**arguments)
+        if others is None:
+            others = solve(game, options.get("steps", 100)).open_loop()
+        return MarketVectorEnv(game, num_envs, agent, others, **options)
+
+    return single, vector
+
+
+acas, acas_vector = _entry_points(acas_v0)
+execution, execution_vector = _entry_points(execution_v0)

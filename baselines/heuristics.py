@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..envs.game import Controls, Game
 from ..envs.grid import agent_controls, grid
-from ..envs.maker_taker_game import Controls, MakerTakerGame
-from .best_response import best_responses
+from ..envs.maker_taker_game import MakerTakerGame
+from .maker_taker_response import respond_to_controls
 
 
-def twap(game: MakerTakerGame, steps: int) -> np.ndarray:
+def twap(game: Game, steps: int) -> np.ndarray:
     """Time-weighted average price: every trader closes its inventory at a constant rate; rates (K, N)."""
     grid(game, steps)
     low, high = game.rate_bounds
-    return np.tile(np.clip(-np.asarray(game.trader_inventory) / game.horizon, low, high), (steps, 1))
+    return np.tile(np.clip(-game.start[: game.traders] / game.horizon, low, high), (steps, 1))
 
 
 def constant_spread(game: MakerTakerGame, steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -26,12 +27,12 @@ def constant_spread(game: MakerTakerGame, steps: int) -> tuple[np.ndarray, np.nd
 def almgren_chriss(game: MakerTakerGame, steps: int) -> np.ndarray:
     """Each trader's optimal execution if quotes stayed at ``1 / gamma`` for ever; rates (K, N)."""
     profile = Controls(twap(game, steps), *constant_spread(game, steps))
-    responses = best_responses(game, profile, steps, traders_only=True)
+    responses = respond_to_controls(game, profile, steps, traders_only=True)
     own = [agent_controls(game, responses[i], name) for i, name in enumerate(game.agents[: game.traders])]
     return np.concatenate(own, axis=-1)
 
 
-def random_controls(game: MakerTakerGame, steps: int, seed: int) -> Controls:
+def random_controls(game: Game, steps: int, seed: int) -> Controls:
     """Controls drawn uniformly from the game's action range at every step."""
     rng = np.random.default_rng(seed)
     low, high = game.action_range()
@@ -41,7 +42,7 @@ def random_controls(game: MakerTakerGame, steps: int, seed: int) -> Controls:
 
 
 def heuristic_profiles(game: MakerTakerGame, steps: int, seed: int = 0) -> dict[str, Controls]:
-    """The profiles that reports compare with, by name."""
+    """The profiles that reports of the maker-taker game compare with, by name."""
     quotes = constant_spread(game, steps)
     return {
         "TWAP, constant spread": Controls(twap(game, steps), *quotes),

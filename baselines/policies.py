@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..envs.arrays import Array
+from ..envs.game import Controls, Game
 from ..envs.grid import Policy, State, agent_controls, check_controls
-from ..envs.maker_taker_game import Controls, MakerTakerGame
 
 if TYPE_CHECKING:
-    from .equilibrium import Equilibrium
+    from .result import Equilibrium
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class OpenLoop:
         return np.broadcast_to(row, (*np.shape(state.inventories)[:-1], row.shape[-1]))
 
 
-def open_loop_policies(game: MakerTakerGame, controls: Controls) -> dict[str, Policy]:
+def open_loop_policies(game: Game, controls: Controls) -> dict[str, Policy]:
     """The policies that play controls (K, N), (K, M), (K, M). Raises ValueError where shapes do not fit."""
     controls = check_controls(game, controls, np.shape(controls.rate)[0])
     return {agent: OpenLoop(agent_controls(game, controls, agent)) for agent in game.agents}
@@ -48,12 +48,13 @@ class FieldPolicy:
         self._seen: tuple[int, tuple[int, ...], bytes] | None = None
         self._controls: Controls | None = None
 
-    def controls(self, k: int, inventories: Array) -> Controls:
-        """Everyone's controls at step ``k`` and inventories (..., n)."""
-        inventories = np.ascontiguousarray(inventories, dtype=float)
-        seen = (k, inventories.shape, inventories.tobytes())
+    def controls(self, k: int, state: State) -> Controls:
+        """Everyone's controls at step ``k`` and the state's inventories (..., n) and factor (..., d)."""
+        inventories = np.ascontiguousarray(state.inventories, dtype=float)
+        factor = b"" if state.factor is None else np.ascontiguousarray(state.factor).tobytes()
+        seen = (k, inventories.shape, inventories.tobytes() + factor)
         if self._controls is None or self._seen != seen:
-            self._controls = self._equilibrium.controls_at(k, inventories)
+            self._controls = self._equilibrium.controls_at(k, inventories, state.factor)
             self._seen = seen
         return self._controls
 
@@ -72,5 +73,5 @@ class Feedback:
 
     def __call__(self, k: int, state: State) -> Array:
         """The field's controls at step ``k`` and the state's inventories."""
-        controls = self.field.controls(k, state.inventories)
+        controls = self.field.controls(k, state)
         return np.asarray(agent_controls(self.field.game, controls, self.agent))

@@ -49,7 +49,8 @@ reference price moves at the end of every step by `volatility * sqrt(dt) * Z`, a
 the same. The unit is currency.
 
 `info` of an agent: `mid` (reference price), `spread` (best ask plus best bid), `volume` (shares that arrived in this
-step at both sides), `cash`, `pnl` (cash plus inventory at mid, less the initial inventory's value).
+step at both sides), `cash`, `pnl` (cash plus inventory at mid, less the initial inventory's value); a trader's also has
+`price`, what it paid per share in this step.
 
 ## Arguments
 
@@ -67,52 +68,9 @@ receives the whole flow.
 
 from __future__ import annotations
 
-from typing import Any
-
 from .maker_taker_game import MakerTakerGame
-from .market import Range, Reward
-from .observation import Kind
-from .parallel_env import GameParallelEnv, to_aec
+from .parallel_env import module
 
 __all__ = ["env", "parallel_env", "raw_env"]
 
-
-def parallel_env(
-    *,
-    steps: int = 100,
-    observation: Kind = "full",
-    reward: Reward = "payoff",
-    normalize: bool = True,
-    render_mode: str | None = None,
-    rate_range: Range = None,
-    quote_range: Range = None,
-    inventory_spread: float = 0.0,
-    **game_parameters: Any,
-) -> GameParallelEnv:
-    """The parallel environment; arguments as in the module's docstring. Raises ValueError for a bad argument."""
-    return GameParallelEnv(
-        make_game(**game_parameters),
-        steps=steps,
-        observation=observation,
-        reward=reward,
-        normalize=normalize,
-        render_mode=render_mode,
-        rate_range=rate_range,
-        quote_range=quote_range,
-        inventory_spread=inventory_spread,
-        name="acas_v0",
-    )
-
-
-def make_game(**parameters: Any) -> MakerTakerGame:
-    """The ACAS game with the given parameters changed. Raises ValueError for an unknown parameter."""
-    unknown = set(parameters) - set(MakerTakerGame.__dataclass_fields__)
-    if unknown:
-        raise ValueError(
-            f"unknown argument {sorted(unknown)}: expected arguments of the environment, or game parameters, some of "
-            f"{list(MakerTakerGame.__dataclass_fields__)}"
-        )
-    return MakerTakerGame(**parameters)
-
-
-raw_env, env = to_aec(parallel_env)
+parallel_env, raw_env, env, make_game = module(MakerTakerGame, "acas_v0")

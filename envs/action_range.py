@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .game import Controls
+
 if TYPE_CHECKING:
-    from .maker_taker_game import Controls, MakerTakerGame
+    from .maker_taker_game import MakerTakerGame
 
 _STEPS = 64
 
 
 def action_range(game: MakerTakerGame) -> tuple[Controls, Controls]:
     """Lowest and highest controls, (N,) rates and (M,) quotes, within the game's constraints."""
-    from .maker_taker_game import Controls
-
     c = game.coefficients(np.linspace(0.0, game.horizon, _STEPS + 1))
     traders = np.abs(game.trader_inventory)
     makers = np.abs(game.maker_inventory).mean()

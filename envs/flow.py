@@ -98,7 +98,7 @@ def per_agent(parameter: PerAgent, count: int, name: str) -> tuple[Parameter, ..
     if callable(parameter) or is_number(parameter):
         return (parameter,) * count  # type: ignore[return-value]
     try:
-        values = tuple(parameter)  # type: ignore[arg-type]
+        values = tuple(parameter.tolist() if isinstance(parameter, np.ndarray) else parameter)  # type: ignore[arg-type]
     except TypeError as error:
         raise ValueError(f"{name}: expected a number, a callable of time or one for each, got {parameter!r}") from error
     if len(values) != count:
@@ -118,9 +118,12 @@ def step_means(parameter: Parameter, times: FloatArray, name: str = "parameter")
 
 def agent_step_means(parameter: PerAgent, times: FloatArray, count: int, name: str = "parameter") -> FloatArray:
     """Step means of a per-agent parameter; shape (K, count)."""
+    everyone = per_agent(parameter, count, name)
+    if not any(map(callable, everyone)):
+        return np.tile(np.array(everyone, dtype=float), (len(times) - 1, 1))
     means: dict[Any, FloatArray] = {}
     columns = []
-    for each in per_agent(parameter, count, name):
+    for each in everyone:
         key = id(each) if callable(each) else float(each)
         if key not in means:
             means[key] = step_means(each, times, name)
@@ -141,7 +144,7 @@ def require(
     Raises ValueError that names the parameter, and the time of a callable's first offending value.
     """
     everyone: tuple[Any, ...] = (parameter,) if count is None else per_agent(parameter, count, name)
-    for each in everyone:
+    for each in dict.fromkeys(everyone):  # agents often share a parameter
         if not callable(each) and not is_number(each):
             raise ValueError(f"{name}: expected a number or a callable of time, got {each!r}")
         times = np.linspace(0.0, horizon, _PROBES) if callable(each) else np.zeros(1)

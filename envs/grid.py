@@ -9,13 +9,15 @@ arguments (NumPy, PyTorch, JAX), so the functions can be differentiated, compile
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from .arrays import Array, as_like, floating, namespace
-from .maker_taker_game import Activity, Coefficients, Controls, MakerTakerGame
+from .game import Activity, Coefficients, Controls, Game
+
+_PER_AGENT = 3  # fields of an Activity with an axis over agents; the others have none
 
 
 class Noise(NamedTuple):
@@ -23,6 +25,8 @@ class Noise(NamedTuple):
 
     price: Array | None = None
     """(..., K) standard normal increments of the reference price"""
+    factor: Array | None = None
+    """(..., K, d) standard normal increments of the factor; without them it follows its drift alone"""
 
 
 class State(NamedTuple):
@@ -35,7 +39,7 @@ class State(NamedTuple):
     inventories: Array
     """(..., n)"""
     quotes: Array
-    """(..., 2, M) asks and bids of the previous step; zero before the first"""
+    """(..., 2, M) asks and bids of the previous step; zero before the first, for policies"""
 
 
 Policy = Callable[[int, State], Array]
@@ -66,13 +70,15 @@ class Trajectory(NamedTuple):
     controls: Controls
     activity: Activity
     """of every step: (..., K, n) and (..., K)"""
-    mid: Array | None = None
-    """(..., K+1) reference price, where price noise was given"""
+    mid: Array
+    """(..., K+1) market price, of which the martingale part moves only where price noise was given"""
+    factor: np.ndarray | None = None
+    """(..., K+1, d) in a game that has a factor"""
     wealth: Array | None = None
     """(..., n) payoff plus ``sum Q_{k+1} (P_{k+1} - P_k)``, where price noise was given"""
 
 
-def grid(game: MakerTakerGame, steps: int) -> np.ndarray:
+def grid(game: Game, steps: int) -> np.ndarray:
     """Times (K+1,) of the grid. Raises ValueError if ``steps`` is not a positive whole number."""
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
         raise ValueError(f"steps: expected a positive whole number, got {steps!r}")
@@ -84,12 +90,20 @@ def squared_integral(before: Array, after: Array, dt: float) -> Array:
     return dt / 3 * (before * before + before * after + after * after)
 
 
+def step_reward(c: Coefficients, dt: float, activity: Activity, before: Array, after: Array) -> Array:
+    """Income, gains from the market price's drift on the inventory held, less the running penalty; (..., n)."""
+    reward = dt * activity.income - c.running_penalty * squared_integral(before, after, dt)
+    if activity.drift is None:
+        return reward
+    return reward + activity.drift[..., None] * (dt / 2 * (before + after))
+
+
 def terminal_reward(c: Coefficients, inventories: Array) -> Array:
     """``-A Q_T^2``, (..., n)."""
     return -c.terminal_penalty * inventories * inventories
 
 
-def step(game: MakerTakerGame, c: Coefficients, dt: float, inventories: Array, controls: Controls) -> Step:
+def step(game: Game, c: Coefficients, dt: float, inventories: Array, controls: Controls) -> Step:
     """One step of the grid game.
 
     Args:
@@ -101,11 +115,10 @@ def step(game: MakerTakerGame, c: Coefficients, dt: float, inventories: Array, c
     """
     activity = game.activity(c, controls)
     after = inventories + dt * activity.inventory_rate
-    reward = dt * activity.income - c.running_penalty * squared_integral(inventories, after, dt)
-    return Step(after, reward, activity)
+    return Step(after, step_reward(c, dt, activity, inventories, after), activity)
 
 
-def simulate(game: MakerTakerGame, controls: Controls, steps: int, noise: Noise | None = None) -> Trajectory:
+def simulate(game: Game, controls: Controls, steps: int, noise: Noise | None = None) -> Trajectory:
     """Play fixed (open-loop) controls; all steps at once.
 
     Args:
@@ -113,7 +126,7 @@ def simulate(game: MakerTakerGame, controls: Controls, steps: int, noise: Noise 
         controls: rates (..., K, N), asks and bids (..., K, M), in physical units; any of the array libraries. They are
             played as they are: a control outside the game's constraints is not truncated.
         steps: K.
-        noise: increments of the reference price; with them the result has ``mid`` and ``wealth``.
+        noise: increments of the reference price, with which the result has ``wealth``, and of the factor.
 
     Raises:
         ValueError: shapes do not fit the game and the grid, or a NumPy control is not finite.
@@ -122,37 +135,62 @@ def simulate(game: MakerTakerGame, controls: Controls, steps: int, noise: Noise 
     dt = game.horizon / steps
     controls = check_controls(game, controls, steps)
     xp = namespace(*controls)
-    c = game.coefficients(times).like(controls.rate)
+    factors = factor_path(game, times, noise)
+    c = game.coefficients(times, factors).like(controls.rate)
     activity = game.activity(c, controls)
     start = xp.broadcast_to(
-        as_like(game.initial_inventory, controls.rate), (*activity.inventory_rate.shape[:-2], 1, len(game.agents))
+        as_like(game.start, controls.rate), (*activity.inventory_rate.shape[:-2], 1, len(game.start))
     )
     inventories = xp.concat([start, start + dt * xp.cumulative_sum(activity.inventory_rate, axis=-2)], axis=-2)
     before, after = inventories[..., :-1, :], inventories[..., 1:, :]
-    rewards = dt * activity.income - c.running_penalty * squared_integral(before, after, dt)
+    rewards = step_reward(c, dt, activity, before, after)
     last = terminal_reward(c, inventories[..., -1:, :])
     rewards = xp.concat([rewards[..., :-1, :], rewards[..., -1:, :] + last], axis=-2)
     payoffs = xp.sum(rewards, axis=-2)
-    trajectory = Trajectory(times, inventories, payoffs, rewards, controls, activity)
-    return trajectory if noise is None else _with_price(game, trajectory, noise, dt)
+    mid, wealth = _price(game, inventories, payoffs, activity, noise, dt)
+    return Trajectory(times, inventories, payoffs, rewards, controls, activity, mid, factors, wealth)
 
 
-def _with_price(game: MakerTakerGame, trajectory: Trajectory, noise: Noise, dt: float) -> Trajectory:
-    if noise.price is None:
-        return trajectory
-    xp = namespace(trajectory.inventories)
-    steps = trajectory.inventories.shape[-2] - 1
-    price = as_like(noise.price, trajectory.inventories)
-    if tuple(price.shape[-1:]) != (steps,):
-        raise ValueError(f"noise.price: expected {steps} increments on the last axis, got shape {tuple(price.shape)}")
-    jumps = game.volatility * dt**0.5 * price
-    mid = game.initial_price + xp.concat([0 * jumps[..., :1], xp.cumulative_sum(jumps, axis=-1)], axis=-1)
-    gains = xp.sum(trajectory.inventories[..., 1:, :] * jumps[..., None], axis=-2)
-    return trajectory._replace(mid=mid, wealth=trajectory.payoffs + gains)
+def factor_path(game: Game, times: np.ndarray, noise: Noise | None) -> np.ndarray | None:
+    """(..., K+1, d) path of the game's factor; None in a game without.
+
+    Raises:
+        ValueError: the noise has a wrong shape, or the game has no factor.
+    """
+    given = None if noise is None else noise.factor
+    if game.factor is None:
+        if given is not None:
+            raise ValueError("noise.factor: the game has no factor, expected None")
+        return None
+    return game.factor.path(times, None if given is None else np.asarray(given))
 
 
-def check_controls(game: MakerTakerGame, controls: Controls, steps: int) -> Controls:
+def _price(
+    game: Game, inventories: Array, payoffs: Array, activity: Activity, noise: Noise | None, dt: float
+) -> tuple[Array, Array | None]:
+    """The market price (..., K+1), and the wealth where price noise is given."""
+    xp = namespace(inventories)
+    moves = 0 * activity.buy_volume if activity.drift is None else dt * activity.drift
+    wealth = None
+    if noise is not None and noise.price is not None:
+        price = as_like(noise.price, inventories)
+        steps = inventories.shape[-2] - 1
+        if tuple(price.shape[-1:]) != (steps,):
+            raise ValueError(
+                f"noise.price: expected {steps} increments on the last axis, got shape {tuple(price.shape)}"
+            )
+        jumps = game.volatility * dt**0.5 * price
+        moves = moves + jumps
+        wealth = payoffs + xp.sum(inventories[..., 1:, :] * jumps[..., None], axis=-2)
+    mid = game.initial_price + xp.concat([0 * moves[..., :1], xp.cumulative_sum(moves, axis=-1)], axis=-1)
+    return mid, wealth
+
+
+def check_controls(game: Game, controls: Controls, steps: int) -> Controls:
     """The controls as float arrays. Raises ValueError where shapes do not fit, or a NumPy value is not finite."""
+    rate = floating(controls.rate)
+    if not game.makers and controls.ask is None and controls.bid is None:
+        controls = Controls(rate, rate[..., :0], rate[..., :0])
     arrays = Controls(*(floating(each) for each in controls))
     for name, array, count in zip(Controls._fields, arrays, (game.traders, game.makers, game.makers), strict=True):
         if array.ndim < 2 or tuple(array.shape[-2:]) != (steps, count):
@@ -171,7 +209,7 @@ def check_controls(game: MakerTakerGame, controls: Controls, steps: int) -> Cont
 
 
 def rollout(
-    game: MakerTakerGame,
+    game: Game,
     policies: Mapping[str, Policy],
     steps: int,
     noise: Noise | None = None,
@@ -186,7 +224,7 @@ def rollout(
         game: the game.
         policies: a policy for each name in ``game.agents``.
         steps: K.
-        noise: increments of the reference price.
+        noise: increments of the reference price and of the factor; their batch axes are those of the simulation.
         inventories: (..., n) initial inventories; the batch axes are those of the simulation.
 
     Raises:
@@ -196,14 +234,19 @@ def rollout(
     dt = game.horizon / steps
     check_names(game, policies)
     check_steps(policies, steps)
-    current = np.asarray(game.initial_inventory if inventories is None else inventories, dtype=float)
+    factors = factor_path(game, times, noise)
+    current = np.asarray(game.start if inventories is None else inventories, dtype=float)
     if current.shape[-1:] != (len(game.agents),) or not np.isfinite(current).all():
         raise ValueError(f"inventories: expected finite numbers (..., {len(game.agents)}), got {inventories!r}")
+    if factors is not None:  # one market for each path of the noise
+        current = np.broadcast_to(
+            current, (*np.broadcast_shapes(current.shape[:-1], factors.shape[:-2]), len(game.agents))
+        )
     quotes = np.zeros((*current.shape[:-1], 2, game.makers))
-    c = game.coefficients(times)
+    c = game.coefficients(times, factors)
     states, rewards, taken, activities = [current], [], [], []
     for k in range(steps):
-        state = State(float(times[k]), None, current, quotes)
+        state = State(float(times[k]), None if factors is None else factors[..., k, :], current, quotes)
         actions = {name: policies[name](k, state) for name in game.agents}
         controls = game.clip(split_controls(game, join_actions(game, actions, current.shape[:-1])))
         current, reward, activity = step(game, c.at(k), dt, current, controls)
@@ -213,21 +256,25 @@ def rollout(
         taken.append(controls)
         activities.append(activity)
     rewards[-1] = rewards[-1] + terminal_reward(c, current)
-    trajectory = Trajectory(
-        times,
-        np.stack(states, axis=-2),
-        sum(rewards[1:], rewards[0]),
-        np.stack(rewards, axis=-2),
-        Controls(*(np.stack(each, axis=-2) for each in zip(*taken, strict=True))),
-        Activity(
-            *(np.stack(each, axis=-2) for each in list(zip(*activities, strict=True))[:2]),
-            *(np.stack(each, axis=-1) for each in list(zip(*activities, strict=True))[2:]),
+    activity = _stack(activities)
+    path, payoffs = np.stack(states, axis=-2), sum(rewards[1:], rewards[0])
+    mid, wealth = _price(game, path, payoffs, activity, noise, dt)
+    played = Controls(*(np.stack(each, axis=-2) for each in zip(*taken, strict=True)))
+    return Trajectory(times, path, payoffs, np.stack(rewards, axis=-2), played, activity, mid, factors, wealth)
+
+
+def _stack(activities: Sequence[Activity]) -> Activity:
+    """Activities of single steps as one of all steps."""
+    return Activity(
+        *(np.stack(each, axis=-2) for each in list(zip(*activities, strict=True))[:_PER_AGENT]),
+        *(
+            None if each[0] is None else np.stack(each, axis=-1)
+            for each in list(zip(*activities, strict=True))[_PER_AGENT:]
         ),
     )
-    return trajectory if noise is None else _with_price(game, trajectory, noise, dt)
 
 
-def check_names(game: MakerTakerGame, named: Mapping[str, object]) -> None:
+def check_names(game: Game, named: Mapping[str, object]) -> None:
     """Raises ValueError unless there is exactly one entry for each agent."""
     if set(named) != set(game.agents):
         raise ValueError(f"expected one entry for each of {list(game.agents)}, got {sorted(named)}")
@@ -241,7 +288,7 @@ def check_steps(policies: Mapping[str, Policy], steps: int) -> None:
             raise ValueError(f"{name}: its policy was made for {own} steps, expected one for {steps}")
 
 
-def join_actions(game: MakerTakerGame, actions: Mapping[str, Array], batch: tuple[int, ...] = ()) -> np.ndarray:
+def join_actions(game: Game, actions: Mapping[str, Array], batch: tuple[int, ...] = ()) -> np.ndarray:
     """Everyone's actions side by side, (*batch, N + 2M), from each agent's own.
 
     Args:
@@ -268,13 +315,13 @@ def join_actions(game: MakerTakerGame, actions: Mapping[str, Array], batch: tupl
     return flat
 
 
-def split_controls(game: MakerTakerGame, flat: Array) -> Controls:
+def split_controls(game: Game, flat: Array) -> Controls:
     """Controls from everyone's actions side by side, (..., N + 2M): rates, then ask and bid of each maker."""
     n = game.traders
     return Controls(flat[..., :n], flat[..., n::2], flat[..., n + 1 :: 2])
 
 
-def join_controls(game: MakerTakerGame, controls: Controls) -> Array:
+def join_controls(game: Game, controls: Controls) -> Array:
     """The inverse of :func:`split_controls`."""
     flat = np.empty((*controls.rate.shape[:-1], game.traders + 2 * game.makers), dtype=controls.rate.dtype)
     for part, values in zip(split_controls(game, flat), controls, strict=True):
@@ -282,7 +329,7 @@ def join_controls(game: MakerTakerGame, controls: Controls) -> Array:
     return flat
 
 
-def agent_controls(game: MakerTakerGame, controls: Controls, agent: str) -> Array:
+def agent_controls(game: Game, controls: Controls, agent: str) -> Array:
     """The controls of one agent, (..., 1) or (..., 2), from those of all."""
     index = agent_index(game, agent)
     if index < game.traders:
@@ -291,8 +338,8 @@ def agent_controls(game: MakerTakerGame, controls: Controls, agent: str) -> Arra
     return np.stack([controls.ask[..., maker], controls.bid[..., maker]], axis=-1)
 
 
-def agent_index(game: MakerTakerGame, agent: str) -> int:
+def agent_index(game: Game, agent: str) -> int:
     """Position of an agent in arrays. Raises ValueError for an unknown name."""
-    if agent not in game.agents:
+    if agent not in game.positions:
         raise ValueError(f"agent: expected one of {list(game.agents)}, got {agent!r}")
-    return game.agents.index(agent)
+    return game.positions[agent]

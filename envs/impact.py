@@ -29,9 +29,9 @@ class QuadraticImpact:
         """Mean of ``beta`` over each step, (K, N)."""
         return agent_step_means(self.beta, times, traders, "impact.beta")
 
-    def cost(self, beta: Array, rate: Array) -> Array:
-        """Cost rate, currency per unit of time, in the shape of ``rate`` (..., N)."""
-        return beta * rate * rate
+    def price(self, beta: Array, rate: Array) -> Array:
+        """``lambda(v) / v``, what the impact adds to the price of a share, in the shape of ``rate`` (..., N)."""
+        return beta * rate
 
     def optimal_rate(self, beta: Array, marginal_cost: Array) -> Array:
         """The rate whose marginal cost ``2 beta v`` is the given one, ``y - s`` in (17), before truncation."""

@@ -21,22 +21,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from .arrays import Array, as_like, is_number, namespace
+from .arrays import Array, as_like, namespace
 from .competition import BestQuote, Fill
 from .flow import Parameter, PerAgent, agent_step_means, per_agent, require, step_means
+from .game import Activity, Controls, Game, as_inventory, check_number
 from .impact import QuadraticImpact
-
-
-class Controls(NamedTuple):
-    """What the agents do, in physical units: traders' rates (..., N), makers' asks and bids (..., M)."""
-
-    rate: Array
-    ask: Array
-    bid: Array
 
 
 class Coefficients(NamedTuple):
@@ -75,25 +68,8 @@ class Coefficients(NamedTuple):
         return Coefficients(*(as_like(each, array) for each in self))
 
 
-class Activity(NamedTuple):
-    """What happens in the market under given controls."""
-
-    inventory_rate: Array
-    """(..., n) shares per unit of time, traders first"""
-    income: Array
-    """(..., n) cash per unit of time, the inventory being valued at the reference price"""
-    buy_volume: Array
-    """(...,) ``a~``"""
-    sell_volume: Array
-    """(...,) ``b~``"""
-    best_ask: Array
-    """(...,)"""
-    best_bid: Array
-    """(...,)"""
-
-
 @dataclass(frozen=True)
-class MakerTakerGame:
+class MakerTakerGame(Game):
     """Parameters and equations of the maker-taker game.
 
     Args:
@@ -137,9 +113,11 @@ class MakerTakerGame:
     volatility: float = 1.0
     initial_price: float = 100.0
 
+    one_sided: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         for name in ("trader_inventory", "maker_inventory"):
-            object.__setattr__(self, name, _inventory(getattr(self, name), name))
+            object.__setattr__(self, name, as_inventory(getattr(self, name), name))
         if not self.trader_inventory:
             raise ValueError("trader_inventory: expected at least one trader, got none")
         if 0.0 in self.trader_inventory:
@@ -147,7 +125,7 @@ class MakerTakerGame:
                 "trader_inventory: expected nonzero inventories (negative: buyer, positive: seller), "
                 f"got {list(self.trader_inventory)}"
             )
-        _finite("horizon", self.horizon, strict=True)
+        check_number("horizon", self.horizon, strict=True)
         _part("competition", self.competition, BestQuote)
         _part("impact", self.impact, QuadraticImpact)
         self.competition.validate(len(self.maker_inventory))
@@ -162,10 +140,10 @@ class MakerTakerGame:
         for name in ("buy_flow", "sell_flow"):
             require(getattr(self, name), name, self.horizon)
         for name in ("min_rate", "volatility"):
-            _finite(name, getattr(self, name))
-        _finite("max_rate", self.max_rate, strict=True)
-        _finite("max_quote", self.max_quote, strict=True)
-        _finite("initial_price", self.initial_price, minimum=-np.inf)
+            check_number(name, getattr(self, name))
+        check_number("max_rate", self.max_rate, strict=True)
+        check_number("max_quote", self.max_quote, strict=True)
+        check_number("initial_price", self.initial_price, minimum=-np.inf)
         for name in ("horizon", "min_rate", "max_rate", "max_quote", "volatility", "initial_price"):
             object.__setattr__(self, name, float(getattr(self, name)))  # NumPy scalars would turn float32 into float64
         if self.min_rate >= self.max_rate:
@@ -174,26 +152,35 @@ class MakerTakerGame:
             raise ValueError(f"flow_from: expected 'sum' or 'mean', got {self.flow_from!r}")
 
     @cached_property
-    def traders(self) -> int:
-        """Number ``N`` of traders."""
-        return len(self.trader_inventory)
-
-    @cached_property
     def makers(self) -> int:
         """Number ``M`` of makers."""
         return len(self.maker_inventory)
-
-    @cached_property
-    def agents(self) -> tuple[str, ...]:
-        """Names of the agents, in the order of every array over agents."""
-        return (*(f"trader_{i}" for i in range(self.traders)), *(f"maker_{i}" for i in range(self.makers)))
 
     @property
     def initial_inventory(self) -> np.ndarray:
         """(n,) initial inventories, traders first."""
         return np.array([*self.trader_inventory, *self.maker_inventory], dtype=float)
 
-    def coefficients(self, times: np.ndarray) -> Coefficients:
+    @property
+    def start(self) -> np.ndarray:
+        """(n,) initial inventories, traders first."""
+        return self.initial_inventory
+
+    @property
+    def rate_limits(self) -> tuple[float, float]:
+        """The constraints on the size of rates."""
+        return self.min_rate, self.max_rate
+
+    @property
+    def quote_limit(self) -> float:
+        """The constraint on the size of quotes."""
+        return self.max_quote
+
+    def flows(self, time: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Flows of this game do not depend on a factor. Raises ValueError."""
+        raise ValueError("flows: this game has no factor")
+
+    def coefficients(self, times: np.ndarray, factors: np.ndarray | None = None) -> Coefficients:
         """Means of the parameters over the steps of the grid ``times`` (K+1,)."""
         n, m = self.traders, self.makers
         running = (
@@ -233,63 +220,37 @@ class MakerTakerGame:
         buy_volume, sell_volume = self.volumes(c, rate)
         sold = buy_volume[..., None] * asks.share
         bought = sell_volume[..., None] * bids.share
-        spread = self.spread_paid(c, asks.best, bids.best)
+        premium = self.spread_paid(c, asks.best, bids.best) + self.impact.price(c.impact, rate)
         return Activity(
             inventory_rate=xp.concat([rate, bought - sold], axis=-1),
-            income=xp.concat([-(spread * rate + self.impact.cost(c.impact, rate)), ask * sold + bid * bought], axis=-1),
+            income=xp.concat([-premium * rate, ask * sold + bid * bought], axis=-1),
+            premium=premium,
             buy_volume=buy_volume,
             sell_volume=sell_volume,
             best_ask=asks.best,
             best_bid=bids.best,
         )
 
-    def clip(self, controls: Controls) -> Controls:
-        """The controls, truncated at the game's constraints."""
-        xp = namespace(*controls)
-        low, high = (as_like(bound, controls.rate) for bound in self.rate_bounds)
-        return Controls(
-            xp.clip(controls.rate, low, high),
-            xp.clip(controls.ask, -self.max_quote, self.max_quote),
-            xp.clip(controls.bid, -self.max_quote, self.max_quote),
-        )
-
-    @cached_property
-    def rate_bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest rates of the traders, (N,) each."""
-        buyer = np.asarray(self.trader_inventory) < 0
-        return (
-            np.where(buyer, self.min_rate, -self.max_rate),
-            np.where(buyer, self.max_rate, -self.min_rate),
-        )
-
     def control_unit(self, agent: str) -> float:
         """A size of controls that matters: a maker's margin ``1 / gamma``, a trader's average rate ``|q_0| / T``."""
-        index = self.agents.index(agent)
+        index = self.positions[agent]
         return abs(self.trader_inventory[index]) / self.horizon if index < self.traders else self.competition.margin
+
+    def payoff_unit(self, agent: str) -> float:
+        """What a trader pays if it closes its inventory at a margin's distance; what the margin earns on all volume."""
+        margin, index = self.competition.margin, self.positions[agent]
+        c = self.coefficients(np.array([0.0, self.horizon]))
+        if index < self.traders:
+            own = abs(self.trader_inventory[index])
+            return float(own * (margin + c.impact[0, index] * own / self.horizon))
+        orders = float(np.abs(self.trader_inventory) @ (c.buy_weight + c.sell_weight))
+        return margin * (orders + self.horizon * float(c.buy_flow[0] + c.sell_flow[0]))
 
     def action_range(self) -> tuple[Controls, Controls]:
         """Lowest and highest controls worth exploring, from the parameters alone; see :func:`action_range`."""
         from .action_range import action_range  # the rule is long enough for a file of its own
 
         return action_range(self)
-
-
-def _inventory(values: Sequence[float], name: str) -> tuple[float, ...]:
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: expected a list of numbers, got {values!r}") from error
-    if array.ndim != 1 or not np.isfinite(array).all():
-        raise ValueError(f"{name}: expected a list of finite numbers, got {values!r}")
-    return tuple(float(value) for value in array)
-
-
-def _finite(name: str, value: float, *, minimum: float = 0.0, strict: bool = False) -> None:
-    if not is_number(value):
-        raise ValueError(f"{name}: expected a number, got {value!r}")
-    if not (np.isfinite(value) and (value > minimum if strict else value >= minimum)):
-        bound = f" {'>' if strict else '>='} {minimum:g}" if np.isfinite(minimum) else ""
-        raise ValueError(f"{name}: expected a finite number{bound}, got {value!r}")
 
 
 def _part(name: str, value: object, kind: type) -> None:

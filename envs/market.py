@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from .arrays import Array, is_number
+from .game import Controls, Game
 from .grid import (
     Noise,
     Policy,
@@ -22,7 +23,6 @@ from .grid import (
     step,
     terminal_reward,
 )
-from .maker_taker_game import Controls, MakerTakerGame
 from .observation import Observer
 
 Reward = Literal["payoff", "wealth"]
@@ -35,13 +35,13 @@ def check_reward(reward: str) -> None:
         raise ValueError(f"reward: expected 'payoff' or 'wealth', got {reward!r}")
 
 
-def controls_range(game: MakerTakerGame, rate_range: Range, quote_range: Range) -> tuple[Controls, Controls]:
+def controls_range(game: Game, rate_range: Range, quote_range: Range) -> tuple[Controls, Controls]:
     """The game's action range, with the user's for rates or quotes in its place where given.
 
     Args:
         game: the game.
         rate_range: lowest and highest rate in units of the trader's direction of trade, shares per unit of time: (0, 5)
-            lets a buyer choose rates in [0, 5] and a seller in [-5, 0].
+            lets a buyer choose rates in [0, 5] and a seller in [-5, 0]. In the execution game it may begin below 0.
         quote_range: lowest and highest ask and bid, in currency.
 
     Raises:
@@ -49,12 +49,13 @@ def controls_range(game: MakerTakerGame, rate_range: Range, quote_range: Range) 
     """
     low, high = game.action_range()
     if rate_range is not None:
-        least, most = _pair("rate_range", rate_range, game.min_rate, game.max_rate)
-        buyer = np.asarray(game.trader_inventory) < 0
-        low = low._replace(rate=np.where(buyer, least, -most))
-        high = high._replace(rate=np.where(buyer, most, -least))
+        least, most = _pair("rate_range", rate_range, *game.rate_limits)
+        slow, fast = game.directed(least, most)
+        low, high = low._replace(rate=slow), high._replace(rate=fast)
     if quote_range is not None:
-        least, most = _pair("quote_range", quote_range, -game.max_quote, game.max_quote)
+        if not game.makers:
+            raise ValueError(f"quote_range: nobody quotes in this game, expected None, got {quote_range!r}")
+        least, most = _pair("quote_range", quote_range, -game.quote_limit, game.quote_limit)
         low = low._replace(ask=np.full(game.makers, least), bid=np.full(game.makers, least))
         high = high._replace(ask=np.full(game.makers, most), bid=np.full(game.makers, most))
     return low, high
@@ -70,7 +71,7 @@ def _pair(name: str, value: Sequence[float], least: float, most: float) -> tuple
 class ActionScale:
     """Affine map between actions in [-1, 1] and physical controls within ``low`` and ``high``."""
 
-    def __init__(self, game: MakerTakerGame, low: Controls, high: Controls) -> None:
+    def __init__(self, game: Game, low: Controls, high: Controls) -> None:
         self.game, self.low, self.high = game, low, high
         lowest, highest = join_controls(game, low), join_controls(game, high)
         self._center, self._half = (lowest + highest) / 2, (highest - lowest) / 2
@@ -115,7 +116,7 @@ class Market:
 
     def __init__(
         self,
-        game: MakerTakerGame,
+        game: Game,
         steps: int,
         *,
         batch: tuple[int, ...] = (),
@@ -131,9 +132,9 @@ class Market:
         self.scale = ActionScale(game, *controls_range(game, rate_range, quote_range))
         self.normalize = normalize
         self.observer = Observer(game, (self.scale.low, self.scale.high))
-        coefficients = game.coefficients(self.times)
+        coefficients = game.coefficients(self.times)  # a factor's flows are put in step by step
         self._coefficients = [coefficients.at(k) for k in range(steps)]
-        self._initial = game.initial_inventory
+        self._initial = game.start
         self._names = set(game.agents)
         self._jump = game.volatility * self.dt**0.5
         self.reset(np.random.default_rng(0))
@@ -151,7 +152,8 @@ class Market:
         Args:
             rng: draws random initial inventories.
             inventory: (..., n) initial inventories in place of the game's.
-            spread: standard deviation of normal noise on the game's inventories, in shares. Traders keep their side.
+            spread: standard deviation of normal noise on the game's inventories, in shares. Traders keep their side in
+                games where they may trade in one direction only.
 
         Raises:
             ValueError: inventories have a wrong shape, are not finite, or put a trader on the other side.
@@ -164,18 +166,22 @@ class Market:
             raise ValueError(f"inventory_spread: expected a finite number >= 0, got {spread!r}")
         traders = self.game.traders
         side = np.sign(self._initial[:traders])
-        if (np.sign(start[..., :traders]) == -side).any():
+        if self.game.one_sided and (np.sign(start[..., :traders]) == -side).any():
             raise ValueError(f"inventory: a buyer starts at 0 or below, a seller at 0 or above; got {inventory!r}")
         if spread and inventory is None:
             start = start + spread * rng.standard_normal(shape)
-            start[..., :traders] = side * np.maximum(side * start[..., :traders], 0.0)
+            if self.game.one_sided:
+                start[..., :traders] = side * np.maximum(side * start[..., :traders], 0.0)
         self.k = 0
         self.inventories = _batch_first(np.broadcast_to(start, shape))
         self.initial = self.inventories
         self._played: Controls | None = None
         self.price = np.full(self.batch, self.game.initial_price)
+        factor = self.game.factor
+        self.factor = None if factor is None else np.broadcast_to(np.array(factor.initial), (*self.batch, factor.size))
         self.cash = np.zeros(shape)
         self.activity: Any = None
+        self.paid: Any = None
 
     @property
     def done(self) -> bool:
@@ -211,13 +217,23 @@ class Market:
 
         Args:
             controls: (..., N), (..., M), (..., M).
-            noise: with ``reward="wealth"``, the increment ``price`` (...,) of this step.
+            noise: increments of this step: of the price (...,) with ``reward="wealth"``, of the factor (..., d).
         """
         self._check_open()
-        c = self._coefficients[self.k]
+        c, time = self._coefficients[self.k], self.times[self.k]
+        if self.factor is not None:
+            buys, sells = self.game.flows(time, self.factor)
+            c = c._replace(buy_flow=buys, sell_flow=sells)
         before = self.inventories
         after, reward, activity = step(self.game, c, self.dt, before, controls)
-        self.cash = self.cash + self.dt * activity.income - self.price[..., None] * (after - before)
+        moved = after - before
+        price = self.price[..., None]
+        if activity.drift is not None:  # the price moves linearly: trades take place at its mean
+            drift = self.dt * activity.drift
+            price = price + drift[..., None] / 2
+            self.price = self.price + drift
+        self.paid = activity.premium + price
+        self.cash = self.cash + self.dt * activity.income - price * moved
         self.inventories, self.activity = after, activity
         self._played = controls
         self.k += 1
@@ -227,6 +243,8 @@ class Market:
             jump = self._jump * np.asarray(noise.price)
             self.price = self.price + jump
             reward = reward + after * jump[..., None]
+        if self.game.factor is not None and self.factor is not None and noise is not None:
+            self.factor = self.game.factor.move(time, self.factor, self.dt, np.asarray(noise.factor))
         return reward
 
     def _check_open(self) -> None:
@@ -234,8 +252,14 @@ class Market:
             raise ValueError(f"the episode ended after {self.steps} steps: reset before another step")
 
     def draw(self, rng: np.random.Generator) -> Noise | None:
-        """The noise of one step, where the reward needs it."""
-        return Noise(price=rng.standard_normal(self.batch)) if self.reward == "wealth" else None
+        """The noise of one step, where the reward or a factor needs it."""
+        factor = self.game.factor
+        if factor is None and self.reward == "payoff":
+            return None
+        return Noise(
+            price=rng.standard_normal(self.batch) if self.reward == "wealth" else None,
+            factor=None if factor is None else rng.standard_normal((*self.batch, factor.size)),
+        )
 
     @property
     def quotes(self) -> np.ndarray | None:
@@ -252,20 +276,25 @@ class Market:
         quotes = self.quotes
         if quotes is None:
             quotes = np.zeros((*self.batch, 2, self.game.makers))
-        return State(float(self.times[self.k]), None, self.inventories, quotes)
+        return self.seen._replace(quotes=quotes)
+
+    @property
+    def seen(self) -> State:
+        """The same with None for quotes before the first step."""
+        return State(float(self.times[self.k]), self.factor, self.inventories, self.quotes)
 
     @property
     def pnl(self) -> Array:
-        """(..., n) cash plus inventory at the reference price, less the initial inventory's value."""
+        """(..., n) cash plus inventory at the market price, less the initial inventory's value."""
         return self.cash + self.price[..., None] * self.inventories - self.game.initial_price * self.initial
 
     def observations(self) -> np.ndarray:
         """Every agent's full observation (..., n, d)."""
-        return self.observer.all(self.times[self.k], self.inventories, self.quotes)
+        return self.observer.all(self.seen)
 
     def state_vector(self) -> np.ndarray:
         """The state (..., d) that observations are made of."""
-        return self.observer.state(self.times[self.k], self.inventories, self.quotes)
+        return self.observer.state(self.seen)
 
 
 def _batch_first(array: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@
 entries        meaning                                                             kind
 =============  ==================================================================  =========
 1              time ``t / T`` in [0, 1]                                            ``"time"``
+d              the factor, in units of its scale; in a game that has one           ``"time"``
 1              own inventory in units of the game's inventory scale                ``"own"``
 n - 1          the other agents' inventories, traders first, in the same units     ``"full"``
 2 M            the makers' last asks and bids, normalised to [-1, 1] by the        ``"full"``
@@ -11,7 +12,7 @@ n - 1          the other agents' inventories, traders first, in the same units  
 =============  ==================================================================  =========
 
 An observation of kind ``"own"`` is the prefix of the full one that ends after the own inventory, and so on. Inventories
-are clipped at +-10 units, so that every observation is bounded.
+and factors are clipped at +-10 units, so that every observation is bounded.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ from typing import Literal
 import numpy as np
 from gymnasium.spaces import Box
 
-from .maker_taker_game import Controls, MakerTakerGame
+from .game import Controls, Game
+from .grid import State
 
 Kind = Literal["time", "own", "full"]
 KINDS: tuple[Kind, ...] = ("time", "own", "full")
-INVENTORY_LIMIT = 10.0
+LIMIT = 10.0
 
 
-def inventory_scale(game: MakerTakerGame) -> float:
+def inventory_scale(game: Game) -> float:
     """Unit of inventories in observations: the largest initial inventory, in shares; at least 1."""
-    return max(1.0, float(np.abs(game.initial_inventory).max()))
+    return max(1.0, float(np.abs(game.start).max()))
 
 
 def check_kind(kind: str) -> None:
@@ -39,17 +41,23 @@ def check_kind(kind: str) -> None:
         raise ValueError(f"observation: expected one of {list(KINDS)}, got {kind!r}")
 
 
-def width(game: MakerTakerGame, kind: Kind) -> int:
+def width(game: Game, kind: Kind) -> int:
     """Number of entries of an observation."""
     check_kind(kind)
-    return {"time": 1, "own": 2, "full": 1 + len(game.agents) + 2 * game.makers}[kind]
+    common = 1 + factors(game)
+    return {"time": common, "own": common + 1, "full": common + len(game.agents) + 2 * game.makers}[kind]
 
 
-def space(game: MakerTakerGame, kind: Kind) -> Box:
+def factors(game: Game) -> int:
+    """Dimension of the game's factor; 0 without."""
+    return 0 if game.factor is None else game.factor.size
+
+
+def space(game: Game, kind: Kind) -> Box:
     """Bounds of an observation."""
-    n = len(game.agents)
-    low = np.concatenate([[0.0], np.full(n, -INVENTORY_LIMIT), np.full(2 * game.makers, -1.0)])
-    high = np.concatenate([[1.0], np.full(n, INVENTORY_LIMIT), np.full(2 * game.makers, 1.0)])
+    n = factors(game) + len(game.agents)
+    low = np.concatenate([[0.0], np.full(n, -LIMIT), np.full(2 * game.makers, -1.0)])
+    high = np.concatenate([[1.0], np.full(n, LIMIT), np.full(2 * game.makers, 1.0)])
     size = width(game, kind)
     return Box(low[:size].astype(np.float32), high[:size].astype(np.float32))
 
@@ -62,42 +70,49 @@ class Observer:
         action_range: lowest and highest controls; the quotes among them are mapped to -1 and 1.
     """
 
-    def __init__(self, game: MakerTakerGame, action_range: tuple[Controls, Controls]) -> None:
+    def __init__(self, game: Game, action_range: tuple[Controls, Controls]) -> None:
         low, high = (np.stack([bound.ask, bound.bid]) for bound in action_range)
         self._center, self._half = (low + high) / 2, (high - low) / 2
         self._horizon = game.horizon
         self._scale = inventory_scale(game)
+        self._factor_scale = None if game.factor is None else game.factor.scale(game.horizon)
+        self._common = 1 + factors(game)
         agents = np.arange(len(game.agents))
         own_first = [np.concatenate([[i], np.delete(agents, i)]) for i in agents]
         quotes = len(agents) + np.arange(2 * game.makers)
         self._order = np.stack([np.concatenate([first, quotes]) for first in own_first])
 
-    def state(self, time: float, inventories: np.ndarray, quotes: np.ndarray | None) -> np.ndarray:
-        """The vector all observations are made of, (..., 1 + n + 2M), agents in the game's order.
+    def state(self, seen: State) -> np.ndarray:
+        """The vector all observations are made of, (..., 1 + d + n + 2M), agents in the game's order.
 
         Args:
-            time: current time.
-            inventories: (..., n) in shares.
-            quotes: (..., 2, M) in currency; None before the first step.
+            seen: time, factor, inventories in shares; quotes in currency, None before the first step.
         """
+        inventories, quotes, common = seen.inventories, seen.quotes, self._common
         batch, n = inventories.shape[:-1], inventories.shape[-1]
-        result = np.zeros((*batch, 1 + n + self._center.size), dtype=np.float32)
-        result[..., 0] = time / self._horizon
-        result[..., 1 : 1 + n] = np.minimum(np.maximum(inventories / self._scale, -INVENTORY_LIMIT), INVENTORY_LIMIT)
+        result = np.zeros((*batch, common + n + self._center.size), dtype=np.float32)
+        result[..., 0] = seen.time / self._horizon
+        if self._factor_scale is not None:
+            result[..., 1:common] = _bounded(np.asarray(seen.factor) / self._factor_scale, LIMIT)
+        result[..., common : common + n] = _bounded(inventories / self._scale, LIMIT)
         if quotes is not None:
             normal = (quotes - self._center) / self._half
-            result[..., 1 + n :] = np.minimum(np.maximum(normal, -1.0), 1.0).reshape(*batch, -1)
+            result[..., common + n :] = _bounded(normal, 1.0).reshape(*batch, -1)
         return result
 
-    def all(self, time: float, inventories: np.ndarray, quotes: np.ndarray | None) -> np.ndarray:
-        """Every agent's full observation, (..., n, 1 + n + 2M)."""
-        state = self.state(time, inventories, quotes)
+    def all(self, seen: State) -> np.ndarray:
+        """Every agent's full observation, (..., n, 1 + d + n + 2M)."""
+        state, common = self.state(seen), self._common
         result = np.empty((*state.shape[:-1], len(self._order), state.shape[-1]), dtype=np.float32)
-        result[..., 0] = state[..., None, 0]
-        result[..., 1:] = state[..., 1:][..., self._order]
+        result[..., :common] = state[..., None, :common]
+        result[..., common:] = state[..., common:][..., self._order]
         return result
 
-    def one(self, index: int, time: float, inventories: np.ndarray, quotes: np.ndarray | None) -> np.ndarray:
-        """One agent's full observation, (..., 1 + n + 2M)."""
-        state = self.state(time, inventories, quotes)
-        return np.concatenate([state[..., :1], state[..., 1:][..., self._order[index]]], axis=-1)
+    def one(self, index: int, seen: State) -> np.ndarray:
+        """One agent's full observation, (..., 1 + d + n + 2M)."""
+        state, common = self.state(seen), self._common
+        return np.concatenate([state[..., :common], state[..., common:][..., self._order[index]]], axis=-1)
+
+
+def _bounded(values: np.ndarray, limit: float) -> np.ndarray:
+    return np.asarray(np.minimum(np.maximum(values, -limit), limit))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import OrderEnforcingWrapper, parallel_to_aec
 
-from .maker_taker_game import Controls, MakerTakerGame
+from .game import Controls, Game
 from .market import Market, Range, Reward
 from .observation import Kind, check_kind, space, width
 
@@ -47,7 +48,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
 
     def __init__(
         self,
-        game: MakerTakerGame,
+        game: Game,
         *,
         steps: int = 100,
         observation: Kind = "full",
@@ -149,6 +150,9 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
 
     def actions_from(self, controls: Controls) -> dict[str, np.ndarray]:
         """Actions by agent that stand for physical controls (N,), (M,), (M,): the inverse of :meth:`controls_from`."""
+        if not self.game.makers and controls.ask is None:
+            none = np.zeros(0)
+            controls = Controls(controls.rate, none, none)
         values = self.market.scale.normal(controls) if self.market.normalize else controls
         traders, makers = self.game.agents[: self.game.traders], self.game.agents[self.game.traders :]
         actions = {agent: np.asarray(values.rate[i : i + 1]) for i, agent in enumerate(traders)}
@@ -180,22 +184,83 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
 
     def _infos(self) -> dict[str, dict[str, Any]]:
         market, activity = self.market, self.market.activity
-        common = {
+        common: dict[str, Any] = {
             "mid": float(market.price),
-            "spread": float(activity.best_ask + activity.best_bid),
             "volume": float((activity.buy_volume + activity.sell_volume) * market.dt),
         }
-        cash, pnl = market.cash.tolist(), market.pnl.tolist()
-        return {agent: {**common, "cash": cash[i], "pnl": pnl[i]} for i, agent in enumerate(self.possible_agents)}
+        if activity.best_ask is not None:
+            common["spread"] = float(activity.best_ask + activity.best_bid)
+        if market.factor is not None:
+            common["factor"] = market.factor.tolist()
+        cash, pnl, paid = market.cash.tolist(), market.pnl.tolist(), market.paid.tolist()
+        infos: dict[str, dict[str, Any]] = {
+            agent: {**common, "cash": cash[i], "pnl": pnl[i]} for i, agent in enumerate(self.possible_agents)
+        }
+        for agent, price in zip(self.possible_agents, paid, strict=False):  # traders come first
+            infos[agent]["price"] = price
+        return infos
 
 
-def to_aec(build: Callable[..., GameParallelEnv]) -> tuple[Callable[..., AECEnv[Any, Any, Any]], ...]:
-    """``raw_env`` and ``env`` of a PettingZoo module: the sequential forms of a parallel environment."""
+class Module(NamedTuple):
+    """What a PettingZoo module of a game consists of."""
+
+    parallel_env: Callable[..., GameParallelEnv]
+    raw_env: Callable[..., AECEnv[Any, Any, Any]]
+    env: Callable[..., AECEnv[Any, Any, Any]]
+    make_game: Callable[..., Game]
+
+
+def module(kind: type[Game], name: str) -> Module:
+    """The functions of a PettingZoo module.
+
+    Args:
+        kind: class of the game.
+        name: of the environment.
+    """
+
+    def make_game(**parameters: Any) -> Game:
+        """The game with the given parameters changed. Raises ValueError for an unknown parameter."""
+        known = [each.name for each in fields(kind) if each.init]  # type: ignore[arg-type]  # games are dataclasses
+        unknown = set(parameters) - set(known)
+        if unknown:
+            raise ValueError(
+                f"unknown argument {sorted(unknown)}: expected arguments of the environment, or game parameters, some "
+                f"of {known}"
+            )
+        return kind(**parameters)
+
+    def parallel_env(
+        *,
+        steps: int = 100,
+        observation: Kind = "full",
+        reward: Reward = "payoff",
+        normalize: bool = True,
+        render_mode: str | None = None,
+        rate_range: Range = None,
+        quote_range: Range = None,
+        inventory_spread: float = 0.0,
+        **game_parameters: Any,
+    ) -> GameParallelEnv:
+        """The parallel environment; arguments as in the module's docstring. Raises ValueError for a bad argument."""
+        return GameParallelEnv(
+            make_game(**game_parameters),
+            steps=steps,
+            observation=observation,
+            reward=reward,
+            normalize=normalize,
+            render_mode=render_mode,
+            rate_range=rate_range,
+            quote_range=quote_range,
+            inventory_spread=inventory_spread,
+            name=name,
+        )
 
     def raw_env(**arguments: Any) -> AECEnv[Any, Any, Any]:
-        return parallel_to_aec(build(**arguments))
+        """The sequential environment, without wrappers."""
+        return parallel_to_aec(parallel_env(**arguments))
 
     def env(**arguments: Any) -> AECEnv[Any, Any, Any]:
+        """The sequential environment, which insists on the order of calls."""
         return OrderEnforcingWrapper(raw_env(**arguments))
 
-    return raw_env, env
+    return Module(parallel_env, raw_env, env, make_game)

@@ -10,8 +10,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from .arrays import floating
+from .game import Game
 from .grid import Policy, agent_index
-from .maker_taker_game import MakerTakerGame
 from .market import Market, Range, Reward
 from .observation import Kind, check_kind, space, width
 from .single_agent_env import check_others
@@ -40,7 +40,7 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def __init__(
         self,
-        game: MakerTakerGame,
+        game: Game,
         num_envs: int,
         agent: str,
         others: Mapping[str, Policy],
@@ -108,7 +108,7 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def _observe(self) -> np.ndarray:
         market = self.market
-        full = market.observer.one(self.index, market.times[market.k], market.inventories, market.quotes)
+        full = market.observer.one(self.index, market.seen)
         return np.ascontiguousarray(full[:, : self._width])
 
     def _final_info(self) -> dict[str, Any]:

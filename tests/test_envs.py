@@ -20,6 +20,7 @@ from makertaker.envs import (
     MakerTakerGame,
     MarketVectorEnv,
     acas_v0,
+    load_scenario,
     read_scenario,
     scenario_names,
     simulate,
@@ -121,7 +122,7 @@ def test_rewards_add_up_to_the_payoffs_of_the_grid_game(normalize):
 
 
 @pytest.mark.parametrize("normalize", [True, False])
-@pytest.mark.parametrize("name", scenario_names())
+@pytest.mark.parametrize("name", [name for name in scenario_names() if load_scenario(name).factor is None])
 def test_the_equilibrium_played_in_the_environment_is_the_solver_s(name, normalize):
     scenario = read_scenario(name)
     equilibrium = solve(scenario.game, scenario.steps)
@@ -159,10 +160,14 @@ def test_wealth_is_pnl_less_penalties_and_pnl_is_the_traded_cash():
             cash[2 + i] += (mid + ask[i]) * sold - (mid - bid[i]) * bought
             assert after[2 + i] - before[2 + i] == pytest.approx(bought - sold, abs=1e-12)
         assert info["trader_0"]["volume"] == pytest.approx(volume.sum() / STEPS, rel=1e-12)
+        assert info["trader_0"]["price"] == pytest.approx(mid + ask.min() + 0.5 * rate[0], rel=1e-12)
+        assert info["trader_1"]["price"] == pytest.approx(mid - bid.min() + 0.5 * rate[1], rel=1e-12)
         assert info["trader_0"]["spread"] == pytest.approx(ask.min() + bid.min(), rel=1e-12)
         mid = info["trader_0"]["mid"]
     assert mid != 100.0
-    assert all(each.keys() == {"mid", "cash", "pnl", "spread", "volume"} for each in info.values())
+    common = {"mid", "cash", "pnl", "spread", "volume"}
+    own = {agent: {"price"} if agent.startswith("trader") else set() for agent in info}
+    assert all(each.keys() == common | own[agent] for agent, each in info.items())
     path = np.array(inventories)
     pnl = np.array([info[agent]["pnl"] for agent in env.possible_agents])
     np.testing.assert_allclose([info[agent]["cash"] for agent in env.possible_agents], cash, rtol=1e-11)

@@ -32,7 +32,7 @@ def test_a_packaged_scenario_is_described_and_solved(name):
     assert equilibrium.converged
     assert equilibrium.residual <= 1e-10
     assert equilibrium.quotes_matter.all()
-    assert np.abs(exploitability(scenario.game, equilibrium.controls, scenario.steps).gains).max() <= 1e-9
+    assert np.abs(exploitability(scenario.game, equilibrium.profile, scenario.steps).gains).max() <= 1e-9
 
 
 def test_acas_is_the_model_of_section_4():
@@ -113,7 +113,7 @@ def test_a_file_of_the_user_is_read(tmp_path):
 
 REFUSED = [
     ([], "steps = ", "scenario .* is not valid TOML"),
-    ([], 'game = "chess"', "game: expected 'maker_taker', got 'chess'"),
+    ([], 'game = "chess"', rr"game: expected one of \['maker_taker', 'execution'\], got 'chess'"),
     ([], "gamma = 1.0", "unknown key 'gamma' in scenario"),
     ([], "steps = 0", "steps: expected a positive whole number, got 0"),
     ([], "steps = 2.5", r"steps: expected a positive whole number, got 2\.5"),
@@ -126,8 +126,8 @@ REFUSED = [
     ([], "competition.gamma = -1", "gamma: expected a positive finite number, got -1"),
     ([], 'impact.kind = "cubic"', r"impact\.kind: expected one of \['quadratic'\], got 'cubic'"),
     ([], "impact.gamma = 1", r"impact: unknown key 'gamma', expected some of \['beta'\]"),
-    ([], 'buy_flow.shape = "square"', r"buy_flow\.shape: expected one of \['sine', 'decay'\], got 'square'"),
-    ([], "buy_flow.mean = 1.0", r"buy_flow\.shape: expected one of \['sine', 'decay'\], got None"),
+    ([], 'buy_flow.shape = "square"', r"buy_flow\.shape: expected one of \['sine', 'decay', 'affine'\], got 'square'"),
+    ([], "buy_flow.mean = 1.0", r"buy_flow\.shape: expected one of \['sine', 'decay', 'affine'\], got None"),
     ([], 'buy_flow = {shape = "sine", height = 1}', "buy_flow: unknown key 'height', expected some of"),
     ([], 'buy_flow = {shape = "decay", scale = 1}', "buy_flow: .* missing 1 required positional argument: 'decay'"),
     ([], 'buy_flow = {shape = "sine", mean = 0.0, amplitude = 1.0}', "buy_flow: expected finite values >= 0"),

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..baselines import EquilibriumNotFound, exploitability, solve
+from ..baselines import EquilibriumNotFound, check, exploitability, references, solve
 from ..envs.scenarios import Scenario, read_scenario, scenario_names
 
 app = typer.Typer(
@@ -68,13 +68,16 @@ def scenarios(as_json: Json = False) -> None:
 
 @app.command(name="solve")
 def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Solve for the Nash equilibrium and check it: residual and every agent's gain from its best response."""
+    """Solve for the Nash equilibrium and check it: residual and every agent's gain from its best response.
+
+    Where a factor is random, inventories and controls are means.
+    """
     given = scenario(name, overrides)
     count = given.steps if steps is None else steps
     started = time.perf_counter()
     equilibrium = solve(given.game, count)
     elapsed = time.perf_counter() - started
-    gains = exploitability(given.game, equilibrium.controls, count)
+    gains = exploitability(given.game, equilibrium.profile, count)
     if as_json:
         print_json(
             {
@@ -107,6 +110,51 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
         f"{equilibrium.message}; residual {equilibrium.residual:.1e} after {equilibrium.iterations} iterations, "
         f"{1e3 * elapsed:.1f} ms"
     )
+
+
+@app.command(name="check")
+def check_command(name: ScenarioName, steps: Steps = None, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Which of the paper's assumptions and theorems hold, by what margin, and whether the grid's problems are
+    concave."""
+    given = scenario(name, overrides)
+    count = given.steps if steps is None else steps
+    conditions = check(given.game, count)
+    if as_json:
+        print_json({"scenario": name, "steps": count, "conditions": [each._asdict() for each in conditions]})
+        return
+    table = Table("condition", "holds", "margin", "reference", "margin is", show_lines=True)
+    for each in conditions:
+        holds = "[green]yes[/green]" if each.holds else "[red]no[/red]"
+        table.add_row(each.name, holds, f"{each.margin:.4g}", each.reference, each.note)
+    out.print(table)
+
+
+@app.command(name="references")
+def references_command(
+    name: ScenarioName, steps: Steps = None, overrides: Overrides = None, as_json: Json = False
+) -> None:
+    """Reference points of an execution game: Nash open loop and feedback, cooperative optimum, Almgren-Chriss, TWAP."""
+    given = scenario(name, overrides)
+    count = given.steps if steps is None else steps
+    points = references(given.game, count).values()
+    if as_json:
+        listed = {
+            each.name: {
+                "payoffs": None if each.payoffs is None else dict(zip(given.game.agents, each.payoffs, strict=True)),
+                "total": each.total,
+                "collusion_index": each.collusion_index,
+                "nash_conv": each.nash_conv,
+                "note": each.note,
+            }
+            for each in points
+        }
+        print_json({"scenario": name, "steps": count, "references": listed})
+        return
+    table = Table("profile", "total payoff", "collusion index", "NashConv", "note")
+    for each in points:
+        numbers = (each.total, each.collusion_index, each.nash_conv)
+        table.add_row(each.name, *("-" if value is None else f"{value:.4g}" for value in numbers), each.note)
+    out.print(table)
 
 
 @app.command()
@@ -207,13 +255,19 @@ def _show(metrics: dict[str, Any], run: Path, as_json: bool) -> None:
             f"{100 * each['control_distance']:.2f}%",
         )
     out.print(table)
+    index = metrics["collusion_index"]
     rules = Table("profile", "relative NashConv", "controls' distance")
-    rules.add_row(
-        "learned", f"{100 * metrics['open_loop_relative_nash_conv']:.3f}%", f"{100 * metrics['control_distance']:.1f}%"
-    )
-    for name, each in metrics["baselines"].items():
-        value = each["relative_nash_conv"]
-        rules.add_row(name, "-" if value is None else f"{100 * value:.3f}%", f"{100 * each['control_distance']:.1f}%")
+    if index is not None:
+        rules.add_column("collusion index")
+    learned = (metrics["open_loop_relative_nash_conv"], metrics["control_distance"], index)
+    compared = {name: _row(each) for name, each in metrics["baselines"].items()}
+    for name, (gain, distance, share) in {"learned": learned, **compared}.items():
+        cells = [
+            "-" if gain is None else f"{100 * gain:.3f}%",
+            "-" if distance is None else f"{100 * distance:.1f}%",
+            "-" if share is None else f"{share:.3f}",
+        ]
+        rules.add_row(name, *cells[: len(rules.columns) - 1])
     for column in rules.columns[1:]:
         column.justify = "right"
     out.print(rules)
@@ -228,6 +282,10 @@ def _show(metrics: dict[str, Any], run: Path, as_json: bool) -> None:
         f"files in {run}",
         soft_wrap=True,
     )
+
+
+def _row(profile: dict[str, Any]) -> tuple[float | None, float | None, float | None]:
+    return profile["relative_nash_conv"], profile["control_distance"], profile.get("collusion_index")
 
 
 if __name__ == "__main__":

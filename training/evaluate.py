@@ -1,9 +1,9 @@
-"""What was learned, beside the equilibrium: payoffs, exploitability, distances, rules of thumb."""
+"""What was learned, beside the equilibrium: payoffs, exploitability, distances, reference profiles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,26 @@ from ..baselines import (
     Equilibrium,
     EquilibriumNotFound,
     best_response_to_policies,
+    collusion_index,
     exploitability,
     heuristic_profiles,
+    references,
     solve,
 )
+from ..baselines.execution_equilibrium import ExecutionEquilibrium
 from ..baselines.exploitability import payoff_size
+from ..baselines.references import COOPERATIVE, OPEN_LOOP
+from ..baselines.sampled_response import sampled_response
+from ..baselines.signals import sample
 from ..envs.arrays import Array
-from ..envs.grid import Policy, Trajectory, rollout, simulate
-from ..envs.maker_taker_game import Controls, MakerTakerGame
+from ..envs.execution_game import ExecutionGame
+from ..envs.game import Controls, Game
+from ..envs.grid import Noise, Policy, Trajectory, rollout, simulate
+from ..envs.maker_taker_game import MakerTakerGame
 from .information import Information
+
+_PATHS = 4096
+_QUICK_PATHS = 512
 
 
 @dataclass(frozen=True)
@@ -28,17 +39,29 @@ class Evaluation:
     """Result of :func:`evaluate`."""
 
     learned: Trajectory
+    """means over the factor's paths, in a game that has one"""
     equilibrium: Equilibrium
     metrics: dict[str, Any]
     """plain numbers, ready for JSON"""
 
 
-def evaluate(game: MakerTakerGame, policies: Mapping[str, Policy], steps: int, information: Information) -> Evaluation:
+@dataclass(frozen=True)
+class _Gains:
+    """What everyone can gain by deviating, (n,)."""
+
+    values: Array
+    errors: Array
+    against: str
+
+
+def evaluate(game: Game, policies: Mapping[str, Policy], steps: int, information: Information) -> Evaluation:
     """Compare policies with the equilibrium.
 
-    Exploitability is exact where actors see time only: their opponents then are open-loop, as in the paper. Where
-    actors see inventories, opponents react to a deviation, and the gain found against them is a lower bound; the exact
-    gain against the *schedules* that the policies play on their common path stands beside it (``open_loop_...``).
+    Exploitability is exact where opponents do not react: actors see time only, as in the paper, or, in the execution
+    game, their own inventory, which others do not move. Where opponents react, the gain found against them is a lower
+    bound; the exact gain against the *schedules* that the policies play on their common path stands beside it
+    (``open_loop_...``). In a game with a factor payoffs and gains are means over simulated paths, with standard errors,
+    and gains are lower bounds: deviations linear in the factor and its integral.
 
     Args:
         game: the game.
@@ -50,44 +73,117 @@ def evaluate(game: MakerTakerGame, policies: Mapping[str, Policy], steps: int, i
         EquilibriumNotFound: the game, or an agent's best response, was not solved.
     """
     equilibrium = solve(game, steps)
-    learned = rollout(game, policies, steps)
+    noise = sample(game, steps, _PATHS, seed=0) if isinstance(game, ExecutionGame) else None
+    learned = rollout(game, policies, steps, noise)
+    target = _along(equilibrium, noise)
     total = payoff_size(equilibrium.payoffs)
-    schedule = exploitability(game, learned.controls, steps)
-    reacting = information != "open_loop"
-    gains = schedule.gains
-    if reacting:
-        gains = np.array([best_response_to_policies(game, policies, agent, steps).gain for agent in game.agents])
-    control_distances = agent_distances(game, learned.controls, equilibrium)
+    payoffs, errors = _mean(learned.payoffs)
+    gains = _gains(game, policies, learned, steps, information)
+    schedule = gains if noise is not None else _schedule_gains(game, learned.controls, steps)
+    control_distances = agent_distances(game, learned.controls, target)
     agents = {
         agent: {
-            "learned": float(learned.payoffs[i]),
+            "learned": float(payoffs[i]),
             "equilibrium": float(equilibrium.payoffs[i]),
-            "gap": float(learned.payoffs[i] - equilibrium.payoffs[i]),
-            "exploitability": float(gains[i]),
+            "gap": float(payoffs[i] - equilibrium.payoffs[i]),
+            "exploitability": float(gains.values[i]),
             "control_distance": control_distances[agent],
-            "inventory_distance": relative_distance(learned.inventories[:, i], equilibrium.inventories[:, i]),
+            "inventory_distance": relative_distance(learned.inventories[..., i], target.inventories[..., i]),
         }
         for i, agent in enumerate(game.agents)
     }
+    if noise is not None:
+        for i, each in enumerate(agents.values()):
+            each |= {"learned_se": float(errors[i]), "exploitability_se": float(gains.errors[i])}
+    compared = reference_profiles(game, steps, equilibrium)
     metrics = {
         "steps": steps,
         "information": information,
-        "exploitability_against": "reacting opponents (lower bound)" if reacting else "open-loop opponents (exact)",
+        "exploitability_against": gains.against,
         "agents": agents,
-        "nash_conv": float(gains.sum()),
-        "relative_nash_conv": float(gains.sum()) / total,
-        "open_loop_nash_conv": schedule.nash_conv,
-        "open_loop_relative_nash_conv": schedule.nash_conv / total,
-        "control_distance": control_distance(learned.controls, equilibrium),
-        "inventory_distance": relative_distance(learned.inventories, equilibrium.inventories),
+        "nash_conv": float(gains.values.sum()),
+        "relative_nash_conv": float(gains.values.sum()) / total,
+        "open_loop_nash_conv": float(schedule.values.sum()),
+        "open_loop_relative_nash_conv": float(schedule.values.sum()) / total,
+        "control_distance": control_distance(learned.controls, target),
+        "inventory_distance": relative_distance(learned.inventories, target.inventories),
+        "collusion_index": _index(float(payoffs.sum()), float(equilibrium.payoffs.sum()), compared),
         "equilibrium": {"residual": equilibrium.residual, "message": equilibrium.message},
-        "baselines": baselines(game, steps, equilibrium),
+        "baselines": compared,
     }
-    return Evaluation(learned, equilibrium, metrics)
+    return Evaluation(_mean_path(learned), equilibrium, metrics)
 
 
-def baselines(game: MakerTakerGame, steps: int, equilibrium: Equilibrium) -> dict[str, Any]:
-    """Payoffs, NashConv and distance of the rules of thumb, by name. A best response not found is null."""
+def _along(equilibrium: Equilibrium, noise: Noise | None) -> Equilibrium:
+    """The equilibrium's controls and inventories along the paths of the noise."""
+    if noise is None or not isinstance(equilibrium, ExecutionEquilibrium):
+        return equilibrium
+    played = equilibrium.rule.play(noise)
+    return replace(equilibrium, controls=played.controls, inventories=played.inventories)
+
+
+def _mean(values: Array) -> tuple[Array, Array]:
+    """Mean and standard error over antithetic pairs (paths, n); values (n,) as they are, without error."""
+    if values.ndim == 1:
+        return values, np.zeros_like(values)
+    pairs = np.mean(np.split(values, 2), axis=0)
+    return pairs.mean(axis=0), pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs))
+
+
+def _mean_path(paths: Trajectory) -> Trajectory:
+    """Inventories, controls and payoffs averaged over the batch, if there is one."""
+    if paths.payoffs.ndim == 1:
+        return paths
+    return paths._replace(
+        inventories=paths.inventories.mean(axis=0),
+        payoffs=paths.payoffs.mean(axis=0),
+        controls=Controls(*(each.mean(axis=0) for each in paths.controls)),
+    )
+
+
+def _gains(
+    game: Game, policies: Mapping[str, Policy], learned: Trajectory, steps: int, information: Information
+) -> _Gains:
+    reacts = information == "full" or (information == "own" and game.makers > 0)
+    if game.factor is None and not reacts:
+        return _schedule_gains(game, learned.controls, steps)
+    found = [best_response_to_policies(game, policies, agent, steps) for agent in game.agents]
+    against = "reacting opponents (lower bound)"
+    if game.factor is not None:
+        against = f"{'reacting' if reacts else 'open-loop'} opponents on simulated paths (lower bound)"
+    return _Gains(np.array([each.gain for each in found]), np.array([each.gain_se for each in found]), against)
+
+
+def _schedule_gains(game: Game, controls: Controls, steps: int) -> _Gains:
+    gains = exploitability(game, controls, steps).gains
+    return _Gains(gains, np.zeros_like(gains), "open-loop opponents (exact)")
+
+
+def open_loop_nash_conv(game: Game, policies: Mapping[str, Policy], steps: int) -> float:
+    """NashConv of what policies play on their common path; with a factor a lower bound from few simulated paths.
+
+    Raises:
+        EquilibriumNotFound: an agent's best response was not solved.
+    """
+    if isinstance(game, ExecutionGame) and game.factor is not None:
+        found = [sampled_response(game, policies, agent, steps, paths=_QUICK_PATHS) for agent in game.agents]
+        return sum(each.gain for each in found)
+    return exploitability(game, rollout(game, policies, steps).controls, steps).nash_conv
+
+
+def reference_profiles(game: Game, steps: int, equilibrium: Equilibrium) -> dict[str, Any]:
+    """Payoffs, NashConv and distance of rules of thumb and reference points, by name.
+
+    A best response that is not found, and a reference point that does not exist, leave null; ``note`` says why.
+    """
+    if isinstance(game, ExecutionGame):
+        return _execution_references(game, steps, equilibrium)
+    if isinstance(game, MakerTakerGame):
+        return _rules_of_thumb(game, steps, equilibrium)
+    raise ValueError(f"game: expected an ExecutionGame or a MakerTakerGame, got {game!r}")
+
+
+def _rules_of_thumb(game: MakerTakerGame, steps: int, equilibrium: Equilibrium) -> dict[str, Any]:
     total = payoff_size(equilibrium.payoffs)
     result: dict[str, Any] = {}
     for name, controls in heuristic_profiles(game, steps).items():
@@ -104,10 +200,35 @@ def baselines(game: MakerTakerGame, steps: int, equilibrium: Equilibrium) -> dic
     return result
 
 
+def _execution_references(game: ExecutionGame, steps: int, equilibrium: Equilibrium) -> dict[str, Any]:
+    total = payoff_size(equilibrium.payoffs)
+    noise = sample(game, steps, _QUICK_PATHS, seed=0)
+    target = _along(equilibrium, noise)
+    result: dict[str, Any] = {}
+    for name, each in references(game, steps).items():
+        if name == OPEN_LOOP:
+            continue
+        payoffs, rule = each.payoffs, each.rule
+        result[name] = {
+            "payoffs": None if payoffs is None else dict(zip(game.agents, payoffs.tolist(), strict=True)),
+            "relative_nash_conv": None if each.nash_conv is None else each.nash_conv / total,
+            "control_distance": None if rule is None else control_distance(rule.play(noise).controls, target),
+            "collusion_index": each.collusion_index,
+            "note": each.note,
+        }
+    return result
+
+
+def _index(total: float, nash: float, compared: Mapping[str, Any]) -> float | None:
+    """The collusion index of a total payoff; None where there is no cooperative optimum."""
+    best = compared.get(COOPERATIVE, {}).get("payoffs")
+    return None if best is None else collusion_index(total, nash, sum(best.values()))
+
+
 def relative_distance(values: Array, reference: Array) -> float:
     """``|values - reference| / |reference|`` in L2 over everything; the bare distance where the reference is zero."""
-    size = float(np.linalg.norm(reference))
-    return float(np.linalg.norm(values - reference)) / (size if size > 0 else 1.0)
+    size = float(np.linalg.norm(np.ravel(reference)))
+    return float(np.linalg.norm(np.ravel(values - reference))) / (size if size > 0 else 1.0)
 
 
 def relevant(controls: Controls, equilibrium: Equilibrium) -> tuple[Array, Array]:
@@ -119,18 +240,18 @@ def relevant(controls: Controls, equilibrium: Equilibrium) -> tuple[Array, Array
 def control_distance(controls: Controls, equilibrium: Equilibrium) -> float:
     """Relative L2 distance of a profile to the equilibrium, over all rates and the quotes that matter."""
     sides = [
-        np.concatenate([each.rate, *relevant(each, equilibrium)], axis=1) for each in (controls, equilibrium.controls)
+        np.concatenate([each.rate, *relevant(each, equilibrium)], axis=-1) for each in (controls, equilibrium.controls)
     ]
     return relative_distance(*sides)
 
 
-def agent_distances(game: MakerTakerGame, controls: Controls, equilibrium: Equilibrium) -> dict[str, float]:
+def agent_distances(game: Game, controls: Controls, equilibrium: Equilibrium) -> dict[str, float]:
     """The same for every agent's own controls."""
     (ask, bid), (best_ask, best_bid) = relevant(controls, equilibrium), relevant(equilibrium.controls, equilibrium)
     result = {}
     for i, agent in enumerate(game.agents):
         if i < game.traders:
-            result[agent] = relative_distance(controls.rate[:, i], equilibrium.controls.rate[:, i])
+            result[agent] = relative_distance(controls.rate[..., i], equilibrium.controls.rate[..., i])
         else:
             j = i - game.traders
             result[agent] = relative_distance(

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from ..envs.game import Game
 from ..envs.grid import Policy, State
-from ..envs.maker_taker_game import MakerTakerGame
 from ..envs.market import Market, Range
 from ..envs.vector_env import check_count
 from . import algorithms
@@ -31,9 +31,9 @@ class LearnedPolicy:
     def __call__(self, k: int, state: State) -> np.ndarray:
         """Controls (..., 1) or (..., 2) of the agent."""
         market = self.market
-        index = market.game.agents.index(self.agent)
-        quotes = None if k == 0 else np.asarray(state.quotes)
-        seen = market.observer.one(index, state.time, np.asarray(state.inventories), quotes)
+        index = market.game.positions[self.agent]
+        state = state._replace(inventories=np.asarray(state.inventories), quotes=None if k == 0 else state.quotes)
+        seen = market.observer.one(index, state)
         flat = seen.reshape(-1, seen.shape[-1])
         action, _ = self.model.predict(flat, deterministic=True)
         normal = np.asarray(action, dtype=float) * action_unit(market, self.agent)
@@ -63,7 +63,7 @@ class IndependentLearners:
 
     def __init__(
         self,
-        game: MakerTakerGame,
+        game: Game,
         *,
         steps: int = 20,
         algorithm: str | Mapping[str, str] = "ppo",
@@ -95,7 +95,7 @@ class IndependentLearners:
             fixed,
             seed=seed,
             inventory_spread=inventory_spread,
-            reward_scale={agent: 1.0 / payoff_scale(game, agent) for agent in learners},
+            reward_scale={agent: 1.0 / game.payoff_unit(agent) for agent in learners},
         )
         self.progress = algorithms.Progress()
         seeds = np.random.SeedSequence(seed).generate_state(len(learners))
@@ -170,19 +170,3 @@ class IndependentLearners:
     def _act(self, agent: str, seen: np.ndarray) -> np.ndarray:
         action, _ = self.models[agent].predict(seen, deterministic=False)
         return np.asarray(action * action_unit(self.market, agent))
-
-
-def payoff_scale(game: MakerTakerGame, agent: str) -> float:
-    """A size of payoffs from the game's parameters, in currency; rewards are divided by it.
-
-    What a trader pays if it closes its inventory at a margin's distance, and what the margin earns on all volume.
-    """
-    margin = game.competition.margin
-    c = game.coefficients(np.array([0.0, game.horizon]))
-    orders = float(np.abs(game.trader_inventory) @ (c.buy_weight + c.sell_weight))
-    volume = orders + game.horizon * float(c.buy_flow[0] + c.sell_flow[0])
-    index = game.agents.index(agent)
-    if index < game.traders:
-        own = abs(game.trader_inventory[index])
-        return float(own * (margin + c.impact[0, index] * own / game.horizon))
-    return margin * volume

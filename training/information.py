@@ -20,14 +20,14 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, MlpExtr
 from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 
-from ..envs.maker_taker_game import MakerTakerGame
+from ..envs.game import Game
 from ..envs.observation import width
 
 Information = Literal["open_loop", "own", "full"]
 INFORMATION: dict[Information, Literal["time", "own", "full"]] = {"open_loop": "time", "own": "own", "full": "full"}
 
 
-def visible(game: MakerTakerGame, information: Information) -> int:
+def visible(game: Game, information: Information) -> int:
     """Number of leading entries of the full observation that an actor sees. Raises ValueError for an unknown name."""
     if information not in INFORMATION:
         raise ValueError(f"information: expected one of {list(INFORMATION)}, got {information!r}")

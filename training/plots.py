@@ -15,6 +15,8 @@ from .evaluate import Evaluation
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, told apart by colour-blind readers"""
+NAMED = 12
+"""agents up to which a legend names them"""
 
 
 def color(index: int) -> str:
@@ -36,14 +38,15 @@ def _figure(width: float, height: float, rows: int, columns: int) -> tuple[Figur
 
 
 def comparison(result: Evaluation) -> Figure:
-    """Inventories, rates, asks and bids over time; learned solid, equilibrium dashed."""
+    """Inventories and rates, and asks and bids where there are makers, over time; learned solid, equilibrium dashed."""
     equilibrium = result.equilibrium
     game, times = equilibrium.game, equilibrium.times
-    figure, axes = _figure(10, 6.4, 2, 2)
+    rows = 2 if game.makers else 1
+    figure, axes = _figure(10, 3.2 * rows + (0.4 if rows == 1 else 0.0), rows, 2)
     panels = axes.ravel()
     learned, exact = result.learned, equilibrium
-    for i, agent in enumerate(game.agents):
-        panels[0].plot(times, learned.inventories[:, i], color=color(i), label=agent)
+    for i in range(len(game.agents)):
+        panels[0].plot(times, learned.inventories[:, i], color=color(i))
         panels[0].plot(times, exact.inventories[:, i], color=color(i), linestyle="--")
     for i in range(game.traders):
         _steps(panels[1], times, learned.controls.rate[:, i], exact.controls.rate[:, i], color(i))
@@ -51,18 +54,20 @@ def comparison(result: Evaluation) -> Figure:
         shade = color(game.traders + j)
         _steps(panels[2], times, learned.controls.ask[:, j], exact.controls.ask[:, j], shade)
         _steps(panels[3], times, learned.controls.bid[:, j], exact.controls.bid[:, j], shade)
+    mean = "mean " if game.factor is not None else ""
     titles = (
-        ("Inventories", "shares"),
-        ("Trading rates", "shares per unit of time"),
+        (f"{mean}inventories".capitalize(), "shares"),
+        (f"{mean}trading rates".capitalize(), "shares per unit of time"),
         ("Asks above the reference price", "currency"),
         ("Bids below the reference price", "currency"),
     )
-    for panel, (title, unit) in zip(panels, titles, strict=True):
+    for panel, (title, unit) in zip(panels, titles, strict=False):
         panel.set(title=title, xlabel="time", ylabel=unit, xlim=(times[0], times[-1]))
         panel.grid(alpha=0.25)
-    handles = [Line2D([], [], color=color(i), label=agent) for i, agent in enumerate(game.agents)]
+    named = game.agents if len(game.agents) <= NAMED else ()
+    handles = [Line2D([], [], color=color(i), label=agent) for i, agent in enumerate(named)]
     handles += [Line2D([], [], color="0.3", label="learned"), Line2D([], [], color="0.3", ls="--", label="equilibrium")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8), frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 7), frameon=False)
     return figure
 
 
@@ -79,7 +84,7 @@ def learning(history: Array, result: Evaluation) -> Figure:
         history[:, 0], np.maximum(history[:, 2], 1e-12), color=color(0), marker="o", markersize=3, label="learned"
     )
     for i, (name, values) in enumerate(result.metrics["baselines"].items()):
-        if values["relative_nash_conv"] is not None:
+        if values["relative_nash_conv"]:
             axis.axhline(values["relative_nash_conv"], color=color(i + 1), linestyle=":", label=name)
     axis.set(
         xlabel="joint market steps",
@@ -87,5 +92,5 @@ def learning(history: Array, result: Evaluation) -> Figure:
         title="Exploitability over training (open-loop opponents)",
     )
     axis.grid(alpha=0.25, which="both")
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure

@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from ..envs.arrays import Array
 from .evaluate import Evaluation
-from .plots import color
+from .plots import NAMED, color
 from .runs import evaluate_run, load_config, load_history
 
 _STYLE = """
@@ -69,10 +69,10 @@ could gain by best responses against {html.escape(metrics["exploitability_agains
 payoffs' sizes. Relative distance of the controls to the equilibrium's:
 <strong>{percent(metrics["control_distance"])}</strong>.</p>
 <h2>Agents</h2><div class="scroll">{agent_table(metrics)}</div>
-<h2>Beside rules of thumb</h2>
-<p class="muted">Whole profiles: where a trader fares better than in equilibrium, its makers quote worse for themselves,
-and would gain by deviating.</p>
-<div class="scroll">{baseline_table(metrics)}</div>
+<h2>Beside other profiles</h2>
+<p class="muted">Whole profiles: where an agent fares better than in equilibrium, others fare worse or would gain by
+deviating.</p>
+<div class="scroll">{baseline_table(metrics)}</div>{notes(metrics)}
 <h2>Learned against equilibrium</h2><p>{legend(result.equilibrium.game.agents)}</p><div class="panels">{panels}</div>
 <h2>Exploitability over training</h2>{draw(learning(history, result))}
 <h2>Configuration</h2><div class="scroll"><pre>{html.escape(json.dumps(config, indent=2))}</pre></div>
@@ -92,6 +92,11 @@ def percent(value: float | None) -> str:
     if value is None:
         return "–"  # noqa: RUF001
     return f"{100 * value:.3f}%" if value < 0.1 else f"{100 * value:,.0f}%"
+
+
+def number(value: float | None) -> str:
+    """Three decimals; a dash for None."""
+    return "–" if value is None else f"{value:.3f}"  # noqa: RUF001
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -120,24 +125,48 @@ def agent_table(metrics: dict[str, Any]) -> str:
 
 
 def baseline_table(metrics: dict[str, Any]) -> str:
-    """The learned profile among rules of thumb."""
-    agents = list(metrics["agents"])
-    header = ["profile", "relative NashConv", "distance", *(f"payoff {agent}" for agent in agents)]
-    profiles = {
-        "equilibrium": ([each["equilibrium"] for each in metrics["agents"].values()], 0.0, 0.0),
-        "learned": (
-            [each["learned"] for each in metrics["agents"].values()],
-            metrics["open_loop_relative_nash_conv"],
-            metrics["control_distance"],
-        ),
+    """The learned profile among reference profiles; payoffs of every agent where they are few."""
+    agents = list(metrics["agents"]) if len(metrics["agents"]) <= NAMED else []
+    indexed = metrics["collusion_index"] is not None
+    header = ["profile", "relative NashConv", "distance", *(["collusion index"] if indexed else []), "total payoff"]
+    header += [f"payoff {agent}" for agent in agents]
+    learned, exact = (
+        {agent: each[kind] for agent, each in metrics["agents"].items()} for kind in ("learned", "equilibrium")
+    )
+    profiles: dict[str, dict[str, Any]] = {
+        "equilibrium": {
+            "payoffs": exact,
+            "relative_nash_conv": 0.0,
+            "control_distance": 0.0,
+            "collusion_index": 0.0,
+        },
+        "learned": {
+            "payoffs": learned,
+            "relative_nash_conv": metrics["open_loop_relative_nash_conv"],
+            "control_distance": metrics["control_distance"],
+            "collusion_index": metrics["collusion_index"],
+        },
+        **metrics["baselines"],
     }
-    for name, each in metrics["baselines"].items():
-        profiles[name] = (list(each["payoffs"].values()), each["relative_nash_conv"], each["control_distance"])
-    rows = [
-        [name, percent(relative), percent(distance), *(f"{value:.3f}" for value in payoffs)]
-        for name, (payoffs, relative, distance) in profiles.items()
-    ]
+    rows = []
+    for name, each in profiles.items():
+        payoffs = each["payoffs"]
+        row = [name, percent(each["relative_nash_conv"]), percent(each["control_distance"])]
+        row += [number(each["collusion_index"])] if indexed else []
+        row += [number(None if payoffs is None else sum(payoffs.values()))]
+        rows.append(row + [number(None if payoffs is None else payoffs[agent]) for agent in agents])
     return table(header, rows)
+
+
+def notes(metrics: dict[str, Any]) -> str:
+    """Why a reference profile is missing, and what the collusion index is."""
+    said = [f"{name}: {each['note']}." for name, each in metrics["baselines"].items() if each.get("note")]
+    if metrics["collusion_index"] is not None:
+        said.append(
+            "Collusion index: the total payoff's place between the open-loop Nash equilibrium (0) and the cooperative "
+            "optimum (1)."
+        )
+    return "".join(f'<p class="muted">{html.escape(each)}</p>' for each in said)
 
 
 def comparison(result: Evaluation) -> dict[str, go.Figure]:
@@ -152,6 +181,10 @@ def comparison(result: Evaluation) -> dict[str, go.Figure]:
         "Bids below the reference price (currency)": (makers, learned.controls.bid, exact.controls.bid),
     }
     figures = {}
+    if not makers:
+        panels = dict(list(panels.items())[:2])
+    if game.factor is not None:
+        panels = {f"{title}, means over the factor's paths": each for title, each in panels.items()}
     for title, (agents, values, reference) in panels.items():
         figure = figures[title] = go.Figure()
         for column, agent in enumerate(agents):
@@ -176,7 +209,8 @@ def comparison(result: Evaluation) -> dict[str, go.Figure]:
 
 def legend(agents: tuple[str, ...]) -> str:
     """The legend that the panels of :func:`comparison` share."""
-    parts = [f'<span style="color:{color(i)}">&#9632;</span> {html.escape(agent)}' for i, agent in enumerate(agents)]
+    named = agents if len(agents) <= NAMED else ()
+    parts = [f'<span style="color:{color(i)}">&#9632;</span> {html.escape(agent)}' for i, agent in enumerate(named)]
     entries = [*parts, "&#9472;&#9472; learned", "- - equilibrium"]
     return " &nbsp; ".join(f'<span style="white-space:nowrap">{each}</span>' for each in entries)
 
@@ -192,7 +226,7 @@ def learning(history: Array, result: Evaluation) -> go.Figure:
     figure.add_scatter(x=history[:, 0], y=history[:, 2], mode="lines+markers", name="learned", line={"color": color(0)})
     ends = [history[0, 0], history[-1, 0]]
     for i, (name, values) in enumerate(result.metrics["baselines"].items()):
-        if values["relative_nash_conv"] is not None:
+        if values["relative_nash_conv"]:
             level = [values["relative_nash_conv"]] * 2
             figure.add_scatter(x=ends, y=level, mode="lines", name=name, line={"color": color(i + 1), "dash": "dot"})
     figure.update_yaxes(

@@ -30,14 +30,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..baselines import EquilibriumNotFound, exploitability, solve
+from ..baselines import EquilibriumNotFound, solve
 from ..baselines.exploitability import payoff_size
-from ..envs.grid import Policy, rollout
+from ..envs.grid import Policy
 from ..envs.scenarios import Scenario
 from ..envs.scenarios.loader import build_scenario
 from ..envs.vector_env import check_count
 from . import algorithms, checkpoint
-from .evaluate import Evaluation, evaluate
+from .evaluate import Evaluation, evaluate, open_loop_nash_conv
 from .independent import IndependentLearners
 from .information import Information
 
@@ -134,9 +134,8 @@ class _History:
         """A best response that is not found leaves a gap, marked by NaN."""
         learners = self.learners
         game, steps = learners.game, learners.market.steps
-        controls = rollout(game, learners.policies(), steps).controls
         try:
-            value = exploitability(game, controls, steps).nash_conv
+            value = open_loop_nash_conv(game, learners.policies(), steps)
         except EquilibriumNotFound:
             value = float("nan")
         self.rows.append((done, value, value / self.total))

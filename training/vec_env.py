@@ -9,8 +9,8 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
+from ..envs.game import Game
 from ..envs.grid import Policy
-from ..envs.maker_taker_game import MakerTakerGame
 from ..envs.vector_env import MarketVectorEnv
 
 Transition = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]
@@ -77,9 +77,7 @@ class MarketVecEnv(BatchVecEnv):
         ValueError: an argument is out of its range.
     """
 
-    def __init__(
-        self, game: MakerTakerGame, num_envs: int, agent: str, others: Mapping[str, Policy], **options: Any
-    ) -> None:
+    def __init__(self, game: Game, num_envs: int, agent: str, others: Mapping[str, Policy], **options: Any) -> None:
         self.vector = MarketVectorEnv(game, num_envs, agent, others, **options)
         super().__init__(num_envs, self.vector.single_observation_space, self.vector.single_action_space)
         self._returns = np.zeros(num_envs)

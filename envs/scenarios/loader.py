@@ -4,7 +4,7 @@ A scenario is a TOML file. ``description``, ``game`` and ``steps`` describe it; 
 game of that name::
 
     description = "one buyer, two makers"
-    game = "maker_taker"                # the only game so far; optional
+    game = "maker_taker"                # or "execution"; this is the default
     steps = 20                          # default number of steps of the environment
     trader_inventory = [-5.0]
     maker_inventory = [1.0, 0.0]
@@ -27,11 +27,28 @@ game of that name::
     mean = 1.0
     amplitude = 0.5
 
-Flows, running penalties and ``beta`` may be functions of time.
+Flows, running penalties and impacts may be functions of time. In the execution game a factor may drive the flows::
+
+    game = "execution"
+    initial_inventory = [-10.0, 5.0]
+    crowding = 0.5
+
+    [factor]
+    kind = "ornstein_uhlenbeck"
+    mean_reversion = 2.0
+    volatility = 1.0
+    mean = 0.0
+    initial = [1.0]
+
+    [buy_flow]
+    shape = "affine"                    # constant + slope . factor
+    constant = 5.0
+    slope = 1.0
 """
 
 from __future__ import annotations
 
+import inspect
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -40,13 +57,20 @@ from pathlib import Path
 from typing import Any
 
 from ..competition import BestQuote
+from ..execution_game import ExecutionGame
+from ..factor import Affine, Factor, ornstein_uhlenbeck
 from ..flow import Decay, Points, Sine
+from ..game import Game
 from ..grid import grid
 from ..impact import QuadraticImpact
 from ..intensity import Exponential
 from ..maker_taker_game import MakerTakerGame
 
-_SHAPES: dict[str, type] = {"sine": Sine, "decay": Decay}
+_GAMES: dict[str, type[MakerTakerGame] | type[ExecutionGame]] = {
+    "maker_taker": MakerTakerGame,
+    "execution": ExecutionGame,
+}
+_SHAPES: dict[str, type] = {"sine": Sine, "decay": Decay, "affine": Affine}
 _HEADER = ("description", "game", "steps")
 
 
@@ -56,7 +80,7 @@ class Scenario:
 
     name: str
     description: str
-    game: MakerTakerGame
+    game: Game
     steps: int
     values: Mapping[str, Any]
     """what the file and the overrides say, as TOML values"""
@@ -68,7 +92,7 @@ def scenario_names() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
-def load_scenario(name: str, overrides: Sequence[str] = ()) -> MakerTakerGame:
+def load_scenario(name: str, overrides: Sequence[str] = ()) -> Game:
     """The game of a scenario; for its other entries see :func:`read_scenario`."""
     return read_scenario(name, overrides).game
 
@@ -92,14 +116,12 @@ def read_scenario(name: str, overrides: Sequence[str] = ()) -> Scenario:
 def build_scenario(name: str, values: Mapping[str, Any]) -> Scenario:
     """A scenario from TOML values."""
     parameters = {key: value for key, value in values.items() if key not in _HEADER}
-    kind = values.get("game", "maker_taker")
-    if kind != "maker_taker":
-        raise ValueError(f"game: expected 'maker_taker', got {kind!r}")
-    known = [field.name for field in fields(MakerTakerGame)]
+    kind = _GAMES[_choice("game", values.get("game", "maker_taker"), list(_GAMES))]
+    known = [field.name for field in fields(kind)]
     for key in parameters:
         if key not in known:
             raise ValueError(f"unknown key {key!r} in scenario {name!r}: expected some of {[*_HEADER, *known]}")
-    game = MakerTakerGame(**{key: _parameter(key, value) for key, value in parameters.items()})
+    game = kind(**{key: _parameter(key, value) for key, value in parameters.items()})
     steps = values.get("steps", 20)
     grid(game, steps)
     return Scenario(name, str(values.get("description", "")), game, steps, dict(values))
@@ -142,6 +164,8 @@ def _parameter(key: str, value: Any) -> Any:
         return _competition(_table(key, value))
     if key == "impact":
         return _impact(_table(key, value))
+    if key == "factor":
+        return _factor(_table(key, value))
     if isinstance(value, Mapping):
         return _function(key, value)
     if isinstance(value, list):
@@ -170,11 +194,25 @@ def _impact(table: dict[str, Any]) -> QuadraticImpact:
     return QuadraticImpact(**_known("impact", QuadraticImpact, table))
 
 
+def _factor(table: dict[str, Any]) -> Factor:
+    _choice("factor.kind", table.pop("kind", "ornstein_uhlenbeck"), ["ornstein_uhlenbeck"])
+    known = list(inspect.signature(ornstein_uhlenbeck).parameters)
+    unknown = set(table) - set(known)
+    if unknown:
+        raise ValueError(f"factor: unknown key {sorted(unknown)[0]!r}, expected some of {known}")
+    try:
+        return ornstein_uhlenbeck(**table)
+    except TypeError as error:
+        raise ValueError(f"factor: {error}") from error
+
+
 def _function(key: str, table: Mapping[str, Any]) -> Any:
     arguments = dict(table)
     kind: type = Points
     if "points" not in arguments:
         kind = _SHAPES[_choice(f"{key}.shape", arguments.pop("shape", None), list(_SHAPES))]
+    if isinstance(arguments.get("slope"), list):
+        arguments["slope"] = tuple(arguments["slope"])
     try:
         return kind(**_known(key, kind, arguments))
     except TypeError as error:

@@ -1,0 +1,53 @@
+"""The cooperative optimum of the execution game: all rates chosen together to maximise the sum of payoffs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..envs.execution_game import ExecutionGame
+from ..envs.grid import grid
+from . import linear
+from .execution_equilibrium import signal_load
+from .linear_policy import LinearFeedback
+from .result import LARGEST_SLOPE
+from .signals import linear_signal
+
+
+class NoOptimum(ValueError):
+    """The sum of payoffs has no maximum, or one that the grid alone makes; the message says why."""
+
+
+def cooperative_optimum(game: ExecutionGame, steps: int) -> LinearFeedback:
+    """The rates that maximise the sum of all payoffs, as an affine rule in inventories and factor.
+
+    Args:
+        game: the game.
+        steps: K.
+
+    Raises:
+        NoOptimum: the crowding is 1 or more, or the grid problem's Hessian is not negative definite: one of the pivots
+            of its block Cholesky factorisation is not.
+        ValueError: more than 2,000 agents, or the factor does not enter linearly.
+    """
+    times = grid(game, steps)
+    if game.traders > LARGEST_SLOPE:
+        raise ValueError(f"cooperative optimum: expected at most {LARGEST_SLOPE} agents, got {game.traders}")
+    if game.traders > 1 and game.crowding >= 1:
+        what = "singular: trading between the agents costs nothing" if game.crowding == 1 else "unbounded"
+        raise NoOptimum(
+            f"the cooperative problem is {what} at crowding {game.crowding:g}, and on a grid its rates grow with the "
+            "number of steps; expected crowding below 1"
+        )
+    c = game.coefficients(times)
+    system = linear.cooperative_system(c, game.crowding, game.horizon / steps)
+    try:
+        swept = linear.sweep(system)
+        for k in reversed(range(steps)):
+            np.linalg.cholesky(swept.pivot[k])
+    except np.linalg.LinAlgError as error:
+        raise NoOptimum(
+            "the cooperative problem is unbounded: its Hessian on the grid is not negative definite; the permanent "
+            "impact is too large for the temporary impact and the penalties"
+        ) from error
+    response = linear.respond(system, swept, signal_load(linear_signal(game, c, times), game.traders))
+    return LinearFeedback(game, swept.gain, response.shift, response.signal)

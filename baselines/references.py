@@ -1,0 +1,142 @@
+"""Reference points for a learned profile of the execution game, and the collusion index between two of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..envs.arrays import Array
+from ..envs.execution_game import ExecutionGame
+from ..envs.game import Controls, Game
+from ..envs.grid import grid
+from . import linear
+from .best_response import Profile, as_rule
+from .cooperative import NoOptimum, cooperative_optimum
+from .dynamic_programming import feedback_nash
+from .equilibrium import solve
+from .execution_equilibrium import ExecutionEquilibrium, signal_load
+from .exploitability import exploitability
+from .heuristics import twap
+from .linear_policy import LinearFeedback
+from .result import EquilibriumNotFound
+from .signals import expectation, linear_signal
+
+OPEN_LOOP, FEEDBACK, COOPERATIVE = "Nash, open loop", "Nash, feedback", "cooperative optimum"
+ALONE, TWAP = "Almgren-Chriss, ignoring the others", "TWAP"
+_LARGEST = 40
+"""agents up to which feedback Nash is computed: its cost grows with the fourth power of their number"""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One profile to compare with."""
+
+    name: str
+    rule: LinearFeedback | None
+    """None where there is no such profile; ``note`` says why"""
+    payoffs: Array | None
+    """(N,)"""
+    collusion_index: float | None
+    """of the total payoff; None where it is undefined"""
+    nash_conv: float | None
+    """sum of the gains from best responses to the profile played open loop"""
+    note: str = ""
+
+    @property
+    def total(self) -> float | None:
+        """Sum of payoffs."""
+        return None if self.payoffs is None else float(self.payoffs.sum())
+
+
+def collusion_index(total: float, nash: float, cooperative: float) -> float | None:
+    """``(J - J_Nash) / (J_coop - J_Nash)`` of total payoffs: 0 at the open-loop Nash equilibrium, 1 at the optimum.
+
+    None where the two coincide to rounding: with one trader, or where agents do not affect each other.
+    """
+    gap = cooperative - nash
+    return (total - nash) / gap if gap > 1e-9 * (abs(nash) + abs(cooperative)) else None
+
+
+def almgren_chriss_alone(game: ExecutionGame, steps: int) -> LinearFeedback:
+    """Everyone's optimal execution if the others did not trade: its own impact, the noise flow and the factor only.
+
+    Raises:
+        ValueError: the factor does not enter linearly.
+    """
+    times = grid(game, steps)
+    c = game.coefficients(times)
+    load = signal_load(linear_signal(game, c, times), game.traders)
+    load = load._replace(  # a batch of agents, each alone
+        drift=load.drift[..., None],
+        premium=load.premium[..., None],
+        signal_drift=load.signal_drift[:, :, None],
+        signal_premium=load.signal_premium[:, :, None],
+    )
+    system = linear.lone_system(c, game.horizon / steps, 2.0, 1.0)
+    swept = linear.sweep(system)
+    response = linear.respond(system, swept, load)
+    gain = swept.gain[..., 0, 0, None] * np.eye(game.traders)
+    return LinearFeedback(game, gain, response.shift[..., 0], response.signal[:, :, 0])
+
+
+def references(game: Game, steps: int) -> dict[str, Reference]:
+    """The table of reference points by name: open-loop and feedback Nash, cooperative optimum, Almgren-Chriss, TWAP.
+
+    A profile that does not exist is in the table with a note that says why.
+
+    Raises:
+        ValueError: not an execution game, or the factor does not enter linearly.
+        EquilibriumNotFound: there is no open-loop equilibrium to refer to.
+    """
+    if not isinstance(game, ExecutionGame):
+        raise ValueError(f"references: expected an ExecutionGame, got a {type(game).__name__}")
+    equilibrium = solve(game, steps)
+    assert isinstance(equilibrium, ExecutionEquilibrium)
+    notes: dict[str, str] = {}
+    rules: dict[str, LinearFeedback | None] = {OPEN_LOOP: equilibrium.rule}
+    try:
+        rules[FEEDBACK] = _feedback(game, steps)
+    except (EquilibriumNotFound, ValueError) as error:
+        rules[FEEDBACK], notes[FEEDBACK] = None, str(error)
+    try:
+        rules[COOPERATIVE] = cooperative_optimum(game, steps)
+    except NoOptimum as error:
+        rules[COOPERATIVE], notes[COOPERATIVE] = None, str(error)
+    rules[ALONE] = almgren_chriss_alone(game, steps)
+    rules[TWAP] = as_rule(game, Controls(twap(game, steps)), steps)
+    payoffs = {name: None if rule is None else profile_payoffs(rule, steps) for name, rule in rules.items()}
+    nash, best = payoffs[OPEN_LOOP], payoffs[COOPERATIVE]
+    assert nash is not None
+
+    def index(name: str) -> float | None:
+        own = payoffs[name]
+        if own is None or best is None:
+            return None
+        return collusion_index(float(own.sum()), float(nash.sum()), float(best.sum()))
+
+    return {
+        name: Reference(name, rule, payoffs[name], index(name), _nash_conv(rule, steps), notes.get(name, ""))
+        for name, rule in rules.items()
+    }
+
+
+def _feedback(game: ExecutionGame, steps: int) -> LinearFeedback:
+    if game.traders > _LARGEST:
+        raise ValueError(f"feedback Nash is computed for at most {_LARGEST} agents, here are {game.traders}")
+    return feedback_nash(game, steps)
+
+
+def profile_payoffs(profile: Profile, steps: int) -> Array:
+    """Expected payoffs (N,) of an affine rule."""
+    assert isinstance(profile, LinearFeedback)
+    rule = profile
+    return expectation(rule.game, grid(rule.game, steps), lambda noise: rule.play(noise).payoffs)[0]
+
+
+def _nash_conv(rule: LinearFeedback | None, steps: int) -> float | None:
+    if rule is None:
+        return None
+    if rule.game.factor is None:  # one batch for all agents
+        return exploitability(rule.game, rule.play().controls, steps).nash_conv
+    return exploitability(rule.game, rule, steps).nash_conv

@@ -1,0 +1,102 @@
+"""What a solver returns: a Nash equilibrium of the grid game."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..envs.arrays import Array
+from ..envs.game import Controls, Game
+from ..envs.grid import Policy
+from .linear_policy import LinearFeedback
+from .policies import FieldPolicy, open_loop_policies
+
+LARGEST_SLOPE = 2000
+
+
+class EquilibriumNotFound(RuntimeError):
+    """A solver did not reach its tolerance; the message has the residual, where it got stuck and what to try."""
+
+
+@dataclass(frozen=True)
+class Equilibrium:
+    """An open-loop Nash equilibrium of the grid game: what all games' equilibria have in common."""
+
+    game: Game
+    times: Array
+    """(K+1,)"""
+    inventories: Array
+    """(K+1, n); the mean paths where a factor is random"""
+    adjoints: Array
+    """(K, n) step averages, the ones that give controls; for the node values see :meth:`adjoint`"""
+    controls: Controls
+    """(K, N), (K, M), (K, M); the mean of the controls where a factor is random"""
+    payoffs: Array
+    """(n,) without the constant ``P_0 q_0``"""
+    quotes_matter: Array
+    """(K, 2) whether any volume arrives at the asks, and at the bids"""
+    residual: float
+    """largest absolute residual of the equations for the adjoints, in currency"""
+    iterations: int
+    converged: bool
+    message: str
+    payoffs_se: Array | None = None
+    """(n,) standard errors of the payoffs; None where they are exact"""
+
+    @property
+    def steps(self) -> int:
+        """Number ``K`` of steps."""
+        return len(self.times) - 1
+
+    @property
+    def profile(self) -> Controls | LinearFeedback:
+        """The equilibrium as a profile to evaluate: its controls, or a rule where they depend on a factor."""
+        return self.controls
+
+    @cached_property
+    def slope(self) -> Array:
+        """``slope[k, i, j] = d p_k^i / d q^j``, (K+1, n, n): the Riccati matrix ``R_t`` of the paper, at the nodes.
+
+        Raises:
+            ValueError: more than 2,000 agents; the matrices would not fit into memory.
+        """
+        if len(self.game.start) > LARGEST_SLOPE:
+            raise ValueError(f"slope: expected at most {LARGEST_SLOPE} agents, got {len(self.game.start)}")
+        return self._slope()
+
+    @abstractmethod
+    def _slope(self) -> Array: ...
+
+    @abstractmethod
+    def adjoint(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
+        """The decoupling field ``p_k = u(t_k, L, Q)`` at inventories (..., n) and factors (..., d)."""
+
+    @abstractmethod
+    def controls_at(self, k: int, inventory: Array, factor: Array | None = None) -> Controls:
+        """Equilibrium controls of step ``k`` in the game that starts at ``t_k`` from inventories (..., n)."""
+
+    def open_loop(self) -> dict[str, Policy]:
+        """The equilibrium as functions of time and of the factor's history, the paper's concept: opponents do not react
+        to a deviation."""
+        return open_loop_policies(self.game, self.controls)
+
+    def feedback(self) -> dict[str, Policy]:
+        """The decoupling field as a policy: the controls of the equilibrium that starts from where the market is.
+
+        Along the equilibrium path it plays the same controls as :meth:`open_loop`. It is not an equilibrium among
+        feedback policies: a deviator who knows that the others react may gain.
+        """
+        field = FieldPolicy(self)
+        return {agent: field.of(agent) for agent in self.game.agents}
+
+    def _inventory(self, k: int, inventory: Array, last: int) -> Array:
+        inventory = np.asarray(inventory, dtype=float)
+        if not isinstance(k, int | np.integer) or not 0 <= k <= last:
+            raise ValueError(f"k: expected a step in 0..{last}, got {k!r}")
+        count = len(self.game.start)
+        if inventory.shape[-1:] != (count,) or not np.isfinite(inventory).all():
+            raise ValueError(f"inventory: expected finite numbers of shape (..., {count}), got {inventory!r}")
+        return inventory

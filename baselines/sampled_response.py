@@ -1,0 +1,93 @@
+"""What a deviator can gain in an execution game with a factor, against any policies: a lower bound by simulation.
+
+The deviator's rate at step ``k`` is a linear combination of 1, the factor and the factor's integral so far. Were the
+opponents' rates along every path given, its mean payoff would be a concave quadratic function of the coefficients;
+the maximum over one set of paths is then played against the policies themselves on another. Any deviation gives a lower
+bound, whether the opponents react or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from ..envs.arrays import Array
+from ..envs.execution_game import ExecutionGame
+from ..envs.game import Controls
+from ..envs.grid import Policy, State, Trajectory, agent_index, rollout
+from .execution_equilibrium import marginal_payoff
+from .signals import sample
+
+
+class SampledResponse(NamedTuple):
+    """A deviation found on one sample and scored on another."""
+
+    controls: Controls
+    """mean of the joint profile (K, N) with the deviation"""
+    payoff: float
+    gain: float
+    gain_se: float
+
+
+def sampled_response(
+    game: ExecutionGame, policies: Mapping[str, Policy], agent: str, steps: int, *, paths: int = 2048, seed: int = 0
+) -> SampledResponse:
+    """A lower bound on an agent's gain against policies, with its standard error.
+
+    Args:
+        game: one with a factor.
+        policies: everyone's.
+        agent: the deviator.
+        steps: K.
+        paths: of the factor, for the search and for the score each; even, they come in antithetic pairs.
+        seed: of the factor's noise.
+    """
+    index = agent_index(game, agent)
+    search = rollout(game, policies, steps, sample(game, steps, paths, seed))
+    coefficients = _best_coefficients(game, search, index, steps)
+    noise = sample(game, steps, paths, seed + 1)
+    before = rollout(game, policies, steps, noise)
+    basis = _basis(before, steps)
+    rates = (basis * coefficients).sum(axis=-1)
+
+    def deviate(k: int, state: State) -> Array:
+        return rates[:, k, None]
+
+    after = rollout(game, {**policies, agent: deviate}, steps, noise)
+    gains = after.payoffs[:, index] - before.payoffs[:, index]
+    pairs = np.mean(np.split(gains, 2), axis=0)
+    return SampledResponse(
+        Controls(*(each.mean(axis=0) for each in after.controls)),
+        float(after.payoffs[:, index].mean()),
+        float(pairs.mean()),
+        float(pairs.std(ddof=1) / np.sqrt(len(pairs))),
+    )
+
+
+def _basis(paths: Trajectory, steps: int) -> Array:
+    """(B, K, 1 + 2d): 1, the factor, its integral so far."""
+    factors = np.asarray(paths.factor)[:, :-1]
+    dt = paths.times[-1] / steps
+    past = dt * (np.cumsum(factors, axis=1) - factors)
+    return np.concatenate([np.ones((*factors.shape[:-1], 1)), factors, past], axis=-1)
+
+
+def _best_coefficients(game: ExecutionGame, paths: Trajectory, index: int, steps: int) -> Array:
+    """(K, 1 + 2d) coefficients of the best deviation if the others' rates along the paths are given."""
+    basis = _basis(paths, steps)
+    others = np.delete(paths.controls.rate, index, axis=-1).sum(axis=-1)
+    at_rest = marginal_payoff(game, index, np.zeros(others.shape), others, paths.factor)  # (B, K)
+    units = np.eye(steps)
+    curvature = marginal_payoff(game, index, units, np.zeros_like(units), None) - marginal_payoff(
+        game, index, np.zeros((1, steps)), np.zeros((1, steps)), None
+    )
+    # maximise  mean_b (g_b' v_b + v_b' H v_b / 2),  v_b = basis_b . theta
+    size = steps * basis.shape[-1]
+    moments = np.einsum("bki,blj->kilj", basis, basis) / len(basis)
+    hessian = (moments * curvature[:, None, :, None]).reshape(size, size)
+    gradient = np.einsum("bki,bk->ki", basis, at_rest).reshape(size) / len(basis)
+    # the first step's factor is the same on all paths: the smallest of all solutions
+    theta = np.linalg.lstsq(hessian, -gradient, rcond=1e-12)[0]
+    return np.asarray(theta.reshape(steps, -1))

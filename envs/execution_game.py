@@ -1,0 +1,275 @@
+"""The game between optimal-execution traders (Section 2): no maker, price impact in their place.
+
+``N`` traders choose rates ``v^i``, positive when they buy. With ``a``, ``b`` the rates at which noise traders sell and
+buy, ``P`` a martingale:
+
+- the market price is ``S_t = P_t + int_0^t (alpha/N) sum_j v^j du + w_t``, ``w_t = int_0^t alpha (b - a) du``: trading
+  moves it for good;
+- trader ``i`` pays ``S + (beta/N) (v^i + pi sum_{j != i} v^j)`` per share: trading fast costs, and ``pi``, the
+  *crowding*, says how much of the others' haste it pays for. The paper's text has ``pi = 1``, Remark 2.1(3) any
+  ``pi`` in [0, 2);
+- an inventory follows ``dQ = v dt``, and costs ``phi Q^2`` per unit of time and ``A Q_T^2`` at the end.
+
+The payoff is the expected terminal wealth, inventory valued at ``S_T``, less the penalties and the constant ``P_0
+q_0``. By parts, ``J^i = E int (Q^i dS - v^i (beta/N) (v^i + pi sum v^j) dt - phi (Q^i)^2 dt) - A (Q_T^i)^2``. A *best
+response* maximises it given the others' rates; where everyone's rate is one, the profile is a *Nash equilibrium*.
+Unlike in the maker-taker game rates have no sign and no bound: ``max_rate`` only bounds what an environment accepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from .arrays import Array, as_like, namespace
+from .factor import Factor
+from .flow import Decay, Parameter, PerAgent, Points, Sine, agent_step_means, per_agent, require, step_means
+from .game import Activity, Controls, Game, as_inventory, check_number
+
+Flow = Parameter | Callable[[Any, Any], Any]
+_STEPS = 64
+
+
+class ExecutionCoefficients(NamedTuple):
+    """Parameters as arrays: means over the K steps of a grid, one row a step."""
+
+    permanent_impact: Array
+    """(K,) ``alpha``"""
+    temporary_impact: Array
+    """(K,) ``beta``"""
+    running_penalty: Array
+    """(K, N) ``phi``"""
+    terminal_penalty: Array
+    """(N,) ``A``"""
+    buy_flow: Array
+    """(..., K) ``b``"""
+    sell_flow: Array
+    """(..., K) ``a``"""
+
+    def at(self, k: int | slice) -> ExecutionCoefficients:
+        """The coefficients of step ``k``, or of a range of steps."""
+        return ExecutionCoefficients(
+            self.permanent_impact[k],
+            self.temporary_impact[k],
+            self.running_penalty[k],
+            self.terminal_penalty,
+            self.buy_flow[..., k],
+            self.sell_flow[..., k],
+        )
+
+    def like(self, array: Array) -> ExecutionCoefficients:
+        """The same numbers in the namespace, dtype and device of ``array``."""
+        return ExecutionCoefficients(*(as_like(each, array) for each in self))
+
+
+@dataclass(frozen=True)
+class ExecutionGame(Game):
+    """Parameters and equations of the execution game.
+
+    Args:
+        initial_inventory: of the traders, in shares; negative for those who want to buy.
+        horizon: length ``T`` of the game.
+        permanent_impact: ``alpha``, currency per share, at least 0: a number or a callable of time.
+        temporary_impact: ``beta``, currency times time per share, positive: a number or a callable of time.
+        crowding: ``pi`` in [0, 2): how much of the sum of the others' rates a trader pays for. At 1 and above there is
+            no cooperative optimum.
+        running_penalty: ``phi``: a number, a callable of time, or one for each trader.
+        terminal_penalty: ``A``: a number or one for each trader.
+        buy_flow: rate ``b`` at which noise traders buy: a number, a callable of time, or, with a factor, of
+            (time, factor (..., d)).
+        sell_flow: rate ``a`` at which noise traders sell.
+        factor: what drives the flows, a signal that all traders observe.
+        max_rate: largest rate that an environment accepts; a solution that needs more is an error.
+        volatility: of the reference price ``P``, an arithmetic Brownian motion; matters for wealth, not for payoffs.
+        initial_price: ``P_0``; payoffs leave out the constant ``P_0 q_0``.
+
+    Raises:
+        ValueError: a parameter is out of its range; the message names it, what was expected and what came.
+    """
+
+    initial_inventory: Sequence[float] = (-10.0,)
+    horizon: float = 1.0
+    permanent_impact: Parameter = 0.0
+    temporary_impact: Parameter = 0.5
+    crowding: float = 1.0
+    running_penalty: PerAgent = 0.0
+    terminal_penalty: float | Sequence[float] = 1.0
+    buy_flow: Flow = 0.0
+    sell_flow: Flow = 0.0
+    factor: Factor | None = None
+    max_rate: float = 100.0
+    volatility: float = 1.0
+    initial_price: float = 100.0
+
+    one_sided: ClassVar[bool] = False
+    makers: ClassVar[int] = 0
+    quote_limit: ClassVar[float] = np.inf
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "initial_inventory", as_inventory(self.initial_inventory, "initial_inventory"))
+        count = len(self.initial_inventory)
+        if not count:
+            raise ValueError("initial_inventory: expected at least one trader, got none")
+        for name in ("horizon", "max_rate"):
+            check_number(name, getattr(self, name), strict=True)
+        for name in ("crowding", "volatility"):
+            check_number(name, getattr(self, name))
+        if self.crowding >= 2:
+            raise ValueError(f"crowding: expected a number in [0, 2), got {self.crowding!r}")
+        check_number("initial_price", self.initial_price, minimum=-np.inf)
+        for name in ("horizon", "crowding", "max_rate", "volatility", "initial_price"):
+            object.__setattr__(self, name, float(getattr(self, name)))  # NumPy scalars would turn float32 into float64
+        if any(map(callable, per_agent(self.terminal_penalty, count, "terminal_penalty"))):
+            raise ValueError("terminal_penalty: expected a number or one for each trader, got a callable")
+        for name in ("running_penalty", "terminal_penalty"):
+            require(getattr(self, name), name, self.horizon, count=count)
+        require(self.permanent_impact, "permanent_impact", self.horizon)
+        require(self.temporary_impact, "temporary_impact", self.horizon, strict=True)
+        if self.factor is not None and not isinstance(self.factor, Factor):
+            raise ValueError(f"factor: expected a Factor or None, got {self.factor!r}")
+        for name in ("buy_flow", "sell_flow"):
+            if self.factor is None or not _of_factor(getattr(self, name)):
+                require(getattr(self, name), name, self.horizon)
+            else:
+                self._flow(name, np.zeros(()), np.array(self.factor.initial) + np.zeros((3, 1)))
+
+    @cached_property
+    def start(self) -> np.ndarray:
+        """(N,) initial inventories."""
+        return np.array(self.initial_inventory)
+
+    @property
+    def rate_limits(self) -> tuple[float, float]:
+        """What an environment accepts."""
+        return -self.max_rate, self.max_rate
+
+    def coefficients(self, times: np.ndarray, factors: np.ndarray | None = None) -> ExecutionCoefficients:
+        """Means of the parameters over the steps of the grid ``times`` (K+1,).
+
+        Args:
+            times: of the grid.
+            factors: (..., K+1, d) path of the factor; None: its path without noise. Flows that depend on it are taken
+                at the start of every step.
+        """
+        steps = len(times) - 1
+        if self.factor is not None:
+            path = self.factor.path(times) if factors is None else factors
+            flows = tuple(self._step_flows(name, times, path) for name in ("buy_flow", "sell_flow"))
+        else:
+            flows = step_means(self.buy_flow, times, "buy_flow"), step_means(self.sell_flow, times, "sell_flow")  # type: ignore[arg-type]
+        return ExecutionCoefficients(
+            step_means(self.permanent_impact, times, "permanent_impact"),
+            step_means(self.temporary_impact, times, "temporary_impact"),
+            agent_step_means(self.running_penalty, times, self.traders, "running_penalty"),
+            np.broadcast_to(np.asarray(self.terminal_penalty, dtype=float), (self.traders,)),
+            *(np.broadcast_to(flow, (*flow.shape[:-1], steps)) for flow in flows),
+        )
+
+    def flows(self, time: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``b`` and ``a`` at the start of a step, (...,), from the factor (..., d)."""
+        return self._flow("buy_flow", time, factor), self._flow("sell_flow", time, factor)
+
+    def _step_flows(self, name: str, times: np.ndarray, path: np.ndarray) -> np.ndarray:
+        if not _of_factor(getattr(self, name)):
+            return step_means(getattr(self, name), times, name)
+        return np.stack([self._flow(name, t, path[..., k, :]) for k, t in enumerate(times[:-1])], axis=-1)
+
+    def _flow(self, name: str, time: np.ndarray, factor: np.ndarray) -> np.ndarray:
+        flow: Any = getattr(self, name)
+        if not callable(flow):
+            return np.full(factor.shape[:-1], float(flow))
+        values = np.asarray(flow(time, factor) if _of_factor(flow) else flow(np.asarray(time)), dtype=float)
+        if values.shape not in (factor.shape[:-1], ()) or not np.isfinite(values).all():
+            raise ValueError(
+                f"{name}: a callable of (time, factor) must return finite values of the factor's batch shape, "
+                f"{factor.shape[:-1]}; got shape {values.shape}"
+            )
+        return np.broadcast_to(values, factor.shape[:-1])
+
+    def premium(self, c: ExecutionCoefficients, rate: Array, others: Array) -> Array:
+        """``(beta/N) (v^i + pi sum_{j != i} v^j)``: price paid above the market's, (..., N); ``others`` is that sum."""
+        return c.temporary_impact[..., None] / self.traders * (rate + self.crowding * others)
+
+    def drift(self, c: ExecutionCoefficients, total: Array) -> Array:
+        """Drift ``(alpha/N) sum_j v^j + alpha (b - a)`` of the market price, (...,)."""
+        return c.permanent_impact * (total / self.traders + c.buy_flow - c.sell_flow)
+
+    def activity(self, c: ExecutionCoefficients, controls: Controls) -> Activity:
+        """What happens under rates (..., N): the displays before Remark 2.1, with the crowding of Remark 2.1(3)."""
+        rate = controls.rate
+        xp = namespace(rate)
+        total = xp.sum(rate, axis=-1)
+        premium = self.premium(c, rate, total[..., None] - rate)
+        bought = xp.sum(xp.where(rate > 0, rate, 0 * rate), axis=-1)
+        return Activity(
+            inventory_rate=rate,
+            income=-premium * rate,
+            premium=premium,
+            buy_volume=c.buy_flow + bought,
+            sell_volume=c.sell_flow + bought - total,
+            drift=self.drift(c, total),
+        )
+
+    def control_unit(self, agent: str) -> float:
+        """The average rate ``|q_0| / T`` of a trader that closes its inventory, or what the average trader needs, or
+        what the noise flow makes worth trading, if that is more."""
+        return float(self._units[self.positions[agent]])
+
+    @cached_property
+    def _units(self) -> np.ndarray:
+        own = np.abs(self.start)
+        size = np.maximum(own, max(own.mean(), self._signal))
+        return np.where(size > 0, size / self.horizon, self.max_rate / 10)
+
+    @cached_property
+    def _signal(self) -> float:
+        """A number of shares that the noise flow's effect on the price makes worth trading."""
+        c = self.coefficients(np.linspace(0.0, self.horizon, _STEPS + 1))
+        push = np.abs(c.permanent_impact * (c.buy_flow - c.sell_flow)).mean()
+        if self.factor is not None:
+            scale = np.diag(self.factor.scale(self.horizon)) / 2
+            for unit in (*scale, *-scale):
+                buys, sells = self.flows(np.zeros(()), np.array(self.factor.initial) + unit)
+                push = max(push, float(np.abs(c.permanent_impact[0] * (buys - sells))))
+        # unilateral: (beta/N) 2 v against push T, and at most what the running penalty lets one hold
+        fast = push * self.horizon * self.traders / (2 * c.temporary_impact.mean()) * self.horizon
+        hold = 2 * c.running_penalty.mean()
+        return float(min(fast, push / hold) if hold > 0 else fast)
+
+    def payoff_unit(self, agent: str) -> float:
+        """What a trader pays for trading at its control unit all the time, when the others do as well."""
+        c = self.coefficients(np.array([0.0, self.horizon]))
+        rate = self.control_unit(agent)
+        others = float(self._units.sum()) - rate
+        crowd = float(c.temporary_impact[0]) / self.traders * (rate + self.crowding * others)
+        moved = float(c.permanent_impact[0]) / self.traders * (rate + others) * self.horizon / 2
+        return rate * self.horizon * (crowd + moved)
+
+    def action_range(self) -> tuple[Controls, Controls]:
+        """Rates worth exploring, from the parameters alone.
+
+        A trader that deviates from the average of the others closes its inventory at the rate ``kappa coth(kappa T)``
+        of the game's second mode; the range goes to twice that in the direction of closing, inventory being enlarged
+        by what the others have, and to half of it in the other.
+        """
+        c = self.coefficients(np.linspace(0.0, self.horizon, _STEPS + 1))
+        d = 2 - self.crowding
+        lean = (c.permanent_impact / (2 * d * c.temporary_impact)).mean()
+        pull = (2 * c.running_penalty.mean(axis=0) * self.traders / (d * c.temporary_impact.mean())) + lean**2
+        kappa = np.maximum((lean + np.sqrt(pull)) * self.horizon, 1e-6)
+        speed = np.where(kappa > 1e-5, kappa / np.tanh(kappa), 1.0) / self.horizon
+        size = np.abs(self.start)
+        fast = np.minimum(2 * speed * (size + size.mean() / 2 + self._signal), self.max_rate)
+        fast = np.where(fast > 0, fast, self.max_rate)
+        low, high = self.directed(-fast / 2, fast)
+        none = np.zeros(0)
+        return Controls(low, none, none), Controls(high, none, none)
+
+
+def _of_factor(flow: object) -> bool:
+    """Whether a flow is a callable of (time, factor); the named shapes are callables of time."""
+    return callable(flow) and not isinstance(flow, Points | Sine | Decay)

@@ -1,0 +1,166 @@
+"""Exogenous factors that drive the flows of noise traders, (39): ``dL = Gamma(t, L) dt + Sigma(t, L) dW``.
+
+On a grid a factor moves at the end of a step, ``L_{k+1} = L_k + Gamma dt + Sigma sqrt(dt) Z_k``, and the flows of a
+step are those of the factor at its start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .arrays import is_number
+from .flow import FloatArray
+
+FactorFunction = Callable[[FloatArray, FloatArray], Any]
+_PROBES = 33
+
+
+@dataclass(frozen=True)
+class MeanReversion:
+    """The drift ``rate (mean - L)``, componentwise."""
+
+    rate: float | tuple[float, ...]
+    mean: float | tuple[float, ...] = 0.0
+
+    def __call__(self, t: FloatArray, factor: FloatArray) -> FloatArray:
+        return np.asarray(np.asarray(self.rate) * (np.asarray(self.mean) - factor))
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A diffusion that depends on nothing: a number, (d,) or (d, d)."""
+
+    value: float | tuple[Any, ...]
+
+    def __call__(self, t: FloatArray, factor: FloatArray) -> FloatArray:
+        return np.asarray(self.value, dtype=float)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """A flow that depends on a factor: ``constant + slope . L``; negative where ``slope . L < -constant``."""
+
+    constant: float
+    slope: float | tuple[float, ...] = 1.0
+
+    def __call__(self, t: FloatArray, factor: FloatArray) -> FloatArray:
+        return np.asarray(self.constant + (factor * np.asarray(self.slope)).sum(axis=-1))
+
+
+def _no_drift(t: FloatArray, factor: FloatArray) -> FloatArray:
+    return np.zeros_like(factor)
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A Markov factor of any dimension ``d``.
+
+    Args:
+        initial: (d,) its value at time 0.
+        drift: ``Gamma``, a callable of (time, factor (..., d)) that returns (..., d); none by default.
+        diffusion: ``Sigma``, a callable of (time, factor) that returns a scalar, (..., d) or (..., d, d).
+
+    Raises:
+        ValueError: a value is not finite, or has a shape that does not fit.
+    """
+
+    initial: Sequence[float] = (0.0,)
+    drift: FactorFunction = _no_drift
+    diffusion: FactorFunction = Constant(1.0)
+    _matrix: bool = field(default=False, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        start = np.asarray(self.initial, dtype=float)
+        if start.ndim != 1 or not start.size or not np.isfinite(start).all():
+            raise ValueError(f"factor.initial: expected a list of finite numbers, got {self.initial!r}")
+        object.__setattr__(self, "initial", tuple(start.tolist()))
+        for name in ("drift", "diffusion"):
+            if not callable(getattr(self, name)):
+                raise ValueError(f"factor.{name}: expected a callable of (time, factor), got {getattr(self, name)!r}")
+        # a batch of another length than d tells a matrix (d, d) from a batch of vectors
+        probe = start + np.linspace(-1, 1, start.size + 1)[:, None]
+        shape = np.shape(self.diffusion(np.zeros(()), probe))
+        object.__setattr__(self, "_matrix", shape[-2:] == (start.size, start.size))
+        self.move(np.zeros(()), probe, 1.0, np.zeros(probe.shape))
+
+    @property
+    def size(self) -> int:
+        """Dimension ``d``."""
+        return len(self.initial)
+
+    def move(self, time: Any, factor: FloatArray, dt: float, noise: FloatArray) -> FloatArray:
+        """``L_{k+1}``, (..., d), from ``L_k`` (..., d) and standard normal increments (..., d)."""
+        time = np.asarray(time, dtype=float)
+        drift = np.asarray(self.drift(time, factor), dtype=float)
+        if drift.shape not in (factor.shape, (self.size,), ()) or not np.isfinite(drift).all():
+            raise ValueError(f"factor.drift: expected finite values of shape {factor.shape}, got shape {drift.shape}")
+        return np.asarray(factor + dt * drift + dt**0.5 * self.shake(time, factor, noise))
+
+    def shake(self, time: FloatArray, factor: FloatArray, noise: FloatArray) -> FloatArray:
+        """``Sigma Z``, (..., d)."""
+        value = np.asarray(self.diffusion(time, factor), dtype=float)
+        if not np.isfinite(value).all():
+            raise ValueError(f"factor.diffusion: expected finite values, got {value!r}")
+        if self._matrix and value.shape[-2:] == (self.size, self.size):
+            return np.asarray((value @ noise[..., None])[..., 0])
+        if not self._matrix and value.shape in ((), (self.size,), factor.shape):
+            return np.asarray(value * noise)
+        raise ValueError(
+            f"factor.diffusion: expected a scalar, (..., {self.size}) or (..., {self.size}, {self.size}), "
+            f"got shape {value.shape}"
+        )
+
+    def path(self, times: FloatArray, noise: FloatArray | None = None) -> FloatArray:
+        """(..., K+1, d) values at the nodes of a grid; without noise (..., K, d) the path that the drift alone makes.
+
+        Raises:
+            ValueError: the noise has a wrong shape.
+        """
+        steps = len(times) - 1
+        noise = np.zeros((steps, self.size)) if noise is None else np.asarray(noise, dtype=float)
+        if noise.shape[-2:] != (steps, self.size):
+            raise ValueError(f"noise.factor: expected shape (..., {steps}, {self.size}), got {noise.shape}")
+        values = [np.broadcast_to(np.array(self.initial), (*noise.shape[:-2], self.size))]
+        for k in range(steps):
+            values.append(self.move(times[k], values[-1], float(times[k + 1] - times[k]), noise[..., k, :]))
+        return np.stack(values, axis=-2)
+
+    def scale(self, horizon: float) -> FloatArray:
+        """(d,) a size of the factor's values over a horizon: its undisturbed path, and the diffusion along it."""
+        times = np.linspace(0.0, horizon, _PROBES)
+        still = self.path(times)
+        spread = np.stack(
+            [
+                np.sqrt(sum(self.shake(t, at, unit) ** 2 for unit in np.eye(self.size)))
+                for t, at in zip(times, still, strict=True)
+            ]
+        )
+        size = np.abs(still).max(axis=0) + np.sqrt(horizon * (spread**2).mean(axis=0))
+        return np.where(size > 0, size, 1.0)
+
+
+def ornstein_uhlenbeck(
+    mean_reversion: float | Sequence[float],
+    volatility: float | Sequence[float],
+    *,
+    mean: float | Sequence[float] = 0.0,
+    initial: Sequence[float] = (0.0,),
+) -> Factor:
+    """``dL = mean_reversion (mean - L) dt + volatility dW``, componentwise.
+
+    Raises:
+        ValueError: a parameter is not a finite number, or one for each component.
+    """
+
+    def each(name: str, value: float | Sequence[float]) -> Any:
+        array = np.asarray(value, dtype=float)
+        if array.shape not in ((), (len(initial),)) or not np.isfinite(array).all():
+            raise ValueError(f"factor.{name}: expected a finite number or {len(initial)} of them, got {value!r}")
+        return float(array) if is_number(value) else tuple(array.tolist())
+
+    reversion = MeanReversion(each("mean_reversion", mean_reversion), each("mean", mean))
+    return Factor(tuple(initial), reversion, Constant(each("volatility", volatility)))
