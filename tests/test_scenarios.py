@@ -113,7 +113,7 @@ def test_a_file_of_the_user_is_read(tmp_path):
 
 REFUSED = [
     ([], "steps = ", "scenario .* is not valid TOML"),
-    ([], 'game = "chess"', rr"game: expected one of \['maker_taker', 'execution'\], got 'chess'"),
+    ([], 'game = "chess"', r"game: expected one of \['maker_taker', 'execution'\], got 'chess'"),
     ([], "gamma = 1.0", "unknown key 'gamma' in scenario"),
     ([], "steps = 0", "steps: expected a positive whole number, got 0"),
     ([], "steps = 2.5", r"steps: expected a positive whole number, got 2\.5"),
