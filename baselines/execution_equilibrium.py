@@ -147,8 +147,7 @@ def solve_execution(game: ExecutionGame, times: Array, *, throw: bool, tolerance
         raise EquilibriumNotFound("the linear equations of the equilibrium have no bounded solution")
     controls = Controls(rates, rates[:, :0], rates[:, :0])
     trajectory = simulate(game, controls, steps)
-    average, defect = _check(game, c, dt, trajectory.inventories, rates)
-    size = max(1.0, float(np.abs(average).max()))
+    average, defect, size = _check(game, c, dt, trajectory.inventories, rates)
     converged, largest = defect <= tolerance * size, float(np.abs(rates).max())
     fast = largest > game.max_rate
     problem = f"the residual {defect:.3g} is above the tolerance" if not converged else ""
@@ -223,11 +222,14 @@ def _rates(game: ExecutionGame, c: ExecutionCoefficients, dt: float, push: Array
 
 def _check(
     game: ExecutionGame, c: ExecutionCoefficients, dt: float, inventories: Array, rates: Array
-) -> tuple[Array, float]:
-    """Step-averaged adjoints less ``w``, (K, N), and the largest residual of the first-order condition, in currency."""
+) -> tuple[Array, float, float]:
+    """Step-averaged adjoints less ``w``, (K, N); the largest residual of the first-order condition, in currency; and
+    the size of the terms that cancel in it, at least 1."""
     total = rates.sum(axis=1, keepdims=True)
     average, defect = _conditions(game, c, dt, inventories, rates, total - rates, game.drift(c, total[:, 0])[:, None])
-    return average, float(np.abs(defect).max())
+    cost = game.premium(c, rates, total - rates)
+    size = max(1.0, float(np.abs(average).max()), float(np.abs(cost).max()))
+    return average, float(np.abs(defect).max()), size
 
 
 def _conditions(

@@ -254,7 +254,8 @@ class ExecutionGame(Game):
 
         A trader that deviates from the average of the others closes its inventory at the rate ``kappa coth(kappa T)``
         of the game's second mode; the range goes to twice that in the direction of closing, inventory being enlarged
-        by what the others have, and to half of it in the other.
+        by half of what the average trader has and by what the noise flow makes worth trading. In the other direction
+        it goes half as far, or further for a trader with little inventory, who trades on what the others do.
         """
         c = self.coefficients(np.linspace(0.0, self.horizon, _STEPS + 1))
         d = 2 - self.crowding
@@ -263,9 +264,12 @@ class ExecutionGame(Game):
         kappa = np.maximum((lean + np.sqrt(pull)) * self.horizon, 1e-6)
         speed = np.where(kappa > 1e-5, kappa / np.tanh(kappa), 1.0) / self.horizon
         size = np.abs(self.start)
-        fast = np.minimum(2 * speed * (size + size.mean() / 2 + self._signal), self.max_rate)
-        fast = np.where(fast > 0, fast, self.max_rate)
-        low, high = self.directed(-fast / 2, fast)
+        mean, signal = size.mean(), self._signal
+        close = size + mean / 2 + signal
+        away = np.maximum(close / 2, mean + signal - size / 4)
+        bounds = [np.minimum(2 * speed * each, self.max_rate) for each in (away, close)]
+        back, forth = (np.where(close > 0, each, self.max_rate) for each in bounds)
+        low, high = self.directed(-back, forth)
         none = np.zeros(0)
         return Controls(low, none, none), Controls(high, none, none)
 

@@ -14,6 +14,8 @@ What differs from stable-baselines3's defaults, and why:
 - learning rates fall geometrically to a small fraction, which averages out the noise of the last gradients.
 - replay (off-policy) holds the last few episodes only, with returns to the end of the episode: older transitions were
   written against opponents who have moved on since.
+- off-policy actors wait for the first twentieth of the training: a critic that knows nothing yet sends them to the
+  ends of their ranges, from which they come back slowly.
 - off-policy learners explore more and learn more slowly than on-policy ones: over the replay buffer's time everybody's
   drift must stay small beside everybody's exploration. Otherwise, we think, a critic takes a common trend (both makers
   raising their quotes, both earning more) for the effect of its own actions, and all run away to the ends.
@@ -62,6 +64,7 @@ class Algorithm:
         settings: keyword arguments of the class.
         network: keyword arguments of the policy.
         replay_episodes: episodes that an off-policy learner's replay buffer holds.
+        critic_first: fraction of the training in which an off-policy learner's critic learns while its actor waits.
         markets: how many to play at once; one gradient step a rollout (A2C) asks for shorter rollouts.
     """
 
@@ -73,6 +76,7 @@ class Algorithm:
     settings: Mapping[str, Any] = field(default_factory=dict)
     network: Mapping[str, Any] = field(default_factory=dict)
     replay_episodes: int = 0
+    critic_first: float = 0.0
     markets: int = 64
 
 
@@ -98,6 +102,7 @@ def _off_policy(
         settings={"gamma": 1.0, "batch_size": 256, "tau": 0.02, "gradient_steps": 8, **settings},
         network={"net_arch": [64, 64]},
         replay_episodes=4,
+        critic_first=0.05,
     )
 
 
@@ -193,7 +198,7 @@ def learning_rate(algorithm: Algorithm, progress: Progress) -> Callable[[float],
 
 
 class ShrinkExploration(BaseCallback):
-    """Sets a learner's exploration at the start of every rollout.
+    """Sets a learner's exploration at the start of every rollout, and lets an off-policy critic learn first.
 
     Args:
         algorithm: gives the schedule.
@@ -214,7 +219,9 @@ class ShrinkExploration(BaseCallback):
             model.policy.log_std.data.fill_(float(np.log(spread)))
         elif self._algorithm.kind == "entropy":
             model.target_entropy = float(np.log(deviation * np.sqrt(2 * np.pi * np.e)).sum())
-        else:
+        if self._algorithm.kind != "on_policy":  # optimisers leave alone what has no gradient
+            model.actor.requires_grad_(self._progress.fraction >= self._algorithm.critic_first)
+        if self._algorithm.kind == "action_noise":
             noise = model.action_noise
             each: Any
             for each in noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]:
