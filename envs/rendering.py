@@ -113,7 +113,7 @@ class Renderer:
             ends = self._steps[-len(paid) :]
             middle = (self.times[ends] + self.times[[k - 1 for k in ends]]) / 2
             for i, agent in enumerate(self.game.agents[:_NAMED]):
-                axes.plot(middle, paid[:, i], color=colors[i], marker=".", linestyle="none", label=f"{agent} paid")
+                axes.plot(middle, paid[:, i], color=colors[i], marker=".", linestyle="none", label=f"{agent} trades at")
         axes.legend(fontsize="small")
         axes.set(xlabel="time", ylabel="price (currency per share)", title="Prices")
 

@@ -238,20 +238,24 @@ def _training(module: str) -> Any:
         raise ImportError(f"this command needs {error.name}: pip install 'makertaker[train]'") from error
 
 
+def _with_error(value: str, error: float | None) -> str:
+    return value if error is None else f"{value}\n± {error:.1g}"
+
+
 def _show(metrics: dict[str, Any], run: Path, as_json: bool) -> None:
     if as_json:
         print_json(metrics)
         return
-    table = Table("agent", "learned", "equilibrium", "gap", "exploitability", "controls' distance")
+    table = Table("agent", "learned", "equilibrium", "gap", "exploitability", "distance")
     for column in table.columns[1:]:
         column.justify = "right"
     for agent, each in metrics["agents"].items():
         table.add_row(
             agent,
-            f"{each['learned']:.4f}",
+            _with_error(f"{each['learned']:.4f}", each.get("learned_se")),
             f"{each['equilibrium']:.4f}",
             f"{each['gap']:+.4f}",
-            f"{each['exploitability']:.2e}",
+            _with_error(f"{each['exploitability']:.2e}", each.get("exploitability_se")),
             f"{100 * each['control_distance']:.2f}%",
         )
     out.print(table)

@@ -77,7 +77,7 @@ def evaluate(game: Game, policies: Mapping[str, Policy], steps: int, information
     learned = rollout(game, policies, steps, noise)
     target = _along(equilibrium, noise)
     total = payoff_size(equilibrium.payoffs)
-    payoffs, errors = _mean(learned.payoffs)
+    payoffs, errors, total_error = _payoffs(equilibrium, learned, target)
     gains = _gains(game, policies, learned, steps, information)
     schedule = gains if noise is not None else _schedule_gains(game, learned.controls, steps)
     control_distances = agent_distances(game, learned.controls, target)
@@ -108,6 +108,7 @@ def evaluate(game: Game, policies: Mapping[str, Policy], steps: int, information
         "control_distance": control_distance(learned.controls, target),
         "inventory_distance": relative_distance(learned.inventories, target.inventories),
         "collusion_index": _index(float(payoffs.sum()), float(equilibrium.payoffs.sum()), compared),
+        "collusion_index_se": _index_error(total_error, float(equilibrium.payoffs.sum()), compared),
         "equilibrium": {"residual": equilibrium.residual, "message": equilibrium.message},
         "baselines": compared,
     }
@@ -115,19 +116,28 @@ def evaluate(game: Game, policies: Mapping[str, Policy], steps: int, information
 
 
 def _along(equilibrium: Equilibrium, noise: Noise | None) -> Equilibrium:
-    """The equilibrium's controls and inventories along the paths of the noise."""
+    """The equilibrium's controls, inventories and payoffs along the paths of the noise."""
     if noise is None or not isinstance(equilibrium, ExecutionEquilibrium):
         return equilibrium
     played = equilibrium.rule.play(noise)
-    return replace(equilibrium, controls=played.controls, inventories=played.inventories)
+    return replace(equilibrium, controls=played.controls, inventories=played.inventories, payoffs=played.payoffs)
 
 
-def _mean(values: Array) -> tuple[Array, Array]:
-    """Mean and standard error over antithetic pairs (paths, n); values (n,) as they are, without error."""
-    if values.ndim == 1:
-        return values, np.zeros_like(values)
-    pairs = np.mean(np.split(values, 2), axis=0)
-    return pairs.mean(axis=0), pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs))
+def _payoffs(equilibrium: Equilibrium, learned: Trajectory, target: Equilibrium) -> tuple[Array, Array, float]:
+    """Learned payoffs (n,), their standard errors, and that of their sum.
+
+    Over paths, the equilibrium's payoffs on the same paths serve as control variates: their means are known exactly.
+    """
+    if learned.payoffs.ndim == 1:
+        return learned.payoffs, np.zeros_like(learned.payoffs), 0.0
+    differences = np.mean(np.split(learned.payoffs - target.payoffs, 2), axis=0)  # antithetic pairs
+    root = np.sqrt(len(differences))
+    errors = differences.std(axis=0, ddof=1) / root
+    return (
+        equilibrium.payoffs + differences.mean(axis=0),
+        errors,
+        float(differences.sum(axis=1).std(ddof=1) / root),
+    )
 
 
 def _mean_path(paths: Trajectory) -> Trajectory:
@@ -219,10 +229,23 @@ def _execution_references(game: ExecutionGame, steps: int, equilibrium: Equilibr
     return result
 
 
+def _cooperative_total(compared: Mapping[str, Any]) -> float | None:
+    best = compared.get(COOPERATIVE, {}).get("payoffs")
+    return None if best is None else float(sum(best.values()))
+
+
 def _index(total: float, nash: float, compared: Mapping[str, Any]) -> float | None:
     """The collusion index of a total payoff; None where there is no cooperative optimum."""
-    best = compared.get(COOPERATIVE, {}).get("payoffs")
-    return None if best is None else collusion_index(total, nash, sum(best.values()))
+    best = _cooperative_total(compared)
+    return None if best is None else collusion_index(total, nash, best)
+
+
+def _index_error(error: float, nash: float, compared: Mapping[str, Any]) -> float | None:
+    """Standard error of the collusion index from that of the total payoff."""
+    best = _cooperative_total(compared)
+    if best is None or _index(nash, nash, compared) is None:
+        return None
+    return error / (best - nash)
 
 
 def relative_distance(values: Array, reference: Array) -> float:

@@ -13,8 +13,11 @@ from matplotlib.lines import Line2D
 from ..envs.arrays import Array
 from .evaluate import Evaluation
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's palette, told apart by colour-blind readers"""
+COLORS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
+    *("#000000", "#999999", "#882255", "#44AA99", "#DDCC77", "#332288"),
+)
+"""Okabe and Ito's palette, told apart by colour-blind readers, and six more of Tol's"""
 NAMED = 12
 """agents up to which a legend names them"""
 

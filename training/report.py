@@ -99,6 +99,11 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"  # noqa: RUF001
 
 
+def with_error(value: str, error: float | None) -> str:
+    """A value with its standard error behind it, where it has one."""
+    return value if error is None else f"{value} ± {error:.1g}"
+
+
 def table(header: list[str], rows: list[list[str]]) -> str:
     """An HTML table."""
     head = "".join(f"<th>{html.escape(each)}</th>" for each in header)
@@ -112,10 +117,10 @@ def agent_table(metrics: dict[str, Any]) -> str:
     rows = [
         [
             agent,
-            f"{each['learned']:.4f}",
+            with_error(f"{each['learned']:.4f}", each.get("learned_se")),
             f"{each['equilibrium']:.4f}",
             f"{each['gap']:+.4f}",
-            f"{each['exploitability']:.2e}",
+            with_error(f"{each['exploitability']:.2e}", each.get("exploitability_se")),
             percent(each["control_distance"]),
             percent(each["inventory_distance"]),
         ]
@@ -160,7 +165,10 @@ def baseline_table(metrics: dict[str, Any]) -> str:
 
 def notes(metrics: dict[str, Any]) -> str:
     """Why a reference profile is missing, and what the collusion index is."""
-    said = [f"{name}: {each['note']}." for name, each in metrics["baselines"].items() if each.get("note")]
+    said = []
+    if any("learned_se" in each for each in metrics["agents"].values()):
+        said.append("±: standard error over simulated paths of the factor.")
+    said += [f"{name}: {each['note']}." for name, each in metrics["baselines"].items() if each.get("note")]
     if metrics["collusion_index"] is not None:
         said.append(
             "Collusion index: the total payoff's place between the open-loop Nash equilibrium (0) and the cooperative "
@@ -184,7 +192,7 @@ def comparison(result: Evaluation) -> dict[str, go.Figure]:
     if not makers:
         panels = dict(list(panels.items())[:2])
     if game.factor is not None:
-        panels = {f"{title}, means over the factor's paths": each for title, each in panels.items()}
+        panels = {f"Mean {title[0].lower()}{title[1:]}": each for title, each in panels.items()}
     for title, (agents, values, reference) in panels.items():
         figure = figures[title] = go.Figure()
         for column, agent in enumerate(agents):
