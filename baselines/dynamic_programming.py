@@ -88,8 +88,7 @@ class LinearQuadraticGame:
         inventories, factors, rates = np.split(points, [count, self.size - 1], axis=-1)
         c = self._c.at(k)
         if game.factor is not None:
-            buys, sells = game.flows(self.times[k], factors)
-            c = c._replace(buy_flow=buys, sell_flow=sells)
+            c = game.with_factor(c, self.times[k], factors)
         none = rates[:, :0]
         return np.asarray(step(game, c, self.dt, inventories, Controls(rates, none, none)).reward)
 

@@ -76,27 +76,37 @@ class _Feedback:
 
 
 class _PrivateCopy:
-    """Inventories of everyone if nobody deviates, along the factor's path so far."""
+    """Inventories of everyone if nobody deviates, along the factor's path so far; shared by all agents of one
+    market."""
 
     def __init__(self, rule: LinearFeedback) -> None:
         self.rule = rule
         self._next = 0
         self._inventory = self._rates = rule.game.start
+        self._factor: Array = np.zeros(0)
 
     def rates(self, k: int, state: State) -> Array:
-        """(..., N) rates at step ``k``. Raises ValueError if a step was left out."""
+        """(..., N) rates at step ``k``.
+
+        Raises:
+            ValueError: a step was left out, or another market's factor is shown in the middle of an episode.
+        """
         rule = self.rule
         if k == 0:
             self._inventory, self._next = rule.game.start, 0
-        if k not in (self._next, self._next - 1):
+        factor = np.zeros(0) if state.factor is None else np.array(state.factor)
+        again = k == self._next - 1
+        if k != self._next and not (again and np.array_equal(factor, self._factor)):
+            what = "another factor at the same step" if again else f"step {k}"
             raise ValueError(
-                f"policy: expected step {self._next}, got {k}; it follows the factor's path from the start"
+                f"policy: expected step {self._next} of one market, got {what}: it follows the factor's path from the "
+                "start, so markets cannot share it; take another open_loop() for each"
             )
-        if k == self._next:
+        if not again:
             if k:
                 self._inventory = self._inventory + rule.game.horizon / rule.steps * self._rates
             self._rates = rule.rates(k, self._inventory, state.factor)
-            self._next = k + 1
+            self._factor, self._next = factor, k + 1
         return np.broadcast_to(self._rates, np.shape(state.inventories))
 
 

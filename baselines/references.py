@@ -11,7 +11,7 @@ from ..envs.execution_game import ExecutionGame
 from ..envs.game import Controls, Game
 from ..envs.grid import grid
 from . import linear
-from .best_response import Profile, as_rule
+from .best_response import as_rule
 from .cooperative import NoOptimum, cooperative_optimum
 from .dynamic_programming import feedback_nash
 from .equilibrium import solve
@@ -105,7 +105,7 @@ def references(game: Game, steps: int) -> dict[str, Reference]:
         rules[COOPERATIVE], notes[COOPERATIVE] = None, str(error)
     rules[ALONE] = almgren_chriss_alone(game, steps)
     rules[TWAP] = as_rule(game, Controls(twap(game, steps)), steps)
-    payoffs = {name: None if rule is None else profile_payoffs(rule, steps) for name, rule in rules.items()}
+    payoffs = {name: None if rule is None else expected_payoffs(rule) for name, rule in rules.items()}
     nash, best = payoffs[OPEN_LOOP], payoffs[COOPERATIVE]
     assert nash is not None
 
@@ -127,11 +127,9 @@ def _feedback(game: ExecutionGame, steps: int) -> LinearFeedback:
     return feedback_nash(game, steps)
 
 
-def profile_payoffs(profile: Profile, steps: int) -> Array:
-    """Expected payoffs (N,) of an affine rule."""
-    assert isinstance(profile, LinearFeedback)
-    rule = profile
-    return expectation(rule.game, grid(rule.game, steps), lambda noise: rule.play(noise).payoffs)[0]
+def expected_payoffs(rule: LinearFeedback) -> Array:
+    """Expected payoffs (N,) if all follow a rule."""
+    return expectation(rule.game, grid(rule.game, rule.steps), lambda noise: rule.play(noise).payoffs)[0]
 
 
 def _nash_conv(rule: LinearFeedback | None, steps: int) -> float | None:

@@ -2,8 +2,8 @@
 
 The deviator's rate at step ``k`` is a linear combination of 1, the factor and the factor's integral so far. Were the
 opponents' rates along every path given, its mean payoff would be a concave quadratic function of the coefficients;
-the maximum over one set of paths is then played against the policies themselves on another. Any deviation gives a lower
-bound, whether the opponents react or not.
+the maximum over one set of paths is then played against the policies themselves: on the same paths, to see whether to
+deviate at all, and on others, for the score. Any deviation gives a lower bound, whether the opponents react or not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from ..envs.arrays import Array
 from ..envs.execution_game import ExecutionGame
 from ..envs.game import Controls
-from ..envs.grid import Policy, State, Trajectory, agent_index, rollout
+from ..envs.grid import Noise, Policy, State, Trajectory, agent_index, rollout
 from .execution_equilibrium import marginal_payoff
 from .signals import sample
 
@@ -45,25 +45,44 @@ def sampled_response(
         seed: of the factor's noise.
     """
     index = agent_index(game, agent)
-    search = rollout(game, policies, steps, sample(game, steps, paths, seed))
-    coefficients = _best_coefficients(game, search, index, steps)
-    noise = sample(game, steps, paths, seed + 1)
-    before = rollout(game, policies, steps, noise)
-    basis = _basis(before, steps)
-    rates = (basis * coefficients).sum(axis=-1)
-
-    def deviate(k: int, state: State) -> Array:
-        return rates[:, k, None]
-
-    after = rollout(game, {**policies, agent: deviate}, steps, noise)
+    search, score = (sample(game, steps, paths, each) for each in (seed, seed + 1))
+    found = rollout(game, policies, steps, search)
+    coefficients = _best_coefficients(game, found, index, steps)
+    tried = _deviate(game, policies, agent, found, coefficients, search)
+    before = rollout(game, policies, steps, score)
+    if (tried.payoffs[:, index] - found.payoffs[:, index]).mean() <= 0:  # not to deviate is a response, too
+        return SampledResponse(_mean_controls(before), float(before.payoffs[:, index].mean()), 0.0, 0.0)
+    after = _deviate(game, policies, agent, before, coefficients, score)
     gains = after.payoffs[:, index] - before.payoffs[:, index]
     pairs = np.mean(np.split(gains, 2), axis=0)
     return SampledResponse(
-        Controls(*(each.mean(axis=0) for each in after.controls)),
+        _mean_controls(after),
         float(after.payoffs[:, index].mean()),
         float(pairs.mean()),
         float(pairs.std(ddof=1) / np.sqrt(len(pairs))),
     )
+
+
+def _deviate(
+    game: ExecutionGame,
+    policies: Mapping[str, Policy],
+    agent: str,
+    paths: Trajectory,
+    coefficients: Array,
+    noise: Noise | None,
+) -> Trajectory:
+    """What happens on the paths' noise if an agent deviates."""
+    steps = len(coefficients)
+    rates = (_basis(paths, steps) * coefficients).sum(axis=-1)
+
+    def deviate(k: int, state: State) -> Array:
+        return rates[:, k, None]
+
+    return rollout(game, {**policies, agent: deviate}, steps, noise)
+
+
+def _mean_controls(paths: Trajectory) -> Controls:
+    return Controls(*(each.mean(axis=0) for each in paths.controls))
 
 
 def _basis(paths: Trajectory, steps: int) -> Array:

@@ -54,18 +54,15 @@ def linear_signal(game: ExecutionGame, c: ExecutionCoefficients, times: Array) -
             return factor.move(t, at, dt, np.zeros_like(at))
 
         constant, transition = _affine(move, factor, game.horizon, "factor.drift")
-        flow, slope = _affine(_net_flow(game, t), factor, game.horizon, "buy_flow - sell_flow")
-        alpha = c.permanent_impact[k]
-        parts.append((alpha * flow[0], alpha * slope[0], transition, constant))
+
+        def push(at: Array, t: Array = t, k: int = k) -> Array:
+            step = game.with_factor(c.at(k), t, at)
+            flow = step.permanent_impact * (step.buy_flow - step.sell_flow)
+            return np.broadcast_to(flow, at.shape[:-1])[..., None]
+
+        flow, slope = _affine(push, factor, game.horizon, "buy_flow - sell_flow")
+        parts.append((flow[0], slope[0], transition, constant))
     return Signal(*(np.stack(each) for each in zip(*parts, strict=True)))
-
-
-def _net_flow(game: ExecutionGame, t: Array) -> Callable[[Array], Array]:
-    def net_flow(at: Array) -> Array:
-        buys, sells = game.flows(t, at)
-        return np.asarray(buys - sells)[..., None]
-
-    return net_flow
 
 
 def push_parts(game: ExecutionGame, t: float) -> tuple[Array, Array]:
@@ -75,7 +72,12 @@ def push_parts(game: ExecutionGame, t: float) -> tuple[Array, Array]:
     if game.factor is None:
         flows = [evaluate(flow, at, "flow")[0] for flow in (game.buy_flow, game.sell_flow)]  # type: ignore[arg-type]
         return alpha * (flows[0] - flows[1]), np.zeros(0)
-    flow, slope = _affine(_net_flow(game, np.asarray(t)), game.factor, game.horizon, "buy_flow - sell_flow")
+
+    def net_flow(at: Array) -> Array:
+        buys, sells = game.flows(np.asarray(t), at)
+        return np.asarray(buys - sells)[..., None]
+
+    flow, slope = _affine(net_flow, game.factor, game.horizon, "buy_flow - sell_flow")
     return alpha * flow[0], alpha * slope[0]
 
 

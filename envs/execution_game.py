@@ -106,6 +106,7 @@ class ExecutionGame(Game):
     initial_price: float = 100.0
 
     one_sided: ClassVar[bool] = False
+    environment: ClassVar[str] = "execution_v0"
     makers: ClassVar[int] = 0
     quote_limit: ClassVar[float] = np.inf
 
@@ -165,13 +166,22 @@ class ExecutionGame(Game):
             step_means(self.permanent_impact, times, "permanent_impact"),
             step_means(self.temporary_impact, times, "temporary_impact"),
             agent_step_means(self.running_penalty, times, self.traders, "running_penalty"),
-            np.broadcast_to(np.asarray(self.terminal_penalty, dtype=float), (self.traders,)),
-            *(np.broadcast_to(flow, (*flow.shape[:-1], steps)) for flow in flows),
+            np.array(np.broadcast_to(np.asarray(self.terminal_penalty, dtype=float), (self.traders,))),
+            *(np.array(np.broadcast_to(flow, (*flow.shape[:-1], steps))) for flow in flows),
         )
 
     def flows(self, time: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """``b`` and ``a`` at the start of a step, (...,), from the factor (..., d)."""
+        """``b`` and ``a`` at a time, (...,), from the factor (..., d)."""
         return self._flow("buy_flow", time, factor), self._flow("sell_flow", time, factor)
+
+    def with_factor(self, c: ExecutionCoefficients, time: np.ndarray, factor: np.ndarray) -> ExecutionCoefficients:
+        """A step's coefficients with the flows that a factor (..., d) at its start leads to; others keep their mean."""
+        driven = {
+            name: self._flow(name, time, factor)
+            for name in ("buy_flow", "sell_flow")
+            if _of_factor(getattr(self, name))
+        }
+        return c._replace(**driven)
 
     def _step_flows(self, name: str, times: np.ndarray, path: np.ndarray) -> np.ndarray:
         if not _of_factor(getattr(self, name)):
@@ -182,7 +192,10 @@ class ExecutionGame(Game):
         flow: Any = getattr(self, name)
         if not callable(flow):
             return np.full(factor.shape[:-1], float(flow))
-        values = np.asarray(flow(time, factor) if _of_factor(flow) else flow(np.asarray(time)), dtype=float)
+        try:
+            values = np.asarray(flow(time, factor) if _of_factor(flow) else flow(np.asarray(time)), dtype=float)
+        except TypeError as error:
+            raise ValueError(f"{name}: expected a number or a callable of (time, factor), got {flow!r}") from error
         if values.shape not in (factor.shape[:-1], ()) or not np.isfinite(values).all():
             raise ValueError(
                 f"{name}: a callable of (time, factor) must return finite values of the factor's batch shape, "

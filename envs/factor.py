@@ -47,7 +47,15 @@ class Affine:
     constant: float
     slope: float | tuple[float, ...] = 1.0
 
+    def __post_init__(self) -> None:
+        if not is_number(self.constant):
+            raise ValueError(f"constant: expected a number, got {self.constant!r}")
+        if not is_number(self.slope) and not (isinstance(self.slope, tuple) and all(map(is_number, self.slope))):
+            raise ValueError(f"slope: expected a number or a tuple of numbers, got {self.slope!r}")
+
     def __call__(self, t: FloatArray, factor: FloatArray) -> FloatArray:
+        if isinstance(self.slope, tuple) and len(self.slope) != factor.shape[-1]:
+            raise ValueError(f"slope: expected {factor.shape[-1]} numbers, one for each factor, got {self.slope!r}")
         return np.asarray(self.constant + (factor * np.asarray(self.slope)).sum(axis=-1))
 
 
@@ -74,7 +82,10 @@ class Factor:
     _matrix: bool = field(default=False, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        start = np.asarray(self.initial, dtype=float)
+        try:
+            start = np.asarray(self.initial, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"factor.initial: expected a list of numbers, got {self.initial!r}") from error
         if start.ndim != 1 or not start.size or not np.isfinite(start).all():
             raise ValueError(f"factor.initial: expected a list of finite numbers, got {self.initial!r}")
         object.__setattr__(self, "initial", tuple(start.tolist()))
@@ -83,9 +94,12 @@ class Factor:
                 raise ValueError(f"factor.{name}: expected a callable of (time, factor), got {getattr(self, name)!r}")
         # a batch of another length than d tells a matrix (d, d) from a batch of vectors
         probe = start + np.linspace(-1, 1, start.size + 1)[:, None]
-        shape = np.shape(self.diffusion(np.zeros(()), probe))
-        object.__setattr__(self, "_matrix", shape[-2:] == (start.size, start.size))
-        self.move(np.zeros(()), probe, 1.0, np.zeros(probe.shape))
+        try:
+            shape = np.shape(self.diffusion(np.zeros(()), probe))
+            object.__setattr__(self, "_matrix", shape[-2:] == (start.size, start.size))
+            self.move(np.zeros(()), probe, 1.0, np.zeros(probe.shape))
+        except TypeError as error:
+            raise ValueError(f"factor: drift and diffusion must be callables of (time, factor): {error}") from error
 
     @property
     def size(self) -> int:
@@ -157,10 +171,16 @@ def ornstein_uhlenbeck(
     """
 
     def each(name: str, value: float | Sequence[float]) -> Any:
-        array = np.asarray(value, dtype=float)
-        if array.shape not in ((), (len(initial),)) or not np.isfinite(array).all():
-            raise ValueError(f"factor.{name}: expected a finite number or {len(initial)} of them, got {value!r}")
-        return float(array) if is_number(value) else tuple(array.tolist())
+        try:
+            array = np.asarray(value, dtype=None if isinstance(value, bool) else float)
+        except (TypeError, ValueError):
+            array = np.array(np.nan)
+        if array.dtype == bool or array.shape not in ((), (size,)) or not np.isfinite(array).all():
+            raise ValueError(f"factor.{name}: expected a finite number or {size} of them, got {value!r}")
+        return float(array) if array.ndim == 0 else tuple(array.tolist())
 
+    if np.ndim(initial) != 1:
+        raise ValueError(f"factor.initial: expected a list of numbers, got {initial!r}")
+    size = len(initial)
     reversion = MeanReversion(each("mean_reversion", mean_reversion), each("mean", mean))
     return Factor(tuple(initial), reversion, Constant(each("volatility", volatility)))

@@ -81,6 +81,8 @@ class Game(ABC):
     volatility: float
     initial_price: float
     factor: Factor | None = None
+    environment: ClassVar[str]
+    """name of the environment that plays it"""
     one_sided: ClassVar[bool]
     """whether a trader may only trade towards zero inventory"""
 
@@ -131,7 +133,11 @@ class Game(ABC):
 
     @abstractmethod
     def flows(self, time: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """``buy_flow`` and ``sell_flow`` at a factor (..., d), in a game that has one."""
+        """``buy_flow`` and ``sell_flow`` at a time and a factor (..., d), in a game that has one."""
+
+    @abstractmethod
+    def with_factor(self, c: Any, time: np.ndarray, factor: np.ndarray) -> Any:
+        """Coefficients of a step that starts at a factor (..., d), in a game that has one."""
 
     @abstractmethod
     def activity(self, c: Any, controls: Controls) -> Activity:
@@ -159,8 +165,16 @@ class Game(ABC):
         buyer = self.start[: self.traders] < 0 if self.one_sided else self.start[: self.traders] <= 0
         return np.where(buyer, least, -np.asarray(most)), np.where(buyer, most, -np.asarray(least))
 
+    def complete(self, controls: Controls) -> Controls:
+        """The controls, with empty quotes put in where nobody quotes and none are given."""
+        if self.makers or controls.ask is not None or controls.bid is not None:
+            return controls
+        none = controls.rate[..., :0]
+        return Controls(controls.rate, none, none)
+
     def clip(self, controls: Controls) -> Controls:
         """The controls, truncated at the game's constraints."""
+        controls = self.complete(controls)
         xp = namespace(*controls)
         low, high = (as_like(bound, controls.rate) for bound in self.rate_bounds)
         limit = self.quote_limit

@@ -136,6 +136,9 @@ def simulate(game: Game, controls: Controls, steps: int, noise: Noise | None = N
     controls = check_controls(game, controls, steps)
     xp = namespace(*controls)
     factors = factor_path(game, times, noise)
+    if factors is not None:  # a market for each path
+        batch = np.broadcast_shapes(tuple(controls.rate.shape[:-2]), factors.shape[:-2])
+        controls = Controls(*(xp.broadcast_to(each, (*batch, *each.shape[-2:])) for each in controls))
     c = game.coefficients(times, factors).like(controls.rate)
     activity = game.activity(c, controls)
     start = xp.broadcast_to(
@@ -188,9 +191,7 @@ def _price(
 
 def check_controls(game: Game, controls: Controls, steps: int) -> Controls:
     """The controls as float arrays. Raises ValueError where shapes do not fit, or a NumPy value is not finite."""
-    rate = floating(controls.rate)
-    if not game.makers and controls.ask is None and controls.bid is None:
-        controls = Controls(rate, rate[..., :0], rate[..., :0])
+    controls = game.complete(controls._replace(rate=floating(controls.rate)))
     arrays = Controls(*(floating(each) for each in controls))
     for name, array, count in zip(Controls._fields, arrays, (game.traders, game.makers, game.makers), strict=True):
         if array.ndim < 2 or tuple(array.shape[-2:]) != (steps, count):

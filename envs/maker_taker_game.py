@@ -113,6 +113,7 @@ class MakerTakerGame(Game):
     volatility: float = 1.0
     initial_price: float = 100.0
 
+    environment: ClassVar[str] = "maker_taker_v0"
     one_sided: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -179,6 +180,10 @@ class MakerTakerGame(Game):
     def flows(self, time: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Flows of this game do not depend on a factor. Raises ValueError."""
         raise ValueError("flows: this game has no factor")
+
+    def with_factor(self, c: Coefficients, time: np.ndarray, factor: np.ndarray) -> Coefficients:
+        """Flows of this game do not depend on a factor. Raises ValueError."""
+        raise ValueError("with_factor: this game has no factor")
 
     def coefficients(self, times: np.ndarray, factors: np.ndarray | None = None) -> Coefficients:
         """Means of the parameters over the steps of the grid ``times`` (K+1,)."""

@@ -217,13 +217,13 @@ class Market:
 
         Args:
             controls: (..., N), (..., M), (..., M).
-            noise: increments of this step: of the price (...,) with ``reward="wealth"``, of the factor (..., d).
+            noise: increments of this step: of the price (...,) with ``reward="wealth"``, of the factor (..., d), which
+                follows its drift alone without.
         """
         self._check_open()
         c, time = self._coefficients[self.k], self.times[self.k]
         if self.factor is not None:
-            buys, sells = self.game.flows(time, self.factor)
-            c = c._replace(buy_flow=buys, sell_flow=sells)
+            c = self.game.with_factor(c, time, self.factor)
         before = self.inventories
         after, reward, activity = step(self.game, c, self.dt, before, controls)
         moved = after - before
@@ -243,8 +243,10 @@ class Market:
             jump = self._jump * np.asarray(noise.price)
             self.price = self.price + jump
             reward = reward + after * jump[..., None]
-        if self.game.factor is not None and self.factor is not None and noise is not None:
-            self.factor = self.game.factor.move(time, self.factor, self.dt, np.asarray(noise.factor))
+        if self.game.factor is not None and self.factor is not None:
+            shock = None if noise is None else noise.factor
+            shock = np.zeros_like(self.factor) if shock is None else np.asarray(shock)
+            self.factor = self.game.factor.move(time, self.factor, self.dt, shock)
         return reward
 
     def _check_open(self) -> None:

@@ -38,7 +38,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         rate_range: overrides the game's range of rates.
         quote_range: overrides the game's range of quotes.
         inventory_spread: standard deviation of noise on initial inventories, in shares.
-        name: the environment's name.
+        name: the environment's name; by default the game's.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -58,7 +58,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         rate_range: Range = None,
         quote_range: Range = None,
         inventory_spread: float = 0.0,
-        name: str = "maker_taker_v0",
+        name: str | None = None,
     ) -> None:
         check_kind(observation)
         check_render_mode(render_mode)
@@ -68,7 +68,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         )
         self.market.reset(np.random.default_rng(0), spread=inventory_spread)
         self.render_mode = render_mode
-        self.metadata = {**type(self).metadata, "name": name}
+        self.metadata = {**type(self).metadata, "name": game.environment if name is None else name}
         self.possible_agents = list(game.agents)
         self.agents: list[str] = []
         self._width = width(game, observation)
@@ -125,7 +125,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         """Play one step with physical controls (N,), (M,), (M,) within the game's constraints."""
         self._check_open()
         market = self.market
-        rewards = market.advance(controls, market.draw(self._rng)).tolist()
+        rewards = market.advance(self.game.complete(controls), market.draw(self._rng)).tolist()
         agents, done = self.agents, market.done
         observations, infos = self._observations(), self._infos()
         if done:
@@ -150,9 +150,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
 
     def actions_from(self, controls: Controls) -> dict[str, np.ndarray]:
         """Actions by agent that stand for physical controls (N,), (M,), (M,): the inverse of :meth:`controls_from`."""
-        if not self.game.makers and controls.ask is None:
-            none = np.zeros(0)
-            controls = Controls(controls.rate, none, none)
+        controls = self.game.complete(controls)
         values = self.market.scale.normal(controls) if self.market.normalize else controls
         traders, makers = self.game.agents[: self.game.traders], self.game.agents[self.game.traders :]
         actions = {agent: np.asarray(values.rate[i : i + 1]) for i, agent in enumerate(traders)}
@@ -177,6 +175,10 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy draws its own pictures: canvases are neither copied nor pickled."""
+        return {**self.__dict__, "_renderer": None}
 
     def _observations(self) -> dict[str, np.ndarray]:
         full = self.market.observations()[:, : self._width]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -120,7 +121,8 @@ def check_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
     count = given.steps if steps is None else steps
     conditions = check(given.game, count)
     if as_json:
-        print_json({"scenario": name, "steps": count, "conditions": [each._asdict() for each in conditions]})
+        listed = [each._asdict() | {"margin": _finite(each.margin)} for each in conditions]
+        print_json({"scenario": name, "steps": count, "conditions": listed})
         return
     table = Table("condition", "holds", "margin", "reference", "margin is", show_lines=True)
     for each in conditions:
@@ -236,6 +238,11 @@ def _training(module: str) -> Any:
         return importlib.import_module(f".{module}", __package__)
     except ModuleNotFoundError as error:
         raise ImportError(f"this command needs {error.name}: pip install 'makertaker[train]'") from error
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows no infinity."""
+    return value if math.isfinite(value) else None
 
 
 def _with_error(value: str, error: float | None) -> str:
