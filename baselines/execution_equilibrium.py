@@ -14,7 +14,7 @@ from ..envs.grid import Policy, grid, simulate
 from . import fbsde, linear
 from .linear_policy import LinearFeedback
 from .result import LARGEST_SLOPE, Equilibrium, EquilibriumNotFound
-from .signals import Signal, expectation, linear_signal
+from .signals import Signal, additive, expectation, linear_signal, unit_noise
 
 _SMALL = 48
 """agents up to which the dense sweep is the fastest way"""
@@ -178,7 +178,20 @@ def solve_execution(game: ExecutionGame, times: Array, *, throw: bool, tolerance
     if count > LARGEST_SLOPE:
         raise ValueError(f"factor: expected at most {LARGEST_SLOPE} agents in a game with a factor, got {count}")
     mean, spread = expectation(game, times, lambda noise: found.rule.play(noise).payoffs)
-    return replace(found, payoffs=mean, payoffs_se=spread)
+    return replace(found, payoffs=mean, payoffs_se=spread, message=found.message + _truncation(found))
+
+
+def _truncation(found: ExecutionEquilibrium) -> str:
+    """What to say if environments truncate rates on some paths of the factor, which the solution does not."""
+    game = found.game
+    if game.factor is None or not additive(game.factor, found.times):
+        return ""
+    units = found.rule.play(unit_noise(game.factor, found.steps)).controls.rate
+    spread = np.sqrt(((units - found.controls.rate) ** 2).sum(axis=0))
+    reach = float((np.abs(found.controls.rate) + 3 * spread).max())
+    if reach <= game.max_rate:
+        return ""
+    return f"; on some paths rates go beyond max_rate = {game.max_rate:g}: three standard deviations reach {reach:.4g}"
 
 
 def require_concave(game: ExecutionGame, c: ExecutionCoefficients, dt: float) -> None:
@@ -194,16 +207,10 @@ def require_concave(game: ExecutionGame, c: ExecutionCoefficients, dt: float) ->
 
 
 def least_pivot(c: ExecutionCoefficients, dt: float) -> Array:
-    """(N,) smallest pivot of each agent's own problem: it is concave on the grid exactly if that is positive.
-
-    Infinite negative where the sweep breaks down.
-    """
-    count = len(c.terminal_penalty)
-    with np.errstate(all="ignore"):
-        try:
-            return linear.sweep(linear.lone_system(c, dt, 2.0, 1.0)).pivot.min(axis=0)[:, 0, 0]
-        except np.linalg.LinAlgError:
-            return np.full(count, -np.inf)
+    """(N,) smallest pivot of each agent's own problem: it is concave on the grid exactly if that is positive."""
+    with np.errstate(all="ignore"):  # beyond a pivot of zero there is nothing to see for that agent
+        pivots = linear.sweep(linear.lone_system(c, dt, 2.0, 1.0), strict=False).pivot
+    return np.nanmin(pivots, axis=0)[:, 0, 0]
 
 
 def _rates(game: ExecutionGame, c: ExecutionCoefficients, dt: float, push: Array) -> tuple[Array, str]:

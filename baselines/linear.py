@@ -98,18 +98,27 @@ class Response(NamedTuple):
     """(K+1, ..., n, d) ``g``"""
 
 
-def sweep(system: LinearSystem) -> Sweep:
-    """Riccati sweep. Raises numpy.linalg.LinAlgError where a pivot is singular."""
+def sweep(system: LinearSystem, *, strict: bool = True) -> Sweep:
+    """Riccati sweep.
+
+    Args:
+        system: the system.
+        strict: whether to raise at a singular pivot; otherwise what comes of it is not finite, for that member of a
+            batch of scalar problems.
+
+    Raises:
+        numpy.linalg.LinAlgError: a pivot is singular, or the slope is not bounded.
+    """
     dt, identity = system.dt, np.eye(system.cost.shape[-1])
     slope = -2 * system.terminal[..., None] * identity
     pivots, gains, carries, slopes = [], [], [], [slope]
     for k in reversed(range(len(system.cost))):
         penalty, pull, push = system.penalty[k][..., None] * identity, system.pull[k], system.push[k]
         pivot = system.cost[k] - dt * slope + 2 / 3 * dt**2 * penalty - dt / 2 * (pull + push)
-        gain = _solve(pivot, slope - dt * penalty + pull)
+        gain = _solve(pivot, slope - dt * penalty + pull, strict)
         carry = dt * (slope - dt * penalty + push)
         slope = slope + carry @ gain - 2 * dt * penalty
-        if not np.isfinite(slope).all():
+        if strict and not np.isfinite(slope).all():
             raise np.linalg.LinAlgError("the Riccati equation has no bounded solution")
         pivots.append(pivot)
         gains.append(gain)
@@ -144,9 +153,9 @@ def respond(system: LinearSystem, swept: Sweep, load: Load) -> Response:
     return Response(*(np.stack(each[::-1]) for each in (shifts, signals, offsets, signal_slopes)))
 
 
-def _solve(pivot: Array, right: Array) -> Array:
+def _solve(pivot: Array, right: Array, strict: bool = True) -> Array:
     if pivot.shape[-1] == 1:  # scalar problems come in large batches
-        if (pivot == 0).any():
+        if strict and (pivot == 0).any():
             raise np.linalg.LinAlgError("a pivot of the linear system is zero")
         return right / pivot
     return np.linalg.solve(pivot, right)

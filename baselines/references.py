@@ -26,6 +26,8 @@ OPEN_LOOP, FEEDBACK, COOPERATIVE = "Nash, open loop", "Nash, feedback", "coopera
 ALONE, TWAP = "Almgren-Chriss, ignoring the others", "TWAP"
 _LARGEST = 40
 """agents up to which feedback Nash is computed: its cost grows with the fourth power of their number"""
+_MOVED = 0.1
+"""relative change of inventories beyond which feedback Nash is said to depend on the grid"""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def references(game: Game, steps: int) -> dict[str, Reference]:
     notes: dict[str, str] = {}
     rules: dict[str, LinearFeedback | None] = {OPEN_LOOP: equilibrium.rule}
     try:
-        rules[FEEDBACK] = _feedback(game, steps)
+        rules[FEEDBACK], notes[FEEDBACK] = _feedback(game, steps)
     except (EquilibriumNotFound, ValueError) as error:
         rules[FEEDBACK], notes[FEEDBACK] = None, str(error)
     try:
@@ -121,10 +123,20 @@ def references(game: Game, steps: int) -> dict[str, Reference]:
     }
 
 
-def _feedback(game: ExecutionGame, steps: int) -> LinearFeedback:
+def _feedback(game: ExecutionGame, steps: int) -> tuple[LinearFeedback, str]:
+    """Feedback Nash, and a note where twice as many steps give another one: at strong crowding it has no limit."""
     if game.traders > _LARGEST:
         raise ValueError(f"feedback Nash is computed for at most {_LARGEST} agents, here are {game.traders}")
-    return feedback_nash(game, steps)
+    found = feedback_nash(game, steps)
+    try:
+        finer = feedback_nash(game, 2 * steps).play().inventories[::2]
+    except EquilibriumNotFound:
+        return found, "an artefact of the grid: with twice as many steps there is none"
+    coarse = found.play().inventories
+    moved = float(np.abs(finer - coarse).max() / np.abs(coarse).max())
+    if moved <= _MOVED:
+        return found, ""
+    return found, f"depends on the grid: with twice as many steps inventories differ by {100 * moved:.0f}%"
 
 
 def expected_payoffs(rule: LinearFeedback) -> Array:

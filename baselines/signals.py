@@ -138,13 +138,18 @@ def expectation(
     if factor is None:
         return payoffs(None), None
     if additive(factor, times):
-        units = np.eye(steps * factor.size).reshape(-1, steps, factor.size)
+        units: Any = unit_noise(factor, steps).factor
         values = payoffs(Noise(factor=np.concatenate([0 * units[:1], units, -units])))
         up, down = np.split(values[1:], 2)
         return values[0] + (up + down - 2 * values[0]).sum(axis=0) / 2, None
     draws = np.random.default_rng(seed).standard_normal((_SAMPLES, steps, factor.size))
     pairs = np.mean(np.split(payoffs(Noise(factor=np.concatenate([draws, -draws]))), 2), axis=0)
     return pairs.mean(axis=0), pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs))
+
+
+def unit_noise(factor: Factor, steps: int) -> Noise:
+    """One path for each increment (K d, K, d), which is 1 there, the others being 0."""
+    return Noise(factor=np.eye(steps * factor.size).reshape(-1, steps, factor.size))
 
 
 def sample(game: ExecutionGame, steps: int, paths: int, seed: int) -> Noise | None:

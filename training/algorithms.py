@@ -1,7 +1,7 @@
 """The algorithms, and their hyperparameters for these games: one place.
 
 PPO's were chosen on two scenarios and checked on randomly drawn markets (``benchmarks/random_markets.py``); those of
-the other algorithms were chosen on ``acas`` alone.
+SAC and TQC on ``acas`` and ``execution-2``, those of the other algorithms on ``acas`` alone.
 
 What differs from stable-baselines3's defaults, and why:
 
@@ -14,8 +14,8 @@ What differs from stable-baselines3's defaults, and why:
 - learning rates fall geometrically to a small fraction, which averages out the noise of the last gradients.
 - replay (off-policy) holds the last few episodes only, with returns to the end of the episode: older transitions were
   written against opponents who have moved on since.
-- off-policy actors wait for the first twentieth of the training: a critic that knows nothing yet sends them to the
-  ends of their ranges, from which they come back slowly.
+- the actors of SAC and TQC wait for the first twentieth of the training and explore widely at first: a critic that
+  knows nothing yet sends them to the ends of their ranges, from which they come back slowly.
 - off-policy learners explore more and learn more slowly than on-policy ones: over the replay buffer's time everybody's
   drift must stay small beside everybody's exploration. Otherwise, we think, a critic takes a common trend (both makers
   raising their quotes, both earning more) for the effect of its own actions, and all run away to the ends.
@@ -102,7 +102,7 @@ def _off_policy(
         settings={"gamma": 1.0, "batch_size": 256, "tau": 0.02, "gradient_steps": 8, **settings},
         network={"net_arch": [64, 64]},
         replay_episodes=4,
-        critic_first=0.05,
+        critic_first=0.05 if kind == "entropy" else 0.0,
     )
 
 
@@ -121,9 +121,9 @@ ALGORITHMS: dict[str, Algorithm] = {
         markets=16,
     ),
     "sac": _off_policy(
-        stable_baselines3.SAC, information.PrefixSACPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"
+        stable_baselines3.SAC, information.PrefixSACPolicy, "entropy", (1.5, 0.2), ent_coef="auto_0.005"
     ),
-    "tqc": _off_policy(sb3_contrib.TQC, information.PrefixTQCPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"),
+    "tqc": _off_policy(sb3_contrib.TQC, information.PrefixTQCPolicy, "entropy", (1.5, 0.2), ent_coef="auto_0.005"),
     "td3": _off_policy(stable_baselines3.TD3, information.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
     "ddpg": _off_policy(stable_baselines3.DDPG, information.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
 }
