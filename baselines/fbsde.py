@@ -1,12 +1,12 @@
-"""The forward-backward system of the grid game: Theorem 4.1 with the adjoint averaged over each step.
+"""The forward-backward system of the grid game: Theorems 3.9 and 4.1 with the adjoint averaged over each step.
 
-With ``r(y)`` the inventory rates that the optimal controls (17) give at adjoints ``y``, the step-averaged adjoints
-``Y_k`` of an equilibrium solve
+With ``r(y)`` the inventory rates that the optimal controls, (17) in the ACAS model, give at adjoints ``y``, the
+step-averaged adjoints ``Y_k`` of an equilibrium solve
 
     Q_{k+1} = Q_k + dt r_k(Y_k),    p_K = -2 A Q_K,    p_k = p_{k+1} - phi_k dt (Q_k + Q_{k+1}),
     Y_k = p_{k+1} - 2 phi_k dt (Q_k / 6 + Q_{k+1} / 3),
 
-the first-order condition of (18)-(19) integrated over the step; ``p_k`` is the adjoint at the node ``t_k``.
+the first-order condition of (13)-(14) integrated over the step; ``p_k`` is the adjoint at the node ``t_k``.
 """
 
 from __future__ import annotations
@@ -87,17 +87,22 @@ def residual(system: System, adjoints: Array) -> Array:
 
 
 def optimal_controls(game: MakerTakerGame, c: Coefficients, adjoints: Array) -> Controls:
-    """The feedback map (17): everyone's optimal control at adjoints (..., K, n), given those of the others."""
+    """The feedback maps ``psi^a, psi^b, phi`` of Theorem 3.9, (17) in the ACAS model: everyone's optimal control at
+    adjoints (..., K, n), each given those of the others.
+
+    Raises:
+        FixedPointNotFound: a map was not solved to rounding.
+    """
     traders, makers = np.split(adjoints, [game.traders], axis=-1)
-    ask = game.competition.optimal_quote(makers, game.max_quote)
-    bid = game.competition.optimal_quote(-makers, game.max_quote)
+    ask = game.competition.optimal_quotes(makers, game.max_quote)
+    bid = game.competition.optimal_quotes(-makers, game.max_quote)
     spread = game.spread_paid(c, ask.min(axis=-1), bid.min(axis=-1))
-    return game.clip(Controls(game.impact.optimal_rate(c.impact, traders - spread), ask, bid))
+    return Controls(game.impact.optimal_rates(c.impact, traders - spread, *game.rate_bounds), ask, bid)
 
 
 @dataclass(frozen=True)
 class GameSystem:
-    """The equilibrium system of a game: (18)-(19) on the grid, for any number of traders and makers.
+    """The equilibrium system of a game: (13)-(14) on the grid, (18)-(19) in the ACAS model.
 
     Args:
         game: the game.
@@ -128,27 +133,29 @@ class GameSystem:
         split = game.traders
         controls = optimal_controls(game, c, adjoints)
         asks, bids = game.competition.fill(controls.ask), game.competition.fill(controls.bid)
-        # d ask / d y and d bid / d y are +1 and -1 where a quote is not truncated
-        free_ask = 1.0 * (np.abs(controls.ask) < game.max_quote)
-        free_bid = -1.0 * (np.abs(controls.bid) < game.max_quote)
+        # the bid side is the ask side at the negative adjoint
+        ask_slope = game.competition.optimal_jacobian(controls.ask, game.max_quote)
+        bid_slope = -game.competition.optimal_jacobian(controls.bid, game.max_quote)
+        best_ask, best_bid = (
+            (game.competition.best_jacobian(quotes)[..., None, :] @ slope)[..., 0, :]
+            for quotes, slope in ((controls.ask, ask_slope), (controls.bid, bid_slope))
+        )
+        spread = c.buyer[:, None] * best_ask[..., None, :] - c.seller[:, None] * best_bid[..., None, :]
 
         result = np.zeros((*adjoints.shape, adjoints.shape[-1]))
         low, high = game.rate_bounds
-        free_rate = (controls.rate > low) & (controls.rate < high)
-        slope = free_rate * game.impact.optimal_rate_slope(c.impact)
-        best_ask = game.competition.best_jacobian(controls.ask) * free_ask
-        best_bid = game.competition.best_jacobian(controls.bid) * free_bid
-        spread = c.buyer[:, None] * best_ask[..., None, :] - c.seller[:, None] * best_bid[..., None, :]
-        result[..., :split, :split] = slope[..., None] * np.eye(split)
-        result[..., :split, split:] = -slope[..., None] * spread
+        free = 1.0 * ((controls.rate > low) & (controls.rate < high))
+        slope = game.impact.optimal_jacobian(c.impact, controls.rate, free)
+        result[..., :split, :split] = slope
+        result[..., :split, split:] = -slope @ spread
 
         buy_volume, sell_volume = game.volumes(c, controls.rate)
         rate_rows = result[..., :split, :]
         buys = c.buy_weight @ rate_rows
         sells = -c.sell_weight @ rate_rows
         maker_rows = bids.share[..., None] * sells[..., None, :] - asks.share[..., None] * buys[..., None, :]
-        ask_slope = game.competition.share_jacobian(controls.ask) * free_ask[..., None, :]
-        bid_slope = game.competition.share_jacobian(controls.bid) * free_bid[..., None, :]
-        maker_rows[..., split:] += sell_volume[..., None, None] * bid_slope - buy_volume[..., None, None] * ask_slope
+        sold = game.competition.share_jacobian(controls.ask) @ ask_slope
+        bought = game.competition.share_jacobian(controls.bid) @ bid_slope
+        maker_rows[..., split:] += sell_volume[..., None, None] * bought - buy_volume[..., None, None] * sold
         result[..., split:, :] = maker_rows
         return result

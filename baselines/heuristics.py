@@ -18,14 +18,15 @@ def twap(game: Game, steps: int) -> np.ndarray:
 
 
 def constant_spread(game: MakerTakerGame, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Asks and bids ``1 / gamma``, the quotes (17) of makers who do not care for inventory; (K, M) each."""
+    """The quotes of makers who do not care for inventory, ``1 / gamma`` in (17); asks and bids, (K, M) each."""
     grid(game, steps)
-    quotes = game.competition.optimal_quote(np.zeros((steps, game.makers)), game.max_quote)
+    quotes = game.competition.optimal_quotes(np.zeros((steps, game.makers)), game.max_quote)
     return quotes, quotes.copy()
 
 
 def almgren_chriss(game: MakerTakerGame, steps: int) -> np.ndarray:
-    """Each trader's optimal execution if quotes stayed at ``1 / gamma`` for ever; rates (K, N)."""
+    """Each trader's optimal execution if quotes stayed at the constant spread and other traders at TWAP; rates
+    (K, N)."""
     profile = Controls(twap(game, steps), *constant_spread(game, steps))
     responses = respond_to_controls(game, profile, steps, traders_only=True)
     own = [agent_controls(game, responses[i], name) for i, name in enumerate(game.agents[: game.traders])]

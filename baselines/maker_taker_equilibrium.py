@@ -55,7 +55,7 @@ class MakerTakerEquilibrium(Equilibrium):
         system = _system(self.game, self.times, k, inventory)
         steps = self.steps - k
         guess = np.broadcast_to(self.adjoints[k:], (*inventory.shape[:-1], *self.adjoints[k:].shape))
-        result = newton.solve_system(system, steps, guess, longest=self.game.competition.margin)
+        result = newton.solve_system(system, steps, guess, longest=self.game.margin)
         if not result.converged.all():
             raise EquilibriumNotFound(
                 f"the game from step {k} was not solved for {int((~result.converged).sum())} of "
@@ -73,7 +73,7 @@ def solve_maker_taker(
     if guess is not None and (np.shape(guess) != shape or not np.isfinite(guess).all()):
         raise ValueError(f"guess: expected finite adjoints of shape {shape}, got shape {np.shape(guess)}")
     system = _system(game, times, 0, game.start)
-    result = newton.solve_system(system, steps, guess, tolerance=tolerance, longest=game.competition.margin)
+    result = newton.solve_system(system, steps, guess, tolerance=tolerance, longest=game.margin)
     if throw and not result.converged:
         raise EquilibriumNotFound(_diagnosis(game, system, result))
     controls = fbsde.optimal_controls(game, system.c, result.adjoints)

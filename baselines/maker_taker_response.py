@@ -43,22 +43,22 @@ class _Deviators:
 
 
 class _Traders(_Deviators):
-    """Rate ``(y - s) / (2 beta)``, truncated: the trader's line of (17) at given quotes."""
+    """The rate whose marginal cost is ``y - s``, truncated, at given quotes and rates of the others."""
 
     def schedules(self, adjoints: Array) -> tuple[Array, Array]:
         """Rates (K, N) and whether they are free of truncation."""
         game, c = self.game, self.c
         spread = game.spread_paid(c, self.controls.ask.min(axis=-1), self.controls.bid.min(axis=-1))
         low, high = game.rate_bounds
-        rate = np.clip(game.impact.optimal_rate(c.impact, adjoints[..., 0].T - spread), low, high)
-        return rate, (rate > low) & (rate < high)
+        rate = game.impact.own_rate(c.impact, adjoints[..., 0].T - spread, self.controls.rate)
+        return np.clip(rate, low, high), (rate > low) & (rate < high)
 
     def rates(self, adjoints: Array) -> Array:
         return self.schedules(adjoints)[0].T[..., None]
 
     def jacobian(self, adjoints: Array) -> Array:
-        free = self.schedules(adjoints)[1]
-        return (free * self.game.impact.optimal_rate_slope(self.c.impact)).T[..., None, None]
+        rate, free = self.schedules(adjoints)
+        return (free / self.game.impact.curvature(self.c.impact, rate, self.controls.rate)).T[..., None, None]
 
     def start(self) -> Array:
         """The crude guess of the equilibrium's solver will do: rates are piecewise linear in the adjoint."""
@@ -75,30 +75,37 @@ class _Traders(_Deviators):
 
 
 class _Makers(_Deviators):
-    """Quotes ``1/gamma +- y``, truncated: the maker's line of (17) at given rates and quotes of the others."""
+    """The quotes whose markup is the distance to ``+-y``, truncated, at given rates and quotes of the others."""
 
     def quotes(self, adjoints: Array) -> tuple[Array, Array]:
         """Asks and bids (K, M)."""
         own = adjoints[..., 0].T
         competition, limit = self.game.competition, self.game.max_quote
-        return competition.optimal_quote(own, limit), competition.optimal_quote(-own, limit)
+        return (
+            competition.own_quote(own, self.controls.ask, limit),
+            competition.own_quote(-own, self.controls.bid, limit),
+        )
 
     def rates(self, adjoints: Array) -> Array:
         competition = self.game.competition
         buys, sells = self.game.volumes(self.c, self.controls.rate)
         ask, bid = self.quotes(adjoints)
-        sold = buys[:, None] * competition.share(ask, best_of_others(self.controls.ask))
-        bought = sells[:, None] * competition.share(bid, best_of_others(self.controls.bid))
+        sold = buys[:, None] * competition.own_share(ask, self.controls.ask)
+        bought = sells[:, None] * competition.own_share(bid, self.controls.bid)
         return (bought - sold).T[..., None]
 
     def jacobian(self, adjoints: Array) -> Array:
-        competition, limit = self.game.competition, self.game.max_quote
         buys, sells = self.game.volumes(self.c, self.controls.rate)
-        ask, bid = self.quotes(adjoints)
-        sold = buys[:, None] * competition.share_slope(ask, best_of_others(self.controls.ask))
-        bought = sells[:, None] * competition.share_slope(bid, best_of_others(self.controls.bid))
-        slope = -1.0 * (np.abs(ask) < limit) * sold - (np.abs(bid) < limit) * bought
-        return slope.T[..., None, None]
+        sides = zip((buys, sells), self.quotes(adjoints), self.controls[1:], strict=True)
+        slope = sum(-volume[:, None] * self._share_slope(own, quotes) for volume, own, quotes in sides)
+        return np.asarray(slope).T[..., None, None]
+
+    def _share_slope(self, own: Array, quotes: Array) -> Array:
+        """Derivative of a maker's share in the marginal value that its optimal quote ``own`` answers; at most 0."""
+        competition = self.game.competition
+        free = np.abs(own) < self.game.max_quote
+        moved = free / (1 - competition.own_markup_slope(own, quotes))
+        return competition.own_share_slope(own, quotes) * moved
 
     def start(self) -> Array:
         """Quotes around the middle of the others' best: elsewhere exponential rates are astronomical."""
@@ -135,7 +142,7 @@ def respond_to_controls(
     roles = ((_Traders, slice(0, game.traders)), (_Makers, slice(game.traders, None)))
     for kind, agents in roles[:1] if traders_only else roles:
         system = kind(game, c, controls, dt, agents)
-        solution = newton.solve_system(system, steps, system.start(), longest=game.competition.margin)
+        solution = newton.solve_system(system, steps, system.start(), longest=game.margin)
         if not solution.converged.all():
             stuck = np.array(game.agents)[agents][~solution.converged]
             raise EquilibriumNotFound(

@@ -42,7 +42,7 @@ def action_range(game: MakerTakerGame) -> tuple[Controls, Controls]:
     inventories = np.asarray(game.maker_inventory)
     stocks = np.concatenate([inventories, inventories - demand / 2])[:, None]
     value = -(2 * c.terminal_penalty + 2 * running * game.horizon)[game.traders :] * stocks
-    margin = game.competition.margin
+    margin = game.margin
     least, most = value.min(axis=0) - margin, value.max(axis=0) + margin
     ask = _within(game, margin + least, margin + most)
     bid = _within(game, margin - most, margin - least)

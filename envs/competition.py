@@ -5,13 +5,16 @@ Everything here is about one side. The bid side is the ask side with the adjoint
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import Array, namespace
-from .intensity import Exponential
+from .arrays import Array, as_like, is_number, namespace
+from .feedback_map import fixed_point, target_jacobian
+from .intensity import Exponential, Intensity
 
 _TIE = 1e-10
 """quotes this close count as tied in derivatives; solved quotes of identical makers differ by rounding"""
@@ -50,8 +53,86 @@ def best_quote(quotes: Array) -> Array:
     return xp.min(quotes, axis=-1)
 
 
+class Competition(ABC):
+    """How one side's quotes divide the flow, and what is optimal against it.
+
+    A maker's profit rate is ``(delta - y) share``; its stationary point is ``delta = y + markup``,
+    ``markup = -share / (d share / d delta)``, and a global maximum in the classes of Definitions 3.4 and 5.1.
+    """
+
+    @abstractmethod
+    def margin(self, makers: int) -> float:
+        """A size of what an optimal quote earns per share above the marginal value of inventory, in currency."""
+
+    @abstractmethod
+    def validate(self, makers: int) -> None:
+        """Raises ValueError for a number of makers that does not fit."""
+
+    @abstractmethod
+    def fill(self, quotes: Array) -> Fill:
+        """Best quote and shares for quotes (..., M), in currency from the reference price."""
+
+    @abstractmethod
+    def own_share(self, own: Array, quotes: Array) -> Array:
+        """Share (..., M) of each maker at its own quote ``own``, the others being at ``quotes``."""
+
+    @abstractmethod
+    def own_share_slope(self, own: Array, quotes: Array) -> Array:
+        """Derivative of :meth:`own_share` in the own quote."""
+
+    @abstractmethod
+    def own_markup(self, own: Array, quotes: Array) -> Array:
+        """``-share / slope`` in the same way."""
+
+    @abstractmethod
+    def own_markup_slope(self, own: Array, quotes: Array) -> Array:
+        """Derivative of :meth:`own_markup` in the own quote; below 1."""
+
+    @abstractmethod
+    def markup_jacobian(self, quotes: Array) -> Array:
+        """``d markup_i / d quote_j``, (..., M, M), all at ``quotes``."""
+
+    @abstractmethod
+    def share_jacobian(self, quotes: Array) -> Array:
+        """``d share_i / d quote_j``, (..., M, M)."""
+
+    def best_jacobian(self, quotes: Array) -> Array:
+        """``d min(quotes) / d quote_j``, (..., M). At tied best quotes the first of the tied makers is the best one."""
+        return (_first_best(quotes)[..., None] == np.arange(quotes.shape[-1])).astype(float)
+
+    def own_quote(self, adjoint: Array, quotes: Array, limit: float) -> Array:
+        """Each maker's best quote (..., M) at marginal values ``adjoint``, the others being at ``quotes``, truncated.
+
+        The profit has one peak, so the truncated peak is the constrained optimum.
+        """
+        return fixed_point(
+            lambda own: self.own_markup(own, quotes),
+            lambda own: self.own_markup_slope(own, quotes)[..., None] * np.eye(quotes.shape[-1]),
+            adjoint,
+            -limit,
+            limit,
+            adjoint + self.own_markup(np.clip(adjoint, -limit, limit), quotes),
+        )
+
+    def optimal_quotes(self, adjoint: Array, limit: float) -> Array:
+        """``psi``: the quotes (..., M) that are optimal against each other at marginal values (..., M), truncated."""
+        start = np.clip(adjoint, -limit, limit)
+        return fixed_point(
+            lambda quotes: self.own_markup(quotes, quotes),
+            self.markup_jacobian,
+            adjoint,
+            -limit,
+            limit,
+            adjoint + self.own_markup(start, start),
+        )
+
+    def optimal_jacobian(self, quotes: Array, limit: float) -> Array:
+        """``d psi / d adjoint``, (..., M, M), by the implicit function theorem; one-sided at ties and truncations."""
+        return target_jacobian(self.markup_jacobian(quotes), 1.0 * (np.abs(quotes) < limit))
+
+
 @dataclass(frozen=True)
-class BestQuote:
+class BestQuote(Competition):
     """Each maker competes with the best quote of the others: ``share_i = Lambda(delta^i - min_{k != i} delta^k)``.
 
     The competition of Sections 3 and 4. Shares need not sum to one, so the market does not clear: the makers together
@@ -61,16 +142,15 @@ class BestQuote:
         intensity: a function of Definition 3.4.
     """
 
-    intensity: Exponential = field(default_factory=Exponential)
+    intensity: Intensity = field(default_factory=Exponential)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.intensity, Exponential):
-            raise ValueError(f"intensity: expected an Exponential, got {self.intensity!r}")
+        if not isinstance(self.intensity, Intensity):
+            raise ValueError(f"intensity: expected an Intensity such as Exponential(1.0), got {self.intensity!r}")
 
-    @property
-    def margin(self) -> float:
-        """What an optimal quote earns per share above the marginal value of inventory, in currency."""
-        return self.intensity.markup
+    def margin(self, makers: int) -> float:
+        """The markup of makers who quote alike."""
+        return float(self.intensity.markup(np.zeros(())))
 
     def validate(self, makers: int) -> None:
         """Raises ValueError for fewer than two makers: there is nobody to compete with."""
@@ -79,36 +159,219 @@ class BestQuote:
 
     def fill(self, quotes: Array) -> Fill:
         """Best quote and shares for quotes (..., M), in currency from the reference price."""
-        return Fill(best_quote(quotes), self.share(quotes, best_of_others(quotes)))
+        return Fill(best_quote(quotes), self.own_share(quotes, quotes))
 
-    def share(self, quote: Array, others: Array) -> Array:
-        """Share of a maker who quotes ``quote`` against the others' best quote ``others``."""
-        return self.intensity(quote - others)
+    def own_share(self, own: Array, quotes: Array) -> Array:
+        """``Lambda(own - best of the others)``."""
+        return self.intensity(own - best_of_others(quotes))
 
-    def share_slope(self, quote: Array, others: Array) -> Array:
-        """Derivative of :meth:`share` in the maker's own quote."""
-        return self.intensity.derivative(quote - others)
+    def own_share_slope(self, own: Array, quotes: Array) -> Array:
+        """``Lambda'``."""
+        return self.intensity.derivative(own - best_of_others(quotes))
 
-    def optimal_quote(self, adjoint: Array, limit: float) -> Array:
-        """The maker's best quote ``1/gamma + y`` of (17), truncated at ``+-limit``; shape of ``adjoint``.
+    def own_markup(self, own: Array, quotes: Array) -> Array:
+        """``-Lambda / Lambda'``; ``1 / gamma`` in (17)."""
+        return self.intensity.markup(own - best_of_others(quotes))
 
-        The profit ``(delta - y) Lambda(delta - other)`` has one peak, so the truncated peak is the constrained optimum.
-        """
-        return namespace(adjoint).clip(self.margin + adjoint, -limit, limit)
+    def own_markup_slope(self, own: Array, quotes: Array) -> Array:
+        """``Lambda Lambda'' / Lambda'^2 - 1``, at most 0."""
+        return self.intensity.markup_slope(own - best_of_others(quotes))
+
+    def markup_jacobian(self, quotes: Array) -> Array:
+        """``d markup_i / d quote_j``; of tied best quotes the first counts as the best."""
+        return self.own_markup_slope(quotes, quotes)[..., None] * _against_rival(quotes)
 
     def share_jacobian(self, quotes: Array) -> Array:
-        """``d share_i / d quote_j``, (..., M, M). At tied best quotes the first of the tied makers is the best one."""
-        makers = quotes.shape[-1]
-        slope = self.share_slope(quotes, best_of_others(quotes))
-        index = np.arange(makers)
-        first = _first_best(quotes)[..., None]
-        second = _first_best(np.where(index == first, np.inf, quotes))[..., None]
-        rival = np.where(index == first, second, first)
-        return slope[..., None] * (np.eye(makers) - (rival[..., None] == index))
+        """``d share_i / d quote_j``; of tied best quotes the first counts as the best."""
+        return self.own_share_slope(quotes, quotes)[..., None] * _against_rival(quotes)
 
-    def best_jacobian(self, quotes: Array) -> Array:
-        """``d min(quotes) / d quote_j``, (..., M), with the same choice at ties."""
-        return (_first_best(quotes)[..., None] == np.arange(quotes.shape[-1])).astype(float)
+
+@dataclass(frozen=True)
+class SoftmaxShare(Competition):
+    """``share_i = exp(-rate delta^i + offset_i) / sum_k exp(-rate delta^k + offset_k)``: shares sum to one.
+
+    The first example of Definition 5.1. Traders pay the lowest quote, as under best-quote competition.
+
+    Args:
+        rate: 1 / currency, positive.
+        offsets: one number for each maker, its standing with traders at equal quotes; none: all equal.
+
+    Raises:
+        ValueError: a parameter is out of its range.
+    """
+
+    rate: float = 1.0
+    offsets: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        if not is_number(self.rate) or not 0 < self.rate < np.inf:
+            raise ValueError(f"competition.rate: expected a positive finite number, got {self.rate!r}")
+        object.__setattr__(self, "rate", float(self.rate))
+        if self.offsets is None:
+            return
+        try:
+            offsets = np.asarray(self.offsets, dtype=float)
+        except (TypeError, ValueError):
+            offsets = np.array(np.nan)
+        if offsets.ndim != 1 or not np.isfinite(offsets).all():
+            raise ValueError(f"competition.offsets: expected a list of finite numbers or None, got {self.offsets!r}")
+        object.__setattr__(self, "offsets", tuple(offsets.tolist()))
+
+    def margin(self, makers: int) -> float:
+        """The markup of equal makers who quote alike, ``1 / (rate (1 - 1 / M))``."""
+        return makers / (self.rate * (makers - 1))
+
+    def validate(self, makers: int) -> None:
+        """Raises ValueError for a single maker, who would have all the flow at any quote, or a wrong number of
+        offsets."""
+        if makers < 2:
+            raise ValueError(f"maker_inventory: softmax competition needs at least 2 makers, got {makers}")
+        if self.offsets is not None and len(self.offsets) != makers:
+            raise ValueError(f"competition.offsets: expected {makers}, one for each maker, got {len(self.offsets)}")
+
+    def _score(self, quotes: Array) -> Array:
+        score = -self.rate * quotes
+        return score if self.offsets is None else score + as_like(self.offsets, quotes)
+
+    def fill(self, quotes: Array) -> Fill:
+        """Best quote and shares for quotes (..., M), in currency from the reference price."""
+        xp = namespace(quotes)
+        score = self._score(quotes)
+        weight = xp.exp(score - xp.max(score, axis=-1, keepdims=True))
+        return Fill(best_quote(quotes), weight / xp.sum(weight, axis=-1, keepdims=True))
+
+    def _odds(self, own: Array, quotes: Array) -> Array:
+        """``log(share / (1 - share))`` of each maker at its own quote, the others being at theirs."""
+        score = self._score(quotes)
+        makers = score.shape[-1]
+        others = np.where(np.eye(makers, dtype=bool), -np.inf, score[..., None, :])
+        top = others.max(axis=-1)
+        rivals = top + np.log(np.exp(others - top[..., None]).sum(axis=-1))
+        return self._score(own) - rivals
+
+    def own_share(self, own: Array, quotes: Array) -> Array:
+        """Logistic in the own quote."""
+        return np.exp(-np.logaddexp(0.0, -self._odds(own, quotes)))
+
+    def own_share_slope(self, own: Array, quotes: Array) -> Array:
+        """``-rate share (1 - share)``."""
+        odds = self._odds(own, quotes)
+        return -self.rate * np.exp(-np.logaddexp(0.0, -odds) - np.logaddexp(0.0, odds))
+
+    def own_markup(self, own: Array, quotes: Array) -> Array:
+        """``1 / (rate (1 - share)) = (1 + exp(odds)) / rate``."""
+        return (1 + np.exp(np.minimum(self._odds(own, quotes), 700.0))) / self.rate
+
+    def own_markup_slope(self, own: Array, quotes: Array) -> Array:
+        """``-share / (1 - share)``."""
+        return -np.exp(np.minimum(self._odds(own, quotes), 700.0))
+
+    def markup_jacobian(self, quotes: Array) -> Array:
+        """``share_i share_j / (1 - share_i)^2``, and ``-share_i / (1 - share_i)`` on the diagonal: the gap of
+        (38) is 1."""
+        share = self.fill(quotes).share
+        own = np.exp(np.minimum(self._odds(quotes, quotes), 700.0))  # share / (1 - share)
+        makers = share.shape[-1]
+        eye = np.eye(makers, dtype=bool)
+        # the others' shares of what is left to them
+        rivals = np.where(eye, 0.0, share[..., None, :])
+        rivals = rivals / np.maximum(rivals.sum(axis=-1, keepdims=True), np.finfo(float).tiny)
+        return np.where(eye, -own[..., None], own[..., None] * rivals)
+
+    def share_jacobian(self, quotes: Array) -> Array:
+        """``rate share_i (share_j - [i = j])``."""
+        share = self.fill(quotes).share
+        result = self.rate * share[..., None] * share[..., None, :]
+        diagonal = self.own_share_slope(quotes, quotes)
+        return np.where(np.eye(share.shape[-1], dtype=bool), diagonal[..., None], result)
+
+
+@dataclass(frozen=True)
+class ProductShare(Competition):
+    """``share_i = Lambda(delta^i) G(delta^{-i})``, the second example of Definition 5.1.
+
+    ``G`` is the mean over the others of ``floor + (1 - floor) / (1 + exp(-rate delta^k))``: a maker gains flow when
+    others quote worse, between ``floor`` and 1 times its own intensity. Shares need not sum to one.
+
+    Args:
+        intensity: ``Lambda``, a function of Definition 3.4.
+        rate: how fast ``G`` responds, 1 / currency, positive.
+        floor: in (0, 1).
+
+    Raises:
+        ValueError: a parameter is out of its range.
+    """
+
+    intensity: Intensity = field(default_factory=Exponential)
+    rate: float = 1.0
+    floor: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.intensity, Intensity):
+            raise ValueError(f"intensity: expected an Intensity such as Exponential(1.0), got {self.intensity!r}")
+        for name, most in (("rate", np.inf), ("floor", 1.0)):
+            value = getattr(self, name)
+            if not is_number(value) or not 0 < value < most:
+                raise ValueError(f"competition.{name}: expected a number in (0, {most:g}), got {value!r}")
+            object.__setattr__(self, name, float(value))
+
+    def margin(self, makers: int) -> float:
+        """The markup at the reference price."""
+        return float(self.intensity.markup(np.zeros(())))
+
+    def validate(self, makers: int) -> None:
+        """Raises ValueError for a single maker: there is nobody to compete with."""
+        if makers < 2:
+            raise ValueError(f"maker_inventory: product shares need at least 2 makers, got {makers}")
+
+    def _pull(self, quotes: Array) -> Array:
+        """``G`` of each maker, (..., M)."""
+        xp = namespace(quotes)
+        each = self.floor + (1 - self.floor) * xp.exp(-xp.logaddexp(0 * quotes, -self.rate * quotes))
+        return (xp.sum(each, axis=-1, keepdims=True) - each) / (quotes.shape[-1] - 1)
+
+    def fill(self, quotes: Array) -> Fill:
+        """Best quote and shares for quotes (..., M), in currency from the reference price."""
+        return Fill(best_quote(quotes), self.own_share(quotes, quotes))
+
+    def own_share(self, own: Array, quotes: Array) -> Array:
+        """``Lambda(own) G(others)``."""
+        return self.intensity(own) * self._pull(quotes)
+
+    def own_share_slope(self, own: Array, quotes: Array) -> Array:
+        """``Lambda'(own) G(others)``."""
+        return self.intensity.derivative(own) * self._pull(quotes)
+
+    def own_markup(self, own: Array, quotes: Array) -> Array:
+        """``-Lambda / Lambda'`` at the own quote: the others do not matter."""
+        return self.intensity.markup(own)
+
+    def own_markup_slope(self, own: Array, quotes: Array) -> Array:
+        """Its derivative."""
+        return self.intensity.markup_slope(own)
+
+    def markup_jacobian(self, quotes: Array) -> Array:
+        """Diagonal."""
+        return self.intensity.markup_slope(quotes)[..., None] * np.eye(quotes.shape[-1])
+
+    def share_jacobian(self, quotes: Array) -> Array:
+        """``Lambda'_i G_i`` on the diagonal, ``Lambda_i dG_i / d delta^k`` off it."""
+        makers = quotes.shape[-1]
+        logistic = np.exp(-np.logaddexp(0.0, -self.rate * quotes))
+        pull = (1 - self.floor) * self.rate * logistic * (1 - logistic) / (makers - 1)
+        cross = self.intensity(quotes)[..., None] * pull[..., None, :]
+        own = self.own_share_slope(quotes, quotes)
+        return np.where(np.eye(makers, dtype=bool), own[..., None], cross)
+
+
+def _against_rival(quotes: Array) -> Array:
+    """(..., M, M): 1 on the diagonal, -1 at the best of the others; of tied best quotes the first is the best."""
+    makers = quotes.shape[-1]
+    index = np.arange(makers)
+    first = _first_best(quotes)[..., None]
+    second = _first_best(np.where(index == first, np.inf, quotes))[..., None]
+    rival = np.where(index == first, second, first)
+    return np.asarray(np.eye(makers) - (rival[..., None] == index))
 
 
 def _first_best(quotes: Array) -> Array:

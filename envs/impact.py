@@ -1,15 +1,73 @@
-"""Temporary price impact (Definition 3.2): what a trader pays beyond the quote for trading fast."""
+"""Temporary price impact (Definition 3.2): what a trader pays beyond the quote for trading fast.
+
+An impact is twice continuously differentiable and strongly convex in the trader's own rate, and its own curvature
+outweighs the sum of the cross derivatives.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from .arrays import Array
+import numpy as np
+
+from .arrays import Array, is_number, namespace
+from .feedback_map import fixed_point, target_jacobian
 from .flow import FloatArray, PerAgent, agent_step_means, require
+
+_PROBES = 400
+_STEP = 1e-4
+
+
+class Impact(ABC):
+    """Impact costs ``lambda^i(v)`` of all traders; ``beta`` is the array of coefficients (..., N) of a step."""
+
+    beta: PerAgent
+
+    def validate(self, horizon: float, traders: int, max_rate: float) -> None:
+        """Raises ValueError where the conditions of Definition 3.2 fail."""
+        require(self.beta, "impact.beta", horizon, strict=True, count=traders)
+
+    def step_means(self, times: FloatArray, traders: int) -> FloatArray:
+        """Mean of ``beta`` over each step, (K, N)."""
+        return agent_step_means(self.beta, times, traders, "impact.beta")
+
+    @abstractmethod
+    def cost(self, beta: Array, rate: Array) -> Array:
+        """``lambda^i(v)``, currency per unit of time, in the shape of ``rate`` (..., N)."""
+
+    @abstractmethod
+    def marginal_cost(self, beta: Array, own: Array, rate: Array) -> Array:
+        """``d lambda^i / d v^i``, (..., N), of a trader at rate ``own``, the others being at ``rate``; (..., N)
+        each."""
+
+    @abstractmethod
+    def curvature(self, beta: Array, own: Array, rate: Array) -> Array:
+        """``d^2 lambda^i / d (v^i)^2`` in the same way."""
+
+    @abstractmethod
+    def cross(self, beta: Array, rate: Array) -> Array:
+        """``d^2 lambda^i / d v^i d v^j`` for ``j != i``, 0 on the diagonal, (..., N, N)."""
+
+    @abstractmethod
+    def own_rate(self, beta: Array, marginal: Array, rate: Array) -> Array:
+        """The rate at which a trader's marginal cost is ``marginal``, the others being at ``rate``; before
+        truncation."""
+
+    def optimal_rates(self, beta: Array, marginal: Array, low: Array, high: Array) -> Array:
+        """``phi``: everyone's rate (..., N), truncated, at which all marginal costs are the given ones (..., N)."""
+        return np.clip(self.own_rate(beta, marginal, np.zeros_like(marginal)), low, high)
+
+    def optimal_jacobian(self, beta: Array, rate: Array, free: Array) -> Array:
+        """``d phi / d marginal``, (..., N, N), where ``free`` rates are not truncated."""
+        slope = free / self.curvature(beta, rate, rate)
+        return slope[..., None] * np.eye(rate.shape[-1])
 
 
 @dataclass(frozen=True)
-class QuadraticImpact:
+class QuadraticImpact(Impact):
     """``lambda(v) = beta v^2``, the individual impact of Almgren and Chriss.
 
     Args:
@@ -21,22 +79,263 @@ class QuadraticImpact:
 
     beta: PerAgent = 0.5
 
-    def validate(self, horizon: float, traders: int) -> None:
-        """Definition 3.2 asks for strong convexity: ``beta`` bounded away from zero."""
-        require(self.beta, "impact.beta", horizon, strict=True, count=traders)
+    def cost(self, beta: Array, rate: Array) -> Array:
+        """``beta v^2``."""
+        return beta * rate * rate
 
-    def step_means(self, times: FloatArray, traders: int) -> FloatArray:
-        """Mean of ``beta`` over each step, (K, N)."""
-        return agent_step_means(self.beta, times, traders, "impact.beta")
+    def marginal_cost(self, beta: Array, own: Array, rate: Array) -> Array:
+        """``2 beta v``."""
+        return 2 * beta * own
 
-    def price(self, beta: Array, rate: Array) -> Array:
-        """``lambda(v) / v``, what the impact adds to the price of a share, in the shape of ``rate`` (..., N)."""
-        return beta * rate
+    def curvature(self, beta: Array, own: Array, rate: Array) -> Array:
+        """``2 beta``."""
+        return 2 * beta + 0 * own
 
-    def optimal_rate(self, beta: Array, marginal_cost: Array) -> Array:
-        """The rate whose marginal cost ``2 beta v`` is the given one, ``y - s`` in (17), before truncation."""
-        return marginal_cost / (2 * beta)
+    def cross(self, beta: Array, rate: Array) -> Array:
+        """None."""
+        return np.zeros((*rate.shape, rate.shape[-1]))
 
-    def optimal_rate_slope(self, beta: Array) -> Array:
-        """Derivative of :meth:`optimal_rate` in the marginal cost."""
-        return 1 / (2 * beta)
+    def own_rate(self, beta: Array, marginal: Array, rate: Array) -> Array:
+        """``(y - s) / (2 beta)`` of (17)."""
+        return marginal / (2 * beta)
+
+
+@dataclass(frozen=True)
+class QuarticImpact(Impact):
+    """``lambda(v) = beta v^2 + quartic v^4``: trading fast costs ever more.
+
+    Args:
+        beta: as in :class:`QuadraticImpact`.
+        quartic: currency times time^3 per share^4, at least 0.
+
+    Raises:
+        ValueError: ``quartic`` is negative or not finite.
+    """
+
+    beta: PerAgent = 0.5
+    quartic: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not is_number(self.quartic) or not 0 <= self.quartic < np.inf:
+            raise ValueError(f"impact.quartic: expected a finite number >= 0, got {self.quartic!r}")
+        object.__setattr__(self, "quartic", float(self.quartic))
+
+    def cost(self, beta: Array, rate: Array) -> Array:
+        """``beta v^2 + quartic v^4``."""
+        square = rate * rate
+        return beta * square + self.quartic * square * square
+
+    def marginal_cost(self, beta: Array, own: Array, rate: Array) -> Array:
+        """``2 beta v + 4 quartic v^3``."""
+        return 2 * beta * own + 4 * self.quartic * own**3
+
+    def curvature(self, beta: Array, own: Array, rate: Array) -> Array:
+        """``2 beta + 12 quartic v^2``."""
+        return 2 * beta + 12 * self.quartic * own**2
+
+    def cross(self, beta: Array, rate: Array) -> Array:
+        """None."""
+        return np.zeros((*rate.shape, rate.shape[-1]))
+
+    def own_rate(self, beta: Array, marginal: Array, rate: Array) -> Array:
+        """The one real root of ``4 quartic v^3 + 2 beta v = marginal``, by Cardano's formula with hyperbolic
+        functions."""
+        if self.quartic == 0:
+            return marginal / (2 * beta)
+        # v = 2 r sinh(t),  r^2 = beta / (6 quartic),  sinh(3 t) = marginal / (8 quartic r^3)
+        radius = np.sqrt(beta / (6 * self.quartic))
+        return 2 * radius * np.sinh(np.arcsinh(marginal / (8 * self.quartic * radius**3)) / 3)
+
+
+@dataclass(frozen=True)
+class CrowdedImpact(Impact):
+    """``lambda^i(v) = beta v^i (v^i + crowding * mean of all others' v)``: others' haste is paid for as well.
+
+    Args:
+        beta: as in :class:`QuadraticImpact`.
+        crowding: in [0, 2), the bound of Definition 3.2. The others are all other traders, with their signs; a trader
+            alone has none.
+
+    Raises:
+        ValueError: ``crowding`` is out of its range.
+    """
+
+    beta: PerAgent = 0.5
+    crowding: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not is_number(self.crowding) or not 0 <= self.crowding < 2:
+            raise ValueError(
+                f"impact.crowding: expected a number in [0, 2), the class of Definition 3.2, got {self.crowding!r}"
+            )
+        object.__setattr__(self, "crowding", float(self.crowding))
+
+    def _others(self, rate: Array) -> Array:
+        """Mean rate of the others, (..., N); 0 for a trader alone."""
+        count = rate.shape[-1]
+        if count == 1:
+            return 0 * rate
+        return (namespace(rate).sum(rate, axis=-1, keepdims=True) - rate) / (count - 1)
+
+    def cost(self, beta: Array, rate: Array) -> Array:
+        """``beta v (v + crowding m)``, ``m`` the others' mean."""
+        return beta * rate * (rate + self.crowding * self._others(rate))
+
+    def marginal_cost(self, beta: Array, own: Array, rate: Array) -> Array:
+        """``beta (2 v + crowding m)``."""
+        return beta * (2 * own + self.crowding * self._others(rate))
+
+    def curvature(self, beta: Array, own: Array, rate: Array) -> Array:
+        """``2 beta``."""
+        return 2 * beta + 0 * own
+
+    def cross(self, beta: Array, rate: Array) -> Array:
+        """``beta crowding / (N - 1)``."""
+        count = rate.shape[-1]
+        if count == 1:
+            return np.zeros((*rate.shape, 1))
+        off = (1 - np.eye(count)) * self.crowding / (count - 1)
+        return np.broadcast_to(np.asarray(beta)[..., None] * off, (*rate.shape, count))
+
+    def own_rate(self, beta: Array, marginal: Array, rate: Array) -> Array:
+        """``(marginal / beta - crowding m) / 2``."""
+        return (marginal / beta - self.crowding * self._others(rate)) / 2
+
+    def optimal_rates(self, beta: Array, marginal: Array, low: Array, high: Array) -> Array:
+        """The fixed point across traders."""
+        off = self.cross(beta, marginal) / self.curvature(beta, marginal, marginal)[..., None]
+        return fixed_point(
+            lambda rate: -self.crowding / 2 * self._others(rate),
+            lambda rate: -off,
+            marginal / (2 * beta),
+            low,
+            high,
+            np.zeros_like(marginal),
+        )
+
+    def optimal_jacobian(self, beta: Array, rate: Array, free: Array) -> Array:
+        """By the implicit function theorem."""
+        curvature = self.curvature(beta, rate, rate)
+        off = self.cross(beta, rate) / curvature[..., None]
+        return target_jacobian(-off, free) / curvature[..., None, :]
+
+
+@dataclass(frozen=True)
+class CustomImpact(Impact):
+    """Impact from functions of all rates, checked against Definition 3.2 on drawn rates.
+
+    Args:
+        function: ``lambda``, (..., N) rates to (..., N) costs.
+        gradient: ``d lambda^i / d v^i``, (..., N) to (..., N).
+        hessian: ``d^2 lambda^i / d v^i d v^j``, (..., N) to (..., N, N).
+
+    Raises:
+        ValueError: (from the game that uses it) a condition of Definition 3.2 fails, or a derivative is not one; the
+            message names the condition and the rates.
+    """
+
+    function: Callable[[Array], Array]
+    gradient: Callable[[Array], Array]
+    hessian: Callable[[Array], Array]
+
+    @property
+    def beta(self) -> Any:  # type: ignore[override]  # the functions know their coefficients
+        """1: the functions have coefficients of their own."""
+        return 1.0
+
+    def validate(self, horizon: float, traders: int, max_rate: float) -> None:
+        """Check Definition 3.2 and the derivatives at drawn rates."""
+        rates = np.random.default_rng(0).uniform(-max_rate, max_rate, (_PROBES, traders))
+        rates[0] = 0.0
+        cost, slope, curve = (np.asarray(f(rates), dtype=float) for f in (self.function, self.gradient, self.hessian))
+        shapes = {"function": cost.shape, "gradient": slope.shape, "hessian": curve.shape}
+        expected = {"function": rates.shape, "gradient": rates.shape, "hessian": (*rates.shape, traders)}
+        for name, shape in shapes.items():
+            if shape != expected[name]:
+                raise ValueError(f"impact.{name}: expected shape {expected[name]} for rates {rates.shape}, got {shape}")
+        own = np.diagonal(curve, axis1=-2, axis2=-1)
+        gap = own - (np.abs(curve).sum(axis=-1) - np.abs(own))
+        step = _STEP * max_rate
+        shifts = step * np.eye(traders)
+        ahead, behind = (rates[:, None] + sign * shifts for sign in (1, -1))
+        costs = np.diagonal(np.asarray(self.function(ahead)) - np.asarray(self.function(behind)), axis1=-2, axis2=-1)
+        slopes = np.swapaxes(np.asarray(self.gradient(ahead)) - np.asarray(self.gradient(behind)), -2, -1)
+        size = 1e-4 * (1 + np.abs(slope).max())
+        off = np.abs(costs / (2 * step) - slope) > size
+        skew = (
+            np.abs(slopes / (2 * step) - curve)
+            > 1e-4 * (1 + np.abs(curve).max(axis=(-2, -1), keepdims=True)) + size / step * 1e-3
+        )
+        conditions = (
+            ("finite values", ~(np.isfinite(cost) & np.isfinite(slope) & np.isfinite(curve).all(axis=-1))),
+            ("strong convexity in the own rate", own <= 0),
+            ("its own curvature above the sum of cross derivatives", gap <= 0),
+            ("gradient as the derivative of the function", off),
+            ("hessian as the derivative of the gradient", skew.any(axis=-1)),
+        )
+        for name, fails in conditions:
+            if fails.any():
+                point, trader = np.argwhere(fails)[0]
+                raise ValueError(
+                    f"impact: Definition 3.2 asks for {name}; it fails for trader_{trader} at rates "
+                    f"{np.array2string(rates[point], precision=4)}"
+                )
+
+    def cost(self, beta: Array, rate: Array) -> Array:
+        """``lambda``."""
+        return self.function(rate)
+
+    def _with(self, own: Array, rate: Array) -> Array:
+        """(..., N, N): row ``i`` has trader ``i`` at its own rate and the others at theirs."""
+        count = rate.shape[-1]
+        eye = np.eye(count, dtype=bool)
+        return np.where(eye, own[..., None, :], np.broadcast_to(rate[..., None, :], (*rate.shape, count)))
+
+    def marginal_cost(self, beta: Array, own: Array, rate: Array) -> Array:
+        """Of each trader at its own rate, the others at ``rate``."""
+        return np.diagonal(np.asarray(self.gradient(self._with(own, rate))), axis1=-2, axis2=-1)
+
+    def curvature(self, beta: Array, own: Array, rate: Array) -> Array:
+        """The same for the second derivative."""
+        return np.einsum("...iii->...i", np.asarray(self.hessian(self._with(own, rate))))
+
+    def cross(self, beta: Array, rate: Array) -> Array:
+        """Off the diagonal of the Hessian."""
+        return np.asarray(self.hessian(rate)) * (1 - np.eye(rate.shape[-1]))
+
+    def own_rate(self, beta: Array, marginal: Array, rate: Array) -> Array:
+        """By Newton's method; the marginal cost rises."""
+        return fixed_point(
+            lambda own: own - (self.marginal_cost(beta, own, rate) - marginal) / self._scale(rate),
+            lambda own: _diagonal(1 - self.curvature(beta, own, rate) / self._scale(rate)),
+            np.zeros_like(marginal),
+            -np.inf,
+            np.inf,
+            np.zeros_like(marginal),
+        )
+
+    def _scale(self, rate: Array) -> Array:
+        """A fixed size of the curvature, which makes residuals of marginal costs those of rates."""
+        return self.curvature(1.0, np.zeros_like(rate), np.zeros_like(rate))
+
+    def optimal_rates(self, beta: Array, marginal: Array, low: Array, high: Array) -> Array:
+        """The fixed point across traders."""
+        scale = self._scale(marginal)
+
+        def shift(rate: Array) -> Array:
+            return rate - (np.asarray(self.gradient(rate)) - marginal) / scale
+
+        def slope(rate: Array) -> Array:
+            return np.eye(rate.shape[-1]) - np.asarray(self.hessian(rate)) / scale[..., None]
+
+        return fixed_point(shift, slope, np.zeros_like(marginal), low, high, np.zeros_like(marginal))
+
+    def optimal_jacobian(self, beta: Array, rate: Array, free: Array) -> Array:
+        """By the implicit function theorem."""
+        curve = np.asarray(self.hessian(rate))
+        own = np.einsum("...ii->...i", curve)
+        return target_jacobian(-self.cross(beta, rate) / own[..., None], free) / own[..., None, :]
+
+
+def _diagonal(values: Array) -> Array:
+    return values[..., None] * np.eye(values.shape[-1])

@@ -1,20 +1,55 @@
 """Intensity functions (Definition 3.4): how the flow that a maker receives falls with the distance of its quote.
 
-An intensity is positive, twice differentiable and strictly decreasing, vanishes at infinity, and has
-``Lambda Lambda'' / Lambda'^2`` at most 1.
+An intensity is positive, twice continuously differentiable and strictly decreasing, vanishes at infinity, and has
+``Lambda Lambda'' / Lambda'^2`` bounded below and at most 1.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from .arrays import Array, is_number, namespace
 
+_REACH = 60.0
+_PROBES = 1201
+_TINY = 1e-250
+_SLACK = 1e-7
+
+
+class Intensity(ABC):
+    """A function of Definition 3.4, with what optimal quotes need of it."""
+
+    @abstractmethod
+    def __call__(self, x: Array) -> Array:
+        """``Lambda(x)``, in the shape of ``x``, which is in currency."""
+
+    @abstractmethod
+    def derivative(self, x: Array) -> Array:
+        """``Lambda'(x)``."""
+
+    @abstractmethod
+    def markup(self, x: Array) -> Array:
+        """``-Lambda / Lambda'``: what a quote at distance ``x`` earns per share above the marginal value of inventory
+        if it is optimal, in currency."""
+
+    @abstractmethod
+    def markup_slope(self, x: Array) -> Array:
+        """Derivative ``Lambda Lambda'' / Lambda'^2 - 1`` of :meth:`markup`; at most 0."""
+
+
+def check_gamma(gamma: float) -> float:
+    """``gamma`` as a Python float. Raises ValueError unless it is positive and finite."""
+    if not is_number(gamma) or not 0 < gamma < np.inf:
+        raise ValueError(f"gamma: expected a positive finite number, got {gamma!r}")
+    return float(gamma)  # a NumPy scalar would turn float32 into float64
+
 
 @dataclass(frozen=True)
-class Exponential:
+class Exponential(Intensity):
     """``Lambda(x) = exp(-gamma x)``, the intensity of Avellaneda and Stoikov.
 
     Args:
@@ -27,9 +62,7 @@ class Exponential:
     gamma: float = 1.0
 
     def __post_init__(self) -> None:
-        if not is_number(self.gamma) or not 0 < self.gamma < np.inf:
-            raise ValueError(f"gamma: expected a positive finite number, got {self.gamma!r}")
-        object.__setattr__(self, "gamma", float(self.gamma))  # a NumPy scalar would turn float32 into float64
+        object.__setattr__(self, "gamma", check_gamma(self.gamma))
 
     def __call__(self, x: Array) -> Array:
         return namespace(x).exp(-self.gamma * x)
@@ -38,7 +71,130 @@ class Exponential:
         """``Lambda'(x)``."""
         return -self.gamma * self(x)
 
-    @property
-    def markup(self) -> float:
-        """``-Lambda / Lambda' = 1 / gamma``: the profit margin of an optimal quote (Theorem 4.1), in currency."""
-        return 1.0 / self.gamma
+    def markup(self, x: Array) -> Array:
+        """``1 / gamma`` (Theorem 4.1)."""
+        return 0 * x + 1 / self.gamma
+
+    def markup_slope(self, x: Array) -> Array:
+        """0."""
+        return 0 * x
+
+
+@dataclass(frozen=True)
+class Softplus(Intensity):
+    """``Lambda(x) = log(1 + exp(-gamma x))``: exponential far above the others' quotes, linear below.
+
+    Args:
+        gamma: decay of the flow per unit of distance, 1 / currency; positive and finite.
+
+    Raises:
+        ValueError: ``gamma`` is not positive and finite.
+    """
+
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gamma", check_gamma(self.gamma))
+
+    def __call__(self, x: Array) -> Array:
+        return namespace(x).logaddexp(0 * x, -self.gamma * x)
+
+    def derivative(self, x: Array) -> Array:
+        """``Lambda'(x)``."""
+        xp = namespace(x)
+        return -self.gamma * xp.exp(-xp.logaddexp(0 * x, self.gamma * x))
+
+    def markup(self, x: Array) -> Array:
+        """``log(1 + u) (1 + u) / (gamma u)``, ``u = exp(-gamma x)``."""
+        return self._ratio(x) * (1 + np.exp(-self.gamma * x)) / self.gamma
+
+    def markup_slope(self, x: Array) -> Array:
+        """``log(1 + u) / u - 1``."""
+        return self._ratio(x) - 1
+
+    def _ratio(self, x: Array) -> Array:
+        u = np.exp(-self.gamma * np.asarray(x, dtype=float))
+        return np.where(u > 1e-8, np.log1p(u) / np.where(u > 1e-8, u, 1.0), 1 - u / 2)
+
+
+@dataclass(frozen=True)
+class CustomIntensity(Intensity):
+    """An intensity from a function and its first two derivatives.
+
+    Args:
+        function: ``Lambda``; arrays in, arrays of the same shape out.
+        first: ``Lambda'``.
+        second: ``Lambda''``.
+        scale: a distance in currency over which the function changes; it is checked on +-60 of them.
+
+    Raises:
+        ValueError: a condition of Definition 3.4 fails; the message names it and the point.
+    """
+
+    function: Callable[[Array], Array]
+    first: Callable[[Array], Array]
+    second: Callable[[Array], Array]
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not is_number(self.scale) or not 0 < self.scale < np.inf:
+            raise ValueError(f"scale: expected a positive finite number, got {self.scale!r}")
+        check_intensity(self, self.second, float(self.scale))
+
+    def __call__(self, x: Array) -> Array:
+        return self.function(x)
+
+    def derivative(self, x: Array) -> Array:
+        """``Lambda'(x)``."""
+        return self.first(x)
+
+    def markup(self, x: Array) -> Array:
+        """``-Lambda / Lambda'``."""
+        return -self.function(x) / self.first(x)
+
+    def markup_slope(self, x: Array) -> Array:
+        """``Lambda Lambda'' / Lambda'^2 - 1``."""
+        return self.function(x) * self.second(x) / self.first(x) ** 2 - 1
+
+
+def check_intensity(intensity: Intensity, second: Callable[[Array], Array], scale: float) -> None:
+    """Check the conditions of Definition 3.4 at points up to 60 scales away, and the derivatives against differences.
+
+    Where values are too small for floating point nothing is said.
+
+    Raises:
+        ValueError: a condition fails; the message names it and the point.
+    """
+    x = np.linspace(-_REACH, _REACH, _PROBES) * scale
+    with np.errstate(all="ignore"):
+        value, first, curve = (np.asarray(f(x), dtype=float) for f in (intensity, intensity.derivative, second))
+    for name, array in (("Lambda", value), ("Lambda'", first), ("Lambda''", curve)):
+        if array.shape != x.shape:
+            raise ValueError(f"intensity: {name} must keep the shape {x.shape}, got {array.shape}")
+    visible = ~((np.abs(value) < _TINY) & (np.abs(first) < _TINY))  # underflow far out says nothing
+    ratio = value * curve / np.where(visible & (first != 0), first, 1.0) ** 2
+    step = 1e-5 * scale
+    slopes = [
+        (np.asarray(f(x + step)) - np.asarray(f(x - step))) / (2 * step) for f in (intensity, intensity.derivative)
+    ]
+    off = [
+        np.abs(found - given) > 1e-4 * (np.abs(given) + np.abs(found)) + 1e-9 * (1 + np.abs(at)) / scale
+        for found, given, at in zip(slopes, (first, curve), (value, first), strict=True)
+    ]
+    conditions = (
+        ("finite values", ~np.isfinite(value) | ~np.isfinite(first) | ~np.isfinite(curve)),
+        ("Lambda >= 0", value < 0),
+        ("Lambda' < 0", first >= 0),
+        ("Lambda' as the derivative of Lambda", off[0]),
+        ("Lambda'' as the derivative of Lambda'", off[1]),
+        ("Lambda Lambda'' / Lambda'^2 <= 1", ratio > 1 + _SLACK),
+    )
+    for name, fails in conditions:
+        fails = fails & visible
+        if fails.any():
+            raise ValueError(f"intensity: Definition 3.4 asks for {name}; it fails at x = {x[fails][0]:g}")
+    if value[-1] > 1e-3 * value[_PROBES // 2]:
+        raise ValueError(
+            f"intensity: Definition 3.4 asks for Lambda(x) -> 0; it is {value[-1]:.3g} at x = {x[-1]:g}, and "
+            f"{value[_PROBES // 2]:.3g} at 0"
+        )

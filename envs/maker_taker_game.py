@@ -26,10 +26,10 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 
 from .arrays import Array, as_like, namespace
-from .competition import BestQuote, Fill
+from .competition import BestQuote, Competition, Fill
 from .flow import Parameter, PerAgent, agent_step_means, per_agent, require, step_means
 from .game import Activity, Controls, Game, as_inventory, check_number
-from .impact import QuadraticImpact
+from .impact import Impact, QuadraticImpact
 
 
 class Coefficients(NamedTuple):
@@ -98,8 +98,8 @@ class MakerTakerGame(Game):
     trader_inventory: Sequence[float] = (-10.0,)
     maker_inventory: Sequence[float] = (1.0, 0.0)
     horizon: float = 1.0
-    competition: BestQuote = field(default_factory=BestQuote)
-    impact: QuadraticImpact = field(default_factory=QuadraticImpact)
+    competition: Competition = field(default_factory=BestQuote)
+    impact: Impact = field(default_factory=QuadraticImpact)
     trader_running_penalty: PerAgent = 0.0
     trader_terminal_penalty: float | Sequence[float] = 1.0
     maker_running_penalty: PerAgent = 0.0
@@ -127,10 +127,9 @@ class MakerTakerGame(Game):
                 f"got {list(self.trader_inventory)}"
             )
         check_number("horizon", self.horizon, strict=True)
-        _part("competition", self.competition, BestQuote)
-        _part("impact", self.impact, QuadraticImpact)
+        _part("competition", self.competition, Competition)
+        _part("impact", self.impact, Impact)
         self.competition.validate(len(self.maker_inventory))
-        self.impact.validate(self.horizon, len(self.trader_inventory))
         for role, count in (("trader", len(self.trader_inventory)), ("maker", len(self.maker_inventory))):
             for kind in ("running", "terminal"):
                 name = f"{role}_{kind}_penalty"
@@ -147,6 +146,7 @@ class MakerTakerGame(Game):
         check_number("initial_price", self.initial_price, minimum=-np.inf)
         for name in ("horizon", "min_rate", "max_rate", "max_quote", "volatility", "initial_price"):
             object.__setattr__(self, name, float(getattr(self, name)))  # NumPy scalars would turn float32 into float64
+        self.impact.validate(self.horizon, len(self.trader_inventory), self.max_rate)
         if self.min_rate >= self.max_rate:
             raise ValueError(f"min_rate: expected less than max_rate = {self.max_rate:g}, got {self.min_rate:g}")
         if self.flow_from not in ("sum", "mean"):
@@ -166,6 +166,11 @@ class MakerTakerGame(Game):
     def start(self) -> np.ndarray:
         """(n,) initial inventories, traders first."""
         return self.initial_inventory
+
+    @cached_property
+    def margin(self) -> float:
+        """A size of what an optimal quote earns per share above the marginal value of inventory, in currency."""
+        return self.competition.margin(self.makers)
 
     @property
     def rate_limits(self) -> tuple[float, float]:
@@ -225,11 +230,12 @@ class MakerTakerGame(Game):
         buy_volume, sell_volume = self.volumes(c, rate)
         sold = buy_volume[..., None] * asks.share
         bought = sell_volume[..., None] * bids.share
-        premium = self.spread_paid(c, asks.best, bids.best) + self.impact.price(c.impact, rate)
+        spread = self.spread_paid(c, asks.best, bids.best)
+        cost = self.impact.cost(c.impact, rate)
         return Activity(
             inventory_rate=xp.concat([rate, bought - sold], axis=-1),
-            income=xp.concat([-premium * rate, ask * sold + bid * bought], axis=-1),
-            premium=premium,
+            income=xp.concat([-(spread * rate + cost), ask * sold + bid * bought], axis=-1),
+            premium=spread + cost / xp.where(rate == 0, 1 + 0 * rate, rate),  # a trader at rest costs nothing
             buy_volume=buy_volume,
             sell_volume=sell_volume,
             best_ask=asks.best,
@@ -239,11 +245,11 @@ class MakerTakerGame(Game):
     def control_unit(self, agent: str) -> float:
         """A size of controls that matters: a maker's margin ``1 / gamma``, a trader's average rate ``|q_0| / T``."""
         index = self.positions[agent]
-        return abs(self.trader_inventory[index]) / self.horizon if index < self.traders else self.competition.margin
+        return abs(self.trader_inventory[index]) / self.horizon if index < self.traders else self.margin
 
     def payoff_unit(self, agent: str) -> float:
         """What a trader pays if it closes its inventory at a margin's distance; what the margin earns on all volume."""
-        margin, index = self.competition.margin, self.positions[agent]
+        margin, index = self.margin, self.positions[agent]
         c = self.coefficients(np.array([0.0, self.horizon]))
         if index < self.traders:
             own = abs(self.trader_inventory[index])
@@ -260,4 +266,4 @@ class MakerTakerGame(Game):
 
 def _part(name: str, value: object, kind: type) -> None:
     if not isinstance(value, kind):
-        raise ValueError(f"{name}: expected a {kind.__name__}, got {value!r}")
+        raise ValueError(f"{name}: expected an instance of {kind.__name__}, got {value!r}")

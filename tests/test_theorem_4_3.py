@@ -108,7 +108,7 @@ def tail_sums(steps):
 def solved(game, steps):
     equilibrium = solve(game, steps)
     assert "truncated" not in equilibrium.message
-    rate = equilibrium.adjoints[:, 0] - equilibrium.adjoints[:, 1] - game.competition.intensity.markup
+    rate = equilibrium.adjoints[:, 0] - equilibrium.adjoints[:, 1] - 1 / game.competition.intensity.gamma
     floor = 2 * game.coefficients(equilibrium.times).impact[:, 0] * game.min_rate
     assume((np.abs(rate - floor) > 1e-6).all())  # (24) and (25) meet at the floor: the matrix jumps
     return equilibrium

@@ -1,0 +1,104 @@
+"""Fixed points of the form ``u = clip(target + h(u), low, high)`` across agents: optimal quotes and rates.
+
+Where the Jacobian of ``u - h(u)`` is strictly diagonally dominant, as the class conditions of the paper ensure, the
+solution is unique and a Lipschitz function of the target; its Jacobian comes from the implicit function theorem.
+Everything is vectorised over leading axes. NumPy only: environments do not need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .arrays import Array
+
+_ROUNDING = 4e-15
+_ITERATIONS = 100
+_SHORTEST = 2.0**-40
+
+
+class FixedPointNotFound(RuntimeError):
+    """Newton's method did not solve a feedback map; the message says where."""
+
+
+def fixed_point(
+    function: Callable[[Array], Array],
+    jacobian: Callable[[Array], Array],
+    target: Array,
+    low: Array,
+    high: Array,
+    start: Array,
+) -> Array:
+    """``u`` with ``u = clip(target + h(u), low, high)``, (..., m), to rounding, by semismooth Newton with line search.
+
+    Args:
+        function: ``h``, (..., m) to (..., m).
+        jacobian: its Jacobian, (..., m, m).
+        target: (..., m).
+        low: (m,) or a number.
+        high: (m,) or a number.
+        start: (..., m) a first guess.
+
+    Raises:
+        FixedPointNotFound: the residual did not reach rounding.
+    """
+    value = np.clip(np.array(start, dtype=float), low, high)
+    scale = 1.0 + np.abs(target).max(axis=-1, keepdims=True)
+    residual = value - np.clip(target + function(value), low, high)
+    size = np.abs(residual).max(axis=-1)
+    identity = np.eye(value.shape[-1])
+    for _ in range(_ITERATIONS):
+        if (size <= _ROUNDING * scale[..., 0]).all():
+            return value
+        aim = target + function(value)
+        free = (aim > low) & (aim < high)
+        matrix = identity - free[..., None] * jacobian(value)
+        move = -np.linalg.solve(matrix, residual[..., None])[..., 0]
+        value, residual, better = _search(function, target, low, high, value, move, residual, size)
+        smaller = np.abs(residual).max(axis=-1)
+        if not (better & (smaller < size)).any():
+            break
+        size = smaller
+    if (size <= 1e3 * _ROUNDING * scale[..., 0]).all():
+        return value
+    raise FixedPointNotFound(f"a feedback map was not solved: residual {size.max():.3g} of {scale.max():.3g}")
+
+
+def _search(
+    function: Callable[[Array], Array],
+    target: Array,
+    low: Array,
+    high: Array,
+    value: Array,
+    move: Array,
+    residual: Array,
+    size: Array,
+) -> tuple[Array, Array, Array]:
+    """The longest of halved steps that makes the residual smaller, for every member of the batch."""
+    length = np.ones(size.shape)
+    best, best_residual, done = value, residual, size == 0
+    moved = np.zeros(size.shape, dtype=bool)
+    while not done.all() and length.max() > _SHORTEST:
+        trial = np.clip(value + length[..., None] * move, low, high)
+        found = trial - np.clip(target + function(trial), low, high)
+        better = (np.abs(found).max(axis=-1) < (1 - 1e-4 * length) * size) & ~done
+        best = np.where(better[..., None], trial, best)
+        best_residual = np.where(better[..., None], found, best_residual)
+        moved |= better
+        done |= better
+        length = np.where(done, length, length / 2)
+        if (length[~done] < _SHORTEST).all():
+            break
+    return best, best_residual, moved
+
+
+def target_jacobian(jacobian: Array, free: Array) -> Array:
+    """``du / d target``, (..., m, m), by the implicit function theorem.
+
+    Args:
+        jacobian: of ``h`` at the solution, (..., m, m).
+        free: (..., m) where the solution is not truncated.
+    """
+    identity = np.eye(jacobian.shape[-1])
+    return np.linalg.solve(identity - free[..., None] * jacobian, free[..., None] * identity)
