@@ -2,14 +2,14 @@
 
 import gymnasium
 
-from . import acas_v0, execution_v0
-from .competition import BestQuote
+from . import acas_v0, execution_v0, maker_taker_v0
+from .competition import BestQuote, Competition, ProductShare, SoftmaxShare
 from .execution_game import ExecutionGame
 from .factor import Affine, Factor, ornstein_uhlenbeck
 from .game import Controls, Game
 from .grid import Noise, Policy, State, Trajectory, rollout, simulate
-from .impact import QuadraticImpact
-from .intensity import Exponential
+from .impact import CrowdedImpact, CustomImpact, Impact, QuadraticImpact, QuarticImpact
+from .intensity import CustomIntensity, Exponential, Intensity, Softplus
 from .maker_taker_game import MakerTakerGame
 from .scenarios import Scenario, load_scenario, read_scenario, scenario_names
 from .vector_env import MarketVectorEnv
@@ -17,22 +17,33 @@ from .vector_env import MarketVectorEnv
 __all__ = [
     "Affine",
     "BestQuote",
+    "Competition",
     "Controls",
+    "CrowdedImpact",
+    "CustomImpact",
+    "CustomIntensity",
     "ExecutionGame",
     "Exponential",
     "Factor",
     "Game",
+    "Impact",
+    "Intensity",
     "MakerTakerGame",
     "MarketVectorEnv",
     "Noise",
     "Policy",
+    "ProductShare",
     "QuadraticImpact",
+    "QuarticImpact",
     "Scenario",
+    "SoftmaxShare",
+    "Softplus",
     "State",
     "Trajectory",
     "acas_v0",
     "execution_v0",
     "load_scenario",
+    "maker_taker_v0",
     "ornstein_uhlenbeck",
     "read_scenario",
     "rollout",
@@ -40,7 +51,7 @@ __all__ = [
     "simulate",
 ]
 
-for _id, _entry in (("Acas", "acas"), ("Execution", "execution")):
+for _id, _entry in (("Acas", "acas"), ("Execution", "execution"), ("MakerTaker", "maker_taker")):
     if f"makertaker/{_id}-v0" not in gymnasium.registry:
         # names, not objects: the default opponents are equilibria, which live above this package
         gymnasium.register(

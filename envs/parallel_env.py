@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -212,12 +212,13 @@ class Module(NamedTuple):
     make_game: Callable[..., Game]
 
 
-def module(kind: type[Game], name: str) -> Module:
+def module(kind: type[Game], name: str, defaults: Mapping[str, Any] | None = None) -> Module:
     """The functions of a PettingZoo module.
 
     Args:
         kind: class of the game.
         name: of the environment.
+        defaults: parameters of the game where they differ from the class's.
     """
 
     def make_game(**parameters: Any) -> Game:
@@ -229,7 +230,7 @@ def module(kind: type[Game], name: str) -> Module:
                 f"unknown argument {sorted(unknown)}: expected arguments of the environment, or game parameters, some "
                 f"of {known}"
             )
-        return kind(**parameters)
+        return kind(**{**(defaults or {}), **parameters})
 
     def parallel_env(
         *,

@@ -11,12 +11,12 @@ game of that name::
     trader_terminal_penalty = 0.5       # a number, or a list with one for each trader
 
     [competition]
-    kind = "best_quote"
-    intensity = "exponential"
+    kind = "best_quote"                 # or "product" (also: rate, floor), or "softmax": rate, offsets
+    intensity = "exponential"           # or "softplus"
     gamma = 1.0
 
     [impact]
-    kind = "quadratic"
+    kind = "quadratic"                  # or "quartic" (also: quartic), or "crowded" (also: crowding)
     beta = 0.5                          # a number, a function of time, or a list with one for each trader
 
     [buy_flow]                          # a function of time: points joined by straight lines ...
@@ -56,20 +56,23 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..competition import BestQuote
+from ..competition import BestQuote, Competition, ProductShare, SoftmaxShare
 from ..execution_game import ExecutionGame
 from ..factor import Affine, Factor, ornstein_uhlenbeck
 from ..flow import Decay, Points, Sine
 from ..game import Game
 from ..grid import grid
-from ..impact import QuadraticImpact
-from ..intensity import Exponential
+from ..impact import CrowdedImpact, Impact, QuadraticImpact, QuarticImpact
+from ..intensity import Exponential, Softplus
 from ..maker_taker_game import MakerTakerGame
 
 _GAMES: dict[str, type[MakerTakerGame] | type[ExecutionGame]] = {
     "maker_taker": MakerTakerGame,
     "execution": ExecutionGame,
 }
+_COMPETITIONS: dict[str, type] = {"best_quote": BestQuote, "softmax": SoftmaxShare, "product": ProductShare}
+_INTENSITIES: dict[str, type] = {"exponential": Exponential, "softplus": Softplus}
+_IMPACTS: dict[str, type] = {"quadratic": QuadraticImpact, "crowded": CrowdedImpact, "quartic": QuarticImpact}
 _SHAPES: dict[str, type] = {"sine": Sine, "decay": Decay, "affine": Affine}
 _HEADER = ("description", "game", "steps")
 
@@ -181,17 +184,27 @@ def _table(key: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-def _competition(table: dict[str, Any]) -> BestQuote:
-    _choice("competition.kind", table.pop("kind", "best_quote"), ["best_quote"])
-    _choice("competition.intensity", table.pop("intensity", "exponential"), ["exponential"])
-    return BestQuote(Exponential(**_known("competition", Exponential, table)))
+def _competition(table: dict[str, Any]) -> Competition:
+    kind = _COMPETITIONS[_choice("competition.kind", table.pop("kind", "best_quote"), list(_COMPETITIONS))]
+    names = [field.name for field in fields(kind)]
+    if "intensity" in names:
+        intensity = _INTENSITIES[
+            _choice("competition.intensity", table.pop("intensity", "exponential"), list(_INTENSITIES))
+        ]
+        known = [field.name for field in fields(intensity)]
+        given = {name: table.pop(name) for name in known if name in table}
+        _known("competition", kind, table, also=known)
+        table["intensity"] = intensity(**given)
+    if isinstance(table.get("offsets"), list):
+        table["offsets"] = tuple(table["offsets"])
+    return kind(**_known("competition", kind, table))  # type: ignore[no-any-return]
 
 
-def _impact(table: dict[str, Any]) -> QuadraticImpact:
-    _choice("impact.kind", table.pop("kind", "quadratic"), ["quadratic"])
+def _impact(table: dict[str, Any]) -> Impact:
+    kind = _IMPACTS[_choice("impact.kind", table.pop("kind", "quadratic"), list(_IMPACTS))]
     if "beta" in table:
         table["beta"] = _parameter("impact.beta", table["beta"])
-    return QuadraticImpact(**_known("impact", QuadraticImpact, table))
+    return kind(**_known("impact", kind, table))  # type: ignore[no-any-return]
 
 
 def _factor(table: dict[str, Any]) -> Factor:
@@ -225,9 +238,9 @@ def _choice(key: str, value: Any, choices: list[str]) -> str:
     return str(value)
 
 
-def _known(key: str, kind: type, arguments: dict[str, Any]) -> dict[str, Any]:
-    known = [field.name for field in fields(kind)]
+def _known(key: str, kind: type, arguments: dict[str, Any], also: Sequence[str] = ()) -> dict[str, Any]:
+    known = [field.name for field in fields(kind) if field.name != "intensity" or "intensity" in arguments]
     unknown = set(arguments) - set(known)
     if unknown:
-        raise ValueError(f"{key}: unknown key {sorted(unknown)[0]!r}, expected some of {known}")
+        raise ValueError(f"{key}: unknown key {sorted(unknown)[0]!r}, expected some of {[*known, *also]}")
     return arguments
