@@ -98,7 +98,10 @@ def best_response(game: Game, controls: Profile, agent: str, steps: int) -> Best
         best, before, error = response.gain()
         return BestResponse(response.mean_controls(), best, best - before, error)
     controls = single_profile(game, controls, steps)
-    profile = best_responses(game, controls, steps)[index]
+    if isinstance(game, ExecutionGame):
+        profile = _with_rate(controls, index, respond_to_schedules(game, controls.rate)[:, index])
+    else:
+        profile = best_responses(game, controls, steps)[index]
     payoff = float(simulate(game, profile, steps).payoffs[index])
     return BestResponse(profile, payoff, payoff - float(simulate(game, controls, steps).payoffs[index]))
 

@@ -7,9 +7,9 @@ is
     D = (N/beta) B, E = (alpha/beta) B, F = -(alpha/N) O D, G = 2 Phi - (alpha/N) O E,  B = ((2 - pi) I + pi O)^{-1},
 
 and is decoupled by ``Y~ = R Q + h0 + h1 L`` with ``R' = G + F R - R E - R D R``. The environment's own equilibrium is
-not this but the grid game's (:func:`~.equilibrium.solve`), which converges to it at second order. Three ways to ``R``:
-closed form (homogeneous agents, constant coefficients: two scalar modes, hyperbolic functions), Radon's lemma (constant
-coefficients: matrix exponentials), and a general integrator.
+not this but the grid game's (:func:`~.equilibrium.solve`), which converges to it at second order, at first order with a
+factor. Three ways to ``R``: closed form (homogeneous agents, constant coefficients: two scalar modes, hyperbolic
+functions), Radon's lemma (constant coefficients: matrix exponentials), and a general integrator.
 """
 
 from __future__ import annotations
@@ -66,12 +66,11 @@ class Mode:
 
     def _parts(self, tau: Array) -> tuple[Array, Array, Array]:
         """``log`` of a common scale, ``cosh / scale`` and ``(sinh / delta) / scale``, without overflow."""
-        square = self._delta_squared
-        delta = np.sqrt(abs(square))
-        if square > 0:
-            decay = np.exp(-2 * delta * tau)
-            return delta * tau, (1 + decay) / 2, -np.expm1(-2 * delta * tau) / (2 * delta)
-        return 0 * tau, np.cos(delta * tau), tau * np.sinc(delta * tau / np.pi)
+        delta = np.sqrt(self._delta_squared)  # never negative: both modes have b e >= -(a - f)^2 / 4
+        if delta == 0:
+            return 0 * tau, 1 + 0 * tau, tau
+        decay = np.exp(-2 * delta * tau)
+        return delta * tau, (1 + decay) / 2, -np.expm1(-2 * delta * tau) / (2 * delta)
 
     def slope(self, tau: Array) -> Array:
         """Riccati coefficient ``y / q`` at time to go ``tau``. Raises EquilibriumNotFound where it blows up."""
@@ -164,6 +163,8 @@ def riccati(game: ExecutionGame, times: Array, method: Method | None = None) -> 
         EquilibriumNotFound: there is no bounded solution.
     """
     times = np.asarray(times, dtype=float)
+    if times.ndim != 1 or (np.diff(times) < 0).any() or times.min() < 0 or times.max() > game.horizon:
+        raise ValueError(f"times: expected increasing times within [0, {game.horizon:g}], got {times!r}")
     if method is None:
         method = "integrate" if not constant(game) else "closed form" if homogeneous(game) else "radon"
     if method == "closed form":
@@ -274,6 +275,8 @@ def path(game: ExecutionGame, times: Array) -> Path:
     tau, total = game.horizon - times, np.array(game.horizon)
     mean = game.start.mean()
     inventories = rates = np.zeros(1)
+    for mode in modes(game):
+        mode.slope(total)  # refuses a horizon on which there is no bounded solution
     for mode, begin in zip(modes(game), (np.full(game.traders, mean), game.start - mean), strict=True):
         slope = mode.slope(tau)
         left = np.exp(mode.log_inventory(tau) - mode.log_inventory(total))[:, None] * begin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..envs.execution_game import ExecutionGame
+from ..envs.execution_game import ExecutionCoefficients, ExecutionGame
 from ..envs.grid import grid
 from . import linear
 from .execution_equilibrium import signal_load
@@ -32,22 +32,46 @@ def cooperative_optimum(game: ExecutionGame, steps: int) -> LinearFeedback:
     times = grid(game, steps)
     if game.traders > LARGEST_SLOPE:
         raise ValueError(f"cooperative optimum: expected at most {LARGEST_SLOPE} agents, got {game.traders}")
+    require_crowding(game)
+    c, dt = game.coefficients(times), game.horizon / steps
+    if cooperative_pivot(game, c, dt) <= 0:
+        raise NoOptimum(
+            "the cooperative problem is unbounded: its Hessian on the grid is not negative definite; the permanent "
+            "impact is too large for the temporary impact and the penalties"
+        )
+    system = linear.cooperative_system(c, game.crowding, dt)
+    swept = linear.sweep(system)
+    response = linear.respond(system, swept, signal_load(linear_signal(game, c, times), game.traders))
+    return LinearFeedback(game, swept.gain, response.shift, response.signal)
+
+
+def require_crowding(game: ExecutionGame) -> None:
+    """Raises NoOptimum where several agents' crowding is 1 or more."""
     if game.traders > 1 and game.crowding >= 1:
         what = "singular: trading between the agents costs nothing" if game.crowding == 1 else "unbounded"
         raise NoOptimum(
             f"the cooperative problem is {what} at crowding {game.crowding:g}, and on a grid its rates grow with the "
             "number of steps; expected crowding below 1"
         )
-    c = game.coefficients(times)
-    system = linear.cooperative_system(c, game.crowding, game.horizon / steps)
+
+
+def cooperative_pivot(game: ExecutionGame, c: ExecutionCoefficients, dt: float) -> float:
+    """Least eigenvalue of the pivots of the block Cholesky factorisation of minus the joint Hessian, backward in time
+    up to the first that is not positive definite; homogeneous agents by their two modes."""
+    modes = linear.homogeneous(c)
+    if modes:
+        system = linear.mode_system(c, game.crowding, dt, cooperative=True)
+    else:
+        system = linear.cooperative_system(c, game.crowding, dt)
     try:
-        swept = linear.sweep(system)
-        for k in reversed(range(steps)):
-            np.linalg.cholesky(swept.pivot[k])
-    except np.linalg.LinAlgError as error:
-        raise NoOptimum(
-            "the cooperative problem is unbounded: its Hessian on the grid is not negative definite; the permanent "
-            "impact is too large for the temporary impact and the penalties"
-        ) from error
-    response = linear.respond(system, swept, signal_load(linear_signal(game, c, times), game.traders))
-    return LinearFeedback(game, swept.gain, response.shift, response.signal)
+        with np.errstate(all="ignore"):
+            pivots = linear.sweep(system, strict=False).pivot[::-1]
+    except np.linalg.LinAlgError:  # a pivot is singular
+        return 0.0
+    least = np.inf
+    for pivot in pivots:
+        values = pivot[: game.traders, 0, 0] if modes else np.linalg.eigvalsh(pivot)  # alone there is only the mean
+        least = min(least, float(values.min()))
+        if not least > 0:
+            break
+    return least

@@ -14,7 +14,7 @@ import numpy as np
 from ..envs.arrays import Array
 from ..envs.execution_game import ExecutionGame
 from ..envs.game import Controls
-from ..envs.grid import grid, step, terminal_reward
+from ..envs.grid import agent_index, grid, step, terminal_reward
 from .linear_policy import LinearFeedback
 from .result import EquilibriumNotFound
 from .signals import additive, linear_signal
@@ -167,20 +167,35 @@ def feedback_nash(game: ExecutionGame, steps: int) -> LinearFeedback:
     return _rule(game, rows)
 
 
-def best_response_to_feedback(rule: LinearFeedback, index: int) -> tuple[LinearFeedback, float]:
+class FeedbackResponse(NamedTuple):
+    """An agent's best response to opponents who react."""
+
+    rule: LinearFeedback
+    """everyone's rule with the agent's part replaced"""
+    payoff: float
+    """of the agent, expected, in currency"""
+    gain: float
+    """over its payoff if it does not deviate"""
+
+
+def best_response_to_feedback(rule: LinearFeedback, agent: str) -> FeedbackResponse:
     """One agent's best response to opponents who follow a rule and react: exact, by dynamic programming.
 
     Args:
         rule: everyone's.
-        index: the deviator.
-
-    Returns:
-        The rule with the deviator's part replaced, and its expected payoff.
+        agent: name of the deviator.
 
     Raises:
+        ValueError: an unknown agent.
         EquilibriumNotFound: the deviator's problem has no maximum.
         ValueError: the factor does not enter linearly.
     """
+    index = agent_index(rule.game, agent)
+    replaced, payoff = _respond(rule, index)
+    return FeedbackResponse(replaced, payoff, payoff - float(values(rule)[index]))
+
+
+def _respond(rule: LinearFeedback, index: int) -> tuple[LinearFeedback, float]:
     problem = LinearQuadraticGame(rule.game, rule.steps)
     size = problem.size
     ahead, replaced = problem.final()[index : index + 1], []
@@ -207,5 +222,5 @@ def best_response_to_feedback(rule: LinearFeedback, index: int) -> tuple[LinearF
 def feedback_gains(rule: LinearFeedback) -> tuple[Array, Array]:
     """Payoffs (N,) of a rule played as feedback, and everyone's gain from its best response, exactly."""
     payoffs = values(rule)
-    best = np.array([best_response_to_feedback(rule, i)[1] for i in range(rule.game.traders)])
+    best = np.array([_respond(rule, i)[1] for i in range(rule.game.traders)])
     return payoffs, best - payoffs

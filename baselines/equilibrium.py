@@ -30,7 +30,7 @@ def solve(
     Args:
         game: the game.
         steps: number K of steps. The result is exact in the environment with as many steps, and converges to the
-            paper's continuous-time equilibrium at second order.
+            paper's continuous-time equilibrium at second order, at first order with a factor.
         throw: whether to raise if the tolerance is not reached; otherwise the result says so in ``converged``.
         guess: adjoints (K, n) to start from, in the maker-taker game.
         tolerance: on the residual, absolute for adjoints below 1 and relative above.

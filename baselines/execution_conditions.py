@@ -10,16 +10,17 @@ from __future__ import annotations
 import numpy as np
 
 from ..envs.arrays import Array
-from ..envs.execution_game import ExecutionGame
+from ..envs.execution_game import ExecutionCoefficients, ExecutionGame
 from ..envs.flow import Points, evaluate, per_agent
 from ..envs.grid import grid
 from . import linear
 from .condition import Condition
-from .cooperative import NoOptimum, cooperative_optimum
-from .execution_equilibrium import least_pivot
-from .result import LARGEST_SLOPE, EquilibriumNotFound
+from .cooperative import NoOptimum, cooperative_pivot, require_crowding
+from .execution_equilibrium import least_curvature, least_pivot
 
 _PROBES = 513
+_LARGEST = 300
+"""different agents up to which the joint problem is looked at"""
 
 
 def execution_conditions(game: ExecutionGame, steps: int) -> list[Condition]:
@@ -56,7 +57,8 @@ def _paper(game: ExecutionGame, alpha: Array, beta: Array, phi: tuple[Array, Arr
     concave = float((phi[0] - alpha**2 / (4 * count * beta)).min())
     spread = float(max((phi[1] - phi[0]).max(), np.ptp(end)))
     riccati = float((phi[0] - alpha**2 / (2 * beta * c)).min())
-    monotone = float((phi[0] - alpha**2 / (8 * count * beta) * max((count + 1) ** 2 / c, 1 / d)).min())
+    worst = max((count + 1) ** 2 / c, 1 / d) if count > 1 else 2.0  # alone there is no deviation from the mean
+    monotone = float((phi[0] - alpha**2 / (8 * count * beta) * worst).min())
     return [
         Condition(
             "concave Hamiltonians",
@@ -120,35 +122,31 @@ def _flows(game: ExecutionGame, probes: Array) -> Condition:
 def _on_the_grid(game: ExecutionGame, times: Array) -> list[Condition]:
     steps = len(times) - 1
     c, dt = game.coefficients(times), game.horizon / steps
-    own = least_pivot(c, dt) / (2 * c.temporary_impact.min() / game.traders)
+    pivots = least_pivot(c, dt)
+    own = least_curvature(game, int(pivots.argmin()), steps)
     conditions = [
         Condition(
             "own problems concave on the grid",
-            bool(own.min() > 0),
-            float(own.min()),
+            bool(pivots.min() > 0),
+            own,
             f"Cholesky factorisation, {steps} steps",
-            "least pivot of an agent's own problem, in units of 2 beta / N; decides whether best responses exist",
+            "least eigenvalue of minus the Hessian of the agent whose pivots are the smallest, in units of 2 beta / N; "
+            "decides whether best responses exist",
         )
     ]
-    name, reference = "cooperative problem concave on the grid", f"Cholesky factorisation, {steps} steps"
-    if game.traders > LARGEST_SLOPE:
+    if game.traders > _LARGEST and not linear.homogeneous(c):
         return conditions
-    try:
-        cooperative_optimum(game, steps)
-        holds, note = True, "least eigenvalue of a pivot of the joint problem, in units of 2 beta / N"
-    except (NoOptimum, EquilibriumNotFound) as error:
-        holds, note = False, str(error)
-    return [*conditions, Condition(name, holds, _cooperative_margin(game, times, holds), reference, note)]
+    holds, margin, note = _cooperative(game, c, dt)
+    name = "cooperative problem concave on the grid"
+    return [*conditions, Condition(name, holds, margin, f"Cholesky factorisation, {steps} steps", note)]
 
 
-def _cooperative_margin(game: ExecutionGame, times: Array, holds: bool) -> float:
-    """Least eigenvalue of the joint problem's pivots; where crowding rules an optimum out, what it lacks."""
-    if game.traders > 1 and game.crowding >= 1:
-        return 1 - game.crowding
-    c, dt = game.coefficients(times), game.horizon / (len(times) - 1)
+def _cooperative(game: ExecutionGame, c: ExecutionCoefficients, dt: float) -> tuple[bool, float, str]:
+    """Whether there is an optimum; the least eigenvalue of the pivots up to a failing one, or what crowding lacks."""
     try:
-        pivots = linear.sweep(linear.cooperative_system(c, game.crowding, dt)).pivot
-    except np.linalg.LinAlgError:
-        return -np.inf
-    least = float(min(np.linalg.eigvalsh(pivot)[0] for pivot in pivots))
-    return least / (2 * float(c.temporary_impact.min()) / game.traders)
+        require_crowding(game)
+        least = cooperative_pivot(game, c, dt) / (2 * float(c.temporary_impact.min()) / game.traders)
+    except NoOptimum as error:
+        return False, 1 - game.crowding, str(error)
+    note = "least eigenvalue of the joint problem's pivots up to a failing one, in units of 2 beta / N"
+    return least > 0, least, note

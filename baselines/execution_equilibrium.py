@@ -40,7 +40,7 @@ class ExecutionEquilibrium(Equilibrium):
     @cached_property
     def noise_price(self) -> Array:
         """(K+1,) mean of ``w`` at the nodes."""
-        return _noise_price(self.game.coefficients(self.times), self.times)
+        return _noise_price(self.game, self.game.coefficients(self.times), self.times)
 
     @cached_property
     def rule(self) -> LinearFeedback:
@@ -126,9 +126,8 @@ def signal_load(signal: Signal, count: int) -> linear.Load:
     )
 
 
-def _noise_price(c: ExecutionCoefficients, times: Array) -> Array:
-    push = c.permanent_impact * (c.buy_flow - c.sell_flow)
-    return np.concatenate([[0.0], np.cumsum(push * np.diff(times))])
+def _noise_price(game: ExecutionGame, c: ExecutionCoefficients, times: Array) -> Array:
+    return np.concatenate([[0.0], np.cumsum(game.push(c) * np.diff(times))])
 
 
 def solve_execution(game: ExecutionGame, times: Array, *, throw: bool, tolerance: float) -> ExecutionEquilibrium:
@@ -138,9 +137,8 @@ def solve_execution(game: ExecutionGame, times: Array, *, throw: bool, tolerance
     c = game.coefficients(times)  # of the undisturbed path of a factor: means are what it leads to
     linear_signal(game, c, times)  # a factor that does not enter linearly is refused before any work
     require_concave(game, c, dt)
-    push = c.permanent_impact * (c.buy_flow - c.sell_flow)
     try:
-        rates, method = _rates(game, c, dt, push)
+        rates, method = _rates(game, c, dt, game.push(c))
     except np.linalg.LinAlgError as error:
         raise EquilibriumNotFound(f"the linear equations of the equilibrium have no solution: {error}") from error
     if not np.isfinite(rates).all():
@@ -159,7 +157,7 @@ def solve_execution(game: ExecutionGame, times: Array, *, throw: bool, tolerance
         )
     if problem and throw:
         raise EquilibriumNotFound(problem)
-    noise = _noise_price(c, times)
+    noise = _noise_price(game, c, times)
     found = ExecutionEquilibrium(
         game=game,
         times=times,
@@ -207,10 +205,23 @@ def require_concave(game: ExecutionGame, c: ExecutionCoefficients, dt: float) ->
 
 
 def least_pivot(c: ExecutionCoefficients, dt: float) -> Array:
-    """(N,) smallest pivot of each agent's own problem: it is concave on the grid exactly if that is positive."""
-    with np.errstate(all="ignore"):  # beyond a pivot of zero there is nothing to see for that agent
-        pivots = linear.sweep(linear.lone_system(c, dt, 2.0, 1.0), strict=False).pivot
-    return np.nanmin(pivots, axis=0)[:, 0, 0]
+    """(N,) smallest pivot of each agent's own problem up to the first that is not positive, backward in time: the
+    problem is concave on the grid exactly if it is positive. Pivots beyond a failing one mean nothing."""
+    with np.errstate(all="ignore"):
+        pivots = linear.sweep(linear.lone_system(c, dt, 2.0, 1.0), strict=False).pivot[::-1, :, 0, 0]
+    failed = ~(pivots > 0)
+    seen = np.cumsum(failed, axis=0) - failed == 0
+    return np.min(np.where(seen, pivots, np.inf), axis=0)
+
+
+def least_curvature(game: ExecutionGame, index: int, steps: int) -> float:
+    """Least eigenvalue of minus the Hessian of an agent's payoff in its own rates, in units of ``2 beta / N`` at its
+    least: 1 for impact costs alone, not positive where the payoff is not concave."""
+    zero = np.zeros((1, steps))
+    hessian = marginal_payoff(game, index, np.eye(steps), np.zeros((steps, steps)), None)
+    hessian = hessian - marginal_payoff(game, index, zero, zero, None)
+    dt, beta = game.horizon / steps, game.coefficients(grid(game, steps)).temporary_impact.min()
+    return float(-np.linalg.eigvalsh(hessian)[-1] / dt / (2 * beta / game.traders))
 
 
 def _rates(game: ExecutionGame, c: ExecutionCoefficients, dt: float, push: Array) -> tuple[Array, str]:

@@ -266,14 +266,12 @@ def rates_by_aggregate(c: ExecutionCoefficients, crowding: float, dt: float, sta
     ``S``, so the total solves a linear system of K equations, which is refined once.
 
     Raises:
-        numpy.linalg.LinAlgError: an agent's pivot is not positive (steps are too long), or no total fits.
+        numpy.linalg.LinAlgError: an agent's pivot is zero (steps are too long), or no total fits.
     """
     steps, count = c.running_penalty.shape
     alpha, beta = c.permanent_impact / count, c.temporary_impact / count
     swept = sweep(lone_system(c, dt, 2 - crowding, 0.0))
     pivot, gain, carry = (each[..., 0, 0] for each in (swept.pivot, swept.gain, swept.carry))
-    if (pivot <= 0).any():
-        raise np.linalg.LinAlgError("an agent's own problem, given the total rate, is not concave on this grid")
 
     def rates(total: Array, outside: Array, begin: Array, agents: slice) -> Array:
         """(K, ..., agents) rates where the total is (K, ...) and noise traders push the price by ``outside``

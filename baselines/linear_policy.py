@@ -72,7 +72,9 @@ class _Feedback:
         return self.rule.steps
 
     def __call__(self, k: int, state: State) -> Array:
-        return self.rule.rates(k, state.inventories, state.factor)[..., self.index : self.index + 1]
+        rule, own = self.rule, slice(self.index, self.index + 1)
+        rate = np.asarray(state.inventories) @ rule.gain[k, own].T + rule.shift[k, own]
+        return rate if state.factor is None else rate + state.factor @ rule.signal[k, own].T
 
 
 class _PrivateCopy:

@@ -15,7 +15,7 @@ from .best_response import as_rule
 from .cooperative import NoOptimum, cooperative_optimum
 from .dynamic_programming import feedback_nash
 from .equilibrium import solve
-from .execution_equilibrium import ExecutionEquilibrium, signal_load
+from .execution_equilibrium import ExecutionEquilibrium, require_concave, signal_load
 from .exploitability import exploitability
 from .heuristics import twap
 from .linear_policy import LinearFeedback
@@ -65,9 +65,11 @@ def almgren_chriss_alone(game: ExecutionGame, steps: int) -> LinearFeedback:
 
     Raises:
         ValueError: the factor does not enter linearly.
+        EquilibriumNotFound: an agent's problem has no maximum.
     """
     times = grid(game, steps)
     c = game.coefficients(times)
+    require_concave(game, c, game.horizon / steps)
     load = signal_load(linear_signal(game, c, times), game.traders)
     load = load._replace(  # a batch of agents, each alone
         drift=load.drift[..., None],
@@ -133,7 +135,8 @@ def _feedback(game: ExecutionGame, steps: int) -> tuple[LinearFeedback, str]:
     except EquilibriumNotFound:
         return found, "an artefact of the grid: with twice as many steps there is none"
     coarse = found.play().inventories
-    moved = float(np.abs(finer - coarse).max() / np.abs(coarse).max())
+    size = float(np.abs(coarse).max())
+    moved = float(np.abs(finer - coarse).max()) / (size if size > 0 else 1.0)
     if moved <= _MOVED:
         return found, ""
     return found, f"depends on the grid: with twice as many steps inventories differ by {100 * moved:.0f}%"

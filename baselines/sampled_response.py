@@ -8,7 +8,7 @@ deviate at all, and on others, for the score. Any deviation gives a lower bound,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from ..envs.arrays import Array
 from ..envs.execution_game import ExecutionGame
 from ..envs.game import Controls
-from ..envs.grid import Noise, Policy, State, Trajectory, agent_index, rollout
+from ..envs.grid import Noise, Policy, State, Trajectory, agent_index, rollout, simulate
 from .execution_equilibrium import marginal_payoff
 from .signals import sample
 
@@ -34,7 +34,7 @@ class SampledResponse(NamedTuple):
 def sampled_response(
     game: ExecutionGame, policies: Mapping[str, Policy], agent: str, steps: int, *, paths: int = 2048, seed: int = 0
 ) -> SampledResponse:
-    """A lower bound on an agent's gain against policies, with its standard error.
+    """A lower bound on an agent's gain against policies that may react, with its standard error.
 
     Args:
         game: one with a factor.
@@ -44,41 +44,64 @@ def sampled_response(
         paths: of the factor, for the search and for the score each; even, they come in antithetic pairs.
         seed: of the factor's noise.
     """
-    index = agent_index(game, agent)
-    search, score = (sample(game, steps, paths, each) for each in (seed, seed + 1))
-    found = rollout(game, policies, steps, search)
-    coefficients = _best_coefficients(game, found, index, steps)
-    tried = _deviate(game, policies, agent, found, coefficients, search)
-    before = rollout(game, policies, steps, score)
-    if (tried.payoffs[:, index] - found.payoffs[:, index]).mean() <= 0:  # not to deviate is a response, too
-        return SampledResponse(_mean_controls(before), float(before.payoffs[:, index].mean()), 0.0, 0.0)
-    after = _deviate(game, policies, agent, before, coefficients, score)
-    gains = after.payoffs[:, index] - before.payoffs[:, index]
-    pairs = np.mean(np.split(gains, 2), axis=0)
-    return SampledResponse(
-        _mean_controls(after),
-        float(after.payoffs[:, index].mean()),
-        float(pairs.mean()),
-        float(pairs.std(ddof=1) / np.sqrt(len(pairs))),
-    )
+    return sampled_responses(game, policies, [agent], steps, paths=paths, seed=seed)[0]
 
 
-def _deviate(
+def sampled_responses(
     game: ExecutionGame,
     policies: Mapping[str, Policy],
-    agent: str,
-    paths: Trajectory,
-    coefficients: Array,
-    noise: Noise | None,
-) -> Trajectory:
-    """What happens on the paths' noise if an agent deviates."""
-    steps = len(coefficients)
-    rates = (_basis(paths, steps) * coefficients).sum(axis=-1)
+    agents: Sequence[str],
+    steps: int,
+    *,
+    react: bool = True,
+    paths: int = 2048,
+    seed: int = 0,
+) -> list[SampledResponse]:
+    """The same for several agents, who share the undisturbed paths.
 
-    def deviate(k: int, state: State) -> Array:
-        return rates[:, k, None]
+    Args:
+        game: one with a factor.
+        policies: everyone's.
+        agents: the deviators, each alone.
+        steps: K.
+        react: whether policies look at others' inventories; if not, their rates are not asked for again.
+        paths: of the factor, for the search and for the score each; even.
+        seed: of the factor's noise.
+    """
+    indices = [agent_index(game, agent) for agent in agents]
+    noises = [sample(game, steps, paths, each) for each in (seed, seed + 1)]
+    search, score = (rollout(game, policies, steps, noise) for noise in noises)
 
-    return rollout(game, {**policies, agent: deviate}, steps, noise)
+    def deviate(paths: Trajectory, noise: Noise | None, index: int, coefficients: Array) -> Trajectory:
+        rates = (_basis(paths, steps) * coefficients).sum(axis=-1)
+        if not react:
+            joint = paths.controls.rate.copy()
+            joint[..., index] = rates
+            return simulate(game, game.clip(Controls(joint)), steps, noise)
+
+        def play(k: int, state: State) -> Array:
+            return rates[:, k, None]
+
+        return rollout(game, {**policies, game.agents[index]: play}, steps, noise)
+
+    results = []
+    for index in indices:
+        coefficients = _best_coefficients(game, search, index, steps)
+        tried = deviate(search, noises[0], index, coefficients)
+        if (tried.payoffs[:, index] - search.payoffs[:, index]).mean() <= 0:  # not to deviate is a response, too
+            results.append(SampledResponse(_mean_controls(score), float(score.payoffs[:, index].mean()), 0.0, 0.0))
+            continue
+        after = deviate(score, noises[1], index, coefficients)
+        pairs = np.mean(np.split(after.payoffs[:, index] - score.payoffs[:, index], 2), axis=0)
+        results.append(
+            SampledResponse(
+                _mean_controls(after),
+                float(after.payoffs[:, index].mean()),
+                float(pairs.mean()),
+                float(pairs.std(ddof=1) / np.sqrt(len(pairs))),
+            )
+        )
+    return results
 
 
 def _mean_controls(paths: Trajectory) -> Controls:

@@ -43,8 +43,7 @@ def linear_signal(game: ExecutionGame, c: ExecutionCoefficients, times: Array) -
     """
     steps = len(times) - 1
     if game.factor is None:
-        push = c.permanent_impact * (c.buy_flow - c.sell_flow)
-        return Signal(push, np.zeros((steps, 0)), np.zeros((steps, 0, 0)), np.zeros((steps, 0)))
+        return Signal(game.push(c), np.zeros((steps, 0)), np.zeros((steps, 0, 0)), np.zeros((steps, 0)))
     factor = game.factor
     parts = []
     for k, t in enumerate(times[:-1]):
@@ -54,11 +53,13 @@ def linear_signal(game: ExecutionGame, c: ExecutionCoefficients, times: Array) -
             return factor.move(t, at, dt, np.zeros_like(at))
 
         constant, transition = _affine(move, factor, game.horizon, "factor.drift")
+        if np.linalg.eigvals(transition).real.min() < -1:
+            raise ValueError(
+                f"factor.drift: with {steps} steps the factor overshoots its mean and swings ever further; take more"
+            )
 
         def push(at: Array, t: Array = t, k: int = k) -> Array:
-            step = game.with_factor(c.at(k), t, at)
-            flow = step.permanent_impact * (step.buy_flow - step.sell_flow)
-            return np.broadcast_to(flow, at.shape[:-1])[..., None]
+            return np.broadcast_to(game.push(game.with_factor(c.at(k), t, at)), at.shape[:-1])[..., None]
 
         flow, slope = _affine(push, factor, game.horizon, "buy_flow - sell_flow")
         parts.append((flow[0], slope[0], transition, constant))
@@ -100,7 +101,7 @@ def _affine(function: Callable[[Array], Array], factor: Factor, horizon: float, 
     values = function(np.concatenate([start[None], start + np.diag(unit)]))
     slope = (values[1:] - values[0]).T / unit
     constant = values[0] - slope @ start
-    probes = start + unit * np.random.default_rng(0).standard_normal((8, size))
+    probes = start + unit * _probes(size)
     defect = np.abs(function(probes) - constant - probes @ slope.T).max()
     if defect > _TOLERANCE * (1 + np.abs(values).max()):
         raise ValueError(
@@ -109,10 +110,19 @@ def _affine(function: Callable[[Array], Array], factor: Factor, horizon: float, 
     return constant, slope
 
 
+def _probes(size: int) -> Array:
+    """Points up to four scales away on all sides: along the axes, and along one diagonal and its mirror image."""
+    reach = np.array([0.5, 1.0, 2.0, 3.0, 4.0])
+    reach = np.concatenate([reach, -reach])
+    mixed = np.where(np.arange(size) % 2, -1.0, 1.0)
+    directions = np.concatenate([np.eye(size), np.ones((1, size)), mixed[None]])
+    return (reach[:, None, None] * directions).reshape(-1, size)
+
+
 def additive(factor: Factor, times: Array) -> bool:
     """Whether the diffusion does not depend on the factor, so that quadratic payoffs have exact expectations."""
     start, unit = np.array(factor.initial), factor.scale(float(times[-1]))
-    probes = start + unit * np.random.default_rng(0).standard_normal((8, factor.size))
+    probes = start + unit * _probes(factor.size)
     shakes = [
         factor.shake(t, probes, np.broadcast_to(each, probes.shape)) for t in times for each in np.eye(factor.size)
     ]

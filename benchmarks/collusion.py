@@ -33,15 +33,15 @@ def result(scenario: Scenario, learner: str, seed: int, out: Path) -> dict[str, 
     """Metrics of one run, from its directory if it is there."""
     algorithm, _, information = learner.partition("-")
     folder = out / f"{learner}-{seed}"
-    if not (folder / "metrics.json").is_file():
-        config = runs.RunConfig(
-            scenario=scenario.name,
-            values=dict(scenario.values),
-            algorithm=algorithm,
-            steps=scenario.steps,
-            information="full" if information == "full" else "open_loop",
-            seed=seed,
-        )
+    config = runs.RunConfig(
+        scenario=scenario.name,
+        values=dict(scenario.values),
+        algorithm=algorithm,
+        steps=scenario.steps,
+        information="full" if information == "full" else "open_loop",
+        seed=seed,
+    )
+    if not (folder / "metrics.json").is_file() or runs.load_config(folder) != config:
         runs.train(config, folder, overwrite=folder.exists(), console=Console(stderr=True))
     return dict(json.loads((folder / "metrics.json").read_text()))
 
@@ -95,6 +95,8 @@ def main() -> None:
     arguments = parser.parse_args()
     scenario = read_scenario(arguments.scenario)
     points = references(scenario.game, scenario.steps)
+    if scenario.game.traders != 2 or points[COOPERATIVE].collusion_index is None:
+        raise SystemExit(f"{scenario.name}: expected two traders and a cooperative optimum")
     found = {
         learner: [result(scenario, learner, seed, arguments.out) for seed in range(arguments.seeds)]
         for learner in arguments.learners

@@ -28,10 +28,11 @@ import numpy as np
 from .arrays import Array, as_like, namespace
 from .factor import Factor
 from .flow import Decay, Parameter, PerAgent, Points, Sine, agent_step_means, per_agent, require, step_means
-from .game import Activity, Controls, Game, as_inventory, check_number
+from .game import Activity, Controls, Game, as_inventory, as_parameter, check_number
 
 Flow = Parameter | Callable[[Any, Any], Any]
 _STEPS = 64
+_CHECKS = 9
 
 
 class ExecutionCoefficients(NamedTuple):
@@ -112,6 +113,8 @@ class ExecutionGame(Game):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "initial_inventory", as_inventory(self.initial_inventory, "initial_inventory"))
+        for name in ("running_penalty", "terminal_penalty"):
+            object.__setattr__(self, name, as_parameter(getattr(self, name)))
         count = len(self.initial_inventory)
         if not count:
             raise ValueError("initial_inventory: expected at least one trader, got none")
@@ -136,7 +139,8 @@ class ExecutionGame(Game):
             if self.factor is None or not _of_factor(getattr(self, name)):
                 require(getattr(self, name), name, self.horizon)
             else:
-                self._flow(name, np.zeros(()), np.array(self.factor.initial) + np.zeros((3, 1)))
+                for time in np.linspace(0.0, self.horizon, _CHECKS):
+                    self._flow(name, time, np.array(self.factor.initial) + np.zeros((3, 1)))
 
     @cached_property
     def start(self) -> np.ndarray:
@@ -207,9 +211,13 @@ class ExecutionGame(Game):
         """``(beta/N) (v^i + pi sum_{j != i} v^j)``: price paid above the market's, (..., N); ``others`` is that sum."""
         return c.temporary_impact[..., None] / self.traders * (rate + self.crowding * others)
 
+    def push(self, c: ExecutionCoefficients) -> Array:
+        """``alpha (b - a)``, (...,): what noise traders do to the market price per unit of time."""
+        return c.permanent_impact * (c.buy_flow - c.sell_flow)
+
     def drift(self, c: ExecutionCoefficients, total: Array) -> Array:
         """Drift ``(alpha/N) sum_j v^j + alpha (b - a)`` of the market price, (...,)."""
-        return c.permanent_impact * (total / self.traders + c.buy_flow - c.sell_flow)
+        return c.permanent_impact / self.traders * total + self.push(c)
 
     def activity(self, c: ExecutionCoefficients, controls: Controls) -> Activity:
         """What happens under rates (..., N): the displays before Remark 2.1, with the crowding of Remark 2.1(3)."""
@@ -242,7 +250,7 @@ class ExecutionGame(Game):
     def _signal(self) -> float:
         """A number of shares that the noise flow's effect on the price makes worth trading."""
         c = self.coefficients(np.linspace(0.0, self.horizon, _STEPS + 1))
-        push = np.abs(c.permanent_impact * (c.buy_flow - c.sell_flow)).mean()
+        push = np.abs(self.push(c)).mean()
         if self.factor is not None:
             scale = np.diag(self.factor.scale(self.horizon)) / 2
             for unit in (*scale, *-scale):

@@ -144,9 +144,10 @@ def require(
     Raises ValueError that names the parameter, and the time of a callable's first offending value.
     """
     everyone: tuple[Any, ...] = (parameter,) if count is None else per_agent(parameter, count, name)
-    for each in dict.fromkeys(everyone):  # agents often share a parameter
+    for each in everyone:
         if not callable(each) and not is_number(each):
             raise ValueError(f"{name}: expected a number or a callable of time, got {each!r}")
+    for each in dict.fromkeys(everyone):  # agents often share a parameter
         times = np.linspace(0.0, horizon, _PROBES) if callable(each) else np.zeros(1)
         if isinstance(each, Points):
             corners = np.asarray(each.points)[:, 0]

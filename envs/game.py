@@ -196,6 +196,13 @@ def as_inventory(values: Sequence[float], name: str) -> tuple[float, ...]:
     return tuple(array.tolist())
 
 
+def as_parameter(value: Any) -> Any:
+    """Lists and one-dimensional arrays as tuples, so that games are equal and hashable by value; others as they are."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return tuple(value) if isinstance(value, list) else value
+
+
 def check_number(name: str, value: float, *, minimum: float = 0.0, strict: bool = False) -> None:
     """Raises ValueError unless ``value`` is a finite number of at least, or above, the minimum."""
     if not is_number(value):

@@ -28,7 +28,7 @@ import numpy as np
 from .arrays import Array, as_like, namespace
 from .competition import BestQuote, Competition, Fill
 from .flow import Parameter, PerAgent, agent_step_means, per_agent, require, step_means
-from .game import Activity, Controls, Game, as_inventory, check_number
+from .game import Activity, Controls, Game, as_inventory, as_parameter, check_number
 from .impact import Impact, QuadraticImpact
 
 
@@ -130,6 +130,13 @@ class MakerTakerGame(Game):
         _part("competition", self.competition, Competition)
         _part("impact", self.impact, Impact)
         self.competition.validate(len(self.maker_inventory))
+        for name in (
+            "trader_running_penalty",
+            "trader_terminal_penalty",
+            "maker_running_penalty",
+            "maker_terminal_penalty",
+        ):
+            object.__setattr__(self, name, as_parameter(getattr(self, name)))
         for role, count in (("trader", len(self.trader_inventory)), ("maker", len(self.maker_inventory))):
             for kind in ("running", "terminal"):
                 name = f"{role}_{kind}_penalty"

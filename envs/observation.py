@@ -31,8 +31,8 @@ LIMIT = 10.0
 
 
 def inventory_scale(game: Game) -> float:
-    """Unit of inventories in observations: the largest initial inventory, in shares; at least 1."""
-    return max(1.0, float(np.abs(game.start).max()))
+    """Unit of inventories in observations: the largest initial inventory, in shares; 1 where all are zero."""
+    return float(np.abs(game.start).max()) or 1.0
 
 
 def check_kind(kind: str) -> None:

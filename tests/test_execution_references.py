@@ -177,10 +177,10 @@ def test_best_responses_to_a_rule_that_reacts(game, seed):
         base, gradient, hessian = deviations(game, rule.feedback(), i, steps)
         if np.linalg.eigvalsh(hessian).max() > -1e-9:
             with pytest.raises(EquilibriumNotFound, match=f"trader_{i} against opponents who react is not concave"):
-                best_response_to_feedback(rule, i)
+                best_response_to_feedback(rule, f"trader_{i}")
             continue
         best = base - gradient @ np.linalg.solve(hessian, gradient) / 2
-        replaced, payoff = best_response_to_feedback(rule, i)
+        replaced, payoff, _ = best_response_to_feedback(rule, f"trader_{i}")
         assert payoff == pytest.approx(best, rel=1e-8, abs=1e-8)
         assert rollout(game, replaced.feedback(), steps).payoffs[i] == pytest.approx(best, rel=1e-8, abs=1e-8)
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -89,7 +90,7 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
                     for i, agent in enumerate(given.game.agents)
                 },
                 "nash_conv": gains.nash_conv,
-                "relative_nash_conv": gains.relative,
+                "relative_nash_conv": gains.relative if np.any(equilibrium.payoffs) else None,
                 "residual": equilibrium.residual,
                 "iterations": equilibrium.iterations,
                 "message": equilibrium.message,
@@ -152,7 +153,7 @@ def references_command(
         }
         print_json({"scenario": name, "steps": count, "references": listed})
         return
-    table = Table("profile", "total payoff", "collusion index", "NashConv", "note")
+    table = Table("profile", "total payoff", "collusion index", "NashConv, played open loop", "note")
     for each in points:
         numbers = (each.total, each.collusion_index, each.nash_conv)
         table.add_row(each.name, *("-" if value is None else f"{value:.4g}" for value in numbers), each.note)

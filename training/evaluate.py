@@ -21,7 +21,7 @@ from ..baselines import (
 from ..baselines.execution_equilibrium import ExecutionEquilibrium
 from ..baselines.exploitability import payoff_size
 from ..baselines.references import COOPERATIVE, OPEN_LOOP
-from ..baselines.sampled_response import sampled_response
+from ..baselines.sampled_response import sampled_responses
 from ..baselines.signals import sample
 from ..envs.arrays import Array
 from ..envs.execution_game import ExecutionGame
@@ -126,17 +126,18 @@ def _along(equilibrium: Equilibrium, noise: Noise | None) -> Equilibrium:
 def _payoffs(equilibrium: Equilibrium, learned: Trajectory, target: Equilibrium) -> tuple[Array, Array, float]:
     """Learned payoffs (n,), their standard errors, and that of their sum.
 
-    Over paths, the equilibrium's payoffs on the same paths serve as control variates: their means are known exactly.
+    Over paths, the equilibrium's payoffs on the same paths serve as control variates: their means are known exactly,
+    or, where the factor's diffusion depends on it, with a standard error of their own.
     """
     if learned.payoffs.ndim == 1:
         return learned.payoffs, np.zeros_like(learned.payoffs), 0.0
     differences = np.mean(np.split(learned.payoffs - target.payoffs, 2), axis=0)  # antithetic pairs
     root = np.sqrt(len(differences))
-    errors = differences.std(axis=0, ddof=1) / root
+    known = np.zeros_like(equilibrium.payoffs) if equilibrium.payoffs_se is None else equilibrium.payoffs_se
     return (
         equilibrium.payoffs + differences.mean(axis=0),
-        errors,
-        float(differences.sum(axis=1).std(ddof=1) / root),
+        np.hypot(differences.std(axis=0, ddof=1) / root, known),
+        float(np.hypot(differences.sum(axis=1).std(ddof=1) / root, known.sum())),
     )
 
 
@@ -157,11 +158,13 @@ def _gains(
     reacts = information == "full" or (information == "own" and game.makers > 0)
     if game.factor is None and not reacts:
         return _schedule_gains(game, learned.controls, steps)
-    found = [best_response_to_policies(game, policies, agent, steps) for agent in game.agents]
-    against = "reacting opponents (lower bound)"
-    if game.factor is not None:
+    if isinstance(game, ExecutionGame) and game.factor is not None:
+        sampled = sampled_responses(game, policies, game.agents, steps, react=reacts)
         against = f"{'reacting' if reacts else 'open-loop'} opponents on simulated paths (lower bound)"
-    return _Gains(np.array([each.gain for each in found]), np.array([each.gain_se for each in found]), against)
+        return _Gains(np.array([each.gain for each in sampled]), np.array([each.gain_se for each in sampled]), against)
+    found = [best_response_to_policies(game, policies, agent, steps) for agent in game.agents]
+    gains = np.array([each.gain for each in found])
+    return _Gains(gains, np.zeros_like(gains), "reacting opponents (lower bound)")
 
 
 def _schedule_gains(game: Game, controls: Controls, steps: int) -> _Gains:
@@ -176,7 +179,7 @@ def open_loop_nash_conv(game: Game, policies: Mapping[str, Policy], steps: int) 
         EquilibriumNotFound: an agent's best response was not solved.
     """
     if isinstance(game, ExecutionGame) and game.factor is not None:
-        found = [sampled_response(game, policies, agent, steps, paths=_QUICK_PATHS) for agent in game.agents]
+        found = sampled_responses(game, policies, game.agents, steps, react=False, paths=_QUICK_PATHS)
         return sum(each.gain for each in found)
     return exploitability(game, rollout(game, policies, steps).controls, steps).nash_conv
 

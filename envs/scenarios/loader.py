@@ -228,8 +228,9 @@ def _function(key: str, table: Mapping[str, Any]) -> Any:
         arguments["slope"] = tuple(arguments["slope"])
     try:
         return kind(**_known(key, kind, arguments))
-    except TypeError as error:
-        raise ValueError(f"{key}: {error}") from error
+    except (TypeError, ValueError) as error:
+        said = str(error)
+        raise ValueError(said if said.startswith(key) else f"{key}: {said}") from error
 
 
 def _choice(key: str, value: Any, choices: list[str]) -> str:
