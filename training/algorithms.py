@@ -121,9 +121,9 @@ ALGORITHMS: dict[str, Algorithm] = {
         markets=16,
     ),
     "sac": _off_policy(
-        stable_baselines3.SAC, information.PrefixSACPolicy, "entropy", (1.5, 0.2), ent_coef="auto_0.005"
+        stable_baselines3.SAC, information.PrefixSACPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"
     ),
-    "tqc": _off_policy(sb3_contrib.TQC, information.PrefixTQCPolicy, "entropy", (1.5, 0.2), ent_coef="auto_0.005"),
+    "tqc": _off_policy(sb3_contrib.TQC, information.PrefixTQCPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"),
     "td3": _off_policy(stable_baselines3.TD3, information.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
     "ddpg": _off_policy(stable_baselines3.DDPG, information.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
 }

@@ -11,6 +11,7 @@ import numpy as np
 from ..baselines import (
     Equilibrium,
     EquilibriumNotFound,
+    NoOptimum,
     best_response_to_policies,
     collusion_index,
     exploitability,
@@ -18,6 +19,7 @@ from ..baselines import (
     references,
     solve,
 )
+from ..baselines.coalition import coalition_optimum
 from ..baselines.execution_equilibrium import ExecutionEquilibrium
 from ..baselines.exploitability import payoff_size
 from ..baselines.references import COOPERATIVE, OPEN_LOOP
@@ -30,6 +32,7 @@ from ..envs.grid import Noise, Policy, Trajectory, rollout, simulate
 from ..envs.maker_taker_game import MakerTakerGame
 from .information import Information
 
+COALITION = "makers' coalition"
 _PATHS = 4096
 _QUICK_PATHS = 512
 
@@ -107,8 +110,8 @@ def evaluate(game: Game, policies: Mapping[str, Policy], steps: int, information
         "open_loop_relative_nash_conv": float(schedule.values.sum()) / total,
         "control_distance": control_distance(learned.controls, target),
         "inventory_distance": relative_distance(learned.inventories, target.inventories),
-        "collusion_index": _index(float(payoffs.sum()), float(equilibrium.payoffs.sum()), compared),
-        "collusion_index_se": _index_error(total_error, float(equilibrium.payoffs.sum()), compared),
+        "collusion_index": _index(game, payoffs, equilibrium.payoffs, compared),
+        "collusion_index_se": _index_error(game, total_error, equilibrium.payoffs, compared),
         "equilibrium": {"residual": equilibrium.residual, "message": equilibrium.message},
         "baselines": compared,
     }
@@ -198,18 +201,34 @@ def reference_profiles(game: Game, steps: int, equilibrium: Equilibrium) -> dict
 
 def _rules_of_thumb(game: MakerTakerGame, steps: int, equilibrium: Equilibrium) -> dict[str, Any]:
     total = payoff_size(equilibrium.payoffs)
+    profiles: dict[str, Controls | None] = dict(heuristic_profiles(game, steps))
+    notes: dict[str, str] = {}
+    try:
+        coalition = coalition_optimum(game, steps)
+        profiles[COALITION], notes[COALITION] = coalition.controls, coalition.message
+    except NoOptimum as error:
+        profiles[COALITION], notes[COALITION] = None, str(error)
     result: dict[str, Any] = {}
-    for name, controls in heuristic_profiles(game, steps).items():
-        payoffs = simulate(game, controls, steps).payoffs
+    for name, controls in profiles.items():
+        if controls is None:
+            empty = dict.fromkeys(("payoffs", "relative_nash_conv", "control_distance", "collusion_index"))
+            result[name] = {**empty, "note": notes[name]}
+            continue
         try:
             relative: float | None = exploitability(game, controls, steps).nash_conv / total
         except EquilibriumNotFound:
             relative = None
+        payoffs = simulate(game, controls, steps).payoffs
         result[name] = {
             "payoffs": dict(zip(game.agents, payoffs.tolist(), strict=True)),
             "relative_nash_conv": relative,
             "control_distance": control_distance(controls, equilibrium),
+            "note": notes.get(name, ""),
         }
+    for each in result.values():
+        if each["payoffs"] is not None:
+            payoffs = np.array(list(each["payoffs"].values()))
+            each["collusion_index"] = _index(game, payoffs, equilibrium.payoffs, result)
     return result
 
 
@@ -232,23 +251,28 @@ def _execution_references(game: ExecutionGame, steps: int, equilibrium: Equilibr
     return result
 
 
-def _cooperative_total(compared: Mapping[str, Any]) -> float | None:
-    best = compared.get(COOPERATIVE, {}).get("payoffs")
-    return None if best is None else float(sum(best.values()))
+def _colluders(game: Game, payoffs: Array) -> float:
+    """Total payoff of those who could collude: the makers, or the traders where there are none."""
+    return float(payoffs[..., game.traders if game.makers else 0 :].sum())
 
 
-def _index(total: float, nash: float, compared: Mapping[str, Any]) -> float | None:
-    """The collusion index of a total payoff; None where there is no cooperative optimum."""
-    best = _cooperative_total(compared)
-    return None if best is None else collusion_index(total, nash, best)
+def _best_total(game: Game, compared: Mapping[str, Any]) -> float | None:
+    best = compared.get(COALITION if game.makers else COOPERATIVE, {}).get("payoffs")
+    return None if best is None else _colluders(game, np.array(list(best.values())))
 
 
-def _index_error(error: float, nash: float, compared: Mapping[str, Any]) -> float | None:
+def _index(game: Game, payoffs: Array, nash: Array, compared: Mapping[str, Any]) -> float | None:
+    """The collusion index of the colluders' total payoff; None where there is no optimum to collude on."""
+    best = _best_total(game, compared)
+    return None if best is None else collusion_index(_colluders(game, payoffs), _colluders(game, nash), best)
+
+
+def _index_error(game: Game, error: float, nash: Array, compared: Mapping[str, Any]) -> float | None:
     """Standard error of the collusion index from that of the total payoff."""
-    best = _cooperative_total(compared)
-    if best is None or _index(nash, nash, compared) is None:
+    best = _best_total(game, compared)
+    if best is None or _index(game, nash, nash, compared) is None:
         return None
-    return error / (best - nash)
+    return error / (best - _colluders(game, nash))
 
 
 def relative_distance(values: Array, reference: Array) -> float:

@@ -171,8 +171,8 @@ def notes(metrics: dict[str, Any]) -> str:
     said += [f"{name}: {each['note']}." for name, each in metrics["baselines"].items() if each.get("note")]
     if metrics["collusion_index"] is not None:
         said.append(
-            "Collusion index: the total payoff's place between the open-loop Nash equilibrium (0) and the cooperative "
-            "optimum (1)."
+            "Collusion index: the place of the total payoff, of the makers' where there are makers, between the "
+            "open-loop Nash equilibrium (0) and the optimum of those who collude (1)."
         )
     return "".join(f'<p class="muted">{html.escape(each)}</p>' for each in said)
 
