@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..envs.arrays import Array
+from ..envs.competition import ties
 from ..envs.game import Controls
 from ..envs.grid import simulate
 from ..envs.maker_taker_game import MakerTakerGame
@@ -111,6 +112,9 @@ def _message(game: MakerTakerGame, controls: Controls, matter: Array, result: ne
                 f"{side} quotes are undetermined on {idle} of {len(matter)} steps: no volume arrives there, "
                 "the equilibrium is not unique"
             )
+    tied = int((ties(controls.ask) | ties(controls.bid)).sum())
+    if tied:
+        parts.append(f"best quotes tie on {tied} of {len(matter)} steps, where the slope is one-sided")
     largest = np.abs(controls.rate).max()
     if largest >= game.max_rate:
         parts.append(f"rates are truncated at max_rate = {game.max_rate:g}")
@@ -124,5 +128,6 @@ def _diagnosis(game: MakerTakerGame, system: fbsde.GameSystem, result: newton.Re
     k, agent = np.unravel_index(np.argmax(np.nan_to_num(defect, nan=np.inf)), defect.shape)
     return (
         f"residual {float(result.residual):.3g} after {result.iterations} Newton iterations and {result.stages} "
-        f"continuation stages; it is largest for {game.agents[agent]} at step {k}. {_ADVICE}"
+        f"continuation stages; it is largest for {game.agents[agent]} at step {k}. The last residuals were "
+        f"{', '.join(f'{each:.2g}' for each in result.history[-6:])}. {_ADVICE}"
     )

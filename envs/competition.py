@@ -374,6 +374,12 @@ def _against_rival(quotes: Array) -> Array:
     return np.asarray(np.eye(makers) - (rival[..., None] == index))
 
 
+def ties(quotes: Array) -> Array:
+    """(...,) whether two of the quotes (..., M) are the best but for rounding."""
+    best = quotes.min(axis=-1, keepdims=True)
+    return (quotes <= best + _TIE * (1 + np.abs(best))).sum(axis=-1) > 1
+
+
 def _first_best(quotes: Array) -> Array:
     """Index (...,) of the first maker whose quote (..., M) is the best but for rounding."""
     best = quotes.min(axis=-1, keepdims=True)

