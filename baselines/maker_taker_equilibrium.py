@@ -8,6 +8,7 @@ import numpy as np
 
 from ..envs.arrays import Array
 from ..envs.competition import ties
+from ..envs.feedback_map import FixedPointNotFound
 from ..envs.game import Controls
 from ..envs.grid import simulate
 from ..envs.maker_taker_game import MakerTakerGame
@@ -56,7 +57,10 @@ class MakerTakerEquilibrium(Equilibrium):
         system = _system(self.game, self.times, k, inventory)
         steps = self.steps - k
         guess = np.broadcast_to(self.adjoints[k:], (*inventory.shape[:-1], *self.adjoints[k:].shape))
-        result = newton.solve_system(system, steps, guess, longest=self.game.margin)
+        try:
+            result = newton.solve_system(system, steps, guess, longest=self.game.margin)
+        except FixedPointNotFound as error:
+            raise EquilibriumNotFound(f"the game from step {k} was not solved: {error}. {_ADVICE}") from error
         if not result.converged.all():
             raise EquilibriumNotFound(
                 f"the game from step {k} was not solved for {int((~result.converged).sum())} of "
@@ -74,7 +78,10 @@ def solve_maker_taker(
     if guess is not None and (np.shape(guess) != shape or not np.isfinite(guess).all()):
         raise ValueError(f"guess: expected finite adjoints of shape {shape}, got shape {np.shape(guess)}")
     system = _system(game, times, 0, game.start)
-    result = newton.solve_system(system, steps, guess, tolerance=tolerance, longest=game.margin)
+    try:
+        result = newton.solve_system(system, steps, guess, tolerance=tolerance, longest=game.margin)
+    except FixedPointNotFound as error:
+        raise EquilibriumNotFound(f"{error}. {_ADVICE}") from error
     if throw and not result.converged:
         raise EquilibriumNotFound(_diagnosis(game, system, result))
     controls = fbsde.optimal_controls(game, system.c, result.adjoints)

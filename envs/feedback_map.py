@@ -14,7 +14,7 @@ import numpy as np
 from .arrays import Array
 
 _ROUNDING = 4e-15
-_ITERATIONS = 100
+_ITERATIONS = 1000
 _SHORTEST = 2.0**-40
 
 

@@ -255,17 +255,13 @@ class CustomImpact(Impact):
                 raise ValueError(f"impact.{name}: expected shape {expected[name]} for rates {rates.shape}, got {shape}")
         own = np.diagonal(curve, axis1=-2, axis2=-1)
         gap = own - (np.abs(curve).sum(axis=-1) - np.abs(own))
-        step = _STEP * max_rate
-        shifts = step * np.eye(traders)
+        step = _STEP * (1 + np.abs(rates))
+        shifts = step[..., None] * np.eye(traders)
         ahead, behind = (rates[:, None] + sign * shifts for sign in (1, -1))
         costs = np.diagonal(np.asarray(self.function(ahead)) - np.asarray(self.function(behind)), axis1=-2, axis2=-1)
         slopes = np.swapaxes(np.asarray(self.gradient(ahead)) - np.asarray(self.gradient(behind)), -2, -1)
-        size = 1e-4 * (1 + np.abs(slope).max())
-        off = np.abs(costs / (2 * step) - slope) > size
-        skew = (
-            np.abs(slopes / (2 * step) - curve)
-            > 1e-4 * (1 + np.abs(curve).max(axis=(-2, -1), keepdims=True)) + size / step * 1e-3
-        )
+        off = _differ(costs / (2 * step), slope)
+        skew = _differ(slopes / (2 * step[..., None, :]), curve)
         conditions = (
             ("finite values", ~(np.isfinite(cost) & np.isfinite(slope) & np.isfinite(curve).all(axis=-1))),
             ("strong convexity in the own rate", own <= 0),
@@ -335,6 +331,11 @@ class CustomImpact(Impact):
         curve = np.asarray(self.hessian(rate))
         own = np.einsum("...ii->...i", curve)
         return target_jacobian(-self.cross(beta, rate) / own[..., None], free) / own[..., None, :]
+
+
+def _differ(found: Array, given: Array) -> Array:
+    """Where differences and a derivative are further apart than differences can be wrong."""
+    return np.abs(found - given) > 1e-4 * (np.abs(found) + np.abs(given)) + 1e-6 * np.abs(given).max()
 
 
 def _diagonal(values: Array) -> Array:

@@ -108,14 +108,19 @@ class Softplus(_Decaying):
 
     def markup(self, x: Array) -> Array:
         """``log(1 + u) (1 + u) / (gamma u)``, ``u = exp(-gamma x)``."""
-        return self._ratio(x) * (1 + np.exp(-self.gamma * x)) / self.gamma
+        z = self.gamma * np.asarray(x, dtype=float)
+        below = np.logaddexp(0.0, -z) * (1 + np.exp(np.minimum(z, 0.0)))  # u large
+        return np.where(z > 0, self._ratio(z) * (1 + np.exp(-np.maximum(z, 0.0))), below) / self.gamma
 
     def markup_slope(self, x: Array) -> Array:
         """``log(1 + u) / u - 1``."""
-        return self._ratio(x) - 1
+        z = self.gamma * np.asarray(x, dtype=float)
+        return np.where(z > 0, self._ratio(z), np.logaddexp(0.0, -z) * np.exp(np.minimum(z, 0.0))) - 1
 
-    def _ratio(self, x: Array) -> Array:
-        u = np.exp(-self.gamma * np.asarray(x, dtype=float))
+    @staticmethod
+    def _ratio(z: Array) -> Array:
+        """``log(1 + u) / u``, ``u = exp(-z)``, for ``z`` above 0; anything below."""
+        u = np.exp(-np.maximum(z, 0.0))
         return np.where(u > 1e-8, np.log1p(u) / np.where(u > 1e-8, u, 1.0), 1 - u / 2)
 
 
@@ -174,7 +179,8 @@ def check_intensity(intensity: Intensity, second: Callable[[Array], Array], scal
         if array.shape != x.shape:
             raise ValueError(f"intensity: {name} must keep the shape {x.shape}, got {array.shape}")
     visible = ~((np.abs(value) < _TINY) & (np.abs(first) < _TINY))  # underflow far out says nothing
-    ratio = value * curve / np.where(visible & (first != 0), first, 1.0) ** 2
+    with np.errstate(all="ignore"):
+        ratio = value * curve / np.where(visible & (first != 0), first, 1.0) ** 2
     step = 1e-5 * scale
     slopes = [
         (np.asarray(f(x + step)) - np.asarray(f(x - step))) / (2 * step) for f in (intensity, intensity.derivative)

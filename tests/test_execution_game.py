@@ -513,7 +513,7 @@ def test_a_run_is_placed_between_nash_and_the_cooperative_optimum(tmp_path):
     invoke("report", run)
     page = (run / "report.html").read_text()
     assert f"<td>{share:.3f}</td>" in page
-    assert "Collusion index: the total payoff" in page
+    assert "Collusion index: the place of the total payoff" in page
     assert "Trading rates (shares / time)" in page
     assert "Asks above" not in page
     assert "Bids below" not in page
