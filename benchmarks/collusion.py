@@ -26,6 +26,7 @@ from makertaker.envs import Scenario, read_scenario
 from makertaker.training import runs
 from makertaker.training.plots import color
 
+_WINDOW = 1.2
 NAMES = {"ppo": "PPO", "sac": "SAC", "td3": "TD3", "a2c": "A2C"}
 
 
@@ -52,6 +53,11 @@ def label(learner: str) -> str:
     return NAMES.get(algorithm, algorithm) + (", sees inventories" if information == "full" else "")
 
 
+def _payoffs(point: Reference) -> Any:
+    assert point.payoffs is not None  # the open-loop equilibrium exists, or there is nothing to draw
+    return point.payoffs
+
+
 def draw(found: dict[str, list[dict[str, Any]]], points: dict[str, Reference], path: Path) -> None:
     """Collusion index by learner, and both traders' payoffs."""
     figure = Figure(figsize=(10, 3.9), layout="constrained")
@@ -67,7 +73,14 @@ def draw(found: dict[str, list[dict[str, Any]]], points: dict[str, Reference], p
         payoffs = [[each["learned"] for each in result["agents"].values()] for result in results]
         right.scatter(*zip(*payoffs, strict=True), color=shade, s=30, zorder=3, alpha=0.8, label=label(learner))
     left.set_yticks(range(len(found)), [label(learner) for learner in found])
-    left.set(xlabel="collusion index of the total payoff", ylim=(len(found) - 0.5, -0.5), title="One point a seed")
+    left.set(
+        xlabel="collusion index (linear within 1 of 0, logarithmic beyond)",
+        ylim=(len(found) - 0.5, -0.5),
+        title="One point a seed",
+    )
+    left.set_xscale("symlog", linthresh=1.0)  # learners that did not converge are far away
+    left.set_xticks([-5, -1, -0.5, 0, 0.5, 1], ["-5", "-1", "-0.5", "0", "0.5", "1"])
+    left.minorticks_off()
     left.grid(axis="x", alpha=0.25)
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, frameon=False, fontsize="small")
     markers = {OPEN_LOOP: "*", FEEDBACK: "P", COOPERATIVE: "D"}
@@ -76,7 +89,16 @@ def draw(found: dict[str, list[dict[str, Any]]], points: dict[str, Reference], p
         if payoffs is not None:
             right.scatter(*payoffs, marker=marker, s=60, color="white", edgecolor="0.15", zorder=4, label=name)
     right.set(xlabel="payoff of trader_0 (currency)", ylabel="payoff of trader_1 (currency)", title="Payoffs")
-    right.set_aspect("equal", adjustable="datalim")
+    middle = [float(each) for each in _payoffs(points[OPEN_LOOP])]
+    low, high = ([each + shift for each in middle] for shift in (-_WINDOW, _WINDOW))
+    right.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    outside = sum(
+        not all(a <= each["learned"] <= b for each, a, b in zip(result["agents"].values(), low, high, strict=True))
+        for results in found.values()
+        for result in results
+    )
+    if outside:
+        right.text(0.02, 0.03, f"{outside} runs outside", transform=right.transAxes, fontsize="small", color="0.4")
     right.grid(alpha=0.25)
     right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, frameon=False, fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
