@@ -88,11 +88,7 @@ def residual(system: System, adjoints: Array) -> Array:
 
 def optimal_controls(game: MakerTakerGame, c: Coefficients, adjoints: Array) -> Controls:
     """The feedback maps ``psi^a, psi^b, phi`` of Theorem 3.9, (17) in the ACAS model: everyone's optimal control at
-    adjoints (..., K, n), each given those of the others.
-
-    Raises:
-        FixedPointNotFound: a map was not solved to rounding.
-    """
+    adjoints (..., K, n), each given those of the others; NaN where a map is not solved to rounding."""
     traders, makers = np.split(adjoints, [game.traders], axis=-1)
     ask = game.competition.optimal_quotes(makers, game.max_quote)
     bid = game.competition.optimal_quotes(-makers, game.max_quote)

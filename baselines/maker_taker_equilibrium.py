@@ -8,7 +8,6 @@ import numpy as np
 
 from ..envs.arrays import Array
 from ..envs.competition import ties
-from ..envs.feedback_map import FixedPointNotFound
 from ..envs.game import Controls
 from ..envs.grid import simulate
 from ..envs.maker_taker_game import MakerTakerGame
@@ -57,10 +56,7 @@ class MakerTakerEquilibrium(Equilibrium):
         system = _system(self.game, self.times, k, inventory)
         steps = self.steps - k
         guess = np.broadcast_to(self.adjoints[k:], (*inventory.shape[:-1], *self.adjoints[k:].shape))
-        try:
-            result = newton.solve_system(system, steps, guess, longest=self.game.margin)
-        except FixedPointNotFound as error:
-            raise EquilibriumNotFound(f"the game from step {k} was not solved: {error}. {_ADVICE}") from error
+        result = newton.solve_system(system, steps, guess, longest=self.game.margin)
         if not result.converged.all():
             raise EquilibriumNotFound(
                 f"the game from step {k} was not solved for {int((~result.converged).sum())} of "
@@ -78,13 +74,11 @@ def solve_maker_taker(
     if guess is not None and (np.shape(guess) != shape or not np.isfinite(guess).all()):
         raise ValueError(f"guess: expected finite adjoints of shape {shape}, got shape {np.shape(guess)}")
     system = _system(game, times, 0, game.start)
-    try:
-        result = newton.solve_system(system, steps, guess, tolerance=tolerance, longest=game.margin)
-    except FixedPointNotFound as error:
-        raise EquilibriumNotFound(f"{error}. {_ADVICE}") from error
-    if throw and not result.converged:
-        raise EquilibriumNotFound(_diagnosis(game, system, result))
+    result = newton.solve_system(system, steps, guess, tolerance=tolerance, longest=game.margin)
     controls = fbsde.optimal_controls(game, system.c, result.adjoints)
+    unusable = not all(np.isfinite(each).all() for each in controls)  # there is nothing to return
+    if unusable or (throw and not result.converged):
+        raise EquilibriumNotFound(_diagnosis(game, system, result))
     trajectory = simulate(game, controls, steps)
     volumes = np.stack([trajectory.activity.buy_volume, trajectory.activity.sell_volume], axis=-1)
     matter = volumes > _NO_VOLUME * max(1.0, float(volumes.max()))

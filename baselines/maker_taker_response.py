@@ -12,7 +12,6 @@ import numpy as np
 
 from ..envs.arrays import Array
 from ..envs.competition import best_of_others
-from ..envs.feedback_map import FixedPointNotFound
 from ..envs.game import Controls
 from ..envs.grid import grid
 from ..envs.maker_taker_game import Coefficients, MakerTakerGame
@@ -143,10 +142,7 @@ def respond_to_controls(
     roles = ((_Traders, slice(0, game.traders)), (_Makers, slice(game.traders, None)))
     for kind, agents in roles[:1] if traders_only else roles:
         system = kind(game, c, controls, dt, agents)
-        try:
-            solution = newton.solve_system(system, steps, system.start(), longest=game.margin)
-        except FixedPointNotFound as error:
-            raise EquilibriumNotFound(f"a best response was not found: {error}") from error
+        solution = newton.solve_system(system, steps, system.start(), longest=game.margin)
         if not solution.converged.all():
             stuck = np.array(game.agents)[agents][~solution.converged]
             raise EquilibriumNotFound(

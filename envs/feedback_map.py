@@ -18,10 +18,6 @@ _ITERATIONS = 1000
 _SHORTEST = 2.0**-40
 
 
-class FixedPointNotFound(RuntimeError):
-    """Newton's method did not solve a feedback map; the message says where."""
-
-
 def fixed_point(
     function: Callable[[Array], Array],
     jacobian: Callable[[Array], Array],
@@ -40,17 +36,19 @@ def fixed_point(
         high: (m,) or a number.
         start: (..., m) a first guess.
 
-    Raises:
-        FixedPointNotFound: the residual did not reach rounding.
+    Returns:
+        (..., m); NaN for members of the batch whose residual does not reach rounding, and where the target is NaN.
     """
-    value = np.clip(np.array(start, dtype=float), low, high)
+    known = np.isfinite(target).all(axis=-1, keepdims=True)
+    target = np.where(known, target, 0.0)
+    value = np.clip(np.where(known, start, 0.0), low, high)
     scale = 1.0 + np.abs(target).max(axis=-1, keepdims=True)
     residual = value - np.clip(target + function(value), low, high)
     size = np.abs(residual).max(axis=-1)
     identity = np.eye(value.shape[-1])
     for _ in range(_ITERATIONS):
         if (size <= _ROUNDING * scale[..., 0]).all():
-            return value
+            break
         aim = target + function(value)
         free = (aim > low) & (aim < high)
         matrix = identity - free[..., None] * jacobian(value)
@@ -60,9 +58,8 @@ def fixed_point(
         if not (better & (smaller < size)).any():
             break
         size = smaller
-    if (size <= 1e3 * _ROUNDING * scale[..., 0]).all():
-        return value
-    raise FixedPointNotFound(f"a feedback map was not solved: residual {size.max():.3g} of {scale.max():.3g}")
+    solved = known & (size[..., None] <= 1e3 * _ROUNDING * scale)
+    return np.where(solved, value, np.nan)
 
 
 def _search(
