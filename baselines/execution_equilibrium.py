@@ -96,7 +96,9 @@ class ExecutionEquilibrium(Equilibrium):
         if game.traders > LARGEST_SLOPE:
             raise ValueError(f"field: expected at most {LARGEST_SLOPE} agents, got {game.traders}")
         c = game.coefficients(times)
-        return _dense(game, c, times, linear_signal(game, c, times))
+        system = linear.nash_system(c, game.crowding, game.horizon / self.steps)
+        swept = linear.sweep(system)
+        return swept, linear.respond(system, swept, signal_load(linear_signal(game, c, times), game.traders))
 
     def _factor(self, k: int, factor: Array | None) -> Array:
         known = self.game.factor
@@ -106,14 +108,6 @@ class ExecutionEquilibrium(Equilibrium):
         if value.shape[-1:] != (known.size,) or not np.isfinite(value).all():
             raise ValueError(f"factor: expected finite numbers of shape (..., {known.size}), got {factor!r}")
         return value
-
-
-def _dense(
-    game: ExecutionGame, c: ExecutionCoefficients, times: Array, signal: Signal
-) -> tuple[linear.Sweep, linear.Response]:
-    system = linear.nash_system(c, game.crowding, game.horizon / (len(times) - 1))
-    swept = linear.sweep(system)
-    return swept, linear.respond(system, swept, signal_load(signal, game.traders))
 
 
 def signal_load(signal: Signal, count: int) -> linear.Load:
@@ -136,7 +130,11 @@ def solve_execution(game: ExecutionGame, times: Array, *, throw: bool, tolerance
     dt = game.horizon / steps
     c = game.coefficients(times)  # of the undisturbed path of a factor: means are what it leads to
     linear_signal(game, c, times)  # a factor that does not enter linearly is refused before any work
-    require_concave(game, c, dt)
+    if game.factor is not None and count > LARGEST_SLOPE:
+        raise ValueError(f"factor: expected at most {LARGEST_SLOPE} agents in a game with a factor, got {count}")
+    unbounded = _unbounded(c, dt)
+    if unbounded and throw:
+        raise EquilibriumNotFound(unbounded)
     try:
         rates, method = _rates(game, c, dt, game.push(c))
     except np.linalg.LinAlgError as error:
@@ -148,8 +146,8 @@ def solve_execution(game: ExecutionGame, times: Array, *, throw: bool, tolerance
     average, defect, size = _check(game, c, dt, trajectory.inventories, rates)
     converged, largest = defect <= tolerance * size, float(np.abs(rates).max())
     fast = largest > game.max_rate
-    problem = f"the residual {defect:.3g} is above the tolerance" if not converged else ""
-    if fast:
+    problem = unbounded or (f"the residual {defect:.3g} is above the tolerance" if not converged else "")
+    if fast and not unbounded:
         k, agent = np.unravel_index(np.abs(rates).argmax(), rates.shape)
         problem = (
             f"trader_{agent} needs a rate of {rates[k, agent]:.6g} at step {k}, above max_rate = {game.max_rate:g}; "
@@ -168,13 +166,11 @@ def solve_execution(game: ExecutionGame, times: Array, *, throw: bool, tolerance
         quotes_matter=np.ones((steps, 2), dtype=bool),
         residual=defect,
         iterations=1,
-        converged=converged and not fast,
+        converged=not problem,
         message=problem or f"solved directly ({method})",
     )
     if game.factor is None:
         return found
-    if count > LARGEST_SLOPE:
-        raise ValueError(f"factor: expected at most {LARGEST_SLOPE} agents in a game with a factor, got {count}")
     mean, spread = expectation(game, times, lambda noise: found.rule.play(noise).payoffs)
     return replace(found, payoffs=mean, payoffs_se=spread, message=found.message + _truncation(found))
 
@@ -192,16 +188,23 @@ def _truncation(found: ExecutionEquilibrium) -> str:
     return f"; on some paths rates go beyond max_rate = {game.max_rate:g}: three standard deviations reach {reach:.4g}"
 
 
-def require_concave(game: ExecutionGame, c: ExecutionCoefficients, dt: float) -> None:
+def require_concave(c: ExecutionCoefficients, dt: float) -> None:
     """Raises EquilibriumNotFound where an agent's own problem, the others' rates being given, is not concave."""
+    unbounded = _unbounded(c, dt)
+    if unbounded:
+        raise EquilibriumNotFound(unbounded)
+
+
+def _unbounded(c: ExecutionCoefficients, dt: float) -> str:
+    """Whose problem is not concave, and what to do; empty where all are."""
     pivot = least_pivot(c, dt)
-    if pivot.min() <= 0:
-        agent = int(pivot.argmin())
-        raise EquilibriumNotFound(
-            f"the payoff of trader_{agent} has no maximum, whatever the others do: the permanent impact moves the "
-            "price further than trading costs. Expected a smaller permanent_impact, or a larger temporary_impact or "
-            "penalty; check(game) says by how much"
-        )
+    if pivot.min() > 0:
+        return ""
+    return (
+        f"the payoff of trader_{int(pivot.argmin())} has no maximum, whatever the others do: the permanent impact "
+        "moves the price further than trading costs. Expected a smaller permanent_impact, or a larger "
+        "temporary_impact or penalty; check(game) says by how much"
+    )
 
 
 def least_pivot(c: ExecutionCoefficients, dt: float) -> Array:

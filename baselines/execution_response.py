@@ -27,7 +27,7 @@ def respond_to_schedules(game: ExecutionGame, rates: Array) -> Array:
     """
     times = grid(game, len(rates))
     c, dt = game.coefficients(times), game.horizon / len(rates)
-    require_concave(game, c, dt)
+    require_concave(c, dt)
     others = rates.sum(axis=1, keepdims=True) - rates
     system = linear.lone_system(c, dt, 2.0, 1.0)
     swept = linear.sweep(system)
@@ -81,7 +81,7 @@ class AdaptedResponse:
         self.rule, self.index, self._dt = rule, index, game.horizon / steps
         self._times = grid(game, steps)
         c = game.coefficients(self._times)
-        require_concave(game, c, self._dt)
+        require_concave(c, self._dt)
         system = _one(linear.lone_system(c, self._dt, 2.0, 1.0), index)
         self._swept = linear.sweep(system)
         self._response = linear.respond(system, self._swept, self._load(c))

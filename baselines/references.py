@@ -69,7 +69,7 @@ def almgren_chriss_alone(game: ExecutionGame, steps: int) -> LinearFeedback:
     """
     times = grid(game, steps)
     c = game.coefficients(times)
-    require_concave(game, c, game.horizon / steps)
+    require_concave(c, game.horizon / steps)
     load = signal_load(linear_signal(game, c, times), game.traders)
     load = load._replace(  # a batch of agents, each alone
         drift=load.drift[..., None],

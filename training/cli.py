@@ -272,7 +272,7 @@ def _show(metrics: dict[str, Any], run: Path, as_json: bool) -> None:
     if index is not None:
         rules.add_column("collusion index")
     learned = (metrics["open_loop_relative_nash_conv"], metrics["control_distance"], index)
-    compared = {name: _row(each) for name, each in metrics["baselines"].items()}
+    compared = {name: _row(each) for name, each in metrics["baselines"].items() if each["payoffs"] is not None}
     for name, (gain, distance, share) in {"learned": learned, **compared}.items():
         cells = [
             "-" if gain is None else f"{100 * gain:.3f}%",

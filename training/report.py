@@ -156,10 +156,12 @@ def baseline_table(metrics: dict[str, Any]) -> str:
     rows = []
     for name, each in profiles.items():
         payoffs = each["payoffs"]
+        if payoffs is None:  # it does not exist: a note says why
+            continue
         row = [name, percent(each["relative_nash_conv"]), percent(each["control_distance"])]
         row += [number(each["collusion_index"])] if indexed else []
-        row += [number(None if payoffs is None else sum(payoffs.values()))]
-        rows.append(row + [number(None if payoffs is None else payoffs[agent]) for agent in agents])
+        row += [number(sum(payoffs.values()))]
+        rows.append(row + [number(payoffs[agent]) for agent in agents])
     return table(header, rows)
 
 
@@ -168,13 +170,18 @@ def notes(metrics: dict[str, Any]) -> str:
     said = []
     if any("learned_se" in each for each in metrics["agents"].values()):
         said.append("±: standard error over simulated paths of the factor.")
-    said += [f"{name}: {each['note']}." for name, each in metrics["baselines"].items() if each.get("note")]
+    said += [_named(name, each["note"]) for name, each in metrics["baselines"].items() if each.get("note")]
     if metrics["collusion_index"] is not None:
         said.append(
             "Collusion index: the place of the total payoff, of the makers' where there are makers, between the "
             "open-loop Nash equilibrium (0) and the optimum of those who collude (1)."
         )
     return "".join(f'<p class="muted">{html.escape(each)}</p>' for each in said)
+
+
+def _named(name: str, note: str) -> str:
+    """A note that says what it is about."""
+    return f"{note}." if note.startswith(name) else f"{name}: {note}."
 
 
 def comparison(result: Evaluation) -> dict[str, go.Figure]:
