@@ -21,7 +21,6 @@ from scipy.optimize import minimize
 
 from ..envs.arrays import Array
 from ..envs.competition import SoftmaxShare
-from ..envs.flow import evaluate
 from ..envs.game import Controls
 from ..envs.grid import grid, simulate
 from ..envs.maker_taker_game import Coefficients, MakerTakerGame
@@ -121,9 +120,9 @@ def _require(game: MakerTakerGame) -> None:
             f"the makers' coalition has no optimum under {type(game.competition).__name__}: shares may sum to more "
             "than one, and makers who quote alike multiply the flow; expected SoftmaxShare"
         )
-    probes = np.linspace(0.0, game.horizon, 65)
-    flow = max(float(evaluate(each, probes, "flow").max()) for each in (game.buy_flow, game.sell_flow))
-    if flow > 0 or game.min_rate > 0:
+    if game.random:
+        raise NoOptimum("the makers' coalition is computed in deterministic games only: this one has noise")
+    if game.flow_range(0.0).max() > 0 or game.min_rate > 0:
         raise NoOptimum(
             "the makers' coalition would charge max_quote to the flow that ignores prices: expected buy_flow, "
             "sell_flow and min_rate 0"

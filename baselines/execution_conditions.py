@@ -32,7 +32,7 @@ def execution_conditions(game: ExecutionGame, steps: int) -> list[Condition]:
     return [
         *_paper(game, alpha, beta, phi),
         _constant_impact(game, alpha),
-        _flows(game, probes),
+        _flows(game),
         *_on_the_grid(game, times),
     ]
 
@@ -107,14 +107,12 @@ def _constant_impact(game: ExecutionGame, alpha: Array) -> Condition:
     )
 
 
-def _flows(game: ExecutionGame, probes: Array) -> Condition:
+def _flows(game: ExecutionGame) -> Condition:
     name, reference = "bounded, non-negative noise flows", "Section 2"
     if game.factor is None:
-        least = min(float(evaluate(each, probes, "flow").min()) for each in (game.buy_flow, game.sell_flow))  # type: ignore[arg-type]
+        least = float(game.flow_range(0.0).min())
         return Condition(name, least >= 0, least, reference, "least flow")
-    scale = 3 * game.factor.scale(game.horizon)
-    reach = np.array(game.factor.initial) + np.concatenate([np.diag(scale), -np.diag(scale)])
-    least = min(float(each.min()) for each in game.flows(np.zeros(()), reach))
+    least = float(game.flow_range(3.0).min())
     note = "least flow where the factor is three of its scales away; the linear solution needs no such bound"
     return Condition(name, False, min(least, 0.0), reference, f"a factor's flows are not bounded; {note}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..envs import acas_v0, execution_v0, maker_taker_v0
+from ..envs import acas_v0, approximation_v0, execution_v0, maker_taker_v0
 from ..envs.grid import Policy
 from ..envs.single_agent_env import SingleAgentEnv
 from ..envs.vector_env import MarketVectorEnv
@@ -65,5 +65,6 @@ def _entry_points(module: Any) -> tuple[Callable[..., SingleAgentEnv], Callable[
 
 
 acas, acas_vector = _entry_points(acas_v0)
+approximation, approximation_vector = _entry_points(approximation_v0)
 execution, execution_vector = _entry_points(execution_v0)
 maker_taker, maker_taker_vector = _entry_points(maker_taker_v0)

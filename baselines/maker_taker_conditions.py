@@ -6,7 +6,6 @@ import numpy as np
 
 from ..envs.arrays import Array
 from ..envs.competition import BestQuote
-from ..envs.flow import evaluate
 from ..envs.grid import grid
 from ..envs.impact import QuadraticImpact
 from ..envs.intensity import Exponential
@@ -19,7 +18,8 @@ from .result import EquilibriumNotFound
 _DRAWS = 2000
 _STARTS = 3
 _ROUNDING = 1e-12
-_PROBES = 257
+_REACH = 3.0
+"""scales of the factor that flows are looked at"""
 
 
 def maker_taker_conditions(game: MakerTakerGame, steps: int) -> list[Condition]:
@@ -78,8 +78,7 @@ def _impact(game: MakerTakerGame, rng: np.random.Generator) -> Condition:
 
 
 def _flow(game: MakerTakerGame) -> Condition:
-    probes = np.linspace(0.0, game.horizon, _PROBES)
-    flows = [float(evaluate(flow, probes, "flow").min()) for flow in (game.buy_flow, game.sell_flow)]
+    flows = game.flow_range(_REACH)[:, 0].tolist()
     traders = np.asarray(game.trader_inventory)
     flows[0] += game.min_rate * float((traders < 0).any())
     flows[1] += game.min_rate * float((traders > 0).any())
@@ -146,7 +145,7 @@ def _trade(game: MakerTakerGame) -> Condition:
 def _risk_neutral(game: MakerTakerGame) -> Condition:
     times = np.linspace(0.0, game.horizon, 65)
     largest = float(game.coefficients(times).running_penalty.max())
-    flows = [evaluate(flow, times, "flow").max() for flow in (game.buy_flow, game.sell_flow)]
+    flows = game.flow_range(_REACH)[:, 1].tolist()
     return Condition(
         "no running penalty",
         largest == 0,

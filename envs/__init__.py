@@ -2,10 +2,10 @@
 
 import gymnasium
 
-from . import acas_v0, execution_v0, maker_taker_v0
+from . import acas_v0, approximation_v0, execution_v0, maker_taker_v0
 from .competition import BestQuote, Competition, ProductShare, SoftmaxShare
 from .execution_game import ExecutionGame
-from .factor import Affine, Factor, ornstein_uhlenbeck
+from .factor import Affine, Factor, Logistic, bounded_reversion, ornstein_uhlenbeck
 from .game import Controls, Game
 from .grid import Noise, Policy, State, Trajectory, rollout, simulate
 from .impact import CrowdedImpact, CustomImpact, Impact, QuadraticImpact, QuarticImpact
@@ -28,6 +28,7 @@ __all__ = [
     "Game",
     "Impact",
     "Intensity",
+    "Logistic",
     "MakerTakerGame",
     "MarketVectorEnv",
     "Noise",
@@ -41,6 +42,8 @@ __all__ = [
     "State",
     "Trajectory",
     "acas_v0",
+    "approximation_v0",
+    "bounded_reversion",
     "execution_v0",
     "load_scenario",
     "maker_taker_v0",
@@ -51,7 +54,8 @@ __all__ = [
     "simulate",
 ]
 
-for _id, _entry in (("Acas", "acas"), ("Execution", "execution"), ("MakerTaker", "maker_taker")):
+_IDS = {"Acas": "acas", "Approximation": "approximation", "Execution": "execution", "MakerTaker": "maker_taker"}
+for _id, _entry in _IDS.items():
     if f"makertaker/{_id}-v0" not in gymnasium.registry:
         # names, not objects: the default opponents are equilibria, which live above this package
         gymnasium.register(

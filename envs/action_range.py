@@ -6,7 +6,7 @@
 - A maker's optimal ask is the margin ``1 / gamma`` plus its marginal value ``y`` of inventory, its bid the margin minus
   ``y``; for an inventory ``S`` held to the end ``y = -(2 A + 2 phi T) S``. The range covers every ``S`` between the
   makers' initial inventories and what is left of them when a maker has served half of the net demand that traders and
-  noise flows bring, and one margin more on either side.
+  noise flows bring, and one margin more on either side; with noise, what it may bring besides.
 """
 
 from __future__ import annotations
@@ -40,13 +40,24 @@ def action_range(game: MakerTakerGame) -> tuple[Controls, Controls]:
     orders = -float((c.buy_weight + c.sell_weight) @ np.asarray(game.trader_inventory))
     demand = orders + game.horizon * float((c.buy_flow - c.sell_flow).mean())
     inventories = np.asarray(game.maker_inventory)
-    stocks = np.concatenate([inventories, inventories - demand / 2])[:, None]
+    reach = _surprise(game)
+    ends = [inventories - demand / 2 + reach, inventories - demand / 2 - reach] if reach else [inventories - demand / 2]
+    stocks = np.concatenate([inventories, *ends])[:, None]
     value = -(2 * c.terminal_penalty + 2 * running * game.horizon)[game.traders :] * stocks
     margin = game.margin
     least, most = value.min(axis=0) - margin, value.max(axis=0) + margin
     ask = _within(game, margin + least, margin + most)
     bid = _within(game, margin - most, margin - least)
     return Controls(rate[0], ask[0], bid[0]), Controls(rate[1], ask[1], bid[1])
+
+
+def _surprise(game: MakerTakerGame) -> float:
+    """Shares that noise may bring to a maker besides: two standard deviations of its own, half of the extra flow."""
+    reach = 2 * game.inventory_noise * float(np.sqrt(game.horizon))
+    if game.factor is None:
+        return reach
+    usual, unusual = (game.flow_range(scales) for scales in (0.0, 1.0))
+    return reach + game.horizon * float(np.abs(unusual - usual).max()) / 2
 
 
 def _within(game: MakerTakerGame, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

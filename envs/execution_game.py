@@ -18,21 +18,19 @@ Unlike in the maker-taker game rates have no sign and no bound: ``max_rate`` onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from .arrays import Array, as_like, namespace
 from .factor import Factor
-from .flow import Decay, Parameter, PerAgent, Points, Sine, agent_step_means, per_agent, require, step_means
-from .game import Activity, Controls, Game, as_inventory, as_parameter, check_number
+from .flow import Parameter, PerAgent, agent_step_means, per_agent, require, step_means
+from .game import Activity, Controls, Flow, Game, as_inventory, as_parameter, check_number
 
-Flow = Parameter | Callable[[Any, Any], Any]
 _STEPS = 64
-_CHECKS = 9
 
 
 class ExecutionCoefficients(NamedTuple):
@@ -133,14 +131,7 @@ class ExecutionGame(Game):
             require(getattr(self, name), name, self.horizon, count=count)
         require(self.permanent_impact, "permanent_impact", self.horizon)
         require(self.temporary_impact, "temporary_impact", self.horizon, strict=True)
-        if self.factor is not None and not isinstance(self.factor, Factor):
-            raise ValueError(f"factor: expected a Factor or None, got {self.factor!r}")
-        for name in ("buy_flow", "sell_flow"):
-            if self.factor is None or not _of_factor(getattr(self, name)):
-                require(getattr(self, name), name, self.horizon)
-            else:
-                for time in np.linspace(0.0, self.horizon, _CHECKS):
-                    self._flow(name, time, np.array(self.factor.initial) + np.zeros((3, 1)))
+        self.check_flows()
 
     @cached_property
     def start(self) -> np.ndarray:
@@ -160,52 +151,13 @@ class ExecutionGame(Game):
             factors: (..., K+1, d) path of the factor; None: its path without noise. Flows that depend on it are taken
                 at the start of every step.
         """
-        steps = len(times) - 1
-        if self.factor is not None:
-            path = self.factor.path(times) if factors is None else factors
-            flows = tuple(self._step_flows(name, times, path) for name in ("buy_flow", "sell_flow"))
-        else:
-            flows = step_means(self.buy_flow, times, "buy_flow"), step_means(self.sell_flow, times, "sell_flow")  # type: ignore[arg-type]
         return ExecutionCoefficients(
             step_means(self.permanent_impact, times, "permanent_impact"),
             step_means(self.temporary_impact, times, "temporary_impact"),
             agent_step_means(self.running_penalty, times, self.traders, "running_penalty"),
             np.array(np.broadcast_to(np.asarray(self.terminal_penalty, dtype=float), (self.traders,))),
-            *(np.array(np.broadcast_to(flow, (*flow.shape[:-1], steps))) for flow in flows),
+            *self.step_flows(times, factors),
         )
-
-    def flows(self, time: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """``b`` and ``a`` at a time, (...,), from the factor (..., d)."""
-        return self._flow("buy_flow", time, factor), self._flow("sell_flow", time, factor)
-
-    def with_factor(self, c: ExecutionCoefficients, time: np.ndarray, factor: np.ndarray) -> ExecutionCoefficients:
-        """A step's coefficients with the flows that a factor (..., d) at its start leads to; others keep their mean."""
-        driven = {
-            name: self._flow(name, time, factor)
-            for name in ("buy_flow", "sell_flow")
-            if _of_factor(getattr(self, name))
-        }
-        return c._replace(**driven)
-
-    def _step_flows(self, name: str, times: np.ndarray, path: np.ndarray) -> np.ndarray:
-        if not _of_factor(getattr(self, name)):
-            return step_means(getattr(self, name), times, name)
-        return np.stack([self._flow(name, t, path[..., k, :]) for k, t in enumerate(times[:-1])], axis=-1)
-
-    def _flow(self, name: str, time: np.ndarray, factor: np.ndarray) -> np.ndarray:
-        flow: Any = getattr(self, name)
-        if not callable(flow):
-            return np.full(factor.shape[:-1], float(flow))
-        try:
-            values = np.asarray(flow(time, factor) if _of_factor(flow) else flow(np.asarray(time)), dtype=float)
-        except TypeError as error:
-            raise ValueError(f"{name}: expected a number or a callable of (time, factor), got {flow!r}") from error
-        if values.shape not in (factor.shape[:-1], ()) or not np.isfinite(values).all():
-            raise ValueError(
-                f"{name}: a callable of (time, factor) must return finite values of the factor's batch shape, "
-                f"{factor.shape[:-1]}; got shape {values.shape}"
-            )
-        return np.broadcast_to(values, factor.shape[:-1])
 
     def premium(self, c: ExecutionCoefficients, rate: Array, others: Array) -> Array:
         """``(beta/N) (v^i + pi sum_{j != i} v^j)``: price paid above the market's, (..., N); ``others`` is that sum."""
@@ -293,8 +245,3 @@ class ExecutionGame(Game):
         low, high = self.directed(-back, forth)
         none = np.zeros(0)
         return Controls(low, none, none), Controls(high, none, none)
-
-
-def _of_factor(flow: object) -> bool:
-    """Whether a flow is a callable of (time, factor); the named shapes are callables of time."""
-    return callable(flow) and not isinstance(flow, Points | Sine | Decay)

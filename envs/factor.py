@@ -31,6 +31,20 @@ class MeanReversion:
 
 
 @dataclass(frozen=True)
+class BoundedReversion:
+    """The drift ``rate bound tanh((mean - L) / bound)``, componentwise: mean reversion that never exceeds ``rate
+    bound``, as Assumption 5.3 asks."""
+
+    rate: float | tuple[float, ...]
+    bound: float | tuple[float, ...]
+    mean: float | tuple[float, ...] = 0.0
+
+    def __call__(self, t: FloatArray, factor: FloatArray) -> FloatArray:
+        bound = np.asarray(self.bound)
+        return np.asarray(np.asarray(self.rate) * bound * np.tanh((np.asarray(self.mean) - factor) / bound))
+
+
+@dataclass(frozen=True)
 class Constant:
     """A diffusion that depends on nothing: a number, (d,) or (d, d)."""
 
@@ -57,6 +71,27 @@ class Affine:
         if isinstance(self.slope, tuple) and len(self.slope) != factor.shape[-1]:
             raise ValueError(f"slope: expected {factor.shape[-1]} numbers, one for each factor, got {self.slope!r}")
         return np.asarray(self.constant + (factor * np.asarray(self.slope)).sum(axis=-1))
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """A flow between two bounds: ``low + (high - low) / (1 + exp(-slope . L))``. Positive, bounded and Lipschitz, as
+    Assumption 5.3 asks, for ``low > 0``."""
+
+    low: float
+    high: float
+    slope: float | tuple[float, ...] = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            value = getattr(self, name)
+            if not is_number(value) or not 0 <= value < np.inf:
+                raise ValueError(f"{name}: expected a finite number >= 0, got {value!r}")
+        Affine(0.0, self.slope)  # checks the slope
+
+    def __call__(self, t: FloatArray, factor: FloatArray) -> FloatArray:
+        score = Affine(0.0, self.slope)(t, factor)
+        return np.asarray(self.low + (self.high - self.low) * np.exp(-np.logaddexp(0.0, -score)))
 
 
 def _no_drift(t: FloatArray, factor: FloatArray) -> FloatArray:
@@ -129,6 +164,16 @@ class Factor:
             f"got shape {value.shape}"
         )
 
+    def random(self, horizon: float) -> bool:
+        """Whether its diffusion is nonzero anywhere at the values and times that are looked at."""
+        probes = np.array(self.initial) + np.linspace(-1, 1, 3)[:, None]
+        units = np.eye(self.size)
+        return any(
+            bool(self.shake(t, probes, np.broadcast_to(unit, probes.shape)).any())
+            for t in np.linspace(0.0, horizon, _PROBES)
+            for unit in units
+        )
+
     def path(self, times: FloatArray, noise: FloatArray | None = None) -> FloatArray:
         """(..., K+1, d) values at the nodes of a grid; without noise (..., K, d) the path that the drift alone makes.
 
@@ -175,18 +220,45 @@ def ornstein_uhlenbeck(
     Raises:
         ValueError: a parameter is not a finite number, or one for each component.
     """
+    size = _size(initial)
+    reversion = MeanReversion(_each("mean_reversion", mean_reversion, size), _each("mean", mean, size))
+    return Factor(tuple(initial), reversion, Constant(_each("volatility", volatility, size)))
 
-    def each(name: str, value: float | Sequence[float]) -> Any:
-        try:
-            array = np.asarray(value, dtype=None if isinstance(value, bool) else float)
-        except (TypeError, ValueError):
-            array = np.array(np.nan)
-        if array.dtype == bool or array.shape not in ((), (size,)) or not np.isfinite(array).all():
-            raise ValueError(f"factor.{name}: expected a finite number or {size} of them, got {value!r}")
-        return float(array) if array.ndim == 0 else tuple(array.tolist())
 
+def bounded_reversion(
+    mean_reversion: float | Sequence[float],
+    volatility: float | Sequence[float],
+    bound: float | Sequence[float],
+    *,
+    mean: float | Sequence[float] = 0.0,
+    initial: Sequence[float] = (0.0,),
+) -> Factor:
+    """``dL = mean_reversion bound tanh((mean - L) / bound) dt + volatility dW``, componentwise: near its mean an
+    Ornstein-Uhlenbeck process, with a drift of at most ``mean_reversion bound``.
+
+    Raises:
+        ValueError: a parameter is not a finite number, or one for each component, or a bound is not positive.
+    """
+    size = _size(initial)
+    limit = _each("bound", bound, size)
+    if np.min(limit) <= 0:
+        raise ValueError(f"factor.bound: expected positive numbers, got {bound!r}")
+    reversion = BoundedReversion(_each("mean_reversion", mean_reversion, size), limit, _each("mean", mean, size))
+    return Factor(tuple(initial), reversion, Constant(_each("volatility", volatility, size)))
+
+
+def _size(initial: Sequence[float]) -> int:
     if np.ndim(initial) != 1:
         raise ValueError(f"factor.initial: expected a list of numbers, got {initial!r}")
-    size = len(initial)
-    reversion = MeanReversion(each("mean_reversion", mean_reversion), each("mean", mean))
-    return Factor(tuple(initial), reversion, Constant(each("volatility", volatility)))
+    return len(initial)
+
+
+def _each(name: str, value: float | Sequence[float], size: int) -> Any:
+    """A finite number, or a tuple with one for each component."""
+    try:
+        array = np.asarray(value, dtype=None if isinstance(value, bool) else float)
+    except (TypeError, ValueError):
+        array = np.array(np.nan)
+    if array.dtype == bool or array.shape not in ((), (size,)) or not np.isfinite(array).all():
+        raise ValueError(f"factor.{name}: expected a finite number or {size} of them, got {value!r}")
+    return float(array) if array.ndim == 0 else tuple(array.tolist())

@@ -6,7 +6,7 @@ Every array over agents has the ``N`` traders first, then the ``M`` makers (none
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -14,6 +14,14 @@ import numpy as np
 
 from .arrays import Array, as_like, is_number, namespace
 from .factor import Factor
+from .flow import Decay, Parameter, Points, Sine, evaluate, require, step_means
+
+Flow = Parameter | Callable[[Any, Any], Any]
+"""A number, a callable of time, or, in a game with a factor, a callable of (time, factor (..., d))."""
+
+_FLOWS = ("buy_flow", "sell_flow")
+_CHECKS = 9
+_PROBES = 257
 
 
 class Controls(NamedTuple):
@@ -80,7 +88,13 @@ class Game(ABC):
     max_rate: float
     volatility: float
     initial_price: float
+    buy_flow: Flow
+    """of noise traders, shares per unit of time"""
+    sell_flow: Flow
     factor: Factor | None = None
+    """what drives the flows"""
+    inventory_noise: float = 0.0
+    """``epsilon``: every agent's inventory gains ``epsilon dW``"""
     environment: ClassVar[str]
     """name of the environment that plays it"""
     one_sided: ClassVar[bool]
@@ -131,13 +145,80 @@ class Game(ABC):
             factors: (..., K+1, d) path of the factor, in a game that has one; None: its path without noise.
         """
 
-    @abstractmethod
-    def flows(self, time: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """``buy_flow`` and ``sell_flow`` at a time and a factor (..., d), in a game that has one."""
+    @cached_property
+    def random(self) -> bool:
+        """Whether inventories or flows are random; the reference price does not count."""
+        return self.inventory_noise > 0 or (self.factor is not None and self.factor.random(self.horizon))
 
-    @abstractmethod
-    def with_factor(self, c: Any, time: np.ndarray, factor: np.ndarray) -> Any:
-        """Coefficients of a step that starts at a factor (..., d), in a game that has one."""
+    def flows(self, time: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``buy_flow`` and ``sell_flow``, (...,), at a time and a factor (..., d), in a game that has one."""
+        return self._flow("buy_flow", time, factor), self._flow("sell_flow", time, factor)
+
+    def with_factor(self, c: Any, time: np.ndarray, factor: np.ndarray | None) -> Any:
+        """A step's coefficients with the flows that a factor (..., d) at its start leads to; others keep their mean.
+
+        Without a factor the coefficients as they are.
+        """
+        if factor is None:
+            return c
+        driven = {name: self._flow(name, time, factor) for name in _FLOWS if _of_factor(getattr(self, name))}
+        return c._replace(**driven)
+
+    def step_flows(self, times: np.ndarray, factors: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Flows over the steps of a grid, (..., K) each: step means, or their values at a factor's path (..., K+1, d),
+        by default the one without noise."""
+        if self.factor is None:
+            buys, sells = (step_means(getattr(self, name), times, name) for name in _FLOWS)
+            return buys, sells
+        path = self.factor.path(times) if factors is None else factors
+        buys, sells = (self._step_flow(name, times, path) for name in _FLOWS)
+        return buys, sells
+
+    def _step_flow(self, name: str, times: np.ndarray, path: np.ndarray) -> np.ndarray:
+        if not _of_factor(getattr(self, name)):
+            return step_means(getattr(self, name), times, name)
+        return np.stack([self._flow(name, t, path[..., k, :]) for k, t in enumerate(times[:-1])], axis=-1)
+
+    def _flow(self, name: str, time: np.ndarray, factor: np.ndarray) -> np.ndarray:
+        flow: Any = getattr(self, name)
+        if not callable(flow):
+            return np.full(factor.shape[:-1], float(flow))
+        try:
+            values = np.asarray(flow(time, factor) if _of_factor(flow) else flow(np.asarray(time)), dtype=float)
+        except TypeError as error:
+            raise ValueError(f"{name}: expected a number or a callable of (time, factor), got {flow!r}") from error
+        if values.shape not in (factor.shape[:-1], ()) or not np.isfinite(values).all():
+            raise ValueError(
+                f"{name}: a callable of (time, factor) must return finite values of the factor's batch shape, "
+                f"{factor.shape[:-1]}; got shape {values.shape}"
+            )
+        return np.broadcast_to(values, factor.shape[:-1])
+
+    def flow_range(self, reach: float) -> np.ndarray:
+        """Least and greatest flow on the horizon, (2, 2): (buy, sell) by (least, greatest).
+
+        Args:
+            reach: how many of its scales the factor may be away from its undisturbed path.
+        """
+        times = np.linspace(0.0, self.horizon, _PROBES)
+        if self.factor is None:
+            values = np.stack([evaluate(getattr(self, name), times, name) for name in _FLOWS])
+            return np.stack([values.min(axis=1), values.max(axis=1)], axis=-1)
+        away = reach * np.diag(self.factor.scale(self.horizon))
+        points = self.factor.path(times)[:, None] + np.concatenate([0 * away[:1], away, -away])
+        flows = [np.stack([self._flow(name, t, at) for t, at in zip(times, points, strict=True)]) for name in _FLOWS]
+        return np.array([[each.min(), each.max()] for each in flows])
+
+    def check_flows(self) -> None:
+        """Raises ValueError where the factor is none, or a flow is not finite, or negative without a factor."""
+        if self.factor is not None and not isinstance(self.factor, Factor):
+            raise ValueError(f"factor: expected a Factor or None, got {self.factor!r}")
+        for name in _FLOWS:
+            if self.factor is None or not _of_factor(getattr(self, name)):
+                require(getattr(self, name), name, self.horizon)
+            else:
+                for time in np.linspace(0.0, self.horizon, _CHECKS):
+                    self._flow(name, time, np.array(self.factor.initial) + np.zeros((3, 1)))
 
     @abstractmethod
     def activity(self, c: Any, controls: Controls) -> Activity:
@@ -183,6 +264,11 @@ class Game(ABC):
             xp.clip(controls.ask, -limit, limit),
             xp.clip(controls.bid, -limit, limit),
         )
+
+
+def _of_factor(flow: object) -> bool:
+    """Whether a flow is a callable of (time, factor); the named shapes are callables of time."""
+    return callable(flow) and not isinstance(flow, Points | Sine | Decay)
 
 
 def as_inventory(values: Sequence[float], name: str) -> tuple[float, ...]:

@@ -1,7 +1,9 @@
 """The grid game: the game with controls and coefficients constant on each of K equal steps, integrated exactly.
 
 Within a step inventories are linear in time, so ``int Q^2 dt = dt (Q_k^2 + Q_k Q_{k+1} + Q_{k+1}^2) / 3``. There is no
-discretisation error: this *is* the paper's game with step-constant coefficients and controls.
+discretisation error: this *is* the paper's game with step-constant coefficients and controls. Noise lands at the end of
+a step: in inventories ``epsilon sqrt(dt) Z``, in the factor its own increment; flows are those of the factor at the
+step's start.
 
 Functions are pure. Arrays carry any leading batch axes; randomness is an argument. The array library is the one of the
 arguments (NumPy, PyTorch, JAX), so the functions can be differentiated, compiled and vectorised.
@@ -27,6 +29,8 @@ class Noise(NamedTuple):
     """(..., K) standard normal increments of the reference price"""
     factor: Array | None = None
     """(..., K, d) standard normal increments of the factor; without them it follows its drift alone"""
+    inventory: Array | None = None
+    """(..., K, n) standard normal increments of the inventories; without them inventories have no noise"""
 
 
 class State(NamedTuple):
@@ -40,6 +44,9 @@ class State(NamedTuple):
     """(..., n)"""
     quotes: Array
     """(..., 2, M) asks and bids of the previous step; zero before the first, for policies"""
+    shock: Array | None = None
+    """(..., n) shares that noise has just added to the inventories, at the end of the previous step; None before the
+    first, and without noise"""
 
 
 Policy = Callable[[int, State], Array]
@@ -126,7 +133,8 @@ def simulate(game: Game, controls: Controls, steps: int, noise: Noise | None = N
         controls: rates (..., K, N), asks and bids (..., K, M), in physical units; any of the array libraries. They are
             played as they are: a control outside the game's constraints is not truncated.
         steps: K.
-        noise: increments of the reference price, with which the result has ``wealth``, and of the factor.
+        noise: increments of the reference price, with which the result has ``wealth``, of the factor, and of the
+            inventories.
 
     Raises:
         ValueError: shapes do not fit the game and the grid, or a NumPy control is not finite.
@@ -135,17 +143,22 @@ def simulate(game: Game, controls: Controls, steps: int, noise: Noise | None = N
     dt = game.horizon / steps
     controls = check_controls(game, controls, steps)
     xp = namespace(*controls)
-    factors = factor_path(game, times, noise)
-    if factors is not None:  # a market for each path
-        batch = np.broadcast_shapes(tuple(controls.rate.shape[:-2]), factors.shape[:-2])
+    factors, shocks = factor_path(game, times, noise), inventory_shocks(game, steps, noise)
+    if factors is not None or shocks is not None:  # a market for each path
+        batches = [np.shape(each)[:-2] for each in (factors, shocks) if each is not None]
+        batch = np.broadcast_shapes(tuple(controls.rate.shape[:-2]), *batches)
         controls = Controls(*(xp.broadcast_to(each, (*batch, *each.shape[-2:])) for each in controls))
     c = game.coefficients(times, factors).like(controls.rate)
     activity = game.activity(c, controls)
     start = xp.broadcast_to(
         as_like(game.start, controls.rate), (*activity.inventory_rate.shape[:-2], 1, len(game.start))
     )
-    inventories = xp.concat([start, start + dt * xp.cumulative_sum(activity.inventory_rate, axis=-2)], axis=-2)
-    before, after = inventories[..., :-1, :], inventories[..., 1:, :]
+    moves = dt * activity.inventory_rate
+    if shocks is not None:
+        moves = moves + as_like(shocks, moves)
+    inventories = xp.concat([start, start + xp.cumulative_sum(moves, axis=-2)], axis=-2)
+    before = inventories[..., :-1, :]
+    after = inventories[..., 1:, :] if shocks is None else before + dt * activity.inventory_rate
     rewards = step_reward(c, dt, activity, before, after)
     last = terminal_reward(c, inventories[..., -1:, :])
     rewards = xp.concat([rewards[..., :-1, :], rewards[..., -1:, :] + last], axis=-2)
@@ -166,6 +179,23 @@ def factor_path(game: Game, times: np.ndarray, noise: Noise | None) -> np.ndarra
             raise ValueError("noise.factor: the game has no factor, expected None")
         return None
     return game.factor.path(times, None if given is None else np.asarray(given))
+
+
+def inventory_shocks(game: Game, steps: int, noise: Noise | None) -> Array | None:
+    """(..., K, n) shares that noise adds at the end of every step; None without.
+
+    Raises:
+        ValueError: the noise has a wrong shape, or the game has no inventory noise.
+    """
+    given = None if noise is None else noise.inventory
+    if given is None:
+        return None
+    if not game.inventory_noise:
+        raise ValueError("noise.inventory: the game has no inventory_noise, expected None")
+    expected = (steps, len(game.agents))
+    if tuple(np.shape(given))[-2:] != expected:
+        raise ValueError(f"noise.inventory: expected shape (..., {steps}, {expected[1]}), got {tuple(np.shape(given))}")
+    return game.inventory_noise * (game.horizon / steps) ** 0.5 * given
 
 
 def _price(
@@ -225,7 +255,8 @@ def rollout(
         game: the game.
         policies: a policy for each name in ``game.agents``.
         steps: K.
-        noise: increments of the reference price and of the factor; their batch axes are those of the simulation.
+        noise: increments of the reference price, the factor and the inventories; their batch axes are those of the
+            simulation.
         inventories: (..., n) initial inventories; the batch axes are those of the simulation.
 
     Raises:
@@ -235,22 +266,27 @@ def rollout(
     dt = game.horizon / steps
     check_names(game, policies)
     check_steps(policies, steps)
-    factors = factor_path(game, times, noise)
+    factors, shocks = factor_path(game, times, noise), inventory_shocks(game, steps, noise)
     current = np.asarray(game.start if inventories is None else inventories, dtype=float)
     if current.shape[-1:] != (len(game.agents),) or not np.isfinite(current).all():
         raise ValueError(f"inventories: expected finite numbers (..., {len(game.agents)}), got {inventories!r}")
-    if factors is not None:  # one market for each path of the noise
-        current = np.broadcast_to(
-            current, (*np.broadcast_shapes(current.shape[:-1], factors.shape[:-2]), len(game.agents))
-        )
+    batches = [np.shape(each)[:-2] for each in (factors, shocks) if each is not None]
+    batch = np.broadcast_shapes(current.shape[:-1], *batches)  # one market for each path of the noise
+    current = np.broadcast_to(current, (*batch, len(game.agents)))
+    if factors is not None:
+        factors = np.broadcast_to(factors, (*batch, *factors.shape[-2:]))
+    shock: Array | None = None
     quotes = np.zeros((*current.shape[:-1], 2, game.makers))
     c = game.coefficients(times, factors)
     states, rewards, taken, activities = [current], [], [], []
     for k in range(steps):
-        state = State(float(times[k]), None if factors is None else factors[..., k, :], current, quotes)
+        state = State(float(times[k]), None if factors is None else factors[..., k, :], current, quotes, shock)
         actions = {name: policies[name](k, state) for name in game.agents}
         controls = game.clip(split_controls(game, join_actions(game, actions, current.shape[:-1])))
         current, reward, activity = step(game, c.at(k), dt, current, controls)
+        if shocks is not None:
+            shock = np.broadcast_to(shocks[..., k, :], current.shape)
+            current = current + shock
         quotes = np.stack([controls.ask, controls.bid], axis=-2)
         states.append(current)
         rewards.append(reward)

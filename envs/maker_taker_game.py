@@ -1,4 +1,4 @@
-"""The game between traders, who choose trading rates, and market makers, who choose quotes (Sections 3 and 4).
+"""The game between traders, who choose trading rates, and market makers, who choose quotes (Sections 3 to 5).
 
 ``N`` traders and ``M`` makers; every array over agents has the traders first. A trader with negative initial inventory
 is a *buyer* and only buys, one with positive inventory is a *seller* and only sells. With ``a``, ``b`` the flows of
@@ -9,7 +9,9 @@ from the reference price ``P``, a martingale):
 - maker ``i`` receives the fractions ``share_i(delta^a)`` and ``share_i(delta^b)`` of them, so that
   ``dQ^i = (-a~ share_i(delta^a) + b~ share_i(delta^b)) dt``; a trader's inventory follows ``dQ = v dt``;
 - a buyer pays ``P + min delta^a``, a seller receives ``P - min delta^b`` per share, plus the impact cost ``lambda(v)``;
-- every agent pays ``phi Q^2`` per unit of time and ``A Q_T^2`` at the end.
+- every agent pays ``phi Q^2`` per unit of time and ``A Q_T^2`` at the end;
+- in the approximation game of Section 5 every inventory moves by ``epsilon dW^i`` besides, and ``a``, ``b`` are
+  functions of a factor (39); the noise is not controlled, so the agents' first-order conditions stay what they are.
 
 A *best response* maximises an agent's expected payoff given what the others do; a profile of controls is a *Nash
 equilibrium* if everyone's control is a best response. The equations stand here, once: environments, solvers and
@@ -27,8 +29,9 @@ import numpy as np
 
 from .arrays import Array, as_like, namespace
 from .competition import BestQuote, Competition, Fill
-from .flow import Parameter, PerAgent, agent_step_means, per_agent, require, step_means
-from .game import Activity, Controls, Game, as_inventory, as_parameter, check_number
+from .factor import Factor
+from .flow import PerAgent, agent_step_means, per_agent, require
+from .game import Activity, Controls, Flow, Game, as_inventory, as_parameter, check_number
 from .impact import Impact, QuadraticImpact
 
 
@@ -42,9 +45,9 @@ class Coefficients(NamedTuple):
     terminal_penalty: Array
     """(n,) ``A``"""
     buy_flow: Array
-    """(K,) ``a``"""
+    """(..., K) ``a``"""
     sell_flow: Array
-    """(K,) ``b``"""
+    """(..., K) ``b``"""
     buyer: Array
     """(N,) 1 for a buyer, 0 for a seller"""
     seller: Array
@@ -59,8 +62,8 @@ class Coefficients(NamedTuple):
         return self._replace(
             impact=self.impact[k],
             running_penalty=self.running_penalty[k],
-            buy_flow=self.buy_flow[k],
-            sell_flow=self.sell_flow[k],
+            buy_flow=self.buy_flow[..., k],
+            sell_flow=self.sell_flow[..., k],
         )
 
     def like(self, array: Array) -> Coefficients:
@@ -82,12 +85,16 @@ class MakerTakerGame(Game):
         trader_terminal_penalty: ``A`` of the traders: a number or one for each.
         maker_running_penalty: ``phi`` of the makers.
         maker_terminal_penalty: ``A`` of the makers.
-        buy_flow: rate ``a`` at which noise traders buy, shares per unit of time: a number or a callable of time.
+        buy_flow: rate ``a`` at which noise traders buy, shares per unit of time: a number, a callable of time, or, with
+            a factor, of (time, factor (..., d)); ``kappa^a`` of Section 5.
         sell_flow: rate ``b`` at which noise traders sell. Without flow on a side its quotes matter to nobody.
         min_rate: the constraint ``epsilon``: a buyer's rate is at least this, a seller's at most its negative.
         max_rate: the constraint on the size of a rate.
         max_quote: the constraint ``xi`` on the size of a quote, in currency.
         flow_from: ``"sum"``: makers face the sum of the traders' rates; ``"mean"``: their average.
+        inventory_noise: ``epsilon`` of Section 5: every agent's inventory gains ``epsilon dW^i``, independently of the
+            others', in shares per square root of time.
+        factor: what drives the flows, observed by everyone.
         volatility: of the reference price, an arithmetic Brownian motion; matters for wealth, not for payoffs.
         initial_price: ``P_0``; payoffs leave out the constant ``P_0 q_0``.
 
@@ -104,12 +111,14 @@ class MakerTakerGame(Game):
     trader_terminal_penalty: float | Sequence[float] = 1.0
     maker_running_penalty: PerAgent = 0.0
     maker_terminal_penalty: float | Sequence[float] = 1.0
-    buy_flow: Parameter = 1.0
-    sell_flow: Parameter = 1.0
+    buy_flow: Flow = 1.0
+    sell_flow: Flow = 1.0
     min_rate: float = 0.0
     max_rate: float = 100.0
     max_quote: float = 50.0
     flow_from: Literal["sum", "mean"] = "sum"
+    inventory_noise: float = 0.0
+    factor: Factor | None = None
     volatility: float = 1.0
     initial_price: float = 100.0
 
@@ -144,14 +153,14 @@ class MakerTakerGame(Game):
                 if kind == "terminal" and any(callable(each) for each in per_agent(value, count, name)):
                     raise ValueError(f"{name}: expected a number or one for each {role}, got a callable")
                 require(value, name, self.horizon, count=count)
-        for name in ("buy_flow", "sell_flow"):
-            require(getattr(self, name), name, self.horizon)
-        for name in ("min_rate", "volatility"):
+        self.check_flows()
+        for name in ("min_rate", "volatility", "inventory_noise"):
             check_number(name, getattr(self, name))
         check_number("max_rate", self.max_rate, strict=True)
         check_number("max_quote", self.max_quote, strict=True)
         check_number("initial_price", self.initial_price, minimum=-np.inf)
-        for name in ("horizon", "min_rate", "max_rate", "max_quote", "volatility", "initial_price"):
+        names = ("horizon", "min_rate", "max_rate", "max_quote", "inventory_noise", "volatility", "initial_price")
+        for name in names:
             object.__setattr__(self, name, float(getattr(self, name)))  # NumPy scalars would turn float32 into float64
         self.impact.validate(self.horizon, len(self.trader_inventory), self.max_rate)
         if self.min_rate >= self.max_rate:
@@ -189,16 +198,14 @@ class MakerTakerGame(Game):
         """The constraint on the size of quotes."""
         return self.max_quote
 
-    def flows(self, time: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Flows of this game do not depend on a factor. Raises ValueError."""
-        raise ValueError("flows: this game has no factor")
-
-    def with_factor(self, c: Coefficients, time: np.ndarray, factor: np.ndarray) -> Coefficients:
-        """Flows of this game do not depend on a factor. Raises ValueError."""
-        raise ValueError("with_factor: this game has no factor")
-
     def coefficients(self, times: np.ndarray, factors: np.ndarray | None = None) -> Coefficients:
-        """Means of the parameters over the steps of the grid ``times`` (K+1,)."""
+        """Means of the parameters over the steps of the grid ``times`` (K+1,).
+
+        Args:
+            times: of the grid.
+            factors: (..., K+1, d) path of the factor; None: its path without noise. Flows that depend on it are taken
+                at the start of every step.
+        """
         n, m = self.traders, self.makers
         running = (
             agent_step_means(self.trader_running_penalty, times, n, "trader_running_penalty"),
@@ -207,12 +214,13 @@ class MakerTakerGame(Game):
         terminal = (np.full(n, self.trader_terminal_penalty), np.full(m, self.maker_terminal_penalty))
         buyer = (np.asarray(self.trader_inventory) < 0).astype(float)
         weight = 1.0 / n if self.flow_from == "mean" else 1.0
+        buy_flow, sell_flow = self.step_flows(times, factors)
         return Coefficients(
             impact=self.impact.step_means(times, n),
             running_penalty=np.concatenate(running, axis=-1),
             terminal_penalty=np.concatenate(terminal).astype(float),
-            buy_flow=step_means(self.buy_flow, times, "buy_flow"),
-            sell_flow=step_means(self.sell_flow, times, "sell_flow"),
+            buy_flow=buy_flow,
+            sell_flow=sell_flow,
             buyer=buyer,
             seller=1 - buyer,
             buy_weight=weight * buyer,

@@ -136,6 +136,7 @@ class Market:
         self._coefficients = [coefficients.at(k) for k in range(steps)]
         self._initial = game.start
         self._names = set(game.agents)
+        self._shake = game.inventory_noise * self.dt**0.5
         self._jump = game.volatility * self.dt**0.5
         self.reset(np.random.default_rng(0))
 
@@ -181,6 +182,7 @@ class Market:
         self.factor = None if factor is None else np.broadcast_to(np.array(factor.initial), (*self.batch, factor.size))
         self.cash = np.zeros(shape)
         self.activity: Any = None
+        self.shock: np.ndarray | None = None
         self.paid: Any = None
 
     @property
@@ -217,13 +219,13 @@ class Market:
 
         Args:
             controls: (..., N), (..., M), (..., M).
-            noise: increments of this step: of the price (...,) with ``reward="wealth"``, of the factor (..., d), which
-                follows its drift alone without.
+            noise: increments of this step: of the price (...,) with ``reward="wealth"``; of the factor (..., d), which
+                follows its drift alone without; of the inventories (..., n). Shares that noise brings are settled at
+                the market price.
         """
         self._check_open()
-        c, time = self._coefficients[self.k], self.times[self.k]
-        if self.factor is not None:
-            c = self.game.with_factor(c, time, self.factor)
+        time = self.times[self.k]
+        c = self.game.with_factor(self._coefficients[self.k], time, self.factor)
         before = self.inventories
         after, reward, activity = step(self.game, c, self.dt, before, controls)
         moved = after - before
@@ -234,6 +236,10 @@ class Market:
             self.price = self.price + drift
         self.paid = activity.premium + price
         self.cash = self.cash + self.dt * activity.income - price * moved
+        if noise is not None and noise.inventory is not None:
+            self.shock = self._shake * np.asarray(noise.inventory)
+            after = after + self.shock
+            self.cash = self.cash - self.price[..., None] * self.shock
         self.inventories, self.activity = after, activity
         self._played = controls
         self.k += 1
@@ -255,12 +261,13 @@ class Market:
 
     def draw(self, rng: np.random.Generator) -> Noise | None:
         """The noise of one step, where the reward or a factor needs it."""
-        factor = self.game.factor
-        if factor is None and self.reward == "payoff":
+        factor, shaken = self.game.factor, self.game.inventory_noise > 0
+        if factor is None and not shaken and self.reward == "payoff":
             return None
         return Noise(
             price=rng.standard_normal(self.batch) if self.reward == "wealth" else None,
             factor=None if factor is None else rng.standard_normal((*self.batch, factor.size)),
+            inventory=rng.standard_normal((*self.batch, len(self.game.agents))) if shaken else None,
         )
 
     @property
@@ -283,7 +290,7 @@ class Market:
     @property
     def seen(self) -> State:
         """The same with None for quotes before the first step."""
-        return State(float(self.times[self.k]), self.factor, self.inventories, self.quotes)
+        return State(float(self.times[self.k]), self.factor, self.inventories, self.quotes, self.shock)
 
     @property
     def pnl(self) -> Array:

@@ -194,6 +194,8 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
             common["spread"] = float(activity.best_ask + activity.best_bid)
         if market.factor is not None:
             common["factor"] = market.factor.tolist()
+        if market.shock is not None:
+            common["inventory_noise"] = market.shock.tolist()
         cash, pnl, paid = market.cash.tolist(), market.pnl.tolist(), market.paid.tolist()
         infos: dict[str, dict[str, Any]] = {
             agent: {**common, "cash": cash[i], "pnl": pnl[i]} for i, agent in enumerate(self.possible_agents)

@@ -27,14 +27,12 @@ game of that name::
     mean = 1.0
     amplitude = 0.5
 
-Flows, running penalties and impacts may be functions of time. In the execution game a factor may drive the flows::
+Flows, running penalties and impacts may be functions of time. A factor may drive the flows::
 
-    game = "execution"
-    initial_inventory = [-10.0, 5.0]
-    crowding = 0.5
+    inventory_noise = 0.3               # of the maker-taker game
 
     [factor]
-    kind = "ornstein_uhlenbeck"
+    kind = "ornstein_uhlenbeck"         # or "bounded_reversion" (also: bound)
     mean_reversion = 2.0
     volatility = 1.0
     mean = 0.0
@@ -44,13 +42,19 @@ Flows, running penalties and impacts may be functions of time. In the execution 
     shape = "affine"                    # constant + slope . factor
     constant = 5.0
     slope = 1.0
+
+    [sell_flow]
+    shape = "logistic"                  # between low and high, rising with slope . factor
+    low = 0.5
+    high = 3.5
+    slope = -1.0
 """
 
 from __future__ import annotations
 
 import inspect
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
@@ -58,7 +62,7 @@ from typing import Any
 
 from ..competition import BestQuote, Competition, ProductShare, SoftmaxShare
 from ..execution_game import ExecutionGame
-from ..factor import Affine, Factor, ornstein_uhlenbeck
+from ..factor import Affine, Factor, Logistic, bounded_reversion, ornstein_uhlenbeck
 from ..flow import Decay, Points, Sine
 from ..game import Game
 from ..grid import grid
@@ -73,7 +77,11 @@ _GAMES: dict[str, type[MakerTakerGame] | type[ExecutionGame]] = {
 _COMPETITIONS: dict[str, type] = {"best_quote": BestQuote, "softmax": SoftmaxShare, "product": ProductShare}
 _INTENSITIES: dict[str, type] = {"exponential": Exponential, "softplus": Softplus}
 _IMPACTS: dict[str, type] = {"quadratic": QuadraticImpact, "crowded": CrowdedImpact, "quartic": QuarticImpact}
-_SHAPES: dict[str, type] = {"sine": Sine, "decay": Decay, "affine": Affine}
+_SHAPES: dict[str, type] = {"sine": Sine, "decay": Decay, "affine": Affine, "logistic": Logistic}
+_FACTORS: dict[str, Callable[..., Factor]] = {
+    "ornstein_uhlenbeck": ornstein_uhlenbeck,
+    "bounded_reversion": bounded_reversion,
+}
 _HEADER = ("description", "game", "steps")
 
 
@@ -208,13 +216,13 @@ def _impact(table: dict[str, Any]) -> Impact:
 
 
 def _factor(table: dict[str, Any]) -> Factor:
-    _choice("factor.kind", table.pop("kind", "ornstein_uhlenbeck"), ["ornstein_uhlenbeck"])
-    known = list(inspect.signature(ornstein_uhlenbeck).parameters)
+    kind = _FACTORS[_choice("factor.kind", table.pop("kind", "ornstein_uhlenbeck"), list(_FACTORS))]
+    known = list(inspect.signature(kind).parameters)
     unknown = set(table) - set(known)
     if unknown:
         raise ValueError(f"factor: unknown key {sorted(unknown)[0]!r}, expected some of {known}")
     try:
-        return ornstein_uhlenbeck(**table)
+        return kind(**table)
     except TypeError as error:
         raise ValueError(f"factor: {error}") from error
 

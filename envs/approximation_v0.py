@@ -1,0 +1,55 @@
+"""# Approximation: noise in inventories, random order flow
+
+The approximation game of Section 5 of Guo and Jin: every inventory is shaken by a Brownian motion of its own, a factor
+drives the flows of noise traders, makers share the orders by softmax. It is the only system of the paper that is
+well-posed in general, and its equilibrium is a function of a random state: time, factor and everyone's inventory. The
+default is one buyer, two makers and an Ornstein-Uhlenbeck factor.
+
+| | |
+| --- | --- |
+| Import | `from makertaker.envs import approximation_v0` |
+| Agents | `trader_0, ..., maker_0, maker_1, ...` |
+| Parallel API | yes |
+| Actions | continuous |
+| Action shape | trader `(1,)`, maker `(2,)` |
+| Action values | `[-1, 1]`; physical units with `normalize=False` |
+| Observation shape | `"time"`: `(1 + d,)`, `"own"`: `(2 + d,)`, `"full"`: `(1 + d + n + 2M,)`, `d` factors |
+| Episode | `steps` steps; every agent terminates at the horizon, none is truncated |
+
+Actions, observations, rewards and arguments are those of [acas_v0](acas_v0.py); `inventory_noise=0` and `factor=None`
+switch the noise off. The noise of a step lands at its end: a step's flows are those of the factor that is observed
+before it. `info` holds, besides, `factor` and `inventory_noise`, the shares that noise has just added to every agent's
+inventory: what an open-loop policy needs to know. They are settled at the market price, so that `pnl` only has gains
+from trading and from price moves.
+
+## Version history
+
+- v0: first version
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .competition import SoftmaxShare
+from .factor import Logistic, ornstein_uhlenbeck
+from .maker_taker_game import MakerTakerGame
+from .parallel_env import module
+
+__all__ = ["env", "parallel_env", "raw_env"]
+
+DEFAULTS: dict[str, Any] = {
+    "trader_inventory": (-5.0,),
+    "maker_inventory": (1.0, 0.0),
+    "competition": SoftmaxShare(1.0),
+    "trader_running_penalty": 0.1,
+    "trader_terminal_penalty": 0.5,
+    "maker_running_penalty": 0.1,
+    "maker_terminal_penalty": 0.2,
+    "buy_flow": Logistic(0.5, 3.5, 1.0),
+    "sell_flow": Logistic(0.5, 3.5, -1.0),
+    "inventory_noise": 0.3,
+    "factor": ornstein_uhlenbeck(2.0, 1.0),
+}
+
+parallel_env, raw_env, env, make_game = module(MakerTakerGame, "approximation_v0", DEFAULTS)
