@@ -241,6 +241,20 @@ def _rates(game: ExecutionGame, c: ExecutionCoefficients, dt: float, push: Array
         return linear.rates_by_matrices(*arguments), "Riccati matrices"
 
 
+def still_rates(game: ExecutionGame, times: Array) -> Array:
+    """(K, N) equilibrium rates if a factor followed its drift alone.
+
+    Raises:
+        EquilibriumNotFound: an agent's own problem is unbounded, or the equations have no solution.
+    """
+    c, dt = game.coefficients(times), game.horizon / (len(times) - 1)
+    require_concave(c, dt)
+    try:
+        return _rates(game, c, dt, game.push(c))[0]
+    except np.linalg.LinAlgError as error:
+        raise EquilibriumNotFound(f"the linear equations of the equilibrium have no solution: {error}") from error
+
+
 def _check(
     game: ExecutionGame, c: ExecutionCoefficients, dt: float, inventories: Array, rates: Array
 ) -> tuple[Array, float, float]:

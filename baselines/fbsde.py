@@ -90,8 +90,7 @@ def optimal_controls(game: MakerTakerGame, c: Coefficients, adjoints: Array) -> 
     """The feedback maps ``psi^a, psi^b, phi`` of Theorem 3.9, (17) in the ACAS model: everyone's optimal control at
     adjoints (..., K, n), each given those of the others; NaN where a map is not solved to rounding."""
     traders, makers = np.split(adjoints, [game.traders], axis=-1)
-    ask = game.competition.optimal_quotes(makers, game.max_quote)
-    bid = game.competition.optimal_quotes(-makers, game.max_quote)
+    ask, bid = game.competition.optimal_quotes(np.stack([makers, -makers]), game.max_quote)
     spread = game.spread_paid(c, ask.min(axis=-1), bid.min(axis=-1))
     return Controls(game.impact.optimal_rates(c.impact, traders - spread, *game.rate_bounds), ask, bid)
 

@@ -10,6 +10,7 @@ from ..envs.arrays import Array
 from ..envs.execution_game import ExecutionGame
 from ..envs.game import Controls
 from ..envs.grid import Noise, Policy, State, Trajectory, factor_path, grid, simulate
+from .private_copy import private_copies
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class LinearFeedback:
         rates = (self.gain[k] @ np.asarray(inventories)[..., None])[..., 0] + self.shift[k]
         return rates if factor is None else rates + factor @ self.signal[k].T
 
+    def controls_at(self, k: int, inventory: Array, factor: Array | None = None) -> Controls:
+        """Everyone's rates as controls."""
+        rate = self.rates(k, inventory, factor)
+        return Controls(rate, rate[..., :0], rate[..., :0])
+
     def play(self, noise: Noise | None = None) -> Trajectory:
         """What happens if all follow: rates and inventories along the noise's paths."""
         game, steps = self.game, self.steps
@@ -58,8 +64,7 @@ class LinearFeedback:
 
         They remember the factor's path, so they have to be asked step by step from the start.
         """
-        copy = _PrivateCopy(self)
-        return {agent: _OpenLoop(copy, i) for i, agent in enumerate(self.game.agents)}
+        return private_copies(self)
 
 
 @dataclass(frozen=True)
@@ -75,54 +80,6 @@ class _Feedback:
         rule, own = self.rule, slice(self.index, self.index + 1)
         rate = np.asarray(state.inventories) @ rule.gain[k, own].T + rule.shift[k, own]
         return rate if state.factor is None else rate + state.factor @ rule.signal[k, own].T
-
-
-class _PrivateCopy:
-    """Inventories of everyone if nobody deviates, along the factor's path so far; shared by all agents of one
-    market."""
-
-    def __init__(self, rule: LinearFeedback) -> None:
-        self.rule = rule
-        self._next = 0
-        self._inventory = self._rates = rule.game.start
-        self._factor: Array = np.zeros(0)
-
-    def rates(self, k: int, state: State) -> Array:
-        """(..., N) rates at step ``k``.
-
-        Raises:
-            ValueError: a step was left out, or another market's factor is shown in the middle of an episode.
-        """
-        rule = self.rule
-        if k == 0:
-            self._inventory, self._next = rule.game.start, 0
-        factor = np.zeros(0) if state.factor is None else np.array(state.factor)
-        again = k == self._next - 1
-        if k != self._next and not (again and np.array_equal(factor, self._factor)):
-            what = "another factor at the same step" if again else f"step {k}"
-            raise ValueError(
-                f"policy: expected step {self._next} of one market, got {what}: it follows the factor's path from the "
-                "start, so markets cannot share it; take another open_loop() for each"
-            )
-        if not again:
-            if k:
-                self._inventory = self._inventory + rule.game.horizon / rule.steps * self._rates
-            self._rates = rule.rates(k, self._inventory, state.factor)
-            self._factor, self._next = factor, k + 1
-        return np.broadcast_to(self._rates, np.shape(state.inventories))
-
-
-@dataclass(frozen=True)
-class _OpenLoop:
-    copy: _PrivateCopy
-    index: int
-
-    @property
-    def steps(self) -> int:
-        return self.copy.rule.steps
-
-    def __call__(self, k: int, state: State) -> Array:
-        return self.copy.rates(k, state)[..., self.index : self.index + 1]
 
 
 def schedule(game: ExecutionGame, rates: Array) -> LinearFeedback:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..envs.arrays import Array
 from ..envs.game import Controls, Game
 from ..envs.grid import Policy, State, agent_controls, check_controls
-
-if TYPE_CHECKING:
-    from .result import Equilibrium
+from .private_copy import Rule
 
 
 @dataclass(frozen=True)
@@ -40,11 +37,12 @@ def open_loop_policies(game: Game, controls: Controls) -> dict[str, Policy]:
 
 
 class FieldPolicy:
-    """The decoupling field as a policy of every agent. All agents' calls at one state share one solution."""
+    """A rule, such as the decoupling field, as a policy of every agent. All agents' calls at one state share
+    one solution."""
 
-    def __init__(self, equilibrium: Equilibrium) -> None:
-        self._equilibrium = equilibrium
-        self.game = equilibrium.game
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
+        self.game = rule.game
         self._seen: tuple[int, tuple[int, ...], bytes] | None = None
         self._controls: Controls | None = None
 
@@ -54,13 +52,13 @@ class FieldPolicy:
         factor = b"" if state.factor is None else np.ascontiguousarray(state.factor).tobytes()
         seen = (k, inventories.shape, inventories.tobytes() + factor)
         if self._controls is None or self._seen != seen:
-            self._controls = self._equilibrium.controls_at(k, inventories, state.factor)
+            self._controls = self._rule.controls_at(k, inventories, state.factor)
             self._seen = seen
         return self._controls
 
     def of(self, agent: str) -> Policy:
         """The policy of one agent."""
-        return Feedback(self, agent, self._equilibrium.steps)
+        return Feedback(self, agent, self._rule.steps)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from ..envs.arrays import Array
 from ..envs.game import Controls, Game
 from ..envs.grid import Policy
-from .linear_policy import LinearFeedback
 from .policies import FieldPolicy, open_loop_policies
 
 LARGEST_SLOPE = 2000
@@ -52,8 +52,8 @@ class Equilibrium:
         return len(self.times) - 1
 
     @property
-    def profile(self) -> Controls | LinearFeedback:
-        """The equilibrium as a profile to evaluate: its controls, or a rule where they depend on a factor."""
+    def profile(self) -> Any:
+        """The equilibrium as a profile to evaluate: its controls, or a rule where they depend on noise."""
         return self.controls
 
     @cached_property

@@ -17,8 +17,8 @@ from ..envs.arrays import Array
 from ..envs.execution_game import ExecutionGame
 from ..envs.game import Controls
 from ..envs.grid import Noise, Policy, State, Trajectory, agent_index, rollout, simulate
+from ..envs.noise import draw_noise
 from .execution_equilibrium import marginal_payoff
-from .signals import sample
 
 
 class SampledResponse(NamedTuple):
@@ -69,7 +69,7 @@ def sampled_responses(
         seed: of the factor's noise.
     """
     indices = [agent_index(game, agent) for agent in agents]
-    noises = [sample(game, steps, paths, each) for each in (seed, seed + 1)]
+    noises = [draw_noise(game, steps, paths, each) for each in (seed, seed + 1)]
     search, score = (rollout(game, policies, steps, noise) for noise in noises)
 
     def deviate(paths: Trajectory, noise: Noise | None, index: int, coefficients: Array) -> Trajectory:

@@ -22,6 +22,10 @@ _SAMPLES = 4096
 _TOLERANCE = 1e-9
 
 
+class NotLinear(ValueError):
+    """The factor's drift, or what the flows do to the price, is not affine in the factor."""
+
+
 class Signal(NamedTuple):
     """A linear signal on a grid; of dimension 0 in a game without factor."""
 
@@ -39,7 +43,8 @@ def linear_signal(game: ExecutionGame, c: ExecutionCoefficients, times: Array) -
     """The signal of a game on a grid.
 
     Raises:
-        ValueError: the factor's drift, or what the flows do to the price, is not affine in the factor.
+        NotLinear: the factor's drift, or what the flows do to the price, is not affine in the factor.
+        ValueError: the steps are so long that the factor overshoots its mean ever further.
     """
     steps = len(times) - 1
     if game.factor is None:
@@ -104,7 +109,7 @@ def _affine(function: Callable[[Array], Array], factor: Factor, horizon: float, 
     probes = start + unit * _probes(size)
     defect = np.abs(function(probes) - constant - probes @ slope.T).max()
     if defect > _TOLERANCE * (1 + np.abs(values).max()):
-        raise ValueError(
+        raise NotLinear(
             f"{name}: the linear solution needs an affine function of the factor, got one off by {defect:.2g}"
         )
     return constant, slope
@@ -160,18 +165,3 @@ def expectation(
 def unit_noise(factor: Factor, steps: int) -> Noise:
     """One path for each increment (K d, K, d), which is 1 there, the others being 0."""
     return Noise(factor=np.eye(steps * factor.size).reshape(-1, steps, factor.size))
-
-
-def sample(game: ExecutionGame, steps: int, paths: int, seed: int) -> Noise | None:
-    """Antithetic draws of the factor's noise, (paths, K, d); None in a game without factor.
-
-    Raises:
-        ValueError: ``paths`` is not even.
-    """
-    if paths % 2:
-        raise ValueError(f"paths: expected an even number, got {paths}")
-    factor: Any = game.factor
-    if factor is None:
-        return None
-    draws = np.random.default_rng(seed).standard_normal((paths // 2, steps, factor.size))
-    return Noise(factor=np.concatenate([draws, -draws]))

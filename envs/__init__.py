@@ -11,6 +11,7 @@ from .grid import Noise, Policy, State, Trajectory, rollout, simulate
 from .impact import CrowdedImpact, CustomImpact, Impact, QuadraticImpact, QuarticImpact
 from .intensity import CustomIntensity, Exponential, Intensity, Softplus
 from .maker_taker_game import MakerTakerGame
+from .noise import draw_noise
 from .scenarios import Scenario, load_scenario, read_scenario, scenario_names
 from .vector_env import MarketVectorEnv
 
@@ -44,6 +45,7 @@ __all__ = [
     "acas_v0",
     "approximation_v0",
     "bounded_reversion",
+    "draw_noise",
     "execution_v0",
     "load_scenario",
     "maker_taker_v0",

@@ -244,6 +244,8 @@ class SoftmaxShare(Competition):
         """``log(share / (1 - share))`` of each maker at its own quote, the others being at theirs."""
         score = self._score(quotes)
         makers = score.shape[-1]
+        if makers == 2:
+            return self._score(own) - score[..., ::-1]
         others = np.where(np.eye(makers, dtype=bool), -np.inf, score[..., None, :])
         top = others.max(axis=-1)
         rivals = top + np.log(np.exp(others - top[..., None]).sum(axis=-1))
@@ -269,9 +271,11 @@ class SoftmaxShare(Competition):
     def markup_jacobian(self, quotes: Array) -> Array:
         """``share_i share_j / (1 - share_i)^2``, and ``-share_i / (1 - share_i)`` on the diagonal: the gap of
         (38) is 1."""
-        share = self.fill(quotes).share
         own = np.exp(np.minimum(self._odds(quotes, quotes), 700.0))  # share / (1 - share)
-        makers = share.shape[-1]
+        makers = quotes.shape[-1]
+        if makers == 2:
+            return own[..., None] * np.array([[-1.0, 1.0], [1.0, -1.0]])
+        share = self.fill(quotes).share
         eye = np.eye(makers, dtype=bool)
         # the others' shares of what is left to them
         rivals = np.where(eye, 0.0, share[..., None, :])

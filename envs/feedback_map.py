@@ -16,6 +16,7 @@ from .arrays import Array
 _ROUNDING = 4e-15
 _ITERATIONS = 1000
 _SHORTEST = 2.0**-40
+_FEW = 8
 
 
 def fixed_point(
@@ -42,52 +43,47 @@ def fixed_point(
     known = np.isfinite(target).all(axis=-1, keepdims=True)
     target = np.where(known, target, 0.0)
     value = np.clip(np.where(known, start, 0.0), low, high)
-    scale = 1.0 + np.abs(target).max(axis=-1, keepdims=True)
-    residual = value - np.clip(target + function(value), low, high)
-    size = np.abs(residual).max(axis=-1)
+    scale = 1.0 + largest(target)
+    aim = target + function(value)
+    residual = value - np.clip(aim, low, high)
+    size = largest(residual)
     identity = np.eye(value.shape[-1])
     for _ in range(_ITERATIONS):
-        if (size <= _ROUNDING * scale[..., 0]).all():
+        solved = size <= _ROUNDING * scale
+        if solved.all():
             break
-        aim = target + function(value)
         free = (aim > low) & (aim < high)
         matrix = identity - free[..., None] * jacobian(value)
         move = -np.linalg.solve(matrix, residual[..., None])[..., 0]
-        value, residual, better = _search(function, target, low, high, value, move, residual, size)
-        smaller = np.abs(residual).max(axis=-1)
-        if not (better & (smaller < size)).any():
+        length, done = np.ones(size.shape), solved
+        start, before = value, size
+        # the longest of halved steps that makes the residual smaller, for every member that is not solved
+        while not done.all() and length[~done].min() > _SHORTEST:
+            trial = np.clip(start + length[..., None] * move, low, high)
+            trial_aim = target + function(trial)
+            found = trial - np.clip(trial_aim, low, high)
+            trial_size = largest(found)
+            better = (trial_size < (1 - 1e-4 * length) * before) & ~done
+            mask = better[..., None]
+            value, aim = np.where(mask, trial, value), np.where(mask, trial_aim, aim)
+            residual, size = np.where(mask, found, residual), np.where(better, trial_size, size)
+            done = done | better
+            length = np.where(done, length, length / 2)
+        if not (size < before).any():
             break
-        size = smaller
-    solved = known & (size[..., None] <= 1e3 * _ROUNDING * scale)
-    return np.where(solved, value, np.nan)
+    solved = known[..., 0] & (size <= 1e3 * _ROUNDING * scale)
+    return np.where(solved[..., None], value, np.nan)
 
 
-def _search(
-    function: Callable[[Array], Array],
-    target: Array,
-    low: Array,
-    high: Array,
-    value: Array,
-    move: Array,
-    residual: Array,
-    size: Array,
-) -> tuple[Array, Array, Array]:
-    """The longest of halved steps that makes the residual smaller, for every member of the batch."""
-    length = np.ones(size.shape)
-    best, best_residual, done = value, residual, size == 0
-    moved = np.zeros(size.shape, dtype=bool)
-    while not done.all() and length.max() > _SHORTEST:
-        trial = np.clip(value + length[..., None] * move, low, high)
-        found = trial - np.clip(target + function(trial), low, high)
-        better = (np.abs(found).max(axis=-1) < (1 - 1e-4 * length) * size) & ~done
-        best = np.where(better[..., None], trial, best)
-        best_residual = np.where(better[..., None], found, best_residual)
-        moved |= better
-        done |= better
-        length = np.where(done, length, length / 2)
-        if (length[~done] < _SHORTEST).all():
-            break
-    return best, best_residual, moved
+def largest(values: Array) -> Array:
+    """``max |values|`` over the last axis; NumPy's own reduction is slow over few entries."""
+    size = np.abs(values)
+    if size.shape[-1] > _FEW:
+        return size.max(axis=-1)
+    result = size[..., 0]
+    for i in range(1, size.shape[-1]):
+        result = np.maximum(result, size[..., i])
+    return result
 
 
 def target_jacobian(jacobian: Array, free: Array) -> Array:

@@ -24,12 +24,12 @@ from ..baselines.execution_equilibrium import ExecutionEquilibrium
 from ..baselines.exploitability import payoff_size
 from ..baselines.references import COOPERATIVE, OPEN_LOOP
 from ..baselines.sampled_response import sampled_responses
-from ..baselines.signals import sample
 from ..envs.arrays import Array
 from ..envs.execution_game import ExecutionGame
 from ..envs.game import Controls, Game
 from ..envs.grid import Noise, Policy, Trajectory, rollout, simulate
 from ..envs.maker_taker_game import MakerTakerGame
+from ..envs.noise import draw_noise
 from .information import Information
 
 COALITION = "makers' coalition"
@@ -76,7 +76,7 @@ def evaluate(game: Game, policies: Mapping[str, Policy], steps: int, information
         EquilibriumNotFound: the game, or an agent's best response, was not solved.
     """
     equilibrium = solve(game, steps)
-    noise = sample(game, steps, _PATHS, seed=0) if isinstance(game, ExecutionGame) else None
+    noise = draw_noise(game, steps, _PATHS, seed=0) if isinstance(game, ExecutionGame) else None
     learned = rollout(game, policies, steps, noise)
     target = _along(equilibrium, noise)
     total = payoff_size(equilibrium.payoffs)
@@ -234,7 +234,7 @@ def _rules_of_thumb(game: MakerTakerGame, steps: int, equilibrium: Equilibrium) 
 
 def _execution_references(game: ExecutionGame, steps: int, equilibrium: Equilibrium) -> dict[str, Any]:
     total = payoff_size(equilibrium.payoffs)
-    noise = sample(game, steps, _QUICK_PATHS, seed=0)
+    noise = draw_noise(game, steps, _QUICK_PATHS, seed=0)
     target = _along(equilibrium, noise)
     result: dict[str, Any] = {}
     for name, each in references(game, steps).items():

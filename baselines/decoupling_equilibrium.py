@@ -1,0 +1,371 @@
+"""Nash equilibria of games with noise: the decoupling field, simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..envs.arrays import Array
+from ..envs.execution_game import ExecutionGame
+from ..envs.game import Controls, Game
+from ..envs.grid import Policy, Trajectory
+from ..envs.maker_taker_game import MakerTakerGame
+from ..envs.noise import draw_noise
+from .decoupling import Field, FieldOptions, Regressor, Tube, fit_field
+from .execution_equilibrium import still_rates
+from .maker_taker_equilibrium import solve_maker_taker
+from .markov import MarkovSystem, markov_system
+from .polynomials import Basis, fit
+from .private_copy import private_copies
+from .result import Equilibrium, EquilibriumNotFound
+
+_REACH = 1.2
+_DEVIATIONS = 4.0
+_ROUGH_PATHS = 512
+_FEW = 5
+"""state dimensions up to which polynomials have degree 4 by default, 3 above"""
+_OVERSAMPLING = 6
+_MANY = 8
+"""state dimensions above which a neural network is the default"""
+_ACCEPTED = 0.05
+"""relative error estimate above which a field counts as not found"""
+
+
+class FieldErrors(NamedTuple):
+    """Error estimates of a decoupling field, out of sample: along simulated paths."""
+
+    degree: float
+    """largest root mean square change of adjoints at a node when the degree is lowered by one, over their size; NaN
+    without refinement"""
+    points: float
+    """the same for other sample points"""
+    martingale: Array
+    """(n,) mean over paths of what the adjoints' equation leaves over the whole horizon, in currency; 0 if exact"""
+    martingale_se: Array
+    """(n,) its standard error"""
+    step: float
+    """root mean square of what the equation leaves in one step, its martingale part removed, over the adjoints' size"""
+    outside: float
+    """share of the paths that leave the tube"""
+
+    @property
+    def relative(self) -> float:
+        """The largest of the refinements' changes."""
+        return float(np.nanmax([self.degree, self.points, self.step]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecouplingEquilibrium(Equilibrium):
+    """The open-loop Nash equilibrium of a game with noise: controls are functions of time and of a random state.
+
+    ``inventories``, ``adjoints`` and ``controls`` are means over simulated paths; ``paths`` has the paths, ``errors``
+    estimates of the field's error. The field is accurate within the tube it was fitted in, at least 1.2 shares and four
+    standard deviations around the mean path; beyond it is continued linearly.
+    """
+
+    field: Field
+    paths: Trajectory
+    """simulated, antithetic pairs: the second half mirrors the first"""
+    errors: FieldErrors
+
+    @property
+    def profile(self) -> Field:
+        """The field, a profile to evaluate: it is followed along the undisturbed paths."""
+        return self.field
+
+    def quantiles(self, levels: Sequence[float] = (0.05, 0.5, 0.95)) -> Array:
+        """(len(levels), K+1, n) quantiles of the simulated inventories. Raises ValueError for a level outside
+        [0, 1]."""
+        given = np.asarray(levels, dtype=float)
+        if given.ndim != 1 or not ((given >= 0) & (given <= 1)).all():
+            raise ValueError(f"levels: expected numbers in [0, 1], got {levels!r}")
+        return np.quantile(self.paths.inventories, given, axis=0)
+
+    def adjoint(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
+        """The decoupling field ``p_k = u(t_k, L, Q)`` at inventories (..., n) and factors (..., d).
+
+        Args:
+            k: node.
+            inventory: (..., n).
+            factor: (..., d); by default its mean at the node.
+
+        Raises:
+            ValueError: ``k`` is not in 0..K, or a shape is wrong.
+        """
+        inventory = self._inventory(k, inventory, self.steps)
+        return self.field.adjoint(k, inventory, self._factor(k, factor))
+
+    def controls_at(self, k: int, inventory: Array, factor: Array | None = None) -> Controls:
+        """Equilibrium controls of step ``k`` in the game that starts at ``t_k`` from inventories (..., n)."""
+        inventory = self._inventory(k, inventory, self.steps - 1)
+        return self.field.controls_at(k, inventory, self._factor(k, factor))
+
+    def open_loop(self) -> dict[str, Policy]:
+        """The paper's controls: the field along a private copy of the undisturbed state, which all agents' noise moves
+        and nobody's deviation. They remember the noise, so they have to be asked step by step from the start."""
+        return private_copies(self.field)
+
+    def _slope(self) -> Array:
+        factors = self.paths.factor
+        means = [None if factors is None else factors[:, k].mean(axis=0) for k in range(self.steps + 1)]
+        return np.stack(
+            [self.field.slope(k, each, at) for k, (each, at) in enumerate(zip(self.inventories, means, strict=True))]
+        )
+
+    def _factor(self, k: int, factor: Array | None) -> Array | None:
+        known, paths = self.game.factor, self.paths.factor
+        if known is None or paths is None:
+            if factor is not None:
+                raise ValueError("factor: the game has none, expected None")
+            return None
+        value = paths[:, k].mean(axis=0) if factor is None else np.asarray(factor, dtype=float)
+        if value.shape[-1:] != (known.size,) or not np.isfinite(value).all():
+            raise ValueError(f"factor: expected finite numbers of shape (..., {known.size}), got {factor!r}")
+        return value
+
+
+class _Scheme(NamedTuple):
+    """What the passes share."""
+
+    system: MarkovSystem
+    options: FieldOptions
+    size: int
+    """D"""
+
+    def run(self, tube: Tube, guess: Callable[[int, Array], Array], degree: int, seed: int) -> Field:
+        points = self.options.points or _points(self.size, degree)
+        if self.options.regressor == "neural" or (self.options.regressor is None and self.size > _MANY):
+            from .neural import neural_regressor  # PyTorch is optional
+
+            return fit_field(self.system, tube, neural_regressor(seed), points, 5, seed, guess)
+        return fit_field(self.system, tube, polynomial_regressor(self.size, degree), points, degree + 1, seed, guess)
+
+
+def polynomial_regressor(size: int, degree: int) -> Regressor:
+    """Least squares on polynomials of a total degree."""
+    basis = Basis(size, degree)
+    return lambda box, states, values, weights: fit(basis, box, states, values, weights)
+
+
+def _points(size: int, degree: int) -> int:
+    """A power of two, as Sobol's points want it."""
+    return int(2 ** np.ceil(np.log2(_OVERSAMPLING * len(Basis(size, degree).index))))
+
+
+def decoupling_field(
+    game: Game, steps: int = 100, options: FieldOptions | None = None
+) -> tuple[Field, FieldErrors, Trajectory]:
+    """The decoupling field of a game, with or without noise, and what simulations say of its errors.
+
+    Args:
+        game: the game.
+        steps: K.
+        options: how to approximate it.
+
+    Raises:
+        ValueError: not a game of the paper.
+        EquilibriumNotFound: the game without noise, or the equations of a step, were not solved.
+    """
+    options = options or FieldOptions()
+    system = markov_system(game, steps)
+    still = _solve_still(system)
+    size = len(game.start) + (0 if game.factor is None else game.factor.size)
+    scheme = _Scheme(system, options, size)
+    degree = options.degree or (4 if size <= _FEW else 3)
+    tube = _first_tube(system, still, options.seed)
+    latest: Field | None = None
+
+    def guess(k: int, states: Array) -> Array:
+        if latest is None:
+            return np.broadcast_to(still.adjoints[k], (len(states), len(game.start)))
+        return latest.surfaces[k](states)[..., 2 * len(game.start) :]
+
+    for number in range(options.passes):
+        latest = scheme.run(tube, guess, min(2, degree), options.seed + number)
+        rough = latest.play(draw_noise(game, steps, _ROUGH_PATHS, options.seed))
+        tube = _tube_around(latest.states(rough))
+    found = scheme.run(tube, guess, degree, options.seed)
+    latest = found
+    others = []
+    if options.refine:
+        others = [
+            scheme.run(tube, guess, max(1, degree - 1), options.seed),
+            scheme.run(tube, guess, degree, options.seed + 1),
+        ]
+    noise = draw_noise(game, steps, options.paths, options.seed + 1)
+    paths = found.play(noise)
+    if paths.payoffs.ndim == 1:  # nothing is random: one path
+        paths = _as_batch(paths)
+    return found, _errors(found, others, paths), paths
+
+
+def _as_batch(path: Trajectory) -> Trajectory:
+    """A single path as a batch of two, the antithetic pair that there would be."""
+
+    def twice(value: Any) -> Any:
+        return None if value is None else np.stack([value, value])
+
+    return path._replace(
+        inventories=twice(path.inventories),
+        payoffs=twice(path.payoffs),
+        rewards=twice(path.rewards),
+        controls=Controls(*map(twice, path.controls)),
+        activity=type(path.activity)(*map(twice, path.activity)),
+        mid=twice(path.mid),
+        factor=twice(path.factor),
+    )
+
+
+def solve_decoupling(
+    game: Game, steps: int, *, throw: bool, options: FieldOptions | None = None
+) -> DecouplingEquilibrium:
+    """See :func:`~.equilibrium.solve`."""
+    found, errors, paths = decoupling_field(game, steps, options)
+    mean, spread = expected_payoffs(found, paths)
+    averages = np.stack([found.average(k, *_at(paths, k)).mean(axis=0) for k in range(steps)])
+    controls = Controls(*(each.mean(axis=0) for each in paths.controls))
+    problem = _problem(found, errors)
+    if problem and throw:
+        raise EquilibriumNotFound(problem)
+    return DecouplingEquilibrium(
+        game=game,
+        times=found.system.times,
+        inventories=paths.inventories.mean(axis=0),
+        adjoints=averages,
+        controls=controls,
+        payoffs=mean,
+        quotes_matter=_quotes_matter(paths),
+        residual=found.residual,
+        iterations=1,
+        converged=not problem,
+        message=problem or _message(found, errors),
+        payoffs_se=spread,
+        field=found,
+        paths=paths,
+        errors=errors,
+    )
+
+
+def expected_payoffs(found: Field, paths: Trajectory) -> tuple[Array, Array]:
+    """Mean payoffs (n,) along simulated paths and their standard errors; the values' martingale part is removed."""
+    less = paths.payoffs - martingale_part(found, paths)
+    pairs = np.mean(np.split(less, 2), axis=0)
+    return pairs.mean(axis=0), pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs)) if len(pairs) > 1 else 0 * pairs[0]
+
+
+def martingale_part(found: Field, paths: Trajectory) -> Array:
+    """(B, n) sum over the steps of ``V_{k+1} - E_k[V_{k+1}]`` along paths on which the field is played."""
+    n = len(found.game.start)
+    total = np.zeros_like(paths.payoffs)
+    for k in range(found.steps):
+        ahead = found.ahead(k, *_at(paths, k), paths.activity.inventory_rate[:, k])
+        total += found.values(k + 1, *_at(paths, k + 1)) - ahead[:, n : 2 * n]
+    return total
+
+
+def _at(paths: Trajectory, k: int) -> tuple[Array, Array | None]:
+    """Inventories (B, n) and factor (B, d) at a node."""
+    return paths.inventories[:, k], None if paths.factor is None else paths.factor[:, k]
+
+
+def _errors(found: Field, others: Sequence[Field], paths: Trajectory) -> FieldErrors:
+    system, n, steps = found.system, len(found.game.start), found.steps
+    left, total = [], np.zeros_like(paths.payoffs)
+    nodes = [found.adjoint(k, *_at(paths, k)) for k in range(steps + 1)]
+    size = max(float(np.sqrt(np.mean(each**2))) for each in nodes)
+    size = size if size > 0 else 1.0
+    for k in range(steps):
+        inventory, factor = _at(paths, k)
+        rate = paths.activity.inventory_rate[:, k]
+        c = system.coefficients(k, factor)
+        gained = system.dt * system.drift(c, rate) - 2 * system.running(k) * system.dt * (
+            inventory + rate * system.dt / 2
+        )
+        total += nodes[k + 1] + gained - nodes[k]
+        left.append(np.sqrt(np.mean((found.ahead(k, inventory, factor, rate)[:, :n] + gained - nodes[k]) ** 2)))
+    pairs = np.mean(np.split(total, 2), axis=0)
+    changes = [
+        max(float(np.sqrt(np.mean((other.adjoint(k, *_at(paths, k)) - nodes[k]) ** 2))) for k in range(steps)) / size
+        for other in others
+    ] or [np.nan, np.nan]
+    return FieldErrors(
+        degree=changes[0],
+        points=changes[1],
+        martingale=pairs.mean(axis=0),
+        martingale_se=pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs)) if len(pairs) > 1 else 0 * pairs[0],
+        step=float(max(left)) / size,
+        outside=float((~found.tube.holds(found.states(paths))).mean()),
+    )
+
+
+def _problem(found: Field, errors: FieldErrors) -> str:
+    """Why a field is not to be trusted; empty where it is."""
+    if not np.isfinite(errors.relative) or errors.relative > _ACCEPTED:
+        return (
+            f"the decoupling field is not accurate: refinement changes adjoints by {errors.degree:.2g} (degree) and "
+            f"{errors.points:.2g} (sample points) of their size, a step leaves {errors.step:.2g}. Try a higher degree "
+            "or more points (FieldOptions), more steps, less noise, or a shorter horizon"
+        )
+    return ""
+
+
+def _message(found: Field, errors: FieldErrors) -> str:
+    parts = [
+        f"decoupling field: relative error about {errors.relative:.1g} (degree {errors.degree:.1g}, sample points "
+        f"{errors.points:.1g}, one step {errors.step:.1g})"
+    ]
+    if found.unsolved:
+        parts.append(f"the equations were not solved at {found.unsolved} of {found.points} sample points")
+    if errors.outside > 0:
+        parts.append(
+            f"{100 * errors.outside:.2g}% of the paths leave the tube in which the field was fitted; beyond it is "
+            "continued linearly"
+        )
+    return "; ".join(parts)
+
+
+def _quotes_matter(paths: Trajectory) -> Array:
+    volumes = np.stack([paths.activity.buy_volume, paths.activity.sell_volume], axis=-1).mean(axis=0)
+    return np.asarray(volumes > 1e-12 * max(1.0, float(volumes.max())))
+
+
+class _Still(NamedTuple):
+    """The game without noise, its factor following the drift: where the first tube is put."""
+
+    inventories: Array
+    """(K+1, n)"""
+    adjoints: Array
+    """(K, n)"""
+
+
+def _solve_still(system: MarkovSystem) -> _Still:
+    game, times = system.game, system.times
+    if isinstance(game, MakerTakerGame):
+        found = solve_maker_taker(game, times, throw=True, guess=None, tolerance=1e-8)
+        return _Still(found.inventories, found.adjoints)
+    if isinstance(game, ExecutionGame):
+        rates = still_rates(game, times)
+        moves = np.cumsum(system.dt * rates, axis=0)
+        return _Still(game.start + np.concatenate([0 * moves[:1], moves]), np.zeros_like(rates))
+    raise ValueError(f"game: expected an ExecutionGame or a MakerTakerGame, got {game!r}")
+
+
+def _first_tube(system: MarkovSystem, still: _Still, seed: int) -> Tube:
+    """Around the path without noise, as wide as noise alone would spread it."""
+    game, times = system.game, system.times
+    spread = np.broadcast_to(game.inventory_noise * np.sqrt(times)[:, None], still.inventories.shape)
+    center = still.inventories
+    if game.factor is not None:
+        noise = draw_noise(game, system.steps, _ROUGH_PATHS, seed)
+        factors = game.factor.path(times, None if noise is None else noise.factor)
+        center = np.concatenate([factors.mean(axis=0), center], axis=-1)
+        spread = np.concatenate([factors.std(axis=0), spread], axis=-1)
+    return Tube(center, np.maximum(_REACH, _DEVIATIONS * spread))
+
+
+def _tube_around(states: Array) -> Tube:
+    """Around simulated paths (B, K+1, D)."""
+    return Tube(states.mean(axis=0), np.maximum(_REACH, _DEVIATIONS * states.std(axis=0)))
