@@ -4,7 +4,7 @@ from .best_response import BestResponse, best_response, best_response_to_policie
 from .coalition import Coalition, coalition_optimum
 from .cooperative import NoOptimum, cooperative_optimum
 from .dynamic_programming import best_response_to_feedback, feedback_gains, feedback_nash
-from .equilibrium import Equilibrium, EquilibriumNotFound, solve
+from .equilibrium import Equilibrium, EquilibriumNotFound, FieldOptions, solve
 from .exploitability import Exploitability, exploitability
 from .heuristics import almgren_chriss, constant_spread, heuristic_profiles, random_controls, twap
 from .linear_policy import LinearFeedback
@@ -20,6 +20,7 @@ __all__ = [
     "Equilibrium",
     "EquilibriumNotFound",
     "Exploitability",
+    "FieldOptions",
     "LinearFeedback",
     "MeanField",
     "NoOptimum",

@@ -25,8 +25,8 @@ from .result import Equilibrium, EquilibriumNotFound
 _REACH = 1.2
 _DEVIATIONS = 4.0
 _ROUGH_PATHS = 512
-_FEW = 5
-"""state dimensions up to which polynomials have degree 4 by default, 3 above"""
+_DEGREES = {1: 6, 2: 6, 3: 6, 4: 5, 5: 4}
+"""degree of the polynomials by number of state dimensions; 3 above"""
 _OVERSAMPLING = 6
 _MANY = 8
 """state dimensions above which a neural network is the default"""
@@ -174,7 +174,7 @@ def decoupling_field(
     still = _solve_still(system)
     size = len(game.start) + (0 if game.factor is None else game.factor.size)
     scheme = _Scheme(system, options, size)
-    degree = options.degree or (4 if size <= _FEW else 3)
+    degree = options.degree or _DEGREES.get(size, 3)
     tube = _first_tube(system, still, options.seed)
     latest: Field | None = None
 

@@ -20,8 +20,11 @@ from .result import EquilibriumNotFound
 
 
 @dataclass(frozen=True)
-class _Deviators:
-    """The agents of one role as a batch of scalar systems (role, K, 1), everyone else's controls being fixed."""
+class Deviators:
+    """The agents of one role as a batch of scalar systems (role, K, 1), everyone else's controls being fixed.
+
+    The rows K may be the steps of a grid, or as many states of one step.
+    """
 
     game: MakerTakerGame
     c: Coefficients
@@ -42,7 +45,7 @@ class _Deviators:
         return self.c.terminal_penalty[self.agents, None]
 
 
-class _Traders(_Deviators):
+class TraderDeviators(Deviators):
     """The rate whose marginal cost is ``y - s``, truncated, at given quotes and rates of the others."""
 
     def schedules(self, adjoints: Array) -> tuple[Array, Array]:
@@ -74,7 +77,7 @@ class _Traders(_Deviators):
         return result
 
 
-class _Makers(_Deviators):
+class MakerDeviators(Deviators):
     """The quotes whose markup is the distance to ``+-y``, truncated, at given rates and quotes of the others."""
 
     def quotes(self, adjoints: Array) -> tuple[Array, Array]:
@@ -139,7 +142,7 @@ def respond_to_controls(
     times = grid(game, steps)
     c, dt = game.coefficients(times), game.horizon / steps
     result: list[Controls] = []
-    roles = ((_Traders, slice(0, game.traders)), (_Makers, slice(game.traders, None)))
+    roles = ((TraderDeviators, slice(0, game.traders)), (MakerDeviators, slice(game.traders, None)))
     for kind, agents in roles[:1] if traders_only else roles:
         system = kind(game, c, controls, dt, agents)
         solution = newton.solve_system(system, steps, system.start(), longest=game.margin)

@@ -9,6 +9,7 @@ factor's noise, by a cubature that is exact for the degree: no sampling error en
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
@@ -154,11 +155,11 @@ class Expected:
         inventories = self.function.basis.products(values, slice(self.d, None))
         return np.asarray((self.moments * inventories) @ self.coefficients)
 
-    def slope(self, mean: Array) -> Array:
-        """(B, m, n) derivatives in the mean inventories."""
+    def slope(self, mean: Array, variables: Sequence[int] | None = None) -> Array:
+        """(B, m, n) derivatives in the mean inventories, or in some of them."""
         values, slopes = self._tables(mean)
         columns = []
-        for i in range(mean.shape[-1]):
+        for i in range(mean.shape[-1]) if variables is None else variables:
             table = values.copy()
             table[..., i, :] = slopes[..., i, :]
             part = self.moments * self.function.basis.products(table, slice(self.d, None))
