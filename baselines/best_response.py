@@ -18,18 +18,24 @@ from ..envs.grid import (
     agent_index,
     check_controls,
     check_names,
+    grid,
     rollout,
     simulate,
 )
 from ..envs.maker_taker_game import MakerTakerGame
+from .decoupling import Field
 from .execution_response import AdaptedResponse, respond_to_schedules
 from .linear_policy import LinearFeedback, schedule
 from .maker_taker_response import respond_to_controls
+from .noisy_response import noisy_gains
+from .reacting_response import reacting_gain
 from .result import EquilibriumNotFound
 from .sampled_response import sampled_response
+from .signals import is_linear
 
-Profile = Controls | LinearFeedback
-"""Schedules of everyone, or an affine rule of the execution game, played open loop"""
+Profile = Controls | LinearFeedback | Field | Mapping[str, Policy]
+"""Schedules of everyone; or, played open loop along the undisturbed paths, an affine rule of the execution game, a
+decoupling field, or a policy for every agent"""
 
 
 class BestResponse(NamedTuple):
@@ -67,6 +73,13 @@ def best_responses(game: Game, controls: Controls, steps: int) -> list[Controls]
     return [_with_rate(controls, i, rates[:, i]) for i in range(game.traders)]
 
 
+def schedules(profile: Profile) -> Controls:
+    """The profile, if it is one of schedules. Raises ValueError for a rule."""
+    if not isinstance(profile, Controls):
+        raise ValueError(f"controls: expected Controls, got {type(profile).__name__}")
+    return profile
+
+
 def _execution(game: Game) -> ExecutionGame:
     if not isinstance(game, ExecutionGame):
         raise ValueError(f"game: expected an ExecutionGame or a MakerTakerGame, got {game!r}")
@@ -80,7 +93,7 @@ def _with_rate(controls: Controls, index: int, rate: Array) -> Controls:
 
 
 def best_response(game: Game, controls: Profile, agent: str, steps: int) -> BestResponse:
-    """The exact best response of one agent against open-loop opponents.
+    """The best response of one agent against open-loop opponents: exact, or, in a game with noise, by simulation.
 
     Args:
         game: the game.
@@ -93,11 +106,14 @@ def best_response(game: Game, controls: Profile, agent: str, steps: int) -> Best
         EquilibriumNotFound: the agent's problem was not solved, or has no maximum.
     """
     index = agent_index(game, agent)
-    if isinstance(controls, LinearFeedback) or game.factor is not None:
+    if by_simulation(game, controls, steps):
+        _, (found,) = noisy_gains(game, controls, steps, [agent])
+        return BestResponse(*found)
+    if isinstance(controls, LinearFeedback) or (isinstance(game, ExecutionGame) and game.factor is not None):
         response = AdaptedResponse(as_rule(game, controls, steps), index)
         best, before, error = response.gain()
         return BestResponse(response.mean_controls(), best, best - before, error)
-    controls = single_profile(game, controls, steps)
+    controls = single_profile(game, schedules(controls), steps)
     if isinstance(game, ExecutionGame):
         profile = _with_rate(controls, index, respond_to_schedules(game, controls.rate)[:, index])
     else:
@@ -106,13 +122,22 @@ def best_response(game: Game, controls: Profile, agent: str, steps: int) -> Best
     return BestResponse(profile, payoff, payoff - float(simulate(game, controls, steps).payoffs[index]))
 
 
+def by_simulation(game: Game, profile: Profile, steps: int) -> bool:
+    """Whether best responses have to be found by simulation: the game is random, and not linear."""
+    if isinstance(profile, Field | Mapping):
+        return True
+    if isinstance(game, ExecutionGame):
+        return game.factor is not None and not is_linear(game, grid(game, steps))
+    return game.random
+
+
 def as_rule(game: Game, profile: Profile, steps: int) -> LinearFeedback:
     """A profile of the execution game as a rule. Raises ValueError where it does not fit the game and the grid."""
     if isinstance(profile, LinearFeedback):
         if profile.game != game or profile.steps != steps:
             raise ValueError(f"controls: expected a rule for this game and {steps} steps, got one for {profile.steps}")
         return profile
-    return schedule(_execution(game), single_profile(game, profile, steps).rate)
+    return schedule(_execution(game), single_profile(game, schedules(profile), steps).rate)
 
 
 def best_response_to_policies(
@@ -125,7 +150,8 @@ def best_response_to_policies(
 ) -> BestResponse:
     """A lower bound on what an agent can gain against policies that react to what it does.
 
-    In a game with a factor, see :func:`~.sampled_response.sampled_response`. Otherwise the deviator's schedule is
+    In an execution game with a factor, see :func:`~.sampled_response.sampled_response`; in another game with noise,
+    :func:`~.reacting_response.reacting_gain`. Otherwise the deviator's schedule is
     optimised by L-BFGS-B from its own path and from its best response to the path the others take now, over the game's
     action range, widened to hold both. Gradients are central differences; one batched rollout gives a gradient.
 
@@ -135,6 +161,8 @@ def best_response_to_policies(
     """
     index = agent_index(game, agent)
     check_names(game, policies)
+    if game.random and not isinstance(game, ExecutionGame):
+        return BestResponse(*reacting_gain(game, policies, agent, steps))
     if isinstance(game, ExecutionGame) and game.factor is not None:
         sampled = sampled_response(game, policies, agent, steps)
         return BestResponse(sampled.controls, sampled.payoff, sampled.gain, sampled.gain_se)

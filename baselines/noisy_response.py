@@ -13,7 +13,7 @@ is a lower bound that is exact up to the square of the field's error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from scipy.stats import qmc
 from ..envs.arrays import Array
 from ..envs.execution_game import ExecutionGame
 from ..envs.game import Controls, Game
-from ..envs.grid import Noise, Trajectory, rollout, simulate
+from ..envs.grid import Noise, Trajectory, agent_controls, rollout, simulate
 from ..envs.maker_taker_game import MakerTakerGame
 from ..envs.noise import draw_noise
 from .decoupling import Field, inventory_sd, next_factors, solve_points
@@ -120,6 +120,18 @@ def noisy_gains(
             response.solve()
             found |= _score(game, response, score, steps, noises[1], names)
     return score.payoffs.mean(axis=0), [found[name] for name in wanted]
+
+
+def deviation(
+    game: Game, profile: Any, agent: str, steps: int, options: ResponseOptions
+) -> Callable[[Trajectory], Array]:
+    """An agent's best response to opponents who do not react, as a function of undisturbed paths: its controls along
+    them, (B, K, 1) or (B, K, 2)."""
+    paths = undisturbed(game, profile, steps, draw_noise(game, steps, options.paths, options.seed))
+    (role,) = (each for each in _roles(game) if agent in game.agents[each])
+    response = _Response(markov_system(game, steps), role, paths, options)
+    response.solve()
+    return lambda paths: agent_controls(game, response.play(paths), agent)
 
 
 def _roles(game: Game) -> list[slice]:

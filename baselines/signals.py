@@ -71,6 +71,15 @@ def linear_signal(game: ExecutionGame, c: ExecutionCoefficients, times: Array) -
     return Signal(*(np.stack(each) for each in zip(*parts, strict=True)))
 
 
+def is_linear(game: ExecutionGame, times: Array) -> bool:
+    """Whether the factor's drift and what the flows do to the price are affine in the factor."""
+    try:
+        linear_signal(game, game.coefficients(times), times)
+    except NotLinear:
+        return False
+    return True
+
+
 def push_parts(game: ExecutionGame, t: float) -> tuple[Array, Array]:
     """``m0``, () and ``m1``, (d,), at time ``t``: the noise flow's drift of the price, ``m0 + m1 L``."""
     at = np.array([t])

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..baselines import EquilibriumNotFound, check, exploitability, references, solve
+from ..baselines import Equilibrium, EquilibriumNotFound, Exploitability, check, exploitability, references, solve
 from ..envs.scenarios import Scenario, read_scenario, scenario_names
 
 app = typer.Typer(
@@ -72,7 +72,7 @@ def scenarios(as_json: Json = False) -> None:
 def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides = None, as_json: Json = False) -> None:
     """Solve for the Nash equilibrium and check it: residual and every agent's gain from its best response.
 
-    Where a factor is random, inventories and controls are means.
+    In a game with noise inventories and controls are means, payoffs and gains have standard errors.
     """
     given = scenario(name, overrides)
     count = given.steps if steps is None else steps
@@ -85,10 +85,7 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
             {
                 "scenario": name,
                 "steps": count,
-                "agents": {
-                    agent: {"payoff": float(equilibrium.payoffs[i]), "exploitability": float(gains.gains[i])}
-                    for i, agent in enumerate(given.game.agents)
-                },
+                "agents": {agent: _solved(equilibrium, gains, i) for i, agent in enumerate(given.game.agents)},
                 "nash_conv": gains.nash_conv,
                 "relative_nash_conv": gains.relative if np.any(equilibrium.payoffs) else None,
                 "residual": equilibrium.residual,
@@ -103,15 +100,29 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
         return
     table = Table("agent", "payoff", "gain of best response", "inventory at 0", "at T")
     for i, agent in enumerate(given.game.agents):
-        path = equilibrium.inventories[:, i]
+        path, numbers = equilibrium.inventories[:, i], _solved(equilibrium, gains, i)
         table.add_row(
-            agent, f"{equilibrium.payoffs[i]:.4f}", f"{gains.gains[i]:.1e}", f"{path[0]:.3f}", f"{path[-1]:.3f}"
+            agent,
+            _with_error(f"{numbers['payoff']:.4f}", numbers.get("payoff_se")),
+            _with_error(f"{numbers['exploitability']:.1e}", numbers.get("exploitability_se")),
+            f"{path[0]:.3f}",
+            f"{path[-1]:.3f}",
         )
     out.print(table)
     out.print(
         f"{equilibrium.message}; residual {equilibrium.residual:.1e} after {equilibrium.iterations} iterations, "
         f"{1e3 * elapsed:.1f} ms"
     )
+
+
+def _solved(equilibrium: Equilibrium, gains: Exploitability, index: int) -> dict[str, float]:
+    """An agent's payoff and gain, with standard errors where they have one."""
+    numbers = {"payoff": equilibrium.payoffs[index], "exploitability": gains.gains[index]}
+    if equilibrium.payoffs_se is not None:
+        numbers["payoff_se"] = equilibrium.payoffs_se[index]
+    if gains.gains_se is not None:
+        numbers["exploitability_se"] = gains.gains_se[index]
+    return {name: float(value) for name, value in numbers.items()}
 
 
 @app.command(name="check")

@@ -20,8 +20,8 @@ from ..baselines import (
     solve,
 )
 from ..baselines.coalition import coalition_optimum
-from ..baselines.execution_equilibrium import ExecutionEquilibrium
 from ..baselines.exploitability import payoff_size
+from ..baselines.noisy_response import ResponseOptions, noisy_gains
 from ..baselines.references import COOPERATIVE, OPEN_LOOP
 from ..baselines.sampled_response import sampled_responses
 from ..envs.arrays import Array
@@ -35,6 +35,7 @@ from .information import Information
 COALITION = "makers' coalition"
 _PATHS = 4096
 _QUICK_PATHS = 512
+_QUICK = ResponseOptions(degree=2, paths=_QUICK_PATHS, scored=_QUICK_PATHS)
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,9 @@ def evaluate(game: Game, policies: Mapping[str, Policy], steps: int, information
     Exploitability is exact where opponents do not react: actors see time only, as in the paper, or, in the execution
     game, their own inventory, which others do not move. Where opponents react, the gain found against them is a lower
     bound; the exact gain against the *schedules* that the policies play on their common path stands beside it
-    (``open_loop_...``). In a game with a factor payoffs and gains are means over simulated paths, with standard errors,
-    and gains are lower bounds: deviations linear in the factor and its integral.
+    (``open_loop_...``). In a game with noise payoffs and gains are means over simulated paths, with standard errors,
+    and gains are lower bounds: in the execution game by deviations linear in the factor and its integral, in others by
+    a deviator's own decoupling field.
 
     Args:
         game: the game.
@@ -76,13 +78,13 @@ def evaluate(game: Game, policies: Mapping[str, Policy], steps: int, information
         EquilibriumNotFound: the game, or an agent's best response, was not solved.
     """
     equilibrium = solve(game, steps)
-    noise = draw_noise(game, steps, _PATHS, seed=0) if isinstance(game, ExecutionGame) else None
+    noise = draw_noise(game, steps, _PATHS, seed=0)
     learned = rollout(game, policies, steps, noise)
     target = _along(equilibrium, noise)
     total = payoff_size(equilibrium.payoffs)
     payoffs, errors, total_error = _payoffs(equilibrium, learned, target)
     gains = _gains(game, policies, learned, steps, information)
-    schedule = gains if noise is not None else _schedule_gains(game, learned.controls, steps)
+    schedule = _open_loop_gains(game, policies, learned, steps, gains)
     control_distances = agent_distances(game, learned.controls, target)
     agents = {
         agent: {
@@ -120,9 +122,9 @@ def evaluate(game: Game, policies: Mapping[str, Policy], steps: int, information
 
 def _along(equilibrium: Equilibrium, noise: Noise | None) -> Equilibrium:
     """The equilibrium's controls, inventories and payoffs along the paths of the noise."""
-    if noise is None or not isinstance(equilibrium, ExecutionEquilibrium):
+    if noise is None or isinstance(equilibrium.profile, Controls):
         return equilibrium
-    played = equilibrium.rule.play(noise)
+    played = equilibrium.profile.play(noise)
     return replace(equilibrium, controls=played.controls, inventories=played.inventories, payoffs=played.payoffs)
 
 
@@ -155,10 +157,32 @@ def _mean_path(paths: Trajectory) -> Trajectory:
     )
 
 
+def _open_loop_gains(
+    game: Game, policies: Mapping[str, Policy], learned: Trajectory, steps: int, gains: _Gains
+) -> _Gains:
+    """Gains against opponents who do not react, whatever they look at."""
+    if "reacting" not in gains.against or (isinstance(game, ExecutionGame) and game.factor is not None):
+        return gains
+    return _noisy_gains(game, policies, steps) if game.random else _schedule_gains(game, learned.controls, steps)
+
+
+def _noisy_gains(
+    game: Game, profile: Mapping[str, Policy] | Controls, steps: int, options: ResponseOptions | None = None
+) -> _Gains:
+    _, found = noisy_gains(game, profile, steps, options=options)
+    return _Gains(
+        np.array([each.gain for each in found]),
+        np.array([each.gain_se for each in found]),
+        "open-loop opponents on simulated paths (lower bound)",
+    )
+
+
 def _gains(
     game: Game, policies: Mapping[str, Policy], learned: Trajectory, steps: int, information: Information
 ) -> _Gains:
     reacts = information == "full" or (information == "own" and game.makers > 0)
+    if game.random and not reacts and not isinstance(game, ExecutionGame):
+        return _noisy_gains(game, policies, steps)
     if game.factor is None and not reacts:
         return _schedule_gains(game, learned.controls, steps)
     if isinstance(game, ExecutionGame) and game.factor is not None:
@@ -166,8 +190,8 @@ def _gains(
         against = f"{'reacting' if reacts else 'open-loop'} opponents on simulated paths (lower bound)"
         return _Gains(np.array([each.gain for each in sampled]), np.array([each.gain_se for each in sampled]), against)
     found = [best_response_to_policies(game, policies, agent, steps) for agent in game.agents]
-    gains = np.array([each.gain for each in found])
-    return _Gains(gains, np.zeros_like(gains), "reacting opponents (lower bound)")
+    gains, errors = np.array([each.gain for each in found]), np.array([each.gain_se for each in found])
+    return _Gains(gains, errors, "reacting opponents (lower bound)")
 
 
 def _schedule_gains(game: Game, controls: Controls, steps: int) -> _Gains:
@@ -184,6 +208,8 @@ def open_loop_nash_conv(game: Game, policies: Mapping[str, Policy], steps: int) 
     if isinstance(game, ExecutionGame) and game.factor is not None:
         found = sampled_responses(game, policies, game.agents, steps, react=False, paths=_QUICK_PATHS)
         return sum(each.gain for each in found)
+    if game.random:
+        return float(_noisy_gains(game, policies, steps, _QUICK).values.sum())
     return exploitability(game, rollout(game, policies, steps).controls, steps).nash_conv
 
 
@@ -201,6 +227,7 @@ def reference_profiles(game: Game, steps: int, equilibrium: Equilibrium) -> dict
 
 def _rules_of_thumb(game: MakerTakerGame, steps: int, equilibrium: Equilibrium) -> dict[str, Any]:
     total = payoff_size(equilibrium.payoffs)
+    noise = draw_noise(game, steps, _PATHS, seed=0)
     profiles: dict[str, Controls | None] = dict(heuristic_profiles(game, steps))
     notes: dict[str, str] = {}
     try:
@@ -215,10 +242,11 @@ def _rules_of_thumb(game: MakerTakerGame, steps: int, equilibrium: Equilibrium) 
             result[name] = {**empty, "note": notes[name]}
             continue
         try:
-            relative: float | None = exploitability(game, controls, steps).nash_conv / total
+            relative: float | None = _schedules_nash_conv(game, controls, steps) / total
         except EquilibriumNotFound:
             relative = None
-        payoffs = simulate(game, controls, steps).payoffs
+        payoffs = simulate(game, controls, steps, noise).payoffs
+        payoffs = payoffs if payoffs.ndim == 1 else payoffs.mean(axis=0)
         result[name] = {
             "payoffs": dict(zip(game.agents, payoffs.tolist(), strict=True)),
             "relative_nash_conv": relative,
@@ -230,6 +258,12 @@ def _rules_of_thumb(game: MakerTakerGame, steps: int, equilibrium: Equilibrium) 
             payoffs = np.array(list(each["payoffs"].values()))
             each["collusion_index"] = _index(game, payoffs, equilibrium.payoffs, result)
     return result
+
+
+def _schedules_nash_conv(game: Game, controls: Controls, steps: int) -> float:
+    if game.random:
+        return float(_noisy_gains(game, controls, steps, _QUICK).values.sum())
+    return exploitability(game, controls, steps).nash_conv
 
 
 def _execution_references(game: ExecutionGame, steps: int, equilibrium: Equilibrium) -> dict[str, Any]:

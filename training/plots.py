@@ -57,7 +57,7 @@ def comparison(result: Evaluation) -> Figure:
         shade = color(game.traders + j)
         _steps(panels[2], times, learned.controls.ask[:, j], exact.controls.ask[:, j], shade)
         _steps(panels[3], times, learned.controls.bid[:, j], exact.controls.bid[:, j], shade)
-    mean = "mean " if game.factor is not None else ""
+    mean = "mean " if game.random else ""
     titles = (
         (f"{mean}inventories".capitalize(), "shares"),
         (f"{mean}trading rates".capitalize(), "shares per unit of time"),
