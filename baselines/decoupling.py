@@ -19,13 +19,14 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import qmc
 
-from ..envs.arrays import Array
+from ..envs.arrays import Array, is_number
 from ..envs.feedback_map import largest
 from ..envs.game import Controls, Game
-from ..envs.grid import Noise, Trajectory, rollout, step, terminal_reward
+from ..envs.grid import Noise, Policy, Trajectory, rollout, step, terminal_reward
 from .markov import MarkovSystem
 from .policies import FieldPolicy
 from .polynomials import Box, cubature
+from .private_copy import private_copies
 from .result import EquilibriumNotFound
 
 _ITERATIONS = 60
@@ -46,6 +47,7 @@ class FieldOptions:
         passes: how often a rough field is simulated to find the tube.
         paths: simulated, for means, payoffs and errors; even.
         seed: of the sample points and of the simulation.
+        reach: the field is fitted at least as far from the mean path, in shares and in units of the factor.
         regressor: ``"polynomial"``; ``"neural"``, a small network, which needs PyTorch and is meant for more than some
             six state dimensions; None: polynomials up to seven state dimensions.
         refine: whether to solve twice more, with lower degree and other sample points, for error estimates.
@@ -59,6 +61,7 @@ class FieldOptions:
     passes: int = 2
     paths: int = 4096
     seed: int = 0
+    reach: float = 1.2
     regressor: Literal["polynomial", "neural"] | None = None
     refine: bool = True
 
@@ -71,6 +74,8 @@ class FieldOptions:
                 raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
         if self.paths % 2:
             raise ValueError(f"paths: expected an even number, got {self.paths}")
+        if not is_number(self.reach) or not 0 < self.reach < np.inf:
+            raise ValueError(f"reach: expected a positive finite number, got {self.reach!r}")
         if self.regressor not in (None, "polynomial", "neural"):
             raise ValueError(f"regressor: expected 'polynomial', 'neural' or None, got {self.regressor!r}")
 
@@ -171,10 +176,19 @@ class Field:
         inventory = np.asarray(inventory, dtype=float)
         return self.system.controls(c, inventory, self.average(k, inventory, factor))
 
+    def feedback(self) -> dict[str, Policy]:
+        """Policies that evaluate the field at the market's state; for any batch of markets."""
+        policy = FieldPolicy(self)
+        return {agent: policy.of(agent) for agent in self.game.agents}
+
+    def open_loop(self) -> dict[str, Policy]:
+        """Policies that evaluate it along a private copy of the undisturbed state, which all agents' noise moves and
+        nobody's deviation; for any batch of markets. They have to be asked step by step from the start."""
+        return private_copies(self)
+
     def play(self, noise: Noise | None) -> Trajectory:
         """What happens if everyone follows, along the paths of the noise; controls truncated as in environments."""
-        policy = FieldPolicy(self)
-        return rollout(self.game, {agent: policy.of(agent) for agent in self.game.agents}, self.steps, noise)
+        return rollout(self.game, self.feedback(), self.steps, noise)
 
     def ahead(self, k: int, inventory: Array, factor: Array | None, rate: Array) -> Array:
         """(B, m) expectation in step ``k`` of the next node's surface, at states (B, n), (B, d) and rates (B, n)."""

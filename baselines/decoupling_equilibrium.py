@@ -19,10 +19,8 @@ from .execution_equilibrium import still_rates
 from .maker_taker_equilibrium import solve_maker_taker
 from .markov import MarkovSystem, markov_system
 from .polynomials import Basis, fit
-from .private_copy import private_copies
 from .result import Equilibrium, EquilibriumNotFound
 
-_REACH = 1.2
 _DEVIATIONS = 4.0
 _ROUGH_PATHS = 512
 _DEGREES = {1: 6, 2: 6, 3: 6, 4: 5, 5: 4}
@@ -104,9 +102,16 @@ class DecouplingEquilibrium(Equilibrium):
         return self.field.controls_at(k, inventory, self._factor(k, factor))
 
     def open_loop(self) -> dict[str, Policy]:
-        """The paper's controls: the field along a private copy of the undisturbed state, which all agents' noise moves
-        and nobody's deviation. They remember the noise, so they have to be asked step by step from the start."""
-        return private_copies(self.field)
+        """The paper's controls; see :meth:`Field.open_loop`."""
+        return self.field.open_loop()
+
+    def feedback(self) -> dict[str, Policy]:
+        """The field at the market's state; see :meth:`Equilibrium.feedback`."""
+        return self.field.feedback()
+
+    def tabulate(self, options: FieldOptions | None = None) -> Field:
+        """The field; with options, a new one."""
+        return self.field if options is None else super().tabulate(options)
 
     def _slope(self) -> Array:
         factors = self.paths.factor
@@ -175,7 +180,7 @@ def decoupling_field(
     size = len(game.start) + (0 if game.factor is None else game.factor.size)
     scheme = _Scheme(system, options, size)
     degree = options.degree or _DEGREES.get(size, 3)
-    tube = _first_tube(system, still, options.seed)
+    tube = _first_tube(system, still, options)
     latest: Field | None = None
 
     def guess(k: int, states: Array) -> Array:
@@ -183,10 +188,10 @@ def decoupling_field(
             return np.broadcast_to(still.adjoints[k], (len(states), len(game.start)))
         return latest.surfaces[k](states)[..., 2 * len(game.start) :]
 
-    for number in range(options.passes):
+    for number in range(options.passes if game.random else 0):
         latest = scheme.run(tube, guess, min(2, degree), options.seed + number)
         rough = latest.play(draw_noise(game, steps, _ROUGH_PATHS, options.seed))
-        tube = _tube_around(latest.states(rough))
+        tube = _tube_around(latest.states(rough), options.reach)
     found = scheme.run(tube, guess, degree, options.seed)
     latest = found
     others = []
@@ -353,19 +358,19 @@ def _solve_still(system: MarkovSystem) -> _Still:
     raise ValueError(f"game: expected an ExecutionGame or a MakerTakerGame, got {game!r}")
 
 
-def _first_tube(system: MarkovSystem, still: _Still, seed: int) -> Tube:
+def _first_tube(system: MarkovSystem, still: _Still, options: FieldOptions) -> Tube:
     """Around the path without noise, as wide as noise alone would spread it."""
     game, times = system.game, system.times
     spread = np.broadcast_to(game.inventory_noise * np.sqrt(times)[:, None], still.inventories.shape)
     center = still.inventories
     if game.factor is not None:
-        noise = draw_noise(game, system.steps, _ROUGH_PATHS, seed)
+        noise = draw_noise(game, system.steps, _ROUGH_PATHS, options.seed)
         factors = game.factor.path(times, None if noise is None else noise.factor)
         center = np.concatenate([factors.mean(axis=0), center], axis=-1)
         spread = np.concatenate([factors.std(axis=0), spread], axis=-1)
-    return Tube(center, np.maximum(_REACH, _DEVIATIONS * spread))
+    return Tube(center, np.maximum(options.reach, _DEVIATIONS * spread))
 
 
-def _tube_around(states: Array) -> Tube:
+def _tube_around(states: Array, reach: float) -> Tube:
     """Around simulated paths (B, K+1, D)."""
-    return Tube(states.mean(axis=0), np.maximum(_REACH, _DEVIATIONS * states.std(axis=0)))
+    return Tube(states.mean(axis=0), np.maximum(reach, _DEVIATIONS * states.std(axis=0)))

@@ -1,4 +1,4 @@
-"""Sections 3 and 4: what the theory guarantees for a maker-taker game, and what is only observed numerically."""
+"""Sections 3 to 5: what the theory guarantees for a maker-taker game, and what is only observed numerically."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from ..envs.impact import QuadraticImpact
 from ..envs.intensity import Exponential
 from ..envs.maker_taker_game import MakerTakerGame
 from .condition import Condition
+from .decoupling_equilibrium import solve_decoupling
 from .equilibrium import solve
 from .mean_field import mean_field
+from .noise_conditions import noise_conditions
 from .result import EquilibriumNotFound
 
 _DRAWS = 2000
@@ -38,11 +40,23 @@ def maker_taker_conditions(game: MakerTakerGame, steps: int) -> list[Condition]:
         ),
         _flow(game),
     ]
+    if game.random:
+        return [*conditions, *noise_conditions(game), _observed_field(game, steps)]
     if _acas(game):
         conditions += [_trade(game), _risk_neutral(game)]
     if game.flow_from == "mean":
         conditions.append(_population(game, steps))
     return [*conditions, *_observed(game, steps)]
+
+
+def _observed_field(game: MakerTakerGame, steps: int) -> Condition:
+    """What the solver finds, and how much refinement changes it."""
+    name, reference = "a decoupling field is found", f"observed: backward scheme, {steps} steps"
+    try:
+        found = solve_decoupling(game, steps, throw=True)
+    except EquilibriumNotFound as error:
+        return Condition(name, False, -np.inf, reference, str(error))
+    return Condition(name, True, float(-np.log10(found.errors.relative)), reference, f"digits; {found.message}")
 
 
 def _competition(game: MakerTakerGame, rng: np.random.Generator) -> Condition:

@@ -73,6 +73,8 @@ def mean_field(game: MakerTakerGame, steps: int = 100) -> MeanField:
             as it takes, then is the way.
     """
     times = grid(game, steps)
+    if not isinstance(game, MakerTakerGame) or game.random:
+        raise ValueError(f"mean_field: expected a MakerTakerGame without noise, got {game!r}")
     _check(game)
     mean = float(np.mean(game.trader_inventory))
     shared: dict[str, Any] = {name: _first(getattr(game, name)) for name in _SHARED}

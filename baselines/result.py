@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from ..envs.arrays import Array
 from ..envs.game import Controls, Game
 from ..envs.grid import Policy
 from .policies import FieldPolicy, open_loop_policies
+
+if TYPE_CHECKING:
+    from .decoupling import Field, FieldOptions
 
 LARGEST_SLOPE = 2000
 
@@ -91,6 +94,22 @@ class Equilibrium:
         """
         field = FieldPolicy(self)
         return {agent: field.of(agent) for agent in self.game.agents}
+
+    def tabulate(self, options: FieldOptions | None = None) -> Field:
+        """The decoupling field in a tube around the path, fitted: a policy for large batches of markets.
+
+        :meth:`feedback` solves the game that is left from every state, exactly; a fitted field is evaluated in
+        microseconds.
+
+        Args:
+            options: how it is approximated.
+
+        Raises:
+            EquilibriumNotFound: the equations were not solved in the tube.
+        """
+        from .decoupling_equilibrium import decoupling_field  # which builds on this module
+
+        return decoupling_field(self.game, self.steps, options)[0]
 
     def _inventory(self, k: int, inventory: Array, last: int) -> Array:
         inventory = np.asarray(inventory, dtype=float)

@@ -169,7 +169,7 @@ def notes(metrics: dict[str, Any]) -> str:
     """Why a reference profile is missing, and what the collusion index is."""
     said = []
     if any("learned_se" in each for each in metrics["agents"].values()):
-        said.append("±: standard error over simulated paths of the factor.")
+        said.append("±: standard error over simulated paths.")
     said += [_named(name, each["note"]) for name, each in metrics["baselines"].items() if each.get("note")]
     if metrics["collusion_index"] is not None:
         said.append(
@@ -198,7 +198,7 @@ def comparison(result: Evaluation) -> dict[str, go.Figure]:
     figures = {}
     if not makers:
         panels = dict(list(panels.items())[:2])
-    if game.factor is not None:
+    if game.random:
         panels = {f"Mean {title[0].lower()}{title[1:]}": each for title, each in panels.items()}
     for title, (agents, values, reference) in panels.items():
         figure = figures[title] = go.Figure()
