@@ -29,9 +29,9 @@ from .polynomials import Box, cubature
 from .private_copy import private_copies
 from .result import EquilibriumNotFound
 
-_ITERATIONS = 60
+_ITERATIONS = 30
 _TOLERANCE = 1e-10
-_SHORTEST = 2.0**-20
+_SHORTEST = 2.0**-12
 _DEVIATIONS = 4.0
 _NEAR = 3.0
 """weight of the residuals at points in the middle of the tube: where the state is most of the time"""
@@ -346,7 +346,8 @@ def fit_field(
         if solved.mean() < 0.5:
             raise EquilibriumNotFound(
                 f"the decoupling field was not found: at step {k} the equations were solved at {int(solved.sum())} of "
-                f"{len(solved)} points of the tube. Try more steps, a shorter horizon, or smaller penalties or noise"
+                f"{len(solved)} points of the tube. Try FieldOptions(regressor='neural'), more steps, a shorter horizon, smaller "
+                "penalties or less noise"
             )
         worst, unsolved = max(worst, float(size[solved].max())), unsolved + int((~solved).sum())
         ahead = expected(inventory + dt * rate)

@@ -22,6 +22,8 @@ from .polynomials import Basis, fit
 from .result import Equilibrium, EquilibriumNotFound
 
 _DEVIATIONS = 4.0
+_GROWTH = 3.0
+"""how much wider a tube may be than the one before"""
 _ROUGH_PATHS = 512
 _DEGREES = {1: 6, 2: 6, 3: 6, 4: 5, 5: 4}
 """degree of the polynomials by number of state dimensions; 3 above"""
@@ -36,8 +38,8 @@ class FieldErrors(NamedTuple):
     """Error estimates of a decoupling field, out of sample: along simulated paths."""
 
     degree: float
-    """largest root mean square change of adjoints at a node when the degree is lowered by one, over their size; NaN
-    without refinement"""
+    """largest root mean square change of adjoints at a node when the degree is lowered by one (when a network has half
+    the units), over their size; NaN without refinement"""
     points: float
     """the same for other sample points"""
     martingale: Array
@@ -140,12 +142,17 @@ class _Scheme(NamedTuple):
     size: int
     """D"""
 
-    def run(self, tube: Tube, guess: Callable[[int, Array], Array], degree: int, seed: int) -> Field:
+    def run(
+        self, tube: Tube, guess: Callable[[int, Array], Array], degree: int, seed: int, coarse: bool = False
+    ) -> Field:
+        """One backward pass; a coarse one with half of a network's units."""
         points = self.options.points or _points(self.size, degree)
         if self.options.regressor == "neural" or (self.options.regressor is None and self.size > _MANY):
-            from .neural import neural_regressor  # PyTorch is optional
+            from .neural import HIDDEN, neural_regressor  # PyTorch is optional
 
-            return fit_field(self.system, tube, neural_regressor(seed), points, 5, seed, guess)
+            return fit_field(
+                self.system, tube, neural_regressor(seed, HIDDEN // 2 if coarse else HIDDEN), points, 5, seed, guess
+            )
         return fit_field(self.system, tube, polynomial_regressor(self.size, degree), points, degree + 1, seed, guess)
 
 
@@ -191,20 +198,17 @@ def decoupling_field(
     for number in range(options.passes if game.random else 0):
         latest = scheme.run(tube, guess, min(2, degree), options.seed + number)
         rough = latest.play(draw_noise(game, steps, _ROUGH_PATHS, options.seed))
-        tube = _tube_around(latest.states(rough), options.reach)
+        tube = _tube_around(latest.states(rough), options.reach, _GROWTH * tube.half)
     found = scheme.run(tube, guess, degree, options.seed)
     latest = found
-    others = []
-    if options.refine:
-        others = [
-            scheme.run(tube, guess, max(1, degree - 1), options.seed),
-            scheme.run(tube, guess, degree, options.seed + 1),
-        ]
-    noise = draw_noise(game, steps, options.paths, options.seed + 1)
-    paths = found.play(noise)
+    paths = found.play(draw_noise(game, steps, options.paths, options.seed + 1))
     if paths.payoffs.ndim == 1:  # nothing is random: one path
         paths = _as_batch(paths)
-    return found, _errors(found, others, paths), paths
+    errors = _errors(found, [], paths)
+    if options.refine and errors.step <= _ACCEPTED:  # above it there is nothing to refine
+        coarse = scheme.run(tube, guess, max(1, degree - 1), options.seed, coarse=True)
+        errors = _errors(found, [coarse, scheme.run(tube, guess, degree, options.seed + 1)], paths)
+    return found, errors, paths
 
 
 def _as_batch(path: Trajectory) -> Trajectory:
@@ -311,8 +315,8 @@ def _problem(found: Field, errors: FieldErrors) -> str:
     if not np.isfinite(errors.relative) or errors.relative > _ACCEPTED:
         return (
             f"the decoupling field is not accurate: refinement changes adjoints by {errors.degree:.2g} (degree) and "
-            f"{errors.points:.2g} (sample points) of their size, a step leaves {errors.step:.2g}. Try a higher degree "
-            "or more points (FieldOptions), more steps, less noise, or a shorter horizon"
+            f"{errors.points:.2g} (sample points) of their size, a step leaves {errors.step:.2g}. Try FieldOptions with "
+            "regressor='neural', a higher degree, more points; or more steps, less noise, a shorter horizon"
         )
     return ""
 
@@ -371,6 +375,6 @@ def _first_tube(system: MarkovSystem, still: _Still, options: FieldOptions) -> T
     return Tube(center, np.maximum(options.reach, _DEVIATIONS * spread))
 
 
-def _tube_around(states: Array, reach: float) -> Tube:
-    """Around simulated paths (B, K+1, D)."""
-    return Tube(states.mean(axis=0), np.maximum(reach, _DEVIATIONS * states.std(axis=0)))
+def _tube_around(states: Array, reach: float, limit: Array) -> Tube:
+    """Around simulated paths (B, K+1, D), no wider than ``limit``: a rough field's paths may run away."""
+    return Tube(states.mean(axis=0), np.minimum(np.maximum(reach, _DEVIATIONS * states.std(axis=0)), limit))

@@ -15,7 +15,7 @@ from ..envs.arrays import Array
 from .decoupling import Regressor
 from .polynomials import Box
 
-_HIDDEN = 32
+HIDDEN = 32
 _ITERATIONS = 80
 _RIDGE = 1e-8
 
@@ -105,7 +105,7 @@ class ExpectedNetwork:
         return ExpectedNetwork(self.network, self.factors[members], self.weights, self.noise)
 
 
-def neural_regressor(seed: int, hidden: int = _HIDDEN, iterations: int = _ITERATIONS) -> Regressor:
+def neural_regressor(seed: int, hidden: int = HIDDEN, iterations: int = _ITERATIONS) -> Regressor:
     """A regressor to be called from the last node to the first.
 
     Args:
