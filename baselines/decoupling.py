@@ -219,9 +219,10 @@ def next_factors(system: MarkovSystem, k: int, factor: Array, nodes: Array) -> A
 
 
 def sample_box(box: Box, unit: Array) -> Array:
-    """(B, D) points of a box from points of the unit cube: in turn from the box, evenly, and from the middle of it, as
-    densely as the state visits it if the box reaches four standard deviations."""
-    even, near = 2 * unit[::2] - 1, np.clip(ndtri(unit[1::2]) / _DEVIATIONS, -1, 1)
+    """(B, D) points of a box from points of the unit cube: in turn from all of the box, denser towards its faces, as
+    polynomials need it, and from the middle of it, as densely as the state visits it if the box reaches four standard
+    deviations."""
+    even, near = np.sin(np.pi * (unit[::2] - 0.5)), np.clip(ndtri(unit[1::2]) / _DEVIATIONS, -1, 1)
     points = np.empty_like(unit)
     points[::2], points[1::2] = even, near
     return np.asarray(box.center + box.half * points)
@@ -346,8 +347,8 @@ def fit_field(
         if solved.mean() < 0.5:
             raise EquilibriumNotFound(
                 f"the decoupling field was not found: at step {k} the equations were solved at {int(solved.sum())} of "
-                f"{len(solved)} points of the tube. Try FieldOptions(regressor='neural'), more steps, a shorter horizon, smaller "
-                "penalties or less noise"
+                f"{len(solved)} points of the tube. Try FieldOptions(regressor='neural'), more steps, a shorter "
+                "horizon, smaller penalties or less noise"
             )
         worst, unsolved = max(worst, float(size[solved].max())), unsolved + int((~solved).sum())
         ahead = expected(inventory + dt * rate)

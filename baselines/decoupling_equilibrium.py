@@ -315,8 +315,8 @@ def _problem(found: Field, errors: FieldErrors) -> str:
     if not np.isfinite(errors.relative) or errors.relative > _ACCEPTED:
         return (
             f"the decoupling field is not accurate: refinement changes adjoints by {errors.degree:.2g} (degree) and "
-            f"{errors.points:.2g} (sample points) of their size, a step leaves {errors.step:.2g}. Try FieldOptions with "
-            "regressor='neural', a higher degree, more points; or more steps, less noise, a shorter horizon"
+            f"{errors.points:.2g} (sample points) of their size, a step leaves {errors.step:.2g}. Try FieldOptions "
+            "with regressor='neural', a higher degree or more points; or more steps, less noise, a shorter horizon"
         )
     return ""
 

@@ -369,7 +369,7 @@ def test_a_scenario_with_a_factor_is_read(tmp_path):
     [
         ("trader_inventory = [-5.0]", "unknown key 'trader_inventory' in scenario"),
         ("factor = 1", "factor: expected a table, got 1"),
-        ('[factor]\nkind = "jump"', r"factor\.kind: expected one of \['ornstein_uhlenbeck'\], got 'jump'"),
+        ('[factor]\nkind = "jump"', r"factor\.kind: expected one of .*'ornstein_uhlenbeck'.*, got 'jump'"),
         (OU + "speed = 1.0", "factor: unknown key 'speed', expected some of"),
         ("[factor]\nmean_reversion = 1.0", "factor: .* missing 1 required positional argument: 'volatility'"),
         (OU + "initial = [0.0, 1.0]", r"factor\.volatility: expected a finite number or 2 of them"),
