@@ -179,10 +179,14 @@ class Game(ABC):
             return step_means(getattr(self, name), times, name)
         return np.stack([self._flow(name, t, path[..., k, :]) for k, t in enumerate(times[:-1])], axis=-1)
 
-    def _flow(self, name: str, time: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    def _flow(self, name: str, time: Any, factor: Array) -> Any:
         flow: Any = getattr(self, name)
         if not callable(flow):
             return np.full(factor.shape[:-1], float(flow))
+        xp = namespace(factor)
+        if xp is not np:
+            values = flow(time, factor) if _of_factor(flow) else flow(time)
+            return xp.broadcast_to(as_like(values, factor), factor.shape[:-1])
         try:
             values = np.asarray(flow(time, factor) if _of_factor(flow) else flow(np.asarray(time)), dtype=float)
         except TypeError as error:
