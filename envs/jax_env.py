@@ -23,12 +23,10 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
     raise ImportError("makertaker.envs.jax_env needs JAX: pip install 'makertaker[jax]'") from error
 
 from .game import Controls, Game
-from .grid import grid, step, terminal_reward
-from .market import ActionScale, Range, Reward, check_reward, controls_range
-from .observation import Kind, Observer, width
-
-Roles = dict[str, Any]
-"""arrays by role: ``"trader"`` (N, ...), and ``"maker"`` (M, ...) in a game that has makers"""
+from .grid import step, terminal_reward
+from .market import Range, Reward
+from .observation import Kind
+from .roles import Roles, RoleView
 
 
 class JaxParams(NamedTuple):
@@ -99,14 +97,11 @@ class JaxMarket:
         rate_range: Range = None,
         quote_range: Range = None,
     ) -> None:
-        check_reward(reward)
-        self.game, self.steps, self.reward, self.normalize = game, steps, reward, normalize
-        self.times = grid(game, steps)
-        self.dt = game.horizon / steps
-        self.observation_size = width(game, observation)
-        self.scale = ActionScale(game, *controls_range(game, rate_range, quote_range))
-        self._observer = Observer(game, (self.scale.low, self.scale.high))
-        self.roles = ("trader", "maker") if game.makers else ("trader",)
+        self.view = RoleView(game, steps, observation, reward, normalize, rate_range, quote_range)
+        self.game, self.steps, self.reward = game, steps, reward
+        self.times, self.dt, self.roles = self.view.times, self.view.dt, self.view.names
+        self.observation_size = self.view.size
+        self.action_size = self.view.action_size
         try:
             jax.eval_shape(self._drive, jnp.zeros(()), self.default_params)
         except (TypeError, jax.errors.TracerArrayConversionError) as error:
@@ -122,13 +117,9 @@ class JaxMarket:
         numbers = (game.start, factor, game.volatility, game.inventory_noise)
         return JaxParams(arrays, *(jnp.asarray(each, dtype=float) for each in numbers))
 
-    def action_size(self, role: str) -> int:
-        """Number of entries of an action: a trader's rate, a maker's ask and bid."""
-        return {"trader": 1, "maker": 2}[role]
-
     def reset(self, key: Any, params: JaxParams | None = None) -> tuple[Roles, JaxState]:
         """Start an episode: observations and state. The start is not random; ``key`` is there for the API's sake."""
-        params = self.default_params if params is None else params
+        params = jax.tree.map(jnp.asarray, self.default_params if params is None else params)
         state = JaxState(
             jnp.zeros((), dtype=int),
             params.initial,
@@ -170,7 +161,7 @@ class JaxMarket:
         noise = self.draw(key, params)
         after, reward, spread = self.advance(state, self.controls(actions), noise, params)
         done = after.k == self.steps
-        rewards = self._by_role(reward)
+        rewards = {role: each[..., 0] for role, each in self.view.split(reward[..., None]).items()}
         dones = {role: jnp.broadcast_to(done, each.shape) for role, each in rewards.items()}
         info = {"inventories": after.inventories, "mid": after.price, "spread": spread, "noise": noise}
         return self.observe(after), after, rewards, {**dones, "__all__": done}, info
@@ -186,14 +177,8 @@ class JaxMarket:
         )
 
     def controls(self, actions: Roles) -> Controls:
-        """Physical controls (N,), (M,), (M,) of actions by role."""
-        rate = actions["trader"][..., 0]
-        quotes = actions["maker"] if self.game.makers else jnp.zeros((0, 2), dtype=rate.dtype)
-        given = Controls(rate, quotes[..., 0], quotes[..., 1])
-        if not self.normalize:
-            return self.game.clip(given)
-        bounds = zip(given, self.scale.low, self.scale.high, strict=True)
-        return Controls(*((low + high) / 2 + (high - low) / 2 * jnp.clip(a, -1.0, 1.0) for a, low, high in bounds))
+        """Physical controls (N,), (M,), (M,) of actions by role; out of bounds is truncated."""
+        return self.view.controls({role: jnp.asarray(each) for role, each in actions.items()})
 
     def advance(
         self, state: JaxState, controls: Controls, noise: JaxNoise, params: JaxParams
@@ -218,14 +203,9 @@ class JaxMarket:
 
     def observe(self, state: JaxState) -> Roles:
         """Every agent's observation, by role: (N, size) and (M, size), float32."""
-        observer, played = self._observer, state.k > 0
-        entries = [jnp.asarray(state.k / self.steps)[None]]
-        if self.game.factor is not None:
-            entries.append(observer.factor_entries(state.factor))
-        entries.append(observer.inventory_entries(state.inventories))
-        entries.append(jnp.where(played, observer.quote_entries(state.quotes), 0.0))
-        full = observer.arrange(jnp.concatenate(entries).astype(jnp.float32))
-        return self._by_role(full[:, : self.observation_size])
+        factor = None if self.game.factor is None else state.factor
+        seen = self.view.observe(state.k, state.inventories, factor, state.quotes)
+        return {role: each.astype(jnp.float32) for role, each in seen.items()}
 
     def _drive(self, time: Any, params: JaxParams) -> Any:
         """Coefficients of the first step and the factor after it: what a factor's functions are needed for."""
@@ -238,11 +218,6 @@ class JaxMarket:
     def _drive_at(self, state: JaxState, params: JaxParams) -> Any:
         factor = None if self.game.factor is None else state.factor
         return self.game.with_factor(params.coefficients.at(state.k), jnp.asarray(self.times)[state.k], factor)
-
-    def _by_role(self, values: Any) -> Roles:
-        split = self.game.traders
-        parts = {"trader": values[:split], "maker": values[split:]}
-        return {role: parts[role] for role in self.roles}
 
 
 __all__ = ["JaxMarket", "JaxNoise", "JaxParams", "JaxState"]

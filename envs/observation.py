@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 from gymnasium.spaces import Box
 
-from .arrays import Array, namespace
+from .arrays import Array, as_like, namespace
 from .game import Controls, Game
 from .grid import State
 
@@ -102,7 +102,7 @@ class Observer:
 
     def factor_entries(self, factor: Array) -> Array:
         """The factor (..., d) in units of its scale."""
-        return _bounded(factor / self._factor_scale, LIMIT)
+        return _bounded(factor / as_like(self._factor_scale, factor), LIMIT)
 
     def inventory_entries(self, inventories: Array) -> Array:
         """Inventories (..., n) in units of the game's inventory scale."""
@@ -110,7 +110,8 @@ class Observer:
 
     def quote_entries(self, quotes: Array) -> Array:
         """Quotes (..., 2, M) in the action range's units, (..., 2M)."""
-        return _bounded((quotes - self._center) / self._half, 1.0).reshape(*quotes.shape[:-2], -1)
+        center, half = as_like(self._center, quotes), as_like(self._half, quotes)
+        return _bounded((quotes - center) / half, 1.0).reshape(*quotes.shape[:-2], -1)
 
     def arrange(self, state: Array) -> Array:
         """Every agent's full observation, (..., n, 1 + d + n + 2M), from the state's vector: the own inventory
@@ -132,4 +133,4 @@ class Observer:
 
 def _bounded(values: Array, limit: float) -> Array:
     xp = namespace(values)
-    return xp.minimum(xp.maximum(values, -limit), limit)
+    return xp.minimum(xp.maximum(values, -limit), limit) if xp is np else xp.clip(values, -limit, limit)
