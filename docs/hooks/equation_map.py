@@ -202,10 +202,10 @@ def markdown() -> str:
         "# Equation map",
         "",
         "Every numbered item of Guo and Jin, *Optimal Execution and Macroscopic Market Making*",
-        "([arXiv 2504.06717](https://arxiv.org/abs/2504.06717), numbers of the first version), and the modules,"
-        " classes, functions and tests whose docstrings speak of it. The table is made from the docstrings when this site is",
-        "built; a test fails if an item is neither mentioned nor listed with the reason why it needs no code.",
-        "A file without names after it speaks of the item in its module docstring.",
+        "([arXiv 2504.06717](https://arxiv.org/abs/2504.06717), numbers of the first version), with the modules,",
+        "classes, functions and tests whose docstrings speak of it. The table is made from the docstrings when this",
+        "site is built; a test fails if an item is neither mentioned nor listed with the reason why it needs no code.",
+        "A file without names behind it speaks of the item in its module docstring.",
         "",
     ]
     for section, title in SECTIONS.items():
