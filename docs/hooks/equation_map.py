@@ -182,8 +182,8 @@ def mentions(*folders: str) -> list[Mention]:
     return list(found)
 
 
-def _cell(found: list[Mention], item: str) -> str:
-    """Files, and what in them speaks of an item."""
+def _cell(found: list[Mention], item: str, below: str = "") -> str:
+    """Files, as they are called below a folder, and what in them speaks of an item."""
     names: dict[str, list[str]] = {}
     for each in found:
         if each.item == item:
@@ -191,7 +191,7 @@ def _cell(found: list[Mention], item: str) -> str:
     cells = []
     for path, inside in names.items():
         listed = ", ".join(f"`{name}`" for name in inside if name)
-        cells.append(f"`{path}`" + (f": {listed}" if listed else ""))
+        cells.append(f"`{path.removeprefix(below)}`" + (f": {listed}" if listed else ""))
     return "<br>".join(cells)
 
 
@@ -199,6 +199,10 @@ def markdown() -> str:
     """The table as a page."""
     package, tests = mentions(*PACKAGE), mentions("tests")
     lines = [
+        "---",
+        "hide: [toc]",
+        "---",
+        "",
         "# Equation map",
         "",
         "Every numbered item of Guo and Jin, *Optimal Execution and Macroscopic Market Making*",
@@ -209,11 +213,12 @@ def markdown() -> str:
         "",
     ]
     for section, title in SECTIONS.items():
-        lines += [f"## Section {section}: {title}", "", "| item | what it is | where | tests |", f"|{' --- |' * 4}"]
+        lines += [f"## Section {section}: {title}", "", "| item | what it is | where | in `tests/` |", f"|{' --- |' * 4}"]
         for item, (where, what) in ITEMS.items():
             if where == section:
                 code = _cell(package, item) or f"*no code: {NO_CODE.get(item, '?')}*"
-                lines.append(f"| {item} | {what} | {code} | {_cell(tests, item)} |")
+                shown = _cell(tests, item, below="tests/")
+                lines.append(f"| {item} | {what} | {code} | {shown} |")
         lines.append("")
     return "\n".join(lines)
 

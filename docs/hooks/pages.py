@@ -93,7 +93,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def _mathml(found: re.Match[str]) -> str:
     block = found[1] == "div"
-    formula = convert(html.unescape(found[2]).strip(), display="block" if block else "inline")
+    latex = html.unescape(found[2]).strip().replace("{aligned}", "{align*}")
+    formula = convert(latex, display="block" if block else "inline")
     return f'<div class="formula">{formula}</div>' if block else formula
 
 
