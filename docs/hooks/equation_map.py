@@ -213,12 +213,18 @@ def markdown() -> str:
         "",
     ]
     for section, title in SECTIONS.items():
-        lines += [f"## Section {section}: {title}", "", "| item | what it is | where | in `tests/` |", f"|{' --- |' * 4}"]
+        lines += [
+            f"## Section {section}: {title}",
+            "",
+            "| item | what it is | where | in `tests/` |",
+            "| --- | --- | --- | --- |",
+        ]
         for item, (where, what) in ITEMS.items():
             if where == section:
                 code = _cell(package, item) or f"*no code: {NO_CODE.get(item, '?')}*"
                 shown = _cell(tests, item, below="tests/")
-                lines.append(f"| {item} | {what} | {code} | {shown} |")
+                name = item.replace(" ", "&nbsp;")
+                lines.append(f"| {name} | {what} | {code} | {shown} |")
         lines.append("")
     return "\n".join(lines)
 

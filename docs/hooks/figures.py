@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from makertaker.baselines import FieldOptions, references, solve
@@ -30,7 +29,7 @@ def _panels(count: int, titles: tuple[str, ...]) -> tuple[Figure, list[Axes]]:
 
 def _svg(figure: Figure) -> bytes:
     target = io.BytesIO()
-    FigureCanvasSVG(figure).print_svg(target, metadata={"Date": None})
+    figure.savefig(target, format="svg", metadata={"Date": None})
     return target.getvalue()
 
 
