@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+DOCS_READY := .venv/docs-ready
 SEED ?= 0
 TORCH ?= torch==2.13.0
 
-.PHONY: run test test-slow check format bench wheel clean
+.PHONY: run test test-slow check format bench docs docs-serve wheel clean
 
 run: $(READY)  ## train on the default market, compare with its equilibrium, write runs/acas/report.html
 	$(BIN)/makertaker train acas --seed $(SEED) --out runs/acas --overwrite
@@ -21,6 +22,7 @@ check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy docs/hooks
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -29,6 +31,12 @@ format: $(READY)
 bench: $(READY)  ## throughput and solver benchmarks
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/solver.py
+
+docs: $(DOCS_READY)  ## the documentation site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(DOCS_READY)  ## the same on http://127.0.0.1:8000, built anew as files change
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 wheel: $(READY)
 	rm -rf build dist
@@ -44,3 +52,7 @@ $(READY): pyproject.toml setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]"
 	touch $(READY)
+
+$(DOCS_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $(DOCS_READY)

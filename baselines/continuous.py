@@ -130,7 +130,7 @@ def _penalties(game: ExecutionGame, t: float) -> Array:
 
 
 def matrices(game: ExecutionGame, t: float) -> Matrices:
-    """``D, E, F, G`` of (3) at time ``t``, for any crowding."""
+    """``D, E, F, G`` of (3) at time ``t``, for any crowding: the rates of (2) are ``D (Y - w) + E Q``."""
     count = game.traders
     alpha, beta = _impacts(game, t)
     ones = np.ones((count, count))
@@ -200,7 +200,7 @@ def _radon(game: ExecutionGame, times: Array) -> Array:
 
 
 class Field(NamedTuple):
-    """The decoupling field in continuous time, ``Y = w 1 + R Q + h0 + h1 L``, at given times."""
+    """The decoupling field (5) in continuous time, ``Y = w 1 + R Q + h0 + h1 L``, at given times."""
 
     slope: Array
     """(times, N, N) ``R``"""

@@ -1,7 +1,7 @@
 """The decoupling field of a game with noise: ``p_k = u_k(L, Q)``, backward in time (Section 5, (39)-(41)).
 
-The system is Markovian: the adjoints at a node are a function of the factor and of everyone's inventory. From ``u_K =
--2 A Q`` one goes back step by step: at sample points of a tube around the mean path the equations of a step
+The system is Markovian, (45): the adjoints at a node are a function of the factor and of everyone's inventory. From
+``u_K = -2 A Q`` one goes back step by step: at sample points of a tube around the mean path the equations of a step
 (:mod:`~makertaker.baselines.markov`) are solved by Newton's method at every point, and the solutions are fitted. The
 tube is unknown at first: rough fields are computed on a wide one, simulated, and the tube put around what comes out.
 

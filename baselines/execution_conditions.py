@@ -24,7 +24,7 @@ _LARGEST = 300
 
 
 def execution_conditions(game: ExecutionGame, steps: int) -> list[Condition]:
-    """See :func:`~.well_posedness.check`."""
+    """Assumption 2.4, Theorems 2.7 and 2.10, and the grid; see :func:`~.well_posedness.check`."""
     times = grid(game, steps)
     probes = _probes(game)
     alpha, beta = (evaluate(each, probes, "impact") for each in (game.permanent_impact, game.temporary_impact))

@@ -29,7 +29,7 @@ class _Penalties:
 
 @dataclass(frozen=True)
 class ExecutionEquilibrium(Equilibrium):
-    """The open-loop Nash equilibrium of the execution game: ``Y = w 1 + R Q + h0 + h1 L``.
+    """The open-loop Nash equilibrium of the execution game: ``Y = w 1 + R Q + h0 + h1 L``, (5) with a linear signal.
 
     ``w`` is what the noise flow has done to the price so far. Adjoints include its mean; the decoupling field
     :meth:`adjoint` takes the realised one. ``slope`` is ``R``, the Riccati matrix of Theorem 2.7 on the grid.

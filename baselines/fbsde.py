@@ -97,7 +97,7 @@ def optimal_controls(game: MakerTakerGame, c: Coefficients, adjoints: Array) -> 
 
 @dataclass(frozen=True)
 class GameSystem:
-    """The equilibrium system of a game: (13)-(14) on the grid, (18)-(19) in the ACAS model.
+    """The equilibrium system of a game: (13)-(14) on the grid, (18)-(19) in the ACAS model, (20)-(21) with truncations.
 
     Args:
         game: the game.
@@ -123,7 +123,10 @@ class GameSystem:
         return self.game.activity(self.c, optimal_controls(self.game, self.c, adjoints)).inventory_rate
 
     def jacobian(self, adjoints: Array) -> Array:
-        """Analytic; at ties and truncations one-sided (of tied makers the first counts as the best)."""
+        """Analytic; at ties and truncations one-sided (of tied makers the first counts as the best).
+
+        In the ACAS model its part in the coordinates of (22) is (24), and (25) where the least rate binds.
+        """
         game, c = self.game, self.c
         split = game.traders
         controls = optimal_controls(game, c, adjoints)

@@ -1,4 +1,4 @@
-"""Linear forward-backward systems of the execution game: (3) on the grid, and its relatives.
+"""Linear forward-backward systems of the execution game: (3) on the grid (Theorem 2.5), and its relatives.
 
 Everybody's first-order condition, integrated over a step, is linear in the rates. With ``p`` the adjoints at the nodes
 less the noise flow's past effect ``w`` on the price, ``Q' = Q + dt v``, and a Markov signal ``z`` with
@@ -169,7 +169,7 @@ def plain(drift: Array) -> Load:
 
 
 def nash_system(c: ExecutionCoefficients, crowding: float, dt: float) -> LinearSystem:
-    """The equilibrium's first-order conditions, all agents together."""
+    """The equilibrium's first-order conditions (1), all agents together; the sweep solves them as (2) does."""
     count = len(c.terminal_penalty)
     identity, ones = np.eye(count), np.ones((count, count))
     return _system(c, dt, (2 - crowding) * identity + crowding * ones, identity, ones)

@@ -25,7 +25,8 @@ _REACH = 3.0
 
 
 def maker_taker_conditions(game: MakerTakerGame, steps: int) -> list[Condition]:
-    """See :func:`~.well_posedness.check`."""
+    """Definitions 3.2, 3.4 and 5.1, Assumption 3.6 and what Sections 4 and 5 ask for; see
+    :func:`~.well_posedness.check`."""
     grid(game, steps)
     rng = np.random.default_rng(0)
     conditions = [
@@ -125,7 +126,7 @@ def _terminal(game: MakerTakerGame) -> set[float]:
 
 
 def _distance(game: MakerTakerGame) -> float:
-    """``-q^e + q^{1,m} - 1 / (2 A gamma)`` for the maker with more inventory."""
+    """``-q^e + q^{1,m} - 1 / (2 A gamma)`` of Assumption 4.4, for the maker with more inventory."""
     (penalty,) = _terminal(game)
     if penalty == 0:
         return -np.inf

@@ -1,7 +1,7 @@
 """Infinitely many traders (Proposition 4.5): makers who face the average trader, and a population around it.
 
 With equal penalties, quadratic impact and one side of the market, and as long as nobody's rate is truncated, a trader's
-optimal rate is affine in its inventory with the same slope for all. The average of the population is then itself a
+optimal rate is affine in its inventory with the same slope for all. The average of the population (32) is then itself a
 trader, the *representative* one, whose game against the makers is solved like any other; a trader whose initial
 inventory differs from the mean by ``d`` adds ``d`` times a deviation that solves ``dY = 2 phi Q dt``, ``Y_T = -2 A
 Q_T``, ``dQ = Y / (2 beta) dt`` alone. Without running penalty adjoints are constant, ``Y^j = A_0 q^j + B_0`` (36).
@@ -40,7 +40,7 @@ class MeanField:
     """how far the slowest trader's rate stays above ``min_rate``, in its direction: (33) as the proof needs it"""
 
     def rates(self, inventory: Sequence[float] | Array) -> Array:
-        """Rates (K, J) of traders with given initial inventories (J,)."""
+        """Rates (K, J) of traders with given initial inventories (J,): (34), its truncation having no effect."""
         return self._spread(self.representative.controls.rate, self.deviation_rates, inventory)
 
     def adjoints(self, inventory: Sequence[float] | Array) -> Array:

@@ -56,8 +56,8 @@ def best_quote(quotes: Array) -> Array:
 class Competition(ABC):
     """How one side's quotes divide the flow, and what is optimal against it.
 
-    A maker's profit rate is ``(delta - y) share``; its stationary point is ``delta = y + markup``,
-    ``markup = -share / (d share / d delta)``, and a global maximum in the classes of Definitions 3.4 and 5.1.
+    A maker's profit rate is ``(delta - y) share``; its derivative (42) vanishes at ``delta = y + markup``,
+    ``markup = -share / (d share / d delta)``, a global maximum in the classes of Definitions 3.4 and 5.1.
     """
 
     @abstractmethod
@@ -103,7 +103,7 @@ class Competition(ABC):
     def own_quote(self, adjoint: Array, quotes: Array, limit: float) -> Array:
         """Each maker's best quote (..., M) at marginal values ``adjoint``, the others being at ``quotes``, truncated.
 
-        The profit has one peak, so the truncated peak is the constrained optimum.
+        What solves (43) in the own quote: the profit has one peak, so the truncated peak is the constrained optimum.
         """
         return fixed_point(
             lambda own: self.own_markup(own, quotes),
@@ -115,7 +115,8 @@ class Competition(ABC):
         )
 
     def optimal_quotes(self, adjoint: Array, limit: float) -> Array:
-        """``psi``: the quotes (..., M) that are optimal against each other at marginal values (..., M), truncated."""
+        """``psi``: the quotes (..., M) that are optimal against each other at marginal values (..., M), truncated: the
+        solution of (44)."""
         start = np.clip(adjoint, -limit, limit)
         return fixed_point(
             lambda quotes: self.own_markup(quotes, quotes),

@@ -12,8 +12,9 @@ buy, ``P`` a martingale:
 
 The payoff is the expected terminal wealth, inventory valued at ``S_T``, less the penalties and the constant ``P_0
 q_0``. By parts, ``J^i = E int (Q^i dS - v^i (beta/N) (v^i + pi sum v^j) dt - phi (Q^i)^2 dt) - A (Q_T^i)^2``. A *best
-response* maximises it given the others' rates; where everyone's rate is one, the profile is a *Nash equilibrium*.
-Unlike in the maker-taker game rates have no sign and no bound: ``max_rate`` only bounds what an environment accepts.
+response* maximises it given the others' rates; where everyone's rate is one, the profile is a *Nash equilibrium*
+(Definition 2.3). Unlike in the maker-taker game rates have no sign and no bound: ``max_rate`` only bounds what an
+environment accepts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Fixed points of the form ``u = clip(target + h(u), low, high)`` across agents: optimal quotes and rates.
 
 Where the Jacobian of ``u - h(u)`` is strictly diagonally dominant, as the class conditions of the paper ensure, the
-solution is unique and a Lipschitz function of the target; its Jacobian comes from the implicit function theorem.
+solution is unique and a Lipschitz function of the target, with constant one over the gap (Theorem 2.9); its Jacobian
+comes from the implicit function theorem.
 Everything is vectorised over leading axes. NumPy only: environments do not need it.
 """
 

@@ -151,6 +151,8 @@ class QuarticImpact(Impact):
 class CrowdedImpact(Impact):
     """``lambda^i(v) = beta v^i (v^i + crowding * mean of all others' v)``: others' haste is paid for as well.
 
+    Remark 3.3 has it as an example, at crowding 1.
+
     Args:
         beta: as in :class:`QuadraticImpact`.
         crowding: in [0, 2), the bound of Definition 3.2. The others are all other traders, with their signs; a trader

@@ -14,8 +14,8 @@ from the reference price ``P``, a martingale):
   functions of a factor (39); the noise is not controlled, so the agents' first-order conditions stay what they are.
 
 A *best response* maximises an agent's expected payoff given what the others do; a profile of controls is a *Nash
-equilibrium* if everyone's control is a best response. The equations stand here, once: environments, solvers and
-evaluation call them.
+equilibrium* if everyone's control is a best response (Definition 3.7). The equations stand here, once: environments,
+solvers and evaluation call them.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class MakerTakerGame(Game):
             a factor, of (time, factor (..., d)); ``kappa^a`` of Section 5.
         sell_flow: rate ``b`` at which noise traders sell. Without flow on a side its quotes matter to nobody.
         min_rate: the constraint ``epsilon``: a buyer's rate is at least this, a seller's at most its negative.
-        max_rate: the constraint on the size of a rate.
+        max_rate: the constraint on the size of a rate; Remark 3.1 says what the paper needs the two for.
         max_quote: the constraint ``xi`` on the size of a quote, in currency.
         flow_from: ``"sum"``: makers face the sum of the traders' rates; ``"mean"``: their average.
         inventory_noise: ``epsilon`` of Section 5: every agent's inventory gains ``epsilon dW^i``, independently of the

@@ -1,7 +1,10 @@
-"""The README does what it says: its Python runs, its commands parse and, where they are quick, run."""
+"""README and site do what they say: their Python runs, their commands parse and, where they are quick, run."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,24 +14,37 @@ from makertaker.training import cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in sorted((ROOT / "docs").rglob("*.md"))}
+QUICK = ("scenarios", "solve", "check", "references")
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)
 
 
-COMMANDS = [
-    shlex.split(line.partition("#")[0])[1:]
-    for block in blocks("console")
-    for line in block.splitlines()
-    if line.startswith("makertaker ")
-]
+def commands(text, program="makertaker"):
+    lines = [line for block in blocks("console", text) for line in block.splitlines()]
+    return [tuple(shlex.split(line.partition("#")[0])[1:]) for line in lines if line.startswith(f"{program} ")]
+
+
+COMMANDS = list(dict.fromkeys(each for text in (README, *PAGES.values()) for each in commands(text)))
+SCRIPTS = [each for text in PAGES.values() for each in commands(text, "python")]
 
 
 @pytest.mark.parametrize("block", blocks("python"))
 def test_python_runs(block, capsys):
     exec(compile(block, "README.md", "exec"), {})
     assert len(capsys.readouterr().out.splitlines()) >= 3
+
+
+@pytest.mark.parametrize("page", [page for page, text in PAGES.items() if blocks("python", text)])
+def test_python_of_a_page_runs_from_top_to_bottom(page, capsys):
+    if "makertaker.training" in PAGES[page]:
+        pytest.importorskip("stable_baselines3")
+    names = {}
+    for block in blocks("python", PAGES[page]):
+        exec(compile(block, page, "exec"), names)
+    assert capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -39,20 +55,29 @@ def test_commands_are_known(command):
     assert all(option in re.sub(r"\x1b\[[0-9;]*m", "", result.output) for option in options)
 
 
-QUICK = ("scenarios", "solve", "check", "references")
-
-
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each[0] in QUICK], ids=" ".join)
 def test_quick_commands_run(command):
     result = CliRunner().invoke(cli.app, command)
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.parametrize("command", SCRIPTS, ids=" ".join)
+def test_scripts_exist_and_have_the_options(command):
+    text = (ROOT / command[0]).read_text()
+    assert all(f'"{part}"' in text for part in command if part.startswith("--"))
+
+
+def test_the_command_knows_its_version():
+    result = CliRunner().invoke(cli.app, ["--version"])
+    assert result.exit_code == 0
+    assert re.fullmatch(r"makertaker \d+\.\d+\.\d+\S*\n", result.output)
+
+
 def test_training_commands_run_one_after_the_other(tmp_path, monkeypatch):
     """In the README's order and with its arguments, but for a budget cut to a few episodes."""
     pytest.importorskip("stable_baselines3")
     monkeypatch.chdir(tmp_path)
-    for command in map(list, COMMANDS):
+    for command in map(list, commands(README)):
         if command[0] not in ("train", "evaluate", "report"):
             continue
         if "--timesteps" in command:
@@ -65,3 +90,37 @@ def test_training_commands_run_one_after_the_other(tmp_path, monkeypatch):
 def test_files_the_readme_links_to_exist():
     for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / link).exists(), link
+
+
+def test_tests_that_the_pages_name_exist():
+    named = [each for text in PAGES.values() for each in re.findall(r"(tests/\w+\.py)::(\w+)", text)]
+    assert named
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / path).read_text(), name
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    """Nothing on it is fetched from elsewhere, formulas are MathML, every public name stands in the reference."""
+    for needed in ("mkdocs", "material", "mkdocstrings", "latex2mathml"):
+        pytest.importorskip(needed)
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    built = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    )
+    assert built.returncode == 0, built.stderr
+    pages = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.html")}
+    for text in pages.values():
+        links = [tag for tag in re.findall(r"<link\b[^>]*>", text) if "stylesheet" in tag or "preconnect" in tag]
+        for tag in [*re.findall(r"<(?:script|img|iframe)\b[^>]*>", text), *links]:
+            assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", tag), tag
+        assert "arithmatex" not in text
+    assert "<math" in pages["concepts/grid.html"]
+
+    from makertaker import baselines, envs, training
+
+    for module in (envs, baselines, training):
+        package = module.__name__.rpartition(".")[2]
+        for name in module.__all__:
+            here = re.search(rf'id="[\w.]+\.{name}"', pages[f"reference/{package}.html"])
+            assert here or f"environments/{name}.html" in pages, name

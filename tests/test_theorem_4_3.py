@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from makertaker.baselines import solve
+from makertaker.baselines.fbsde import GameSystem
 from makertaker.envs import BestQuote, Exponential, MakerTakerGame, QuadraticImpact
 
 DRAWN = settings(max_examples=40, deadline=None, derandomize=True)
@@ -257,3 +258,20 @@ def test_without_running_penalty_the_number_of_steps_does_not_matter(game):
         np.testing.assert_allclose(np.tile(few[0], (100, 1)), many, rtol=0, atol=1e-10)
         np.testing.assert_allclose(np.tile(few[0], (10, 1)), few, rtol=0, atol=1e-10)
     np.testing.assert_allclose(coarse.payoffs, fine.payoffs, rtol=1e-10)
+
+
+@DRAWN
+@given(acas(), number(-6.0, 6.0), number(-2.0, 0.0))
+def test_derivative_of_the_rates(game, buyer, apart):
+    """In the coordinates of (22), (24), or (25) at the floor; no rate depends on the level of the adjoints."""
+    c = game.coefficients(np.array([0.0, game.horizon]))
+    adjoints = np.array([buyer, apart, 0.0])
+    floor = 2 * game.impact.beta * game.min_rate + 1 / game.competition.intensity.gamma + apart
+    assume(abs(buyer - floor) > 1e-6)
+    assume(apart < -1e-6)
+    found = GameSystem(game, c, game.horizon, game.start).jacobian(adjoints[None])[0]
+    found = COORDINATES @ found[PAPER_ORDER][:, PAPER_ORDER] @ np.linalg.inv(COORDINATES)
+    expected = matrix_g(game, adjoints, game.impact.beta, game.buy_flow, game.sell_flow)
+    size = np.abs(found).max()
+    np.testing.assert_allclose(found[1:, 1:], expected, rtol=0, atol=1e-12 * size)
+    np.testing.assert_allclose(found[:, 0], 0, atol=1e-12 * size)

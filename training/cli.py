@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import json
 import math
 import time
@@ -53,6 +54,22 @@ def scenario(name: str, overrides: list[str] | None) -> Scenario:
 def print_json(document: dict[str, Any]) -> None:
     """Print a document on standard output, numbers in full precision."""
     print(json.dumps(document, indent=2))
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"makertaker {importlib.metadata.version('makertaker')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    # no docstring: the help is the app's
+    pass
 
 
 @app.command()
