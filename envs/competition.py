@@ -105,14 +105,15 @@ class Competition(ABC):
 
         What solves (43) in the own quote: the profit has one peak, so the truncated peak is the constrained optimum.
         """
-        return fixed_point(
-            lambda own: self.own_markup(own, quotes),
-            lambda own: self.own_markup_slope(own, quotes)[..., None] * np.eye(quotes.shape[-1]),
-            adjoint,
+        first = adjoint + self.own_markup(np.clip(adjoint, -limit, limit), quotes)
+        return fixed_point(  # each quote is a problem of its own
+            lambda own: self.own_markup(own[..., 0], quotes)[..., None],
+            lambda own: self.own_markup_slope(own[..., 0], quotes)[..., None, None],
+            adjoint[..., None],
             -limit,
             limit,
-            adjoint + self.own_markup(np.clip(adjoint, -limit, limit), quotes),
-        )
+            first[..., None],
+        )[..., 0]
 
     def optimal_quotes(self, adjoint: Array, limit: float) -> Array:
         """``psi``: the quotes (..., M) that are optimal against each other at marginal values (..., M), truncated: the

@@ -55,7 +55,10 @@ def fixed_point(
             break
         free = (aim > low) & (aim < high)
         matrix = identity - free[..., None] * jacobian(value)
-        move = -np.linalg.solve(matrix, residual[..., None])[..., 0]
+        if value.shape[-1] == 1:
+            move = -residual / matrix[..., 0]
+        else:
+            move = -np.linalg.solve(matrix, residual[..., None])[..., 0]
         length, done = np.ones(size.shape), solved
         start, before = value, size
         # the longest of halved steps that makes the residual smaller, for every member that is not solved
