@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -64,6 +65,49 @@ def jax_batch(markets: int) -> float:
     start = jnp.broadcast_to(jnp.asarray(GAME.initial_inventory, dtype=jnp.float32), (markets, AGENTS))
     actions = jax.random.uniform(jax.random.key(0), (STEPS, markets, 5), dtype=jnp.float32)
     return markets * AGENTS * STEPS / best(lambda: jax.block_until_ready(episode(start, actions)))
+
+
+def jax_market(markets: int) -> float:
+    """Agent-steps per second of the JAX environment: observations, rewards and automatic resets included."""
+    import jax
+    import jax.numpy as jnp
+
+    from makertaker.envs.jax_env import JaxMarket
+
+    env = JaxMarket(GAME, steps=STEPS)
+    params = env.default_params
+
+    @jax.jit
+    @jax.vmap
+    def episode(key: Any) -> Any:
+        def one(carry: Any, key: Any) -> Any:
+            _, state, total = carry
+            sizes = {"trader": (GAME.traders, 1), "maker": (GAME.makers, 2)}
+            actions = {role: jax.random.uniform(key, shape, jnp.float32, -1, 1) for role, shape in sizes.items()}
+            seen, state, rewards, _, _ = env.step(key, state, actions, params)
+            return (seen, state, total + rewards["trader"].sum() + rewards["maker"].sum()), None
+
+        begin = (*env.reset(key, params), jnp.zeros(()))
+        return jax.lax.scan(one, begin, jax.random.split(key, STEPS))[0][2]
+
+    keys = jax.random.split(jax.random.key(0), markets)
+    return markets * AGENTS * STEPS / best(lambda: jax.block_until_ready(episode(keys)))
+
+
+def torchrl_market(markets: int) -> float:
+    """Agent-steps per second of the native TorchRL environment, random actions drawn inside."""
+    from makertaker.envs.torchrl_env import TorchMarket
+
+    env = TorchMarket(GAME, markets, steps=STEPS, seed=0)
+    return markets * AGENTS * STEPS / best(lambda: env.rollout(STEPS, break_when_any_done=False), 3)
+
+
+def torchrl_pettingzoo() -> float:
+    """Market-steps per second of TorchRL's wrapper of the PettingZoo environment."""
+    from torchrl.envs import PettingZooWrapper
+
+    env = PettingZooWrapper(acas_v0.parallel_env(steps=STEPS))
+    return STEPS / best(lambda: env.rollout(STEPS), 3)
 
 
 def pettingzoo_alone() -> float:
@@ -143,6 +187,9 @@ def main() -> None:
         ("NumPy step, 1,000 markets", lambda: base, "agent-steps/s"),
         ("JAX jit + scan, float32, 1,000 markets", lambda: jax_batch(1000), "agent-steps/s"),
         ("JAX jit + scan, float32, 10,000 markets", lambda: jax_batch(10_000), "agent-steps/s"),
+        ("JAX environment, random actions, 1,000 markets", lambda: jax_market(1000), "agent-steps/s"),
+        ("TorchRL environment, 1,000 markets", lambda: torchrl_market(1000), "agent-steps/s"),
+        ("TorchRL's PettingZoo wrapper", torchrl_pettingzoo, "market-steps/s"),
         ("PettingZoo parallel environment", pettingzoo_alone, "market-steps/s"),
         ("stable-baselines3 VecEnv, 64 markets", lambda: vec_env(64), "agent-steps/s"),
         ("stable-baselines3 VecEnv, 1,000 markets", lambda: vec_env(1000), "agent-steps/s"),

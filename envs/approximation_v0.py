@@ -16,11 +16,12 @@ default is one buyer, two makers and an Ornstein-Uhlenbeck factor.
 | Observation shape | `"time"`: `(1 + d,)`, `"own"`: `(2 + d,)`, `"full"`: `(1 + d + n + 2M,)`, `d` factors |
 | Episode | `steps` steps; every agent terminates at the horizon, none is truncated |
 
-Actions, observations, rewards and arguments are those of [acas_v0](acas_v0.py); `inventory_noise=0` and `factor=None`
-switch the noise off. The noise of a step lands at its end: a step's flows are those of the factor that is observed
-before it. `info` holds, besides, `factor` and `inventory_noise`, the shares that noise has just added to every agent's
-inventory: what an open-loop policy needs to know. They are settled at the market price, so that `pnl` only has gains
-from trading and from price moves.
+Actions, observations, rewards and arguments are those of [acas_v0](acas_v0.py). `inventory_noise=0` switches the noise
+in inventories off, `factor=None` with numbers for `buy_flow` and `sell_flow` that in the order flow. The noise of a
+step lands at its end: a step's flows are those of the factor that is observed before it. `info` holds, besides,
+`factor` and `inventory_noise`, the shares that noise has just added to every agent's inventory: what an open-loop
+policy needs to know. They are settled at the market price, so that `pnl` only has gains from trading and from price
+moves.
 
 ## Version history
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import is_number
+from .arrays import Array, as_like, is_number, namespace
 from .flow import FloatArray
 
 FactorFunction = Callable[[FloatArray, FloatArray], Any]
@@ -26,8 +26,8 @@ class MeanReversion:
     rate: float | tuple[float, ...]
     mean: float | tuple[float, ...] = 0.0
 
-    def __call__(self, t: FloatArray, factor: FloatArray) -> FloatArray:
-        return np.asarray(np.asarray(self.rate) * (np.asarray(self.mean) - factor))
+    def __call__(self, t: Array, factor: Array) -> Array:
+        return as_like(self.rate, factor) * (as_like(self.mean, factor) - factor)
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,10 @@ class BoundedReversion:
     bound: float | tuple[float, ...]
     mean: float | tuple[float, ...] = 0.0
 
-    def __call__(self, t: FloatArray, factor: FloatArray) -> FloatArray:
-        bound = np.asarray(self.bound)
-        return np.asarray(np.asarray(self.rate) * bound * np.tanh((np.asarray(self.mean) - factor) / bound))
+    def __call__(self, t: Array, factor: Array) -> Array:
+        bound = as_like(self.bound, factor)
+        scaled = (as_like(self.mean, factor) - factor) / bound
+        return as_like(self.rate, factor) * bound * namespace(factor).tanh(scaled)
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class Constant:
 
     value: float | tuple[Any, ...]
 
-    def __call__(self, t: FloatArray, factor: FloatArray) -> FloatArray:
-        return np.asarray(self.value, dtype=float)
+    def __call__(self, t: Array, factor: Array) -> Array:
+        return as_like(self.value, factor)
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ class Affine:
         if not is_number(self.slope) and not (isinstance(self.slope, tuple) and all(map(is_number, self.slope))):
             raise ValueError(f"slope: expected a number or a tuple of numbers, got {self.slope!r}")
 
-    def __call__(self, t: FloatArray, factor: FloatArray) -> FloatArray:
+    def __call__(self, t: Array, factor: Array) -> Array:
         if isinstance(self.slope, tuple) and len(self.slope) != factor.shape[-1]:
             raise ValueError(f"slope: expected {factor.shape[-1]} numbers, one for each factor, got {self.slope!r}")
-        return np.asarray(self.constant + (factor * np.asarray(self.slope)).sum(axis=-1))
+        return self.constant + (factor * as_like(self.slope, factor)).sum(axis=-1)
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,10 @@ class Logistic:
                 raise ValueError(f"{name}: expected a finite number >= 0, got {value!r}")
         Affine(0.0, self.slope)  # checks the slope
 
-    def __call__(self, t: FloatArray, factor: FloatArray) -> FloatArray:
+    def __call__(self, t: Array, factor: Array) -> Array:
         score = Affine(0.0, self.slope)(t, factor)
-        return np.asarray(self.low + (self.high - self.low) * np.exp(-np.logaddexp(0.0, -score)))
+        xp = namespace(score)
+        return self.low + (self.high - self.low) * xp.exp(-xp.logaddexp(0 * score, -score))
 
 
 def _no_drift(t: FloatArray, factor: FloatArray) -> FloatArray:
@@ -142,23 +144,24 @@ class Factor:
         """Dimension ``d``."""
         return len(self.initial)
 
-    def move(self, time: Any, factor: FloatArray, dt: float, noise: FloatArray) -> FloatArray:
-        """``L_{k+1}``, (..., d), from ``L_k`` (..., d) and standard normal increments (..., d)."""
-        time = np.asarray(time, dtype=float)
-        drift = np.asarray(self.drift(time, factor), dtype=float)
-        if drift.shape not in (factor.shape, (self.size,), ()) or not np.isfinite(drift).all():
-            raise ValueError(f"factor.drift: expected finite values of shape {factor.shape}, got shape {drift.shape}")
-        return np.asarray(factor + dt * drift + dt**0.5 * self.shake(time, factor, noise))
+    def move(self, time: Any, factor: Array, dt: float, noise: Array) -> Array:
+        """``L_{k+1}``, (..., d), from ``L_k`` (..., d) and standard normal increments (..., d); NumPy or JAX arrays.
 
-    def shake(self, time: FloatArray, factor: FloatArray, noise: FloatArray) -> FloatArray:
+        Raises:
+            ValueError: a NumPy drift or diffusion is not finite, or has a shape that does not fit.
+        """
+        drift = _evaluated("drift", self.drift, time, factor)
+        if drift.shape not in (factor.shape, (self.size,), ()):
+            raise ValueError(f"factor.drift: expected finite values of shape {factor.shape}, got shape {drift.shape}")
+        return factor + dt * drift + dt**0.5 * self.shake(time, factor, noise)
+
+    def shake(self, time: Any, factor: Array, noise: Array) -> Array:
         """``Sigma Z``, (..., d)."""
-        value = np.asarray(self.diffusion(time, factor), dtype=float)
-        if not np.isfinite(value).all():
-            raise ValueError(f"factor.diffusion: expected finite values, got {value!r}")
+        value = _evaluated("diffusion", self.diffusion, time, factor)
         if self._matrix and value.shape[-2:] == (self.size, self.size):
-            return np.asarray((value @ noise[..., None])[..., 0])
+            return (value @ noise[..., None])[..., 0]
         if not self._matrix and value.shape in ((), (self.size,), factor.shape):
-            return np.asarray(value * noise)
+            return value * noise
         raise ValueError(
             f"factor.diffusion: expected a scalar, (..., {self.size}) or (..., {self.size}, {self.size}), "
             f"got shape {value.shape}"
@@ -245,6 +248,16 @@ def bounded_reversion(
         raise ValueError(f"factor.bound: expected positive numbers, got {bound!r}")
     reversion = BoundedReversion(_each("mean_reversion", mean_reversion, size), limit, _each("mean", mean, size))
     return Factor(tuple(initial), reversion, Constant(_each("volatility", volatility, size)))
+
+
+def _evaluated(name: str, function: FactorFunction, time: Any, factor: Array) -> Array:
+    """A function of the factor in the array library of the factor; finite, where that can be seen."""
+    if namespace(factor) is not np:
+        return as_like(function(time, factor), factor)
+    value = np.asarray(function(np.asarray(time, dtype=float), factor), dtype=float)
+    if not np.isfinite(value).all():
+        raise ValueError(f"factor.{name}: expected finite values, got {value!r}")
+    return value
 
 
 def _size(initial: Sequence[float]) -> int:

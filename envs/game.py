@@ -154,7 +154,7 @@ class Game(ABC):
         """``buy_flow`` and ``sell_flow``, (...,), at a time and a factor (..., d), in a game that has one."""
         return self._flow("buy_flow", time, factor), self._flow("sell_flow", time, factor)
 
-    def with_factor(self, c: Any, time: np.ndarray, factor: np.ndarray | None) -> Any:
+    def with_factor(self, c: Any, time: Any, factor: Array | None) -> Any:
         """A step's coefficients with the flows that a factor (..., d) at its start leads to; others keep their mean.
 
         Without a factor the coefficients as they are.
@@ -179,14 +179,20 @@ class Game(ABC):
             return step_means(getattr(self, name), times, name)
         return np.stack([self._flow(name, t, path[..., k, :]) for k, t in enumerate(times[:-1])], axis=-1)
 
-    def _flow(self, name: str, time: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    def _flow(self, name: str, time: Any, factor: Array) -> Any:
         flow: Any = getattr(self, name)
         if not callable(flow):
             return np.full(factor.shape[:-1], float(flow))
+        xp = namespace(factor)
+        if xp is not np:
+            values = flow(time, factor) if _of_factor(flow) else flow(time)
+            return xp.broadcast_to(as_like(values, factor), factor.shape[:-1])
         try:
             values = np.asarray(flow(time, factor) if _of_factor(flow) else flow(np.asarray(time)), dtype=float)
         except TypeError as error:
             raise ValueError(f"{name}: expected a number or a callable of (time, factor), got {flow!r}") from error
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
         if values.shape not in (factor.shape[:-1], ()) or not np.isfinite(values).all():
             raise ValueError(
                 f"{name}: a callable of (time, factor) must return finite values of the factor's batch shape, "
@@ -217,8 +223,15 @@ class Game(ABC):
             if self.factor is None or not _of_factor(getattr(self, name)):
                 require(getattr(self, name), name, self.horizon)
             else:
+                points = np.array(self.factor.initial) + np.linspace(0.0, 0.5, 3)[:, None]
                 for time in np.linspace(0.0, self.horizon, _CHECKS):
-                    self._flow(name, time, np.array(self.factor.initial) + np.zeros((3, 1)))
+                    together = self._flow(name, time, points)
+                    alone = np.stack([self._flow(name, time, point) for point in points])
+                    if not np.allclose(together, alone, rtol=1e-9, atol=1e-12):
+                        raise ValueError(
+                            f"{name}: a callable of (time, factor) must treat every market of a batch alone; its value "
+                            f"at one factor is {alone[0]:g}, the same in a batch {together[0]:g}"
+                        )
 
     @abstractmethod
     def activity(self, c: Any, controls: Controls) -> Activity:

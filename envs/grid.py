@@ -148,6 +148,8 @@ def simulate(game: Game, controls: Controls, steps: int, noise: Noise | None = N
         batches = [np.shape(each)[:-2] for each in (factors, shocks) if each is not None]
         batch = np.broadcast_shapes(tuple(controls.rate.shape[:-2]), *batches)
         controls = Controls(*(xp.broadcast_to(each, (*batch, *each.shape[-2:])) for each in controls))
+        if factors is not None:
+            factors = np.broadcast_to(factors, (*batch, *factors.shape[-2:]))
     c = game.coefficients(times, factors).like(controls.rate)
     activity = game.activity(c, controls)
     start = xp.broadcast_to(
@@ -178,7 +180,16 @@ def factor_path(game: Game, times: np.ndarray, noise: Noise | None) -> np.ndarra
         if given is not None:
             raise ValueError("noise.factor: the game has no factor, expected None")
         return None
-    return game.factor.path(times, None if given is None else np.asarray(given))
+    if given is not None:
+        given = np.asarray(given, dtype=float)
+        _require_finite("noise.factor", given)
+    return game.factor.path(times, given)
+
+
+def _require_finite(name: str, values: Array) -> None:
+    """Raises ValueError for NumPy values that are not finite; other libraries' may be traced."""
+    if isinstance(values, np.ndarray) and not np.isfinite(values).all():
+        raise ValueError(f"{name}: expected finite increments, got {values[~np.isfinite(values)][0]}")
 
 
 def inventory_shocks(game: Game, steps: int, noise: Noise | None) -> Array | None:
@@ -192,9 +203,11 @@ def inventory_shocks(game: Game, steps: int, noise: Noise | None) -> Array | Non
         return None
     if not game.inventory_noise:
         raise ValueError("noise.inventory: the game has no inventory_noise, expected None")
+    given = floating(given)
     expected = (steps, len(game.agents))
-    if tuple(np.shape(given))[-2:] != expected:
-        raise ValueError(f"noise.inventory: expected shape (..., {steps}, {expected[1]}), got {tuple(np.shape(given))}")
+    if tuple(given.shape)[-2:] != expected:
+        raise ValueError(f"noise.inventory: expected shape (..., {steps}, {expected[1]}), got {tuple(given.shape)}")
+    _require_finite("noise.inventory", given)
     return game.inventory_noise * (game.horizon / steps) ** 0.5 * given
 
 
@@ -207,6 +220,7 @@ def _price(
     wealth = None
     if noise is not None and noise.price is not None:
         price = as_like(noise.price, inventories)
+        _require_finite("noise.price", price)
         steps = inventories.shape[-2] - 1
         if tuple(price.shape[-1:]) != (steps,):
             raise ValueError(

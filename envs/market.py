@@ -236,6 +236,7 @@ class Market:
             self.price = self.price + drift
         self.paid = activity.premium + price
         self.cash = self.cash + self.dt * activity.income - price * moved
+        self.shock = None
         if noise is not None and noise.inventory is not None:
             self.shock = self._shake * np.asarray(noise.inventory)
             after = after + self.shock

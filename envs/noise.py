@@ -35,7 +35,8 @@ def draw_noise(game: Game, steps: int, paths: int, seed: int, *, price: bool = F
         half = rng.standard_normal((paths // 2, *shape))
         return np.concatenate([half, -half])
 
-    factor = draw(steps, game.factor.size) if game.factor is not None else None
+    driven = game.factor is not None and game.factor.random(game.horizon)
+    factor = draw(steps, game.factor.size) if game.factor is not None and driven else None
     inventory = draw(steps, len(game.agents)) if game.inventory_noise else None
     prices = draw(steps) if price else None
     if factor is None and inventory is None and prices is None:

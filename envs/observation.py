@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 from gymnasium.spaces import Box
 
+from .arrays import Array, as_like, namespace
 from .game import Controls, Game
 from .grid import State
 
@@ -88,25 +89,41 @@ class Observer:
         Args:
             seen: time, factor, inventories in shares; quotes in currency, None before the first step.
         """
-        inventories, quotes, common = seen.inventories, seen.quotes, self._common
+        inventories, common = seen.inventories, self._common
         batch, n = inventories.shape[:-1], inventories.shape[-1]
         result = np.zeros((*batch, common + n + self._center.size), dtype=np.float32)
         result[..., 0] = seen.time / self._horizon
-        if self._factor_scale is not None:
-            result[..., 1:common] = _bounded(np.asarray(seen.factor) / self._factor_scale, LIMIT)
-        result[..., common : common + n] = _bounded(inventories / self._scale, LIMIT)
-        if quotes is not None:
-            normal = (quotes - self._center) / self._half
-            result[..., common + n :] = _bounded(normal, 1.0).reshape(*batch, -1)
+        if seen.factor is not None:
+            result[..., 1:common] = self.factor_entries(seen.factor)
+        result[..., common : common + n] = self.inventory_entries(inventories)
+        if seen.quotes is not None:
+            result[..., common + n :] = self.quote_entries(seen.quotes)
         return result
+
+    def factor_entries(self, factor: Array) -> Array:
+        """The factor (..., d) in units of its scale."""
+        return _bounded(factor / as_like(self._factor_scale, factor), LIMIT)
+
+    def inventory_entries(self, inventories: Array) -> Array:
+        """Inventories (..., n) in units of the game's inventory scale."""
+        return _bounded(inventories / self._scale, LIMIT)
+
+    def quote_entries(self, quotes: Array) -> Array:
+        """Quotes (..., 2, M) in the action range's units, (..., 2M)."""
+        center, half = as_like(self._center, quotes), as_like(self._half, quotes)
+        return _bounded((quotes - center) / half, 1.0).reshape(*quotes.shape[:-2], -1)
+
+    def arrange(self, state: Array) -> Array:
+        """Every agent's full observation, (..., n, 1 + d + n + 2M), from the state's vector: the own inventory
+        first."""
+        xp, common = namespace(state), self._common
+        shape = (*state.shape[:-1], len(self._order), common)
+        shared = xp.broadcast_to(state[..., None, :common], shape)
+        return xp.concat([shared, state[..., common:][..., self._order]], axis=-1)
 
     def all(self, seen: State) -> np.ndarray:
         """Every agent's full observation, (..., n, 1 + d + n + 2M)."""
-        state, common = self.state(seen), self._common
-        result = np.empty((*state.shape[:-1], len(self._order), state.shape[-1]), dtype=np.float32)
-        result[..., :common] = state[..., None, :common]
-        result[..., common:] = state[..., common:][..., self._order]
-        return result
+        return np.asarray(self.arrange(self.state(seen)))
 
     def one(self, index: int, seen: State) -> np.ndarray:
         """One agent's full observation, (..., 1 + d + n + 2M)."""
@@ -114,5 +131,6 @@ class Observer:
         return np.concatenate([state[..., :common], state[..., common:][..., self._order[index]]], axis=-1)
 
 
-def _bounded(values: np.ndarray, limit: float) -> np.ndarray:
-    return np.asarray(np.minimum(np.maximum(values, -limit), limit))
+def _bounded(values: Array, limit: float) -> Array:
+    xp = namespace(values)
+    return xp.minimum(xp.maximum(values, -limit), limit) if xp is np else xp.clip(values, -limit, limit)

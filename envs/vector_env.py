@@ -100,8 +100,10 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         rewards = market.advance(controls, market.draw(self._rng))[:, self.index]
         done = np.full(self.num_envs, market.done)
         infos: dict[str, Any] = {}
+        if market.shock is not None:
+            infos["inventory_noise"] = market.shock.copy()
         if market.done:
-            infos = {"final_obs": self._observe(), "final_info": self._final_info()}
+            infos |= {"final_obs": self._observe(), "final_info": self._final_info()}
             infos |= {"_final_obs": done.copy(), "_final_info": done.copy()}
             market.reset(self._rng, spread=self._spread)
         return self._observe(), rewards, done, np.zeros(self.num_envs, dtype=bool), infos

@@ -14,6 +14,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from makertaker.baselines import (
+    FieldOptions,
     LinearFeedback,
     almgren_chriss_alone,
     best_response,
@@ -264,12 +265,18 @@ def test_diffusion_that_depends_on_the_factor():
         feedback_nash(game, STEPS)
 
 
-def test_factors_that_do_not_enter_linearly_are_refused():
-    bent = replace(ONE, factor=replace(ONE.factor, drift=lambda t, factor: -(factor**3)))
+def test_factors_that_do_not_enter_linearly():
+    """The linear reference points are refused, the equilibrium is a fitted decoupling field."""
+    bent = replace(ONE, factor=replace(ONE.factor, drift=lambda t, factor: -np.tanh(factor)))
     with pytest.raises(ValueError, match=r"factor\.drift: .* affine"):
-        solve(bent, STEPS)
+        feedback_nash(bent, STEPS)
+    curved = replace(ONE, buy_flow=lambda t, factor: np.exp(0.2 * factor[..., 0]))
     with pytest.raises(ValueError, match=r"buy_flow - sell_flow: .* affine"):
-        solve(replace(ONE, buy_flow=lambda t, factor: np.exp(factor[..., 0])), STEPS)
+        feedback_nash(curved, STEPS)
+    for game in (bent, curved):
+        found = solve(game, STEPS, field=FieldOptions(refine=False, paths=256))
+        assert found.message.startswith("decoupling field")
+        assert found.payoffs_se.min() > 0
 
 
 # ---------------------------------------------------------------- feedback Nash, cooperative optimum, references

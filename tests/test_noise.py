@@ -4,11 +4,8 @@ A market with noise is compared with its definition in plain arithmetic, one pat
 environments with simulations on the noise that they report; means with closed forms.
 """
 
-import copy
 import math
-import pickle
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -191,18 +188,6 @@ def test_simulations_and_rollouts_are_the_definition_step_by_step(competition: s
             volumes = found.activity.buy_volume[path], found.activity.sell_volume[path]
             np.testing.assert_allclose(volumes, np.transpose(expected.volumes), rtol=1e-12)
             np.testing.assert_allclose(found.rewards[path].sum(axis=0), expected.payoffs, rtol=1e-12)
-
-
-@pytest.mark.parametrize("library", ["torch", "jax.numpy"])
-def test_noise_may_come_in_arrays_of_other_libraries(library: str) -> None:
-    xp = pytest.importorskip(library)
-    if library == "jax.numpy":
-        pytest.importorskip("jax").config.update("jax_enable_x64", True)
-    game = noisy_game()
-    controls, noise = random_controls(game, STEPS, seed=5), draw_noise(game, STEPS, 2, seed=6, price=True)
-    found = simulate(game, Controls(*map(xp.asarray, controls)), STEPS, Noise(*map(xp.asarray, noise)))
-    assert type(found.wealth) is type(xp.asarray(noise.price))
-    np.testing.assert_allclose(np.asarray(found.wealth), simulate(game, controls, STEPS, noise).wealth, rtol=1e-12)
 
 
 def test_noise_may_come_in_lists() -> None:
@@ -409,19 +394,14 @@ def test_a_step_without_noise_leaves_no_shock() -> None:
 
 
 @pytest.mark.parametrize("reward", ["payoff", "wealth"])
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
-def test_an_episode_is_a_function_of_its_seed(duplicate: Callable[[Any], Any], reward: str) -> None:
+def test_an_episode_is_a_function_of_its_seed(reward: str) -> None:
     one, other = (approximation_v0.parallel_env(steps=STEPS, reward=reward) for _ in range(2))
     controls = quoting(one.game)
     first = episode(one, controls, 0)
     assert first == episode(other, controls, 0)
     assert first != episode(other, controls, 1)
     assert first != episode(one, controls, None), "without a seed the stream goes on"
-    one.reset(0)
-    one.step(one.actions_from(at(controls, 0)))
-    for env in (one, duplicate(one)):
-        for k in range(1, STEPS):
-            assert env.step(env.actions_from(at(controls, k)))[4] == first[k + 1][2]
+    assert first == episode(one, controls, 0)
 
 
 @pytest.mark.parametrize(("observation", "width"), [("time", 2), ("own", 3), ("full", 9)])
@@ -439,16 +419,16 @@ def test_observations_stay_in_their_spaces_and_show_the_noise(observation: str, 
 
 
 @pytest.mark.parametrize("changes", [{"inventory_noise": 0}, {"factor": None}, {"inventory_noise": 0, "factor": None}])
-@pytest.mark.parametrize("flows", [{}, {"buy_flow": 1.0, "sell_flow": 1.0}], ids=["default flows", "constant flows"])
-def test_noise_can_be_switched_off(changes: dict[str, Any], flows: dict[str, Any]) -> None:
+def test_noise_can_be_switched_off(changes: dict[str, Any]) -> None:
     """As the module's docstring says."""
+    flows = {"buy_flow": 1.0, "sell_flow": 1.0} if "factor" in changes else {}
     env = approximation_v0.parallel_env(steps=STEPS, **changes, **flows)
     first, second = (episode(env, quoting(env.game), seed) for seed in (0, 1))
     assert (first == second) == (len(changes) == 2)
     assert first[1][2]["maker_0"].keys() & {"factor", "inventory_noise"} == {"factor", "inventory_noise"} - set(changes)
 
 
-# Scenarios
+# Scenarios and bad input
 
 
 def test_scenarios_say_what_the_shapes_and_factors_are() -> None:
@@ -466,71 +446,66 @@ def test_scenarios_say_what_the_shapes_and_factors_are() -> None:
 
 
 BOUNDED = ['factor.kind="bounded_reversion"', "factor.bound=1.0"]
+BAD_SCENARIOS = [
+    (["inventory_noise=-0.1"], r"inventory_noise: expected a finite number >= 0, got -0\.1"),
+    (["inventory_noise=true"], "inventory_noise: expected a number"),
+    (["buy_flow.low=-1.0"], r"buy_flow: low: expected a finite number >= 0, got -1\.0"),
+    (["sell_flow.high=-1.0"], r"sell_flow: high: expected a finite number >= 0, got -1\.0"),
+    (["sell_flow.high=inf"], "sell_flow: high: expected a finite number >= 0, got inf"),
+    (["buy_flow.middle=1.0"], r"buy_flow: unknown key 'middle', expected some of \['low', 'high', 'slope'\]"),
+    (['buy_flow.slope="steep"'], "buy_flow: slope: expected a number or a tuple of numbers, got 'steep'"),
+    (["sell_flow.slope=[1.0, 2.0]"], "sell_flow: slope: expected 1"),
+    (['buy_flow={shape="logistic", low=1.0}'], "buy_flow: .* missing 1 required positional argument: 'high'"),
+    (['buy_flow.shape="cubic"'], r"buy_flow\.shape: expected one of .*'affine', 'logistic'\], got 'cubic'"),
+    (['factor.kind="levy"'], r"factor\.kind: expected one of .*'bounded_reversion'\], got 'levy'"),
+    (BOUNDED[:1], "factor: .* missing 1 required positional argument: 'bound'"),
+    (BOUNDED[1:], "factor: unknown key 'bound', expected some of"),
+    ([*BOUNDED, "factor.bound=-1.0"], r"factor\.bound: expected positive numbers, got -1\.0"),
+    ([*BOUNDED, "factor.bound=[1.0, 1.0]"], r"factor\.bound: expected a finite number or 1 of them"),
+    ([*BOUNDED, "factor.initial=1.0"], r"factor\.initial: expected a list of numbers, got 1\.0"),
+]
 
 
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (["inventory_noise=-0.1"], r"inventory_noise: expected a finite number >= 0, got -0\.1"),
-        (["inventory_noise=true"], "inventory_noise: expected a number"),
-        (["buy_flow.low=-1.0"], r"buy_flow: low: expected a finite number >= 0, got -1\.0"),
-        (["sell_flow.high=-1.0"], r"sell_flow: high: expected a finite number >= 0, got -1\.0"),
-        (["sell_flow.high=inf"], "sell_flow: high: expected a finite number >= 0, got inf"),
-        (["buy_flow.middle=1.0"], r"buy_flow: unknown key 'middle', expected some of \['low', 'high', 'slope'\]"),
-        (['buy_flow.slope="steep"'], "buy_flow: slope: expected a number or a tuple of numbers, got 'steep'"),
-        (["sell_flow.slope=[1.0, 2.0]"], "sell_flow: slope: expected 1"),
-        (['buy_flow={shape="logistic", low=1.0}'], "buy_flow: .* missing 1 required positional argument: 'high'"),
-        (['buy_flow.shape="cubic"'], r"buy_flow\.shape: expected one of .*'affine', 'logistic'\], got 'cubic'"),
-        (['factor.kind="levy"'], r"factor\.kind: expected one of .*'bounded_reversion'\], got 'levy'"),
-        (BOUNDED[:1], "factor: .* missing 1 required positional argument: 'bound'"),
-        (BOUNDED[1:], "factor: unknown key 'bound', expected some of"),
-        ([*BOUNDED, "factor.bound=-1.0"], r"factor\.bound: expected positive numbers, got -1\.0"),
-        ([*BOUNDED, "factor.bound=[1.0, 1.0]"], r"factor\.bound: expected a finite number or 1 of them"),
-        ([*BOUNDED, "factor.initial=1.0"], r"factor\.initial: expected a list of numbers, got 1\.0"),
-    ],
-)
+@pytest.mark.parametrize(("overrides", "message"), BAD_SCENARIOS)
 def test_bad_scenarios_are_refused(overrides: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_scenario("approximation", overrides)
 
 
-# Bad input
+BAD_GAMES = [
+    ({"inventory_noise": -1.0}, r"inventory_noise: expected a finite number >= 0, got -1\.0"),
+    ({"inventory_noise": np.inf}, "inventory_noise: expected a finite number >= 0, got inf"),
+    ({"inventory_noise": (0.1,) * 5}, "inventory_noise: expected a number, got"),
+    ({"factor": 1.0}, r"factor: expected a Factor or None, got 1\.0"),
+    ({"factor": None}, "buy_flow: expected a number or a callable of time, got"),
+    ({"buy_flow": lambda t, factor: factor}, r"buy_flow: .* finite values .* batch shape, .*; got shape \(3, 2\)"),
+    ({"sell_flow": lambda t, factor: factor[..., 0, None]}, "sell_flow: .* must return finite values"),
+    ({"sell_flow": lambda t, factor: np.nan * factor[..., 0]}, "sell_flow: .* must return finite values"),
+    ({"sell_flow": lambda t: 1.0}, r"sell_flow: expected a number or a callable of \(time, factor\), got"),
+    ({"sell_flow": -1.0}, "sell_flow: expected finite values >= 0, got -1"),
+]
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"inventory_noise": -1.0}, r"inventory_noise: expected a finite number >= 0, got -1\.0"),
-        ({"inventory_noise": np.inf}, "inventory_noise: expected a finite number >= 0, got inf"),
-        ({"inventory_noise": (0.1,) * 5}, "inventory_noise: expected a number, got"),
-        ({"factor": 1.0}, r"factor: expected a Factor or None, got 1\.0"),
-        ({"factor": None}, "buy_flow: expected a number or a callable of time, got"),
-        ({"buy_flow": lambda t, factor: factor}, r"buy_flow: .* finite values .* batch shape, .*; got shape \(3, 2\)"),
-        ({"sell_flow": lambda t, factor: factor[..., 0, None]}, "sell_flow: .* must return finite values"),
-        ({"sell_flow": lambda t, factor: np.nan * factor[..., 0]}, "sell_flow: .* must return finite values"),
-        ({"sell_flow": lambda t: 1.0}, r"sell_flow: expected a number or a callable of \(time, factor\), got"),
-        ({"sell_flow": -1.0}, "sell_flow: expected finite values >= 0, got -1"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "message"), BAD_GAMES)
 def test_bad_games_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         noisy_game(**changes)
 
 
-@pytest.mark.parametrize(
-    ("changes", "noise", "message"),
-    [
-        ({}, Noise(inventory=np.zeros((5, 5))), r"noise\.inventory: expected shape \(\.\.\., 4, 5\), got \(5, 5\)"),
-        ({}, Noise(inventory=np.zeros((2, 4, 4))), r"noise\.inventory: expected shape .* got \(2, 4, 4\)"),
-        ({}, Noise(inventory=np.zeros(5)), r"noise\.inventory: expected shape .* got \(5,\)"),
-        ({}, Noise(factor=np.zeros((4, 1))), r"noise\.factor: expected shape \(\.\.\., 4, 2\), got \(4, 1\)"),
-        ({}, Noise(factor=np.zeros((3, 2))), r"noise\.factor: expected shape .* got \(3, 2\)"),
-        ({"inventory_noise": 0.0}, Noise(inventory=np.zeros((4, 5))), r"noise\.inventory: the game has no"),
-        ({"factor": None, "buy_flow": 1.0}, Noise(factor=np.zeros((4, 2))), r"noise\.factor: the game has no"),
-    ],
-)
-def test_noise_that_does_not_fit_is_refused(changes: dict[str, Any], noise: Noise, message: str) -> None:
-    game = noisy_game(**changes)
+BAD_NOISE = [
+    ({}, {"inventory": (5, 5)}, r"noise\.inventory: expected shape \(\.\.\., 4, 5\), got \(5, 5\)"),
+    ({}, {"inventory": (2, 4, 4)}, r"noise\.inventory: expected shape .* got \(2, 4, 4\)"),
+    ({}, {"inventory": (5,)}, r"noise\.inventory: expected shape .* got \(5,\)"),
+    ({}, {"factor": (4, 1)}, r"noise\.factor: expected shape \(\.\.\., 4, 2\), got \(4, 1\)"),
+    ({}, {"factor": (3, 2)}, r"noise\.factor: expected shape .* got \(3, 2\)"),
+    ({"inventory_noise": 0.0}, {"inventory": (4, 5)}, r"noise\.inventory: the game has no"),
+    ({"factor": None, "buy_flow": 1.0}, {"factor": (4, 2)}, r"noise\.factor: the game has no"),
+]
+
+
+@pytest.mark.parametrize(("changes", "shapes", "message"), BAD_NOISE)
+def test_noise_that_does_not_fit_is_refused(changes: dict[str, Any], shapes: dict[str, Any], message: str) -> None:
+    game, noise = noisy_game(**changes), Noise(**{name: np.zeros(shape) for name, shape in shapes.items()})
     with pytest.raises(ValueError, match=message):
         simulate(game, quoting(game), STEPS, noise)
     with pytest.raises(ValueError, match=message):

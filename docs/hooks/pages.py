@@ -26,6 +26,7 @@ PACKAGES = {
     "training": "Independent learners and what they reached. Needs the extra `train`.",
 }
 MORE = {  # beside what the packages export
+    "envs": {"jax_env": ("JaxMarket", "JaxParams"), "torchrl_env": ("TorchMarket",)},
     "training": {
         "algorithms": ("Algorithm", "find"),
         "information": ("visible",),

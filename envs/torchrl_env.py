@@ -1,0 +1,190 @@
+"""Games as batched TorchRL environments: many markets in one tensor, on any device, agents grouped by role.
+
+The dynamics are those of :func:`~makertaker.envs.grid.step` on tensors. A tensordict of batch size ``(B,)`` holds, for
+each role (``"trader"``, and ``"maker"`` in a game that has makers), the nested entries ``(role, "observation")`` (B, N,
+size), ``(role, "action")`` (B, N, 1) or (B, M, 2) and ``(role, "reward")`` (B, N, 1); the state is beside them. Markets
+have a common clock and end together. Needs TorchRL: ``pip install 'makertaker[torchrl]'``.
+
+    env = TorchMarket(load_scenario("acas"), num_envs=64, steps=20)
+    rollout = env.rollout(20)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+try:
+    import torch
+    from tensordict import TensorDict, TensorDictBase
+    from torchrl.data import Bounded, Categorical, Composite, Unbounded
+    from torchrl.envs import EnvBase
+except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
+    raise ImportError(f"makertaker.envs.torchrl_env needs {error.name}: pip install 'makertaker[torchrl]'") from error
+
+from .game import Game
+from .grid import step, terminal_reward
+from .market import Range, Reward
+from .observation import LIMIT, Kind
+from .roles import RoleView
+
+
+class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
+    """A batch of markets.
+
+    Args:
+        game: the game; with a factor, its functions must work on tensors (the named ones do).
+        num_envs: number ``B`` of markets.
+        steps: number of steps of an episode.
+        observation: ``"time"``, ``"own"`` or ``"full"``; see :mod:`makertaker.envs.observation`.
+        reward: ``"payoff"`` or ``"wealth"``.
+        normalize: whether actions are in [-1, 1], mapped affinely onto the action range, or physical.
+        rate_range: overrides the game's range of rates.
+        quote_range: overrides the game's range of quotes.
+        dtype: of the state and of all entries.
+        device: of the tensors.
+        seed: of the noise.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        game: Game,
+        num_envs: int = 1,
+        *,
+        steps: int = 100,
+        observation: Kind = "full",
+        reward: Reward = "payoff",
+        normalize: bool = True,
+        rate_range: Range = None,
+        quote_range: Range = None,
+        dtype: torch.dtype = torch.float32,
+        device: Any = "cpu",
+        seed: int | None = None,
+    ) -> None:
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
+            raise ValueError(f"num_envs: expected a positive whole number, got {num_envs!r}")
+        super().__init__(device=torch.device(device), batch_size=torch.Size([num_envs]))
+        self.view = RoleView(game, steps, observation, reward, normalize, rate_range, quote_range)
+        self.game, self.steps, self.dtype = game, steps, dtype
+        like = torch.zeros((), dtype=dtype, device=self.device)
+        coefficients = game.coefficients(self.view.times)
+        self._coefficients = [coefficients.at(k).like(like) for k in range(steps)]
+        self._start = torch.as_tensor(game.start, dtype=dtype, device=self.device)
+        self._factor = torch.as_tensor(
+            [] if game.factor is None else game.factor.initial, dtype=dtype, device=self.device
+        )
+        self._generator = torch.Generator(device=self.device)
+        self._set_seed(seed)
+        self._make_specs()
+
+    def _make_specs(self) -> None:
+        view, batch = self.view, self.batch_size
+        options: dict[str, Any] = {"device": self.device, "dtype": self.dtype}
+
+        def by_role(make: Any) -> Composite:
+            parts = {role: Composite(make(role, len(view.agents(role))), shape=batch) for role in view.names}
+            return Composite(parts, shape=batch)
+
+        def observed(role: str, count: int) -> dict[str, Any]:
+            return {"observation": Bounded(-LIMIT, LIMIT, shape=(*batch, count, view.size), **options)}
+
+        def acted(role: str, count: int) -> dict[str, Any]:
+            return {"action": self._action_spec(role, count, options)}
+
+        def rewarded(role: str, count: int) -> dict[str, Any]:
+            return {"reward": Unbounded(shape=(*batch, count, 1), **options)}
+
+        n, d, m = len(self.game.agents), len(self._factor), self.game.makers
+        self.observation_spec = by_role(observed)
+        self.observation_spec["k"] = Unbounded(shape=(*batch, 1), dtype=torch.int64, device=self.device)
+        for name, shape in (("inventories", (n,)), ("factor", (d,)), ("quotes", (2, m)), ("price", (1,))):
+            self.observation_spec[name] = Unbounded(shape=(*batch, *shape), **options)
+        self.action_spec = by_role(acted)
+        self.reward_spec = by_role(rewarded)
+        self.done_spec = Composite(
+            {
+                name: Categorical(2, shape=(*batch, 1), dtype=torch.bool, device=self.device)
+                for name in ("done", "terminated")
+            },
+            shape=batch,
+        )
+
+    def _action_spec(self, role: str, count: int, options: dict[str, Any]) -> Bounded:
+        shape = (*self.batch_size, count, self.view.action_size(role))
+        if self.view.normalize:
+            return Bounded(-1.0, 1.0, shape=shape, **options)
+        low, high = self.view.scale.low, self.view.scale.high
+        bounds = []
+        for each in (low, high):
+            own = each.rate[:, None] if role == "trader" else np.stack([each.ask, each.bid], axis=-1)
+            bounds.append(torch.as_tensor(own, **options).expand(shape).clone())
+        return Bounded(*bounds, shape=shape, **options)
+
+    def _set_seed(self, seed: int | None) -> None:
+        self._generator.manual_seed(torch.seed() % 2**63 if seed is None else seed)
+
+    def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDictBase:
+        batch = tuple(self.batch_size)
+        options: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
+        state = {
+            "k": torch.zeros((*batch, 1), dtype=torch.int64, device=self.device),
+            "inventories": self._start.expand(*batch, -1).clone(),
+            "factor": self._factor.expand(*batch, -1).clone(),
+            "quotes": torch.zeros((*batch, 2, self.game.makers), **options),
+            "price": torch.full((*batch, 1), self.game.initial_price, **options),
+        }
+        return self._pack(state, done=False)
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        game, view = self.game, self.view
+        k = int(tensordict["k"].flatten()[0])
+        if k >= self.steps:
+            raise ValueError(f"the episode ended after {self.steps} steps: reset before another step")
+        inventories, factor, price = (tensordict[name] for name in ("inventories", "factor", "price"))
+        driven = game.factor is not None
+        controls = view.controls({role: tensordict[role, "action"] for role in view.names})
+        c = game.with_factor(self._coefficients[k], float(view.times[k]), factor if driven else None)
+        played = step(game, c, view.dt, inventories, controls)
+        reward, after = played.reward, played.inventories
+        if game.inventory_noise:
+            after = after + game.inventory_noise * view.dt**0.5 * self._draw(after)
+        if k + 1 == self.steps:
+            reward = reward + terminal_reward(c, after)
+        if played.activity.drift is not None:
+            price = price + view.dt * played.activity.drift[..., None]
+        if view.reward == "wealth":
+            jump = game.volatility * view.dt**0.5 * self._draw(price)
+            price, reward = price + jump, reward + after * jump
+        if game.factor is not None:
+            factor = game.factor.move(float(view.times[k]), factor, view.dt, self._draw(factor))
+        state = {
+            "k": tensordict["k"] + 1,
+            "inventories": after,
+            "factor": factor,
+            "quotes": torch.stack([controls.ask, controls.bid], dim=-2),
+            "price": price,
+        }
+        result = self._pack(state, done=k + 1 == self.steps)
+        for role, each in view.split(reward[..., None]).items():
+            result[role, "reward"] = each
+        return result
+
+    def _draw(self, like: torch.Tensor) -> torch.Tensor:
+        return torch.randn(like.shape, generator=self._generator, dtype=like.dtype, device=like.device)
+
+    def _pack(self, state: dict[str, torch.Tensor], *, done: bool) -> TensorDictBase:
+        factor = state["factor"] if self.game.factor is not None else None
+        seen = self.view.observe(state["k"][..., 0], state["inventories"], factor, state["quotes"])
+        result = TensorDict(dict(state), batch_size=self.batch_size, device=self.device)
+        for role, each in seen.items():
+            result[role] = TensorDict({"observation": each}, batch_size=self.batch_size, device=self.device)
+        ended = torch.full((*self.batch_size, 1), done, dtype=torch.bool, device=self.device)
+        result["done"], result["terminated"] = ended, ended.clone()
+        return result
+
+
+__all__ = ["TorchMarket"]

@@ -1,0 +1,161 @@
+"""Games in JAX: NumPy's trajectories, under jit, vmap and scan, in the shape that gymnax users expect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+
+from makertaker.envs import Noise, draw_noise, load_scenario, simulate  # noqa: E402
+from makertaker.envs.jax_env import JaxMarket, JaxNoise  # noqa: E402
+from makertaker.envs.parallel_env import GameParallelEnv  # noqa: E402
+
+NAMES = ("acas", "acas-noise-flow", "maker-taker-3x3", "maker-taker-softmax", "execution-signal", "approximation-2x3")
+STEPS = 6
+
+
+@pytest.fixture(autouse=True)
+def double_precision() -> Any:
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+def draw(env: JaxMarket, seed: int) -> dict[str, np.ndarray]:
+    """Random actions by role for a whole episode."""
+    rng = np.random.default_rng(seed)
+    counts = {"trader": env.game.traders, "maker": env.game.makers}
+    return {role: rng.uniform(-1.2, 1.2, (STEPS, counts[role], env.action_size(role))) for role in env.roles}
+
+
+@pytest.mark.parametrize("reward", ["payoff", "wealth"])
+@pytest.mark.parametrize("name", NAMES)
+def test_trajectories_are_numpys(name: str, reward: Any) -> None:
+    """Controls, inventories, factor, price and rewards of an episode to 1e-12, with the same noise."""
+    game = load_scenario(name)
+    env = JaxMarket(game, steps=STEPS, reward=reward)
+    actions = draw(env, 1)
+    noise = draw_noise(game, STEPS, 2, 3, price=True)
+    assert noise is not None
+    d, n = (0 if game.factor is None else game.factor.size), len(game.agents)
+    price = noise.price[0]
+    factor = np.zeros((STEPS, d)) if noise.factor is None else noise.factor[0]
+    inventory = np.zeros((STEPS, n)) if noise.inventory is None else noise.inventory[0]
+    params = env.default_params
+    advance = jax.jit(env.advance)
+    _, state = env.reset(jax.random.key(0), params)
+    rewards, inventories, controls, prices = [], [state.inventories], [], [state.price]
+    for k in range(STEPS):
+        taken = env.controls({role: each[k] for role, each in actions.items()})
+        state, reward_k, _ = advance(state, taken, JaxNoise(price[k], factor[k], inventory[k]), params)
+        rewards.append(reward_k)
+        inventories.append(state.inventories)
+        prices.append(state.price)
+        controls.append(taken)
+    stacked = type(controls[0])(*(np.stack(each) for each in zip(*controls, strict=True)))
+    given = Noise(
+        price,
+        None if noise.factor is None else factor,
+        None if noise.inventory is None else inventory,
+    )
+    expected = simulate(game, stacked, STEPS, given)
+    np.testing.assert_allclose(np.stack(inventories), expected.inventories, atol=1e-12)
+    total = np.stack(rewards).sum(axis=0)
+    np.testing.assert_allclose(total, expected.wealth if reward == "wealth" else expected.payoffs, atol=1e-10)
+    if reward == "wealth":
+        np.testing.assert_allclose(np.stack(prices), expected.mid, atol=1e-10)
+    if expected.factor is not None:
+        np.testing.assert_allclose(state.factor, expected.factor[-1], atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["time", "own", "full"])
+@pytest.mark.parametrize("name", ["acas", "approximation"])
+def test_observations_actions_and_rewards_are_the_environments(name: str, kind: Any) -> None:
+    """The same actions and noise in PettingZoo's form and in JAX's."""
+    game = load_scenario(name)
+    env, other = JaxMarket(game, steps=STEPS, observation=kind), GameParallelEnv(game, steps=STEPS, observation=kind)
+    actions = draw(env, 2)
+    seen, state = env.reset(jax.random.key(0))
+    theirs, _ = other.reset(seed=5)
+    split = game.traders
+    for k in range(STEPS):
+        mine = np.concatenate([np.asarray(seen[role]) for role in env.roles])
+        np.testing.assert_allclose(mine, np.stack(list(theirs.values())), atol=1e-6)
+        taken = {role: each[k] for role, each in actions.items()}
+        named = [*taken["trader"], *taken["maker"]]
+        before = other.market.factor
+        theirs, rewards, ended, _, _ = other.step(dict(zip(game.agents, named, strict=True)))
+        market = other.market
+        shock = np.zeros(len(game.agents))
+        moved = np.zeros(0)
+        if game.factor is not None:
+            still = game.factor.move(market.times[k], before, market.dt, np.zeros(1))
+            moved = (market.factor - still) / market.dt**0.5  # of volatility 1
+            shock = market.shock / (game.inventory_noise * market.dt**0.5)
+        noise = JaxNoise(np.zeros(()), moved, shock)
+        state, reward, _ = env.advance(state, env.controls(taken), noise, env.default_params)
+        seen = env.observe(state)
+        np.testing.assert_allclose(reward, list(rewards.values()), atol=1e-10)
+        assert seen["trader"].shape == (split, env.observation_size)
+    assert all(ended.values())
+
+
+def test_scan_vmap_and_automatic_reset() -> None:
+    """Two episodes of a hundred markets in one compiled scan; the markets differ by noise alone."""
+    game = load_scenario("approximation")
+    env = JaxMarket(game, steps=STEPS)
+    params = env.default_params
+
+    def play(carry: Any, key: Any) -> Any:
+        seen, state = carry
+        actions = {role: jax.numpy.tanh(each[:, : env.action_size(role)]) for role, each in seen.items()}
+        seen, state, rewards, dones, info = env.step(key, state, actions, params)
+        return (seen, state), (rewards, dones["__all__"], info["inventories"])
+
+    def episodes(key: Any) -> Any:
+        return jax.lax.scan(play, env.reset(key, params), jax.random.split(key, 2 * STEPS))
+
+    (_, state), (rewards, dones, inventories) = jax.jit(jax.vmap(episodes))(jax.random.split(jax.random.key(1), 100))
+    assert rewards["trader"].shape == (100, 2 * STEPS, 1)
+    assert rewards["maker"].shape == (100, 2 * STEPS, 2)
+    np.testing.assert_array_equal(np.flatnonzero(dones[0]), [STEPS - 1, 2 * STEPS - 1])
+    np.testing.assert_array_equal(state.k, 0)
+    np.testing.assert_allclose(state.inventories, np.tile(game.start, (100, 1)))
+    assert np.std(inventories[:, STEPS - 1, 0]) == pytest.approx(game.inventory_noise, rel=0.25)
+
+
+def test_parameters_can_be_vmapped_over() -> None:
+    """Gradients through an episode, and a batch of initial inventories."""
+    env = JaxMarket(load_scenario("acas"), steps=STEPS)
+    actions = draw(env, 4)
+
+    def payoff(initial: Any) -> Any:
+        params = env.default_params._replace(initial=initial)
+        key = jax.random.key(0)
+        _, state = env.reset(key, params)
+        total = 0.0
+        for k in range(STEPS):
+            taken = {role: each[k] for role, each in actions.items()}
+            _, state, rewards, _, _ = env.step_env(key, state, taken, params)
+            total = total + rewards["trader"][0]
+        return total
+
+    starts = np.array([[-5.0, 1.0, 0.0], [-3.0, 1.0, 0.0]])
+    values, slopes = jax.vmap(jax.value_and_grad(payoff))(starts)
+    h = 1e-6
+    numeric = (payoff(starts[0] + [h, 0, 0]) - payoff(starts[0] - [h, 0, 0])) / (2 * h)
+    assert slopes[0, 0] == pytest.approx(float(numeric), rel=1e-5)
+    assert values[0] != values[1]
+
+
+def test_factors_that_jax_cannot_trace_are_refused() -> None:
+    from dataclasses import replace
+
+    game = load_scenario("approximation")
+    opaque = replace(game, factor=replace(game.factor, drift=lambda t, x: np.asarray(np.array(x) * -1.0)))
+    with pytest.raises(ValueError, match="must work on JAX arrays"):
+        JaxMarket(opaque, steps=STEPS)
