@@ -32,7 +32,7 @@ MORE = {  # beside what the packages export
         "information": ("visible",),
         "evaluate": ("Evaluation", "evaluate"),
         "runs": ("RunConfig", "train", "resume", "load_policies", "evaluate_run"),
-    }
+    },
 }
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
 _ROLE = re.compile(r":(?:class|func|meth|attr|mod):<code>~?([^<]*)</code>")
