@@ -26,12 +26,13 @@ PACKAGES = {
     "training": "Independent learners and what they reached. Needs the extra `train`.",
 }
 MORE = {  # beside what the packages export
+    "envs": {"jax_env": ("JaxMarket", "JaxParams"), "torchrl_env": ("TorchMarket",)},
     "training": {
         "algorithms": ("Algorithm", "find"),
         "information": ("visible",),
         "evaluate": ("Evaluation", "evaluate"),
         "runs": ("RunConfig", "train", "resume", "load_policies", "evaluate_run"),
-    }
+    },
 }
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
 _ROLE = re.compile(r":(?:class|func|meth|attr|mod):<code>~?([^<]*)</code>")
