@@ -5,6 +5,8 @@ READY := .venv/ready
 DOCS_READY := .venv/docs-ready
 SEED ?= 0
 TORCH ?= torch==2.13.0
+# the linear algebra here is many small problems: threads that wait for each other make it several times slower
+export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: run test test-slow check format bench docs docs-serve wheel clean
 

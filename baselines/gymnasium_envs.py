@@ -9,7 +9,7 @@ from ..envs import acas_v0, approximation_v0, execution_v0, maker_taker_v0
 from ..envs.grid import Policy
 from ..envs.single_agent_env import SingleAgentEnv
 from ..envs.vector_env import MarketVectorEnv
-from .equilibrium import solve
+from .equilibrium import FieldOptions, solve
 
 ENVIRONMENT_ARGUMENTS = (
     "steps",
@@ -20,6 +20,9 @@ ENVIRONMENT_ARGUMENTS = (
     "quote_range",
     "inventory_spread",
 )
+
+_QUICK = FieldOptions(refine=False)
+"""in games with noise: without the error estimates, which nobody would see"""
 
 
 def _entry_points(module: Any) -> tuple[Callable[..., SingleAgentEnv], Callable[..., MarketVectorEnv]]:
@@ -41,7 +44,7 @@ def _entry_points(module: Any) -> tuple[Callable[..., SingleAgentEnv], Callable[
         """
         parallel = module.parallel_env(**arguments)
         if others is None:
-            others = solve(parallel.game, parallel.market.steps).open_loop()
+            others = solve(parallel.game, parallel.market.steps, field=_QUICK).open_loop()
         return SingleAgentEnv(parallel, agent, others)
 
     def vector(
@@ -58,7 +61,7 @@ def _entry_points(module: Any) -> tuple[Callable[..., SingleAgentEnv], Callable[
         options = {name: arguments.pop(name) for name in ENVIRONMENT_ARGUMENTS if name in arguments}
         game = module.make_game(**arguments)
         if others is None:
-            others = solve(game, options.get("steps", 100)).open_loop()
+            others = solve(game, options.get("steps", 100), field=_QUICK).open_loop()
         return MarketVectorEnv(game, num_envs, agent, others, **options)
 
     return single, vector
