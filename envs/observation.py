@@ -116,14 +116,19 @@ class Observer:
     def arrange(self, state: Array) -> Array:
         """Every agent's full observation, (..., n, 1 + d + n + 2M), from the state's vector: the own inventory
         first."""
-        xp, common = namespace(state), self._common
-        shape = (*state.shape[:-1], len(self._order), common)
+        common = self._common
+        if isinstance(state, np.ndarray):
+            result = np.empty((*state.shape[:-1], len(self._order), state.shape[-1]), dtype=state.dtype)
+            result[..., :common] = state[..., None, :common]
+            result[..., common:] = state[..., common:][..., self._order]
+            return result
+        xp, shape = namespace(state), (*state.shape[:-1], len(self._order), common)
         shared = xp.broadcast_to(state[..., None, :common], shape)
         return xp.concat([shared, state[..., common:][..., self._order]], axis=-1)
 
     def all(self, seen: State) -> np.ndarray:
         """Every agent's full observation, (..., n, 1 + d + n + 2M)."""
-        return np.asarray(self.arrange(self.state(seen)))
+        return self.arrange(self.state(seen))  # type: ignore[no-any-return]
 
     def one(self, index: int, seen: State) -> np.ndarray:
         """One agent's full observation, (..., 1 + d + n + 2M)."""
@@ -132,5 +137,6 @@ class Observer:
 
 
 def _bounded(values: Array, limit: float) -> Array:
-    xp = namespace(values)
-    return xp.minimum(xp.maximum(values, -limit), limit) if xp is np else xp.clip(values, -limit, limit)
+    if isinstance(values, np.ndarray):  # faster than clip on small arrays
+        return np.minimum(np.maximum(values, -limit), limit)
+    return namespace(values).clip(values, -limit, limit)
