@@ -30,6 +30,7 @@ _DEGREES = {1: 6, 2: 6, 3: 6, 4: 5, 5: 4}
 _OVERSAMPLING = 6
 _MANY = 8
 """state dimensions above which a neural network is the default"""
+_MANY_OUTSIDE = 0.02
 _ACCEPTED = 0.05
 """relative error estimate above which a field counts as not found"""
 
@@ -331,7 +332,7 @@ def _message(found: Field, errors: FieldErrors) -> str:
     if errors.outside > 0:
         parts.append(
             f"{100 * errors.outside:.2g}% of the paths leave the tube in which the field was fitted; beyond it is "
-            "continued linearly"
+            "continued linearly" + ("; more passes (FieldOptions) widen it" if errors.outside > _MANY_OUTSIDE else "")
         )
     return "; ".join(parts)
 
