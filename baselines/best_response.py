@@ -27,7 +27,7 @@ from .decoupling import Field
 from .execution_response import AdaptedResponse, respond_to_schedules
 from .linear_policy import LinearFeedback, schedule
 from .maker_taker_response import respond_to_controls
-from .noisy_response import noisy_gains
+from .noisy_response import noisy_gains, undisturbed
 from .reacting_response import reacting_gain
 from .result import EquilibriumNotFound
 from .sampled_response import sampled_response
@@ -73,11 +73,9 @@ def best_responses(game: Game, controls: Controls, steps: int) -> list[Controls]
     return [_with_rate(controls, i, rates[:, i]) for i in range(game.traders)]
 
 
-def schedules(profile: Profile) -> Controls:
-    """The profile, if it is one of schedules. Raises ValueError for a rule."""
-    if not isinstance(profile, Controls):
-        raise ValueError(f"controls: expected Controls, got {type(profile).__name__}")
-    return profile
+def schedules(game: Game, profile: Profile, steps: int) -> Controls:
+    """A profile as schedules in a game without noise: what it plays on the path that it leads to."""
+    return profile if isinstance(profile, Controls) else undisturbed(game, profile, steps, None).controls
 
 
 def _execution(game: Game) -> ExecutionGame:
@@ -113,7 +111,7 @@ def best_response(game: Game, controls: Profile, agent: str, steps: int) -> Best
         response = AdaptedResponse(as_rule(game, controls, steps), index)
         best, before, error = response.gain()
         return BestResponse(response.mean_controls(), best, best - before, error)
-    controls = single_profile(game, schedules(controls), steps)
+    controls = single_profile(game, schedules(game, controls, steps), steps)
     if isinstance(game, ExecutionGame):
         profile = _with_rate(controls, index, respond_to_schedules(game, controls.rate)[:, index])
     else:
@@ -124,11 +122,11 @@ def best_response(game: Game, controls: Profile, agent: str, steps: int) -> Best
 
 def by_simulation(game: Game, profile: Profile, steps: int) -> bool:
     """Whether best responses have to be found by simulation: the game is random, and not linear."""
-    if isinstance(profile, Field | Mapping):
-        return True
-    if isinstance(game, ExecutionGame):
-        return game.factor is not None and not is_linear(game, grid(game, steps))
-    return game.random
+    if not isinstance(game, ExecutionGame):
+        return game.random
+    if game.factor is None:
+        return False
+    return isinstance(profile, Field | Mapping) or not is_linear(game, grid(game, steps))
 
 
 def as_rule(game: Game, profile: Profile, steps: int) -> LinearFeedback:
@@ -137,7 +135,7 @@ def as_rule(game: Game, profile: Profile, steps: int) -> LinearFeedback:
         if profile.game != game or profile.steps != steps:
             raise ValueError(f"controls: expected a rule for this game and {steps} steps, got one for {profile.steps}")
         return profile
-    return schedule(_execution(game), single_profile(game, schedules(profile), steps).rate)
+    return schedule(_execution(game), single_profile(game, schedules(game, profile, steps), steps).rate)
 
 
 def best_response_to_policies(

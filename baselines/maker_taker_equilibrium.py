@@ -33,24 +33,37 @@ class MakerTakerEquilibrium(Equilibrium):
     def _slope(self) -> Array:
         return newton.slopes(_system(self.game, self.times, 0, self.game.start), self.adjoints)
 
-    def adjoint(self, k: int, inventory: Array, factor: None = None) -> Array:
+    def adjoint(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
         """The decoupling field ``p_k = u(t_k, Q)`` at inventories (..., n), by solving the game that is left.
 
         Raises:
-            ValueError: ``k`` is not in 0..K, or the inventory has a wrong length.
+            ValueError: ``k`` is not in 0..K, the inventory has a wrong length, or the factor is not where it moves
+                without noise.
             EquilibriumNotFound: the remaining game was not solved.
         """
         inventory = self._inventory(k, inventory, self.steps)
+        self._check_factor(k, factor)
         if k == self.steps:
             return -2 * _system(self.game, self.times, 0, inventory).terminal * inventory
         system, result = self._remaining(k, inventory)
         path = newton.paths(system, result.adjoints)
         return fbsde.node_adjoints(system, path)[..., 0, :]
 
-    def controls_at(self, k: int, inventory: Array, factor: None = None) -> Controls:
+    def controls_at(self, k: int, inventory: Array, factor: Array | None = None) -> Controls:
         """Equilibrium controls of step ``k`` in the game that starts at ``t_k`` from inventories (..., n)."""
+        self._check_factor(k, factor)
         system, result = self._remaining(k, self._inventory(k, inventory, self.steps - 1))
         return fbsde.optimal_controls(self.game, system.c.at(0), result.adjoints[..., 0, :])
+
+    def _check_factor(self, k: int, factor: Array | None) -> None:
+        """Raises ValueError for a factor off its path: here nothing is random."""
+        if factor is None:
+            return
+        if self.game.factor is None:
+            raise ValueError("factor: the game has none, expected None")
+        here = self.game.factor.path(self.times)[k]
+        if np.shape(factor)[-1:] != here.shape or not np.allclose(factor, here):
+            raise ValueError(f"factor: it has no noise, expected {here} at step {k}, got {factor!r}; see tabulate()")
 
     def _remaining(self, k: int, inventory: Array) -> tuple[fbsde.GameSystem, newton.Result]:
         system = _system(self.game, self.times, k, inventory)

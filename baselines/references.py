@@ -95,8 +95,11 @@ def references(game: Game, steps: int) -> dict[str, Reference]:
     """
     if not isinstance(game, ExecutionGame):
         raise ValueError(f"references: expected an ExecutionGame, got a {type(game).__name__}")
+    times = grid(game, steps)
+    linear_signal(game, game.coefficients(times), times)  # a factor that does not enter linearly is refused here
     equilibrium = solve(game, steps)
-    assert isinstance(equilibrium, ExecutionEquilibrium)
+    if not isinstance(equilibrium, ExecutionEquilibrium):
+        raise TypeError(f"expected an ExecutionEquilibrium, got a {type(equilibrium).__name__}")
     notes: dict[str, str] = {}
     rules: dict[str, LinearFeedback | None] = {OPEN_LOOP: equilibrium.rule}
     try:

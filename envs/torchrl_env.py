@@ -125,7 +125,10 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         return Bounded(*bounds, shape=shape, **options)
 
     def _set_seed(self, seed: int | None) -> None:
-        self._generator.manual_seed(torch.seed() % 2**63 if seed is None else seed)
+        if seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(seed)
 
     def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDictBase:
         batch = tuple(self.batch_size)

@@ -18,6 +18,7 @@ from makertaker.baselines import (
     best_response_to_policies,
     check,
     exploitability,
+    references,
     solve,
 )
 from makertaker.baselines.decoupling_equilibrium import DecouplingEquilibrium, decoupling_field
@@ -146,6 +147,8 @@ def test_an_execution_game_that_is_not_linear_is_solved_by_the_field() -> None:
     assert gains.gains_se is not None
     assert (np.abs(gains.gains) < 1e-4).all()
     assert (exploitability(bent, fine.controls, STEPS).gains > 1e-2).all()  # a schedule ignores the signal
+    with pytest.raises(ValueError, match="needs an affine function of the factor"):
+        references(bent, STEPS)
 
 
 def _remaining(found: DecouplingEquilibrium, k: int) -> np.ndarray:
@@ -269,6 +272,22 @@ def test_at_ties_noise_matters_to_first_order() -> None:
     assert (ratios < 2.3).all(), ratios
 
 
+def test_at_truncations_noise_matters_to_first_order() -> None:
+    """The buyer's best rate is exactly 0, its least one, all the time: noise one way trades, the other way does not."""
+    edge = MakerTakerGame((-0.5,), (0.5, -1.0), trader_terminal_penalty=0.5, maker_terminal_penalty=0.5)
+    edge = replace(edge, buy_flow=0.0, sell_flow=0.0)
+    still = solve(edge, STEPS)
+    assert np.abs(still.controls.rate).max() < 1e-12
+    errors = []
+    for epsilon in (0.2, 0.1, 0.05):
+        options = FieldOptions(reach=4 * epsilon, refine=False, paths=1024)
+        found = solve(replace(edge, inventory_noise=epsilon), STEPS, field=options)
+        path = np.abs(found.inventories - still.inventories).max()
+        errors.append((path, *np.abs(found.adjoint(0, edge.start) - still.adjoint(0, edge.start))))
+    ratios = np.array(errors[:-1]) / np.array(errors[1:])
+    np.testing.assert_allclose(ratios, 2.0, atol=0.1)
+
+
 # the equilibrium and its policies
 
 
@@ -384,6 +403,26 @@ def test_the_field_as_feedback_can_be_exploited(noisy: DecouplingEquilibrium) ->
     assert found.gain > 10 * found.gain_se > 0
     still = best_response_to_policies(noisy.game, noisy.open_loop(), "trader_0", STEPS)
     assert abs(still.gain) < 1e-4
+
+
+def test_rules_in_a_game_without_noise_are_scored_exactly() -> None:
+    """As the schedules that they play: a policy for every agent, and a tabulated field."""
+    still = load_scenario("acas")
+    exact = solve(still, STEPS)
+    np.testing.assert_allclose(exploitability(still, exact.feedback(), STEPS).gains, 0.0, atol=1e-12)
+    field = exact.tabulate(FieldOptions(refine=False))
+    wanted = exploitability(still, field.play(None).controls, STEPS).gains
+    np.testing.assert_array_equal(exploitability(still, field, STEPS).gains, wanted)
+    assert best_response(still, exact.open_loop(), "maker_0", STEPS).gain == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_factor_without_noise_is_where_it_is() -> None:
+    quiet = game(inventory_noise=0.0, factor=_still())
+    found = solve(quiet, STEPS)
+    path = _still().path(found.times)
+    np.testing.assert_array_equal(found.adjoint(3, quiet.start, path[3]), found.adjoint(3, quiet.start))
+    with pytest.raises(ValueError, match=r"factor: it has no noise, expected .* at step 3"):
+        found.adjoint(3, quiet.start, np.array([9.0]))
 
 
 # other games, other regressors, stress

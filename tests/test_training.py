@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from stable_baselines3.common.env_checker import check_env  # noqa: E402
 from stable_baselines3.common.vec_env import VecEnv  # noqa: E402
 
 from makertaker.baselines import EquilibriumNotFound, exploitability, open_loop_policies, solve  # noqa: E402
-from makertaker.envs import load_scenario, rollout  # noqa: E402
+from makertaker.envs import Logistic, load_scenario, rollout  # noqa: E402
 from makertaker.envs.grid import State  # noqa: E402
 from makertaker.training import IndependentLearners, MarketVecEnv, checkpoint, cli, runs  # noqa: E402
 from makertaker.training.algorithms import ALGORITHMS  # noqa: E402
@@ -452,3 +453,15 @@ def test_default_training_reaches_half_a_percent():
 
 def test_policies_are_not_lost_by_pickling_games():
     assert pickle.loads(pickle.dumps(GAME)) == GAME
+
+
+def test_an_execution_game_that_is_not_linear_is_evaluated():
+    """Its linear reference points do not exist; TWAP does, and the equilibrium has nothing to gain."""
+
+    game = replace(load_scenario("execution-signal"), buy_flow=Logistic(8.0, 12.0, 1.0), sell_flow=10.0)
+    metrics = evaluate(game, solve(game, 5).open_loop(), 5, "open_loop").metrics
+    assert abs(metrics["relative_nash_conv"]) < 1e-3
+    assert metrics["collusion_index"] is None
+    known = {name for name, each in metrics["baselines"].items() if each["payoffs"] is not None}
+    assert known == {"TWAP"}
+    assert metrics["baselines"]["TWAP"]["relative_nash_conv"] > 0.01

@@ -18,16 +18,18 @@ from ..baselines import (
     heuristic_profiles,
     references,
     solve,
+    twap,
 )
 from ..baselines.coalition import coalition_optimum
 from ..baselines.exploitability import payoff_size
 from ..baselines.noisy_response import ResponseOptions, noisy_gains
-from ..baselines.references import COOPERATIVE, OPEN_LOOP
+from ..baselines.references import COOPERATIVE, OPEN_LOOP, TWAP
 from ..baselines.sampled_response import sampled_responses
+from ..baselines.signals import is_linear
 from ..envs.arrays import Array
 from ..envs.execution_game import ExecutionGame
 from ..envs.game import Controls, Game
-from ..envs.grid import Noise, Policy, Trajectory, rollout, simulate
+from ..envs.grid import Noise, Policy, Trajectory, grid, rollout, simulate
 from ..envs.maker_taker_game import MakerTakerGame
 from ..envs.noise import draw_noise
 from .information import Information
@@ -269,6 +271,8 @@ def _schedules_nash_conv(game: Game, controls: Controls, steps: int) -> float:
 def _execution_references(game: ExecutionGame, steps: int, equilibrium: Equilibrium) -> dict[str, Any]:
     total = payoff_size(equilibrium.payoffs)
     noise = draw_noise(game, steps, _QUICK_PATHS, seed=0)
+    if game.factor is not None and not is_linear(game, grid(game, steps)):
+        return _bent_references(game, steps, equilibrium)
     target = _along(equilibrium, noise)
     result: dict[str, Any] = {}
     for name, each in references(game, steps).items():
@@ -283,6 +287,24 @@ def _execution_references(game: ExecutionGame, steps: int, equilibrium: Equilibr
             "note": each.note,
         }
     return result
+
+
+def _bent_references(game: ExecutionGame, steps: int, equilibrium: Equilibrium) -> dict[str, Any]:
+    """TWAP alone: the other reference points are linear in the factor, and this game is not."""
+    controls = Controls(twap(game, steps))
+    payoffs = simulate(game, controls, steps, draw_noise(game, steps, _PATHS, seed=0)).payoffs.mean(axis=0)
+    rest = dict.fromkeys(("payoffs", "relative_nash_conv", "control_distance", "collusion_index"))
+    return {
+        TWAP: {
+            "payoffs": dict(zip(game.agents, payoffs.tolist(), strict=True)),
+            "relative_nash_conv": float(_noisy_gains(game, controls, steps, _QUICK).values.sum())
+            / payoff_size(equilibrium.payoffs),
+            "control_distance": control_distance(game.complete(controls), equilibrium),
+            "collusion_index": None,
+            "note": "",
+        },
+        COOPERATIVE: {**rest, "note": "computed only where the factor enters linearly"},
+    }
 
 
 def _colluders(game: Game, payoffs: Array) -> float:

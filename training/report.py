@@ -181,7 +181,7 @@ def notes(metrics: dict[str, Any]) -> str:
 
 def _named(name: str, note: str) -> str:
     """A note that says what it is about."""
-    return f"{note}." if note.startswith(name) else f"{name}: {note}."
+    return f"{note[0].upper()}{note[1:]}." if name in note else f"{name}: {note}."
 
 
 def comparison(result: Evaluation) -> dict[str, go.Figure]:
