@@ -23,7 +23,7 @@ from ..envs.arrays import Array, is_number
 from ..envs.feedback_map import largest
 from ..envs.game import Controls, Game
 from ..envs.grid import Noise, Policy, Trajectory, rollout, step, terminal_reward
-from .markov import MarkovSystem
+from .markov import MarkovSystem, held_gain, some_markets
 from .policies import FieldPolicy
 from .polynomials import Box, cubature
 from .private_copy import private_copies
@@ -42,14 +42,14 @@ class FieldOptions:
     """How the decoupling field is approximated.
 
     Args:
-        degree: of the polynomials; by default 4 up to 5 state dimensions, 3 above.
-        points: sample points of every step; by default some six for each coefficient.
+        degree: of the polynomials; by default 6 up to 3 state dimensions, 5 for 4, 4 for 5, 3 above.
+        points: sample points of every step, rounded up to a power of two; by default six or more for each coefficient.
         passes: how often a rough field is simulated to find the tube.
         paths: simulated, for means, payoffs and errors; even.
         seed: of the sample points and of the simulation.
         reach: the field is fitted at least as far from the mean path, in shares and in units of the factor.
         regressor: ``"polynomial"``; ``"neural"``, a small network, which needs PyTorch and is meant for more than some
-            six state dimensions; None: polynomials up to seven state dimensions.
+            six state dimensions; None: polynomials up to eight.
         refine: whether to solve twice more, with lower degree and other sample points, for error estimates.
 
     Raises:
@@ -171,10 +171,17 @@ class Field:
         return self.surfaces[k](self.state(inventory, factor))[..., 2 * len(self.game.start) :]
 
     def controls_at(self, k: int, inventory: Array, factor: Array | None = None) -> Controls:
-        """Everyone's controls in step ``k`` at inventories (..., n) and a factor (..., d)."""
+        """Everyone's controls in step ``k`` at inventories (..., n) and a factor (..., d).
+
+        Raises:
+            EquilibriumNotFound: a feedback map has no answer to the field's adjoints.
+        """
         c = self.system.coefficients(k, None if self.game.factor is None else np.asarray(factor))
         inventory = np.asarray(inventory, dtype=float)
-        return self.system.controls(c, inventory, self.average(k, inventory, factor))
+        controls = self.system.controls(c, inventory, self.average(k, inventory, factor))
+        if not all(np.isfinite(each).all() for each in controls):
+            raise EquilibriumNotFound(f"the decoupling field was not found: at step {k} it leads to no finite controls")
+        return controls
 
     def feedback(self) -> dict[str, Policy]:
         """Policies that evaluate the field at the market's state; for any batch of markets."""
@@ -352,8 +359,7 @@ def fit_field(
             )
         worst, unsolved = max(worst, float(size[solved].max())), unsolved + int((~solved).sum())
         ahead = expected(inventory + dt * rate)
-        running = system.running(k)
-        node = ahead[:, :n] - 2 * running * dt * (inventory + rate * dt / 2) + dt * system.drift(c, rate)
+        node = ahead[:, :n] + held_gain(system.running(k), dt, inventory, rate, system.drift(c, rate))
         played = step(game, c, dt, inventory, system.controls(c, inventory, adjoint))
         values = np.concatenate([node, ahead[:, n : 2 * n] + played.reward, adjoint], axis=-1)
         surface = regress(tube.box(k), states[solved], values[solved], sizes[solved])
@@ -364,14 +370,9 @@ def fit_field(
 def _solve_step(
     system: MarkovSystem, k: int, c: Any, expected: Any, inventory: Array, guess: Array
 ) -> tuple[Array, Array, Array]:
-    def some(members: Array) -> Any:
-        """The coefficients of some of the points: flows differ where a factor drives them."""
-        flows = {name: getattr(c, name) for name in ("buy_flow", "sell_flow")}
-        return c._replace(**{name: each[members] if np.ndim(each) else each for name, each in flows.items()})
-
     return solve_points(
-        lambda members, adjoint: system.rates(some(members), inventory[members], adjoint),
-        lambda members, adjoint: system.jacobian(some(members), inventory[members], adjoint),
+        lambda members, adjoint: system.rates(some_markets(c, members), inventory[members], adjoint),
+        lambda members, adjoint: system.jacobian(some_markets(c, members), inventory[members], adjoint),
         expected.first(inventory.shape[-1]),
         inventory,
         system.running(k),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..envs.arrays import Array
 from ..envs.execution_game import ExecutionGame
 from ..envs.game import Controls, Game
-from ..envs.grid import Policy, Trajectory
+from ..envs.grid import Policy, Trajectory, rollout
 from ..envs.maker_taker_game import MakerTakerGame
 from ..envs.noise import draw_noise
 from .decoupling import Field, FieldOptions, Regressor, Tube, fit_field
 from .execution_equilibrium import still_rates
 from .maker_taker_equilibrium import solve_maker_taker
-from .markov import MarkovSystem, markov_system
+from .markov import MarkovSystem, held_gain, markov_system
 from .polynomials import Basis, fit
 from .result import Equilibrium, EquilibriumNotFound
 
@@ -147,7 +147,7 @@ class _Scheme(NamedTuple):
         self, tube: Tube, guess: Callable[[int, Array], Array], degree: int, seed: int, coarse: bool = False
     ) -> Field:
         """One backward pass; a coarse one with half of a network's units."""
-        points = self.options.points or _points(self.size, degree)
+        points = _power_of_two(self.options.points or _OVERSAMPLING * len(Basis(self.size, degree).index))
         if self.options.regressor == "neural" or (self.options.regressor is None and self.size > _MANY):
             from .neural import HIDDEN, neural_regressor  # PyTorch is optional
 
@@ -163,9 +163,9 @@ def polynomial_regressor(size: int, degree: int) -> Regressor:
     return lambda box, states, values, weights: fit(basis, box, states, values, weights)
 
 
-def _points(size: int, degree: int) -> int:
-    """A power of two, as Sobol's points want it."""
-    return int(2 ** np.ceil(np.log2(_OVERSAMPLING * len(Basis(size, degree).index))))
+def _power_of_two(count: int) -> int:
+    """The next one, as Sobol's points want it."""
+    return int(2 ** np.ceil(np.log2(count)))
 
 
 def decoupling_field(
@@ -202,31 +202,15 @@ def decoupling_field(
         tube = _tube_around(latest.states(rough), options.reach, _GROWTH * tube.half)
     found = scheme.run(tube, guess, degree, options.seed)
     latest = found
-    paths = found.play(draw_noise(game, steps, options.paths, options.seed + 1))
-    if paths.payoffs.ndim == 1:  # nothing is random: one path
-        paths = _as_batch(paths)
-    errors = _errors(found, [], paths)
+    start = None if game.random else np.stack([game.start, game.start])  # a pair of paths, as there is with noise
+    noise = draw_noise(game, steps, options.paths, options.seed + 1)
+    paths = rollout(game, found.feedback(), steps, noise, inventories=start)
+    errors = _errors(found, paths)
     if options.refine and errors.step <= _ACCEPTED:  # above it there is nothing to refine
         coarse = scheme.run(tube, guess, max(1, degree - 1), options.seed, coarse=True)
-        errors = _errors(found, [coarse, scheme.run(tube, guess, degree, options.seed + 1)], paths)
+        other = scheme.run(tube, guess, degree, options.seed + 1)
+        errors = errors._replace(degree=_change(found, coarse, paths), points=_change(found, other, paths))
     return found, errors, paths
-
-
-def _as_batch(path: Trajectory) -> Trajectory:
-    """A single path as a batch of two, the antithetic pair that there would be."""
-
-    def twice(value: Any) -> Any:
-        return None if value is None else np.stack([value, value])
-
-    return path._replace(
-        inventories=twice(path.inventories),
-        payoffs=twice(path.payoffs),
-        rewards=twice(path.rewards),
-        controls=Controls(*map(twice, path.controls)),
-        activity=type(path.activity)(*map(twice, path.activity)),
-        mid=twice(path.mid),
-        factor=twice(path.factor),
-    )
 
 
 def solve_decoupling(
@@ -261,9 +245,7 @@ def solve_decoupling(
 
 def expected_payoffs(found: Field, paths: Trajectory) -> tuple[Array, Array]:
     """Mean payoffs (n,) along simulated paths and their standard errors; the values' martingale part is removed."""
-    less = paths.payoffs - martingale_part(found, paths)
-    pairs = np.mean(np.split(less, 2), axis=0)
-    return pairs.mean(axis=0), pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs)) if len(pairs) > 1 else 0 * pairs[0]
+    return _pair_mean(paths.payoffs - martingale_part(found, paths))
 
 
 def martingale_part(found: Field, paths: Trajectory) -> Array:
@@ -281,34 +263,44 @@ def _at(paths: Trajectory, k: int) -> tuple[Array, Array | None]:
     return paths.inventories[:, k], None if paths.factor is None else paths.factor[:, k]
 
 
-def _errors(found: Field, others: Sequence[Field], paths: Trajectory) -> FieldErrors:
+def _errors(found: Field, paths: Trajectory) -> FieldErrors:
+    """Of a field along paths on which it is played; without refinement."""
     system, n, steps = found.system, len(found.game.start), found.steps
     left, total = [], np.zeros_like(paths.payoffs)
     nodes = [found.adjoint(k, *_at(paths, k)) for k in range(steps + 1)]
-    size = max(float(np.sqrt(np.mean(each**2))) for each in nodes)
-    size = size if size > 0 else 1.0
+    size = _size(nodes)
     for k in range(steps):
         inventory, factor = _at(paths, k)
         rate = paths.activity.inventory_rate[:, k]
-        c = system.coefficients(k, factor)
-        gained = system.dt * system.drift(c, rate) - 2 * system.running(k) * system.dt * (
-            inventory + rate * system.dt / 2
-        )
-        total += nodes[k + 1] + gained - nodes[k]
-        left.append(np.sqrt(np.mean((found.ahead(k, inventory, factor, rate)[:, :n] + gained - nodes[k]) ** 2)))
-    pairs = np.mean(np.split(total, 2), axis=0)
-    changes = [
-        max(float(np.sqrt(np.mean((other.adjoint(k, *_at(paths, k)) - nodes[k]) ** 2))) for k in range(steps)) / size
-        for other in others
-    ] or [np.nan, np.nan]
-    return FieldErrors(
-        degree=changes[0],
-        points=changes[1],
-        martingale=pairs.mean(axis=0),
-        martingale_se=pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs)) if len(pairs) > 1 else 0 * pairs[0],
-        step=float(max(left)) / size,
-        outside=float((~found.tube.holds(found.states(paths))).mean()),
-    )
+        drift = system.drift(system.coefficients(k, factor), rate)
+        change = held_gain(system.running(k), system.dt, inventory, rate, drift) - nodes[k]
+        total += nodes[k + 1] + change
+        left.append(_rms(found.ahead(k, inventory, factor, rate)[:, :n] + change))
+    mean, error = _pair_mean(total)
+    outside = float((~found.tube.holds(found.states(paths))).mean())
+    return FieldErrors(np.nan, np.nan, mean, error, max(left) / size, outside)
+
+
+def _change(found: Field, other: Field, paths: Trajectory) -> float:
+    """Largest root mean square difference of two fields at a node, over the adjoints' size."""
+    nodes = [found.adjoint(k, *_at(paths, k)) for k in range(found.steps)]
+    return max(_rms(other.adjoint(k, *_at(paths, k)) - each) for k, each in enumerate(nodes)) / _size(nodes)
+
+
+def _size(nodes: Sequence[Array]) -> float:
+    """Largest root mean square of the adjoints at a node; 1 where all are zero."""
+    return max(map(_rms, nodes)) or 1.0
+
+
+def _rms(values: Array) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def _pair_mean(values: Array) -> tuple[Array, Array]:
+    """Mean over antithetic paths (B, n), and its standard error; 0 for a single pair."""
+    pairs = np.mean(np.split(values, 2), axis=0)
+    mean = pairs.mean(axis=0)
+    return mean, pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs)) if len(pairs) > 1 else 0 * mean
 
 
 def _problem(found: Field, errors: FieldErrors) -> str:

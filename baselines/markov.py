@@ -125,6 +125,18 @@ class ExecutionSystem(MarkovSystem):
         return np.asarray(self.game.drift(c, rates.sum(axis=-1)))[..., None]
 
 
+def held_gain(running: Array, dt: float, inventory: Array, rates: Array, drift: Array | float) -> Array:
+    """``p_k - E_k[p_{k+1}]``, (..., m): what holding a share over the step gains, ``dt drift - 2 phi dt (Q_k +
+    r dt / 2)``."""
+    return np.asarray(dt * drift - 2 * running * dt * (inventory + rates * dt / 2))
+
+
+def some_markets(c: Any, members: Array) -> Any:
+    """The coefficients of some of the states: flows differ between them where a factor drives them."""
+    flows = {name: getattr(c, name) for name in ("buy_flow", "sell_flow")}
+    return c._replace(**{name: each[members] if np.ndim(each) else each for name, each in flows.items()})
+
+
 def markov_system(game: Game, steps: int) -> MarkovSystem:
     """The system of a game. Raises ValueError for anything that is not a game of the paper."""
     if isinstance(game, ExecutionGame):

@@ -29,13 +29,15 @@ from ..envs.noise import draw_noise
 from .decoupling import Field, inventory_sd, next_factors, solve_points
 from .linear_policy import LinearFeedback
 from .maker_taker_response import MakerDeviators, TraderDeviators
-from .markov import MarkovSystem, markov_system
+from .markov import MarkovSystem, held_gain, markov_system, some_markets
 from .polynomials import Basis, Box, Expected, Polynomial, cubature, fit
+from .result import EquilibriumNotFound
 
 _REACH = 1.2
 _DEVIATIONS = 4.0
 _PASSES = 3
 _FLOOR = 1e-9
+_SOLVED = 1e-7
 
 
 class NoisyGain(NamedTuple):
@@ -178,9 +180,7 @@ class _Role:
         self.controls = Controls(*(each[:, k] for each in paths.controls))
 
     def _some(self, members: Array) -> tuple[Any, Controls]:
-        flows = {name: getattr(self.c, name) for name in ("buy_flow", "sell_flow")}
-        c = self.c._replace(**{name: each[members] if np.ndim(each) else each for name, each in flows.items()})
-        return c, Controls(*(each[members] for each in self.controls))
+        return some_markets(self.c, members), Controls(*(each[members] for each in self.controls))
 
     def _deviators(self, members: Array) -> TraderDeviators | MakerDeviators:
         c, controls = self._some(members)
@@ -279,20 +279,20 @@ class _Response:
         basis = Basis(self.states.shape[-1] + 1, degree)
         nodes, weights = cubature(self.d, degree + 1)
         noise = np.append(inventory_sd(system), 0.0)
-        draw = qmc.Sobol(count, seed=seed)
-        ones = np.ones(batch)
+        draw = qmc.Sobol(count, seed=seed).random(2 ** int(np.ceil(np.log2(batch * (system.steps + 1)))))
         terminal, own = system.terminal[self.role], paths.inventories[..., self.role]
 
         def deviations(k: int) -> Array:
-            return self.center[k] + self.half[k] * (2 * draw.random(batch) - 1)
+            return self.center[k] + self.half[k] * (2 * draw[k * batch : (k + 1) * batch] - 1)
 
-        def regress(k: int, away: Array, values: Sequence[Array]) -> list[Polynomial]:
+        def regress(k: int, away: Array, values: Sequence[Array], solved: Array) -> list[Polynomial]:
             columns = [np.stack([each[:, i] for each in values], axis=-1) for i in range(count)]
             points = [np.concatenate([self.states[:, k], away[:, i : i + 1]], axis=-1) for i in range(count)]
-            return [fit(basis, self._box(k, i), points[i], columns[i], ones) for i in range(count)]
+            ones = np.ones(int(solved.sum()))
+            return [fit(basis, self._box(k, i), points[i][solved], columns[i][solved], ones) for i in range(count)]
 
         away = deviations(system.steps)
-        ahead = regress(system.steps, away, [-2 * terminal * (own[:, -1] + away)])
+        ahead = regress(system.steps, away, [-2 * terminal * (own[:, -1] + away)], np.ones(batch, dtype=bool))
         self.surfaces = []
         for k in reversed(range(system.steps)):
             role = _Role(system, k, self.role, paths)
@@ -313,11 +313,16 @@ class _Response:
             def rates(members: Array, adjoint: Array, role: _Role = role, held: Array = held) -> Array:
                 return role.rates(members, adjoint, held[members])
 
-            adjoint, rate, _ = solve_points(rates, role.jacobian, expected, held, running, dt, guess)
-            node = expected(held + dt * rate) - 2 * running * dt * (held + rate * dt / 2) + dt * role.drift(rate)
-            known = np.isfinite(node).all(axis=-1) & np.isfinite(adjoint).all(axis=-1)
-            node, adjoint = np.where(known[:, None], node, guess), np.where(known[:, None], adjoint, guess)
-            both = regress(k, away, [node, adjoint])
+            adjoint, rate, left = solve_points(rates, role.jacobian, expected, held, running, dt, guess)
+            solved = left <= _SOLVED
+            if solved.mean() < 0.5:
+                names = ", ".join(system.game.agents[self.role])
+                raise EquilibriumNotFound(
+                    f"the best response of {names} was not found: at step {k} its equation was solved in "
+                    f"{int(solved.sum())} of {batch} states. The opponents' controls may be extreme"
+                )
+            node = expected(held + dt * rate) + held_gain(running, dt, held, rate, role.drift(rate))
+            both = regress(k, away, [node, adjoint], solved)
             self.surfaces.insert(0, both)
             ahead = both
 
