@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 DOCS_READY := .venv/docs-ready
+RAY_READY := .venv-ray/ready
 SEED ?= 0
 TORCH ?= torch==2.13.0
 # the linear algebra here is many small problems: threads that wait for each other make it several times slower
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: run test test-slow check format bench docs docs-serve wheel clean
+.PHONY: run test test-ray test-slow check format bench docs docs-serve wheel clean
 
 run: $(READY)  ## train on the default market, compare with its equilibrium, write runs/acas/report.html
 	$(BIN)/makertaker train acas --seed $(SEED) --out runs/acas --overwrite
@@ -19,6 +20,9 @@ test: $(READY)  ## fast tests
 
 test-slow: $(READY)  ## tests that train for minutes
 	$(BIN)/python -m pytest -q -m slow
+
+test-ray: $(RAY_READY)  ## tests of RLlib and of sweeps, in an environment of their own; no token file in anybody's home
+	RAY_AUTH_MODE=disabled .venv-ray/bin/python -m pytest -q tests/test_rllib.py tests/test_sweep.py
 
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .
@@ -45,7 +49,7 @@ wheel: $(READY)
 	$(BIN)/python -m build
 
 clean:
-	rm -rf build dist *.egg-info .venv
+	rm -rf build dist *.egg-info .venv .venv-ray
 
 # torch first: pip then leaves the build it has. On Linux PyPI's default build brings GPU libraries; for the small one:
 #   make run TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
@@ -54,6 +58,13 @@ $(READY): pyproject.toml setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]"
 	touch $(READY)
+
+# Ray's RLlib wants an older gymnasium than the rest
+$(RAY_READY): pyproject.toml setup.py constraints-ray.txt
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-ray.txt -e ".[ray]" pytest
+	touch $(RAY_READY)
 
 $(DOCS_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"

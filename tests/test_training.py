@@ -380,7 +380,7 @@ def test_an_interrupted_run_resumes_to_the_same_metrics(run, tmp_path, monkeypat
         save(*arguments)
         calls.append(1)
 
-    monkeypatch.setattr(runs.checkpoint, "save", interrupt)
+    monkeypatch.setattr(checkpoint, "save", interrupt)
     with pytest.raises(KeyboardInterrupt):
         runs.train(config, out)
     assert (out / "models" / "trader_0.zip").is_file()

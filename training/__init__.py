@@ -7,12 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .independent import IndependentLearners, LearnedPolicy
+    from .independent import IndependentLearners
+    from .joint_market import LearnedPolicy
     from .vec_env import MarketVecEnv
 
 __all__ = ["IndependentLearners", "LearnedPolicy", "MarketVecEnv"]
 
-_HOME = {"IndependentLearners": "independent", "LearnedPolicy": "independent", "MarketVecEnv": "vec_env"}
+_HOME = {"IndependentLearners": "independent", "LearnedPolicy": "joint_market", "MarketVecEnv": "vec_env"}
 
 
 def __getattr__(name: str) -> Any:

@@ -38,8 +38,9 @@ from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNo
 from stable_baselines3.common.vec_env import VecEnv
 
 from ..envs.market import Market
-from . import information
-from .hub import action_unit
+from . import prefix_policies
+from .hyperparameters import PPO, geometric
+from .joint_market import action_unit
 
 Kind = Literal["on_policy", "entropy", "action_noise"]
 
@@ -60,7 +61,7 @@ class Algorithm:
         policy: its policy, with an actor that looks at a prefix of the observation.
         kind: how exploration is set: ``log_std`` of an on-policy actor, the target entropy, or action noise.
         learning_rate: at the start and at the end.
-        exploration: standard deviation at the start and at the end, in units of :func:`~.hub.action_unit`.
+        exploration: standard deviation at the start and at the end, in units of :func:`~.joint_market.action_unit`.
         settings: keyword arguments of the class.
         network: keyword arguments of the policy.
         replay_episodes: episodes that an off-policy learner's replay buffer holds.
@@ -83,9 +84,9 @@ class Algorithm:
 def _on_policy(model: type[BaseAlgorithm], **changes: Any) -> Algorithm:
     return Algorithm(
         model,
-        information.PrefixActorCriticPolicy,
+        prefix_policies.PrefixActorCriticPolicy,
         "on_policy",
-        network={"net_arch": {"pi": [64, 64], "vf": [64, 64]}},
+        network={"net_arch": {"pi": list(PPO.hidden), "vf": list(PPO.hidden)}},
         **changes,
     )
 
@@ -109,9 +110,17 @@ def _off_policy(
 ALGORITHMS: dict[str, Algorithm] = {
     "ppo": _on_policy(
         stable_baselines3.PPO,
-        learning_rate=(5e-3, 1e-4),
-        exploration=(0.6, 0.05),
-        settings={"gamma": 1.0, "gae_lambda": 1.0, "n_epochs": 5, "clip_range": 0.2},
+        learning_rate=PPO.learning_rate,
+        exploration=PPO.exploration,
+        settings={
+            "gamma": PPO.gamma,
+            "gae_lambda": PPO.gae_lambda,
+            "n_epochs": PPO.epochs,
+            "clip_range": PPO.clip_range,
+            "vf_coef": PPO.value_weight,
+            "max_grad_norm": PPO.max_gradient,
+        },
+        markets=PPO.markets,
     ),
     "a2c": _on_policy(
         stable_baselines3.A2C,
@@ -121,11 +130,11 @@ ALGORITHMS: dict[str, Algorithm] = {
         markets=16,
     ),
     "sac": _off_policy(
-        stable_baselines3.SAC, information.PrefixSACPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"
+        stable_baselines3.SAC, prefix_policies.PrefixSACPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"
     ),
-    "tqc": _off_policy(sb3_contrib.TQC, information.PrefixTQCPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"),
-    "td3": _off_policy(stable_baselines3.TD3, information.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
-    "ddpg": _off_policy(stable_baselines3.DDPG, information.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
+    "tqc": _off_policy(sb3_contrib.TQC, prefix_policies.PrefixTQCPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"),
+    "td3": _off_policy(stable_baselines3.TD3, prefix_policies.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
+    "ddpg": _off_policy(stable_baselines3.DDPG, prefix_policies.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
 }
 
 
@@ -156,7 +165,7 @@ def build(
             samples = market.steps * env.num_envs
             if samples < 4:
                 raise ValueError(f"markets: PPO needs at least 4 steps in all markets of an episode, got {samples}")
-            settings["batch_size"] = samples // 2
+            settings["batch_size"] = samples // PPO.minibatches
     else:
         settings["buffer_size"] = algorithm.replay_episodes * market.steps * env.num_envs
         settings["learning_starts"] = 0  # against agents who act at random over the whole range, not trading is best
@@ -180,12 +189,6 @@ def build(
         actor: Any = model.policy.actor
         actor.log_std.bias.data = torch.as_tensor(np.log(algorithm.exploration[0] * unit)).float()
     return model
-
-
-def geometric(ends: tuple[float, float], fraction: float) -> float:
-    """From the first to the second of ``ends`` as ``fraction`` goes from 0 to 1."""
-    start, end = ends
-    return float(start * (end / start) ** min(max(fraction, 0.0), 1.0))
 
 
 def learning_rate(algorithm: Algorithm, progress: Progress) -> Callable[[float], float]:

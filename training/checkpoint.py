@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import pickle
 import random
-import shutil
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from . import algorithms
-from .independent import IndependentLearners
+from .folders import exchanged, recover
+
+if TYPE_CHECKING:
+    from .independent import IndependentLearners
 
 _STATE = "state.pkl"
 
@@ -33,13 +35,6 @@ def save(learners: IndependentLearners, folder: Path, extra: dict[str, Any] | No
         folder: where to.
         extra: kept beside, and returned by :func:`load`.
     """
-    _recover(folder)
-    fresh = _beside(folder, "new")
-    fresh.mkdir(parents=True)
-    for agent, model in learners.models.items():
-        model.save(fresh / f"{agent}.zip")
-        if isinstance(model, OffPolicyAlgorithm):
-            model.save_replay_buffer(fresh / f"{agent}.replay.pkl")
     hub, market = learners.hub, learners.market
     state = {
         "extra": extra or {},
@@ -52,28 +47,13 @@ def save(learners: IndependentLearners, folder: Path, extra: dict[str, Any] | No
         "numpy": np.random.get_state(),  # noqa: NPY002  # stable-baselines3 draws from NumPy's global generator
         "torch": torch.get_rng_state(),
     }
-    with open(fresh / "writing", "wb") as file:
-        pickle.dump(state, file)
-    (fresh / "writing").rename(fresh / _STATE)
-    if folder.exists():
-        folder.rename(_beside(folder, "old"))
-    fresh.rename(folder)
-    shutil.rmtree(_beside(folder, "old"), ignore_errors=True)
-
-
-def _beside(folder: Path, suffix: str) -> Path:
-    return folder.with_name(f"{folder.name}.{suffix}")
-
-
-def _recover(folder: Path) -> None:
-    """Finish, or undo, an exchange of checkpoints that was interrupted; the state is written last."""
-    if not folder.exists():
-        for suffix in ("new", "old"):
-            if (_beside(folder, suffix) / _STATE).is_file():
-                _beside(folder, suffix).rename(folder)
-                break
-    for suffix in ("new", "old"):
-        shutil.rmtree(_beside(folder, suffix), ignore_errors=True)
+    with exchanged(folder, _STATE) as fresh:
+        for agent, model in learners.models.items():
+            model.save(fresh / f"{agent}.zip")
+            if isinstance(model, OffPolicyAlgorithm):
+                model.save_replay_buffer(fresh / f"{agent}.replay.pkl")
+        (fresh / "writing").write_bytes(pickle.dumps(state))
+        (fresh / "writing").rename(fresh / _STATE)
 
 
 def load(learners: IndependentLearners, folder: Path) -> dict[str, Any]:
@@ -82,7 +62,7 @@ def load(learners: IndependentLearners, folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: there is no checkpoint, it is corrupt, or it belongs to other learners.
     """
-    _recover(folder)
+    recover(folder, _STATE)
     if not (folder / _STATE).is_file():
         raise ValueError(f"checkpoint: there is none in {str(folder)!r}")
     try:
@@ -98,7 +78,7 @@ def load(learners: IndependentLearners, folder: Path) -> dict[str, Any]:
     learners.progress.fraction = state["fraction"]
     hub.steps_done = state["steps_done"]
     hub.rng.bit_generator.state = state["hub"]
-    hub.restore(state["market"]["inventories"])
+    hub.reset(state["market"]["inventories"])
     for agent, model in learners.models.items():
         model.action_space.np_random.bit_generator.state = state["spaces"][agent]
     # last: loading a model reseeds the global generators

@@ -34,6 +34,9 @@ Steps = Annotated[int | None, typer.Option(help="Steps of the grid; default: the
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="key=value with a TOML value, e.g. competition.gamma=2.0; repeatable.")
 ]
+Address = Annotated[
+    str | None, typer.Option(help="With Ray: address of a cluster, e.g. auto or 10.0.0.1:6379; default: this machine.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -204,6 +207,11 @@ def train(
     steps: Steps = None,
     information: Annotated[str, typer.Option(help="What actors see: open_loop, own or full.")] = "open_loop",
     markets: Annotated[int | None, typer.Option(help="Markets played at once; default: the algorithm's.")] = None,
+    engine: Annotated[
+        str, typer.Option(help="What learns: sb3 (stable-baselines3, in this process) or ray (RLlib; ppo only).")
+    ] = "sb3",
+    runners: Annotated[int, typer.Option(help="With --engine ray: processes that play; 0: the one that learns.")] = 0,
+    address: Address = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run directory.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the directory's last checkpoint.")] = False,
     overrides: Overrides = None,
@@ -214,20 +222,22 @@ def train(
     try:
         if resume:
             _only_resume(context, name, runs.load_config(out_folder).scenario)
-            result = runs.resume(out_folder, console=err)
+            result = runs.resume(out_folder, console=err, address=address)
         else:
             given = scenario(name, overrides)
             config = runs.RunConfig(
                 scenario=given.name,
                 values=dict(given.values),
-                algorithm=runs.parse_algorithm(algorithm, given.game.agents),
+                algorithm=runs.parse_algorithm(algorithm, given.game.agents, engine),
                 timesteps=timesteps,
                 steps=given.steps if steps is None else steps,
                 information=information,
                 markets=markets,
                 seed=seed,
+                engine=engine,
+                runners=runners,
             )
-            result = runs.train(config, out_folder, overwrite=overwrite, console=err)
+            result = runs.train(config, out_folder, overwrite=overwrite, console=err, address=address)
     except KeyboardInterrupt:
         hint = f"; go on with --resume --out {out_folder}" if (out_folder / "checkpoint").is_dir() else ""
         err.print(f"interrupted{hint}", style="yellow", markup=False)
@@ -235,12 +245,87 @@ def train(
     _show(result.metrics, out_folder, as_json)
 
 
+@app.command()
+def sweep(
+    names: Annotated[list[str], typer.Argument(help="Scenarios: names that 'makertaker scenarios' lists, or paths.")],
+    out_folder: Annotated[
+        Path, typer.Option("--out", help="Folder of the sweep; started again, it does what is missing.")
+    ],
+    algorithm: Annotated[
+        list[str] | None, typer.Option(help="As of 'makertaker train'; repeatable; default: ppo.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Number of seeds, from 0.")] = 3,
+    timesteps: Annotated[int, typer.Option(help="Joint market steps of each training.")] = 160_000,
+    steps: Steps = None,
+    information: Annotated[str, typer.Option(help="What actors see: open_loop, own or full.")] = "open_loop",
+    markets: Annotated[int | None, typer.Option(help="Markets played at once; default: the algorithm's.")] = None,
+    address: Address = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace trainings with other settings.")] = False,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Train scenarios x algorithms x seeds as Ray tasks; one table. Exit code 1 where a training failed."""
+    runs, sweeps = _training("runs"), _training("sweep", "ray")
+    if seeds < 1:
+        raise ValueError(f"seeds: expected a positive whole number, got {seeds}")
+    configs = []
+    for name in names:
+        given = scenario(name, overrides)
+        for text in algorithm or ["ppo"]:
+            found = runs.parse_algorithm(text, given.game.agents)
+            configs += [
+                runs.RunConfig(
+                    scenario=given.name,
+                    values=dict(given.values),
+                    algorithm=found,
+                    timesteps=timesteps,
+                    steps=given.steps if steps is None else steps,
+                    information=information,
+                    markets=markets,
+                    seed=seed,
+                )
+                for seed in range(seeds)
+            ]
+    try:
+        rows = sweeps.sweep(configs, out_folder, overwrite=overwrite, address=address, console=err)
+    except KeyboardInterrupt:
+        err.print("interrupted; the same command goes on", style="yellow")
+        raise SystemExit(130) from None
+    groups = sweeps.summary(rows)
+    if as_json:
+        print_json({"groups": groups, "rows": [row.cells() for row in rows]})
+    else:
+        _show_sweep(groups, out_folder)
+    if any(each["failed"] for each in groups):
+        raise SystemExit(1)
+
+
+def _show_sweep(groups: list[dict[str, Any]], folder: Path) -> None:
+    table = Table("scenario", "algorithm", "relative NashConv by seed", "median", "seconds")
+    for each in groups:
+        values = [f"{100 * value:.3f}%" for value in each["relative_nash_conv"].values()]
+        values += [f"seed {seed} failed" for seed in each["failed"]]
+        median = "-" if each["median"] is None else f"{100 * each['median']:.3f}%"
+        seconds = "-" if each["seconds"] is None else f"{each['seconds']:.0f}"
+        table.add_row(each["scenario"], each["algorithm"], ", ".join(values), median, seconds)
+    out.print(table)
+    for each in groups:
+        for seed, error in each["failed"].items():
+            err.print(
+                f"{each['scenario']}, {each['algorithm']}, seed {seed}: {error}",
+                style="red",
+                markup=False,
+                soft_wrap=True,
+            )
+    out.print(f"table.csv, sweep.png and run directories in {folder}", soft_wrap=True)
+
+
 def _only_resume(context: typer.Context, name: str, scenario_name: str) -> None:
     """A resumed run keeps its configuration: refuse options that would be ignored."""
     given = [
         option
         for option in context.params
-        if option not in ("name", "out_folder", "resume", "as_json")
+        if option not in ("name", "out_folder", "resume", "address", "as_json")
         and getattr(context.get_parameter_source(option), "name", "") != "DEFAULT"
     ]
     if given:
@@ -261,12 +346,12 @@ def report(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> Non
     out.print(f"wrote {_training('report').write_report(run)}", soft_wrap=True)
 
 
-def _training(module: str) -> Any:
-    """Modules that need the extra 'train', imported on demand: the other commands work without it."""
+def _training(module: str, extra: str = "train") -> Any:
+    """Modules that need an extra, imported on demand: the other commands work without it."""
     try:
         return importlib.import_module(f".{module}", __package__)
     except ModuleNotFoundError as error:
-        raise ImportError(f"this command needs {error.name}: pip install 'makertaker[train]'") from error
+        raise ImportError(f"this command needs {error.name}: pip install 'makertaker[{extra}]'") from error
 
 
 def _finite(value: float) -> float | None:

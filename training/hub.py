@@ -6,32 +6,25 @@ markets once and resumes them in fixed order. There is one thread and no lock, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import greenlet
 import numpy as np
-from gymnasium.spaces import Box
 
-from ..envs.grid import Policy, agent_index, check_steps, join_controls, split_controls
-from ..envs.market import Market
-from ..envs.observation import space
+from ..envs.grid import agent_index
+from .joint_market import JointMarket, action_unit, learner_space
 from .vec_env import BatchVecEnv, Transition, step_infos
 
 
 class LearnerVecEnv(BatchVecEnv):
-    """What one learner sees of the hub.
-
-    Its actions are counted from the middle of the action range in units of :func:`action_unit`, so that one exploration
-    and one learning rate suit makers with thin and with thick margins.
-    """
+    """What one learner sees of the hub; its actions are in units of :func:`~.joint_market.action_unit`."""
 
     def __init__(self, hub: Hub, agent: str) -> None:
         self.hub, self.agent = hub, agent
         self.index = agent_index(hub.market.game, agent)
         self.unit = action_unit(hub.market, agent)
-        limit = (1 / self.unit).astype(np.float32)
-        super().__init__(hub.market.batch[0], hub.observation_space, Box(-limit, limit))
+        super().__init__(hub.market.batch[0], hub.observation_space, learner_space(hub.market, agent))
 
     def reset(self) -> np.ndarray:
         """The market's current observations; the hub decides when episodes start."""
@@ -42,74 +35,26 @@ class LearnerVecEnv(BatchVecEnv):
         return self.hub.exchange(self._actions * self.unit)
 
 
-def action_unit(market: Market, agent: str) -> np.ndarray:
-    """The game's control unit of an agent, as a fraction of the half-width of its action range; (1,) or (2,)."""
-    low, high = market.scale.bounds(agent)
-    return np.asarray(market.game.control_unit(agent) / ((high - low) / 2))
-
-
-class Hub:
-    """Steps the joint markets when all learners have acted.
+class Hub(JointMarket):
+    """Steps the joint markets when all learners have acted, and resumes learners in the order of their names.
 
     Args:
-        market: a batch of markets.
-        learners: names of the agents that learn, in the order in which they are resumed.
-        fixed: policies of the others.
-        seed: of random initial inventories and price noise.
-        inventory_spread: standard deviation of noise on initial inventories.
-        reward_scale: by learner; rewards are multiplied by it before the learner sees them.
+        arguments: those of :class:`~.joint_market.JointMarket`.
         on_episode: called at the end of every episode of the batch with the number of joint market steps so far.
-
-    Raises:
-        ValueError: an agent neither learns nor has a policy, or does both.
+        keywords: those of :class:`~.joint_market.JointMarket`.
     """
 
-    def __init__(
-        self,
-        market: Market,
-        learners: Sequence[str],
-        fixed: Mapping[str, Policy],
-        *,
-        seed: int,
-        inventory_spread: float = 0.0,
-        reward_scale: Mapping[str, float] | None = None,
-        on_episode: Callable[[int], None] | None = None,
-    ) -> None:
-        if sorted([*learners, *fixed]) != sorted(market.game.agents):
-            raise ValueError(
-                f"expected every agent of {list(market.game.agents)} either to learn or to follow a policy; "
-                f"learners: {list(learners)}, policies: {sorted(fixed)}"
-            )
-        check_steps(fixed, market.steps)
-        if not learners:
-            raise ValueError("expected at least one learner, got none")
-        self.market, self.learners, self.fixed = market, list(learners), dict(fixed)
-        self.observation_space = space(market.game, "full")
-        self.rng = np.random.default_rng(seed)
+    def __init__(self, *arguments: Any, on_episode: Callable[[int], None] | None = None, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
         self.steps_done = 0
         self.on_episode = on_episode
-        scale = np.ones(len(market.game.agents))
-        for agent, value in (reward_scale or {}).items():
-            scale[agent_index(market.game, agent)] = value
-        self._scale = scale
-        self._spread = inventory_spread
-        self._columns = {agent: _columns(market, agent) for agent in market.game.agents}
-        self._returns = np.zeros((market.batch[0], len(scale)))
+        self._returns = np.zeros((self.market.batch[0], len(self.market.game.agents)))
         self._parent: Any = None
-        self._seen: np.ndarray | None = None
-        market.reset(self.rng, spread=inventory_spread)
 
-    def observations(self) -> np.ndarray:
-        """Every agent's full observations (B, n, d)."""
-        if self._seen is None:
-            self._seen = self.market.observations()
-        return self._seen
-
-    def restore(self, inventories: np.ndarray) -> None:
-        """Start an episode from given inventories (B, n), those of a checkpoint."""
-        self.market.reset(self.rng, inventories)
-        self._returns = np.zeros_like(self._returns)
-        self._seen = None
+    def reset(self, inventories: np.ndarray | None = None) -> None:
+        """Start an episode; from given inventories (B, n), such as those of a checkpoint, if there are any."""
+        super().reset(inventories)
+        self._returns = np.zeros((self.market.batch[0], len(self.market.game.agents)))
 
     def exchange(self, actions: np.ndarray) -> Transition:
         """Called in a learner's greenlet: pass actions up, wait for the transition."""
@@ -145,28 +90,15 @@ class Hub:
                     task.throw()
 
     def advance(self, actions: Mapping[str, np.ndarray]) -> dict[str, Transition]:
-        market = self.market
-        count = market.batch[0]
-        normal = np.zeros((count, sum(len(columns) for columns in self._columns.values())), order="F")
-        for agent in self.learners:
-            normal[:, self._columns[agent]] = actions[agent]
-        if np.isnan(normal).any():
-            agent = next(name for name in self.learners if np.isnan(normal[:, self._columns[name]]).any())
-            raise FloatingPointError(f"{agent}'s algorithm returned NaN actions: its learning has diverged")
-        controls = market.controls(normal)
-        if self.fixed:
-            controls = self._with_fixed(controls)
-        rewards = market.advance(controls, market.draw(self.rng)) * self._scale
+        """Play one step of all learners' actions in [-1, 1]; every learner's transition. Episodes follow each other."""
+        market, count = self.market, self.market.batch[0]
+        rewards = self.play(actions)
         self._returns += rewards
         self.steps_done += count
-        self._seen = None
-        done = market.done
+        done, returns = market.done, self._returns
         final = self.observations() if done else None
-        returns = self._returns
         if done:
-            self._returns = np.zeros_like(returns)
-            market.reset(self.rng, spread=self._spread)
-            self._seen = None
+            self.reset()
         observations = self.observations()
         result = {}
         for agent in self.learners:
@@ -176,16 +108,3 @@ class Hub:
         if done and self.on_episode is not None:
             self.on_episode(self.steps_done)
         return result
-
-    def _with_fixed(self, controls: Any) -> Any:
-        market, state = self.market, self.market.state
-        flat = join_controls(market.game, controls)
-        for agent, policy in self.fixed.items():
-            flat[:, self._columns[agent]] = policy(market.k, state)
-        return market.game.clip(split_controls(market.game, flat))
-
-
-def _columns(market: Market, agent: str) -> list[int]:
-    """Where an agent's actions stand among everyone's, side by side."""
-    index, traders = agent_index(market.game, agent), market.game.traders
-    return [index] if index < traders else [2 * index - traders, 2 * index - traders + 1]

@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from ..envs.game import Game
-from ..envs.grid import Policy, State
+from ..envs.grid import Policy
 from ..envs.market import Market, Range
 from ..envs.vector_env import check_count
-from . import algorithms
-from .hub import Hub, LearnerVecEnv, action_unit
+from . import algorithms, checkpoint
+from .hub import Hub, LearnerVecEnv
 from .information import Information, visible
-
-
-@dataclass(frozen=True)
-class LearnedPolicy:
-    """What a learner would do without exploration, as a policy in physical units."""
-
-    model: BaseAlgorithm
-    market: Market
-    agent: str
-
-    def __call__(self, k: int, state: State) -> np.ndarray:
-        """Controls (..., 1) or (..., 2) of the agent."""
-        market = self.market
-        index = market.game.positions[self.agent]
-        state = state._replace(inventories=np.asarray(state.inventories), quotes=None if k == 0 else state.quotes)
-        seen = market.observer.one(index, state)
-        flat = seen.reshape(-1, seen.shape[-1])
-        action, _ = self.model.predict(flat, deterministic=True)
-        normal = np.asarray(action, dtype=float) * action_unit(market, self.agent)
-        physical = market.scale.physical_action(self.agent, normal)
-        return physical.reshape(*seen.shape[:-1], -1)
+from .joint_market import LearnedPolicy, action_unit, reward_units
 
 
 class IndependentLearners:
@@ -95,7 +75,7 @@ class IndependentLearners:
             fixed,
             seed=seed,
             inventory_spread=inventory_spread,
-            reward_scale={agent: 1.0 / game.payoff_unit(agent) for agent in learners},
+            reward_scale=reward_units(game, learners),
         )
         self.progress = algorithms.Progress()
         seeds = np.random.SeedSequence(seed).generate_state(len(learners))
@@ -117,8 +97,13 @@ class IndependentLearners:
         """Everyone's policy: learners without exploration, and the fixed ones."""
         policies: dict[str, Policy] = dict(self.hub.fixed)
         for agent, model in self.models.items():
-            policies[agent] = LearnedPolicy(model, self.market, agent)
+            policies[agent] = LearnedPolicy(partial(_without_exploration, model), self.market, agent)
         return {agent: policies[agent] for agent in self.game.agents}
+
+    @property
+    def steps_done(self) -> int:
+        """Joint market steps so far."""
+        return self.hub.steps_done
 
     @property
     def episode(self) -> int:
@@ -156,6 +141,27 @@ class IndependentLearners:
         }
         self.hub.run(tasks, {agent: partial(self._act, agent) for agent in self.models})
 
+    def record(self, name: str, value: float) -> None:
+        """Put a number into each learner's own log, TensorBoard included."""
+        for model in self.models.values():
+            model.logger.record(name, value)
+
+    def save_models(self, folder: Path) -> None:
+        """One stable-baselines3 zip for each learner."""
+        for agent, model in self.models.items():
+            model.save(folder / f"{agent}.zip")
+
+    def save_checkpoint(self, folder: Path, extra: dict[str, Any] | None = None) -> None:
+        """See :func:`.checkpoint.save`."""
+        checkpoint.save(self, folder, extra)
+
+    def load_checkpoint(self, folder: Path) -> dict[str, Any]:
+        """See :func:`.checkpoint.load`."""
+        return checkpoint.load(self, folder)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
     def _learn(self, agent: str, target: int) -> None:
         model = self.models[agent]
         explore = algorithms.ShrinkExploration(self.algorithms[agent], action_unit(self.market, agent), self.progress)
@@ -170,3 +176,7 @@ class IndependentLearners:
     def _act(self, agent: str, seen: np.ndarray) -> np.ndarray:
         action, _ = self.models[agent].predict(seen, deterministic=False)
         return np.asarray(action * action_unit(self.market, agent))
+
+
+def _without_exploration(model: BaseAlgorithm, seen: np.ndarray) -> np.ndarray:
+    return model.predict(seen, deterministic=True)[0]

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from ..envs.arrays import Array
 from .evaluate import Evaluation
@@ -34,10 +35,10 @@ def save(result: Evaluation, history: Array, folder: Path) -> None:
         figure.savefig(folder / f"{name}.png", dpi=130)
 
 
-def _figure(width: float, height: float, rows: int, columns: int) -> tuple[Figure, Any]:
+def _figure(width: float, height: float, rows: int, columns: int, **options: Any) -> tuple[Figure, Any]:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def comparison(result: Evaluation) -> Figure:
@@ -77,6 +78,34 @@ def comparison(result: Evaluation) -> Figure:
 def _steps(axes: Any, times: Array, learned: Array, exact: Array, shade: str) -> None:
     axes.stairs(learned, times, baseline=None, color=shade, linewidth=1.5)
     axes.stairs(exact, times, baseline=None, color=shade, linewidth=1.5, linestyle="--")
+
+
+def save_sweep(groups: list[dict[str, Any]], path: Path) -> None:
+    """Relative NashConv of every scenario (panels) and algorithm (columns): a dot a seed, a bar at the median."""
+    scenarios = list(dict.fromkeys(each["scenario"] for each in groups))
+    algorithms = list(dict.fromkeys(each["algorithm"] for each in groups))
+    shown = [max(value, 1e-12) for each in groups for value in each["relative_nash_conv"].values()]
+    narrow = max(shown) < 10 * min(shown)  # then there may be no power of ten to label
+    percent = FuncFormatter(lambda value, _: f"{100 * value:g}%")
+    width = max(4.5, len(scenarios) * (1.2 + 0.7 * len(algorithms)))
+    figure, axes = _figure(width, 3.8, 1, len(scenarios), sharey=True)
+    for axis, scenario in zip(axes[0], scenarios, strict=True):
+        for each in groups:
+            values = list(each["relative_nash_conv"].values())
+            if each["scenario"] != scenario or not values:
+                continue
+            place = algorithms.index(each["algorithm"])
+            shade = color(place)
+            axis.plot([place] * len(values), np.maximum(values, 1e-12), "o", color=shade, alpha=0.7, markersize=5)
+            axis.hlines(max(each["median"], 1e-12), place - 0.25, place + 0.25, color=shade, linewidth=2)
+        axis.set(title=scenario, xlim=(-0.6, len(algorithms) - 0.4), yscale="log")
+        tilt = {"rotation": 30, "ha": "right"} if max(map(len, algorithms)) > 8 else {}
+        axis.set_xticks(range(len(algorithms)), algorithms, **tilt)
+        axis.grid(alpha=0.25, which="both", axis="y")
+        axis.yaxis.set_major_formatter(percent)
+        axis.yaxis.set_minor_formatter(percent if narrow else NullFormatter())
+    axes[0, 0].set_ylabel("NashConv, % of the sum of |equilibrium payoffs|")
+    figure.savefig(path, dpi=130)
 
 
 def learning(history: Array, result: Evaluation) -> Figure:

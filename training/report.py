@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from ..envs.arrays import Array
 from .evaluate import Evaluation
 from .plots import NAMED, color
-from .runs import evaluate_run, load_config, load_history
+from .runs import evaluate_run, load_circumstances, load_config, load_history
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -42,9 +42,7 @@ def write_report(run: Path) -> Path:
     result = evaluate_run(run)
     history = load_history(run)
     path = run / "report.html"
-    path.write_text(
-        page(run.name, result, history, load_config(run).__dict__, json.loads((run / "run.json").read_text()))
-    )
+    path.write_text(page(run.name, result, history, load_config(run).__dict__, load_circumstances(run)))
     return path
 
 

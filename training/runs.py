@@ -3,12 +3,12 @@
 ==================  ===============================================================================================
 ``config.json``     scenario, parameters, algorithm, seed: the result is a function of it
 ``run.json``        versions, machine, when and how long
-``models/``         one stable-baselines3 zip for each learner
+``models/``         one file for each learner: a zip of stable-baselines3, or, trained on Ray, an actor's network
 ``checkpoint/``     where an interrupted training can be resumed
 ``history.csv``     NashConv over training
 ``metrics.json``    the comparison with the equilibrium; the same bits whenever the run is repeated
 ``figures/``        learned against equilibrium, and the learning curve
-``tensorboard/``    the learners' own logs
+``tensorboard/``    the learners' own logs; of stable-baselines3 only
 ==================  ===============================================================================================
 """
 
@@ -20,6 +20,7 @@ import platform
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -32,16 +33,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..baselines import EquilibriumNotFound, solve
 from ..baselines.exploitability import payoff_size
+from ..envs.game import Game
 from ..envs.grid import Policy
+from ..envs.market import Market
 from ..envs.scenarios import Scenario
 from ..envs.scenarios.loader import build_scenario
 from ..envs.vector_env import check_count
-from . import algorithms, checkpoint
+from . import engines
+from .engines import Engine, Learners
 from .evaluate import Evaluation, evaluate, open_loop_nash_conv
-from .independent import IndependentLearners
 from .information import Information
 
-_PACKAGES = ("makertaker", "torch", "stable-baselines3", "sb3-contrib", "numpy", "scipy", "gymnasium", "pettingzoo")
+_PACKAGES = ("makertaker", "torch", "numpy", "scipy", "gymnasium", "pettingzoo")
 _EVALUATIONS = 40
 _HISTORY = ("timesteps", "nash_conv", "relative_nash_conv")
 
@@ -60,6 +63,8 @@ class RunConfig:
         markets: played at once; None: what the algorithms ask for.
         seed: of everything.
         checkpoints: number of checkpoints during the training.
+        engine: the library that learns, ``"sb3"`` or ``"ray"``.
+        runners: processes that play, with ``"ray"``; 0: the one that learns.
 
     Raises:
         ValueError: a number is out of its range.
@@ -74,8 +79,15 @@ class RunConfig:
     markets: int | None = None
     seed: int = 0
     checkpoints: int = 4
+    engine: Engine = "sb3"
+    runners: int = 0
 
     def __post_init__(self) -> None:
+        engines.check_engine(self.engine)
+        if isinstance(self.runners, bool) or not isinstance(self.runners, int) or self.runners < 0:
+            raise ValueError(f"runners: expected a whole number >= 0, got {self.runners!r}")
+        if self.runners and self.engine not in engines.ADDRESSED:
+            raise ValueError(f"runners: expected 0 with engine {self.engine!r}, got {self.runners}")
         for name in ("timesteps", "steps", "checkpoints"):
             check_count(name, getattr(self, name))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
@@ -85,27 +97,39 @@ class RunConfig:
         """The scenario. Raises ValueError as :func:`~makertaker.envs.read_scenario` does."""
         return build_scenario(self.scenario, self.values)
 
-    def learners(self, tensorboard: Path | None = None) -> IndependentLearners:
-        """Fresh learners. Raises ValueError for a bad configuration."""
+    def fixed(self, game: Game) -> dict[str, Policy]:
+        """Policies of the agents that do not learn: those of the equilibrium. Raises ValueError for unknown agents."""
+        if isinstance(self.algorithm, str):
+            return {}
+        unknown = set(self.algorithm) - set(game.agents)
+        if unknown:
+            raise ValueError(f"algorithm: expected agents of {list(game.agents)}, got {sorted(unknown)}")
+        still = [agent for agent, name in self.algorithm.items() if name == "equilibrium"]
+        if not still:
+            return {}
+        policies = solve(game, self.steps).open_loop()
+        return {agent: policies[agent] for agent in still}
+
+    def learners(self, tensorboard: Path | None = None, address: str | None = None) -> Learners:
+        """Fresh learners, to be closed after use. Raises ValueError for a bad configuration."""
+        if address is not None and self.engine not in engines.ADDRESSED:
+            raise ValueError(f"address: expected none with engine {self.engine!r}, got {address!r}")
         game = self.load().game
-        algorithm, fixed = self.algorithm, {}
+        fixed, algorithm = self.fixed(game), self.algorithm
         if not isinstance(algorithm, str):
-            unknown = set(algorithm) - set(game.agents)
-            if unknown:
-                raise ValueError(f"algorithm: expected agents of {list(game.agents)}, got {sorted(unknown)}")
-            still = [agent for agent, name in algorithm.items() if name == "equilibrium"]
-            if still:
-                policies = solve(game, self.steps).open_loop()
-                fixed = {agent: policies[agent] for agent in still}
-            algorithm = {agent: name for agent, name in algorithm.items() if agent not in still}
-        return IndependentLearners(
+            algorithm = {agent: name for agent, name in algorithm.items() if agent not in fixed}
+        return engines.build(
+            self.engine,
             game,
             steps=self.steps,
+            timesteps=self.timesteps,
             algorithm=algorithm,
             information=self.information,
             markets=self.markets,
             seed=self.seed,
             fixed=fixed,
+            runners=self.runners,
+            address=address,
             tensorboard=tensorboard,
         )
 
@@ -114,7 +138,7 @@ class RunConfig:
 class _History:
     """NashConv over training, from evaluations without exploration."""
 
-    learners: IndependentLearners
+    learners: Learners
     total: float
     every: int
     rows: list[tuple[int, float, float]] = field(default_factory=list)
@@ -139,8 +163,7 @@ class _History:
         except EquilibriumNotFound:
             value = float("nan")
         self.rows.append((done, value, value / self.total))
-        for model in learners.models.values():  # into each learner's own log, TensorBoard included
-            model.logger.record("equilibrium/relative_nash_conv", value / self.total)
+        learners.record("equilibrium/relative_nash_conv", value / self.total)
 
     def write(self, path: Path) -> None:
         with open(path, "w", newline="") as file:
@@ -149,14 +172,15 @@ class _History:
             writer.writerows(self.rows)
 
 
-def parse_algorithm(text: str, agents: tuple[str, ...]) -> str | dict[str, str]:
+def parse_algorithm(text: str, agents: tuple[str, ...], engine: Engine = "sb3") -> str | dict[str, str]:
     """``"ppo"``, or ``"trader_0=sac,maker_0=ppo,maker_1=equilibrium"``; agents not named get ``"ppo"``.
 
     Raises:
         ValueError: an unknown agent or algorithm.
     """
+    engines.check_engine(engine)
     if "=" not in text:
-        algorithms.find(text)
+        engines.check_algorithm(engine, text)
         return text
     result = dict.fromkeys(agents, "ppo")
     for part in text.split(","):
@@ -164,12 +188,19 @@ def parse_algorithm(text: str, agents: tuple[str, ...]) -> str | dict[str, str]:
         if agent not in agents:
             raise ValueError(f"algorithm: expected agents of {list(agents)}, got {agent!r}")
         if name != "equilibrium":
-            algorithms.find(name)
+            engines.check_algorithm(engine, name)
         result[agent] = name
     return result
 
 
-def train(config: RunConfig, out: Path, *, overwrite: bool = False, console: Console | None = None) -> Evaluation:
+def train(
+    config: RunConfig,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    console: Console | None = None,
+    address: str | None = None,
+) -> Evaluation:
     """Train, evaluate, and write a run directory.
 
     Args:
@@ -177,6 +208,7 @@ def train(config: RunConfig, out: Path, *, overwrite: bool = False, console: Con
         out: the run directory.
         overwrite: whether an existing one may be replaced.
         console: where the progress bar goes; None: nowhere.
+        address: of a Ray cluster, with the engine ``"ray"``; None: this machine.
 
     Raises:
         ValueError: a bad configuration, or the directory exists; nothing has been written or removed then.
@@ -190,68 +222,70 @@ def train(config: RunConfig, out: Path, *, overwrite: bool = False, console: Con
         except ValueError as error:
             raise ValueError(f"out: {str(out)!r} is not a run directory, it will not be overwritten") from error
     # all that may fail comes before an older run is removed
-    learners = config.learners(out / "tensorboard")
-    total = payoff_size(solve(learners.game, config.steps).payoffs)
-    text = json.dumps(asdict(config), indent=2, default=str) + "\n"
-    if out.exists():
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
-    (out / "config.json").write_text(text)
-    start = {"history": [], "seconds": 0.0}
-    checkpoint.save(learners, out / "checkpoint", start)
-    return _train(config, learners, out, total, start, console)
+    total = _total(config)
+    with closing(config.learners(out / "tensorboard", address)) as learners:
+        text = json.dumps(asdict(config), indent=2, default=str) + "\n"
+        if out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True)
+        (out / "config.json").write_text(text)
+        start = {"history": [], "seconds": 0.0}
+        learners.save_checkpoint(out / "checkpoint", start)
+        _train(config, learners, out, total, start, console)
+    return evaluate_run(out)
 
 
-def resume(out: Path, *, console: Console | None = None) -> Evaluation:
+def resume(out: Path, *, console: Console | None = None, address: str | None = None) -> Evaluation:
     """Go on with an interrupted training from its last checkpoint; the end is that of an uninterrupted one.
 
     Raises:
         ValueError: there is no run or no checkpoint, or it is corrupt.
     """
     config = load_config(out)
-    learners = config.learners(out / "tensorboard")
-    before = checkpoint.load(learners, out / "checkpoint")
-    total = payoff_size(solve(learners.game, config.steps).payoffs)
-    return _train(config, learners, out, total, before, console)
+    total = _total(config)
+    with closing(config.learners(out / "tensorboard", address)) as learners:
+        before = learners.load_checkpoint(out / "checkpoint")
+        _train(config, learners, out, total, before, console)
+    return evaluate_run(out)
+
+
+def _total(config: RunConfig) -> float:
+    return payoff_size(solve(config.load().game, config.steps).payoffs)
 
 
 def _train(
-    config: RunConfig,
-    learners: IndependentLearners,
-    out: Path,
-    total: float,
-    before: Mapping[str, Any],
-    console: Console | None,
-) -> Evaluation:
+    config: RunConfig, learners: Learners, out: Path, total: float, before: Mapping[str, Any], console: Console | None
+) -> None:
     started = time.perf_counter() - before["seconds"]
     (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
     history = _History(learners, total, max(1, config.timesteps // _EVALUATIONS), list(before["history"]))
     chunk = -(-config.timesteps // max(1, config.checkpoints))
-    bar = _progress_bar(console)
+    bar = progress_bar(console)
     with bar:
-        task = bar.add_task("training", total=config.timesteps, completed=learners.hub.steps_done, gain="")
+        task = bar.add_task("training", total=config.timesteps, completed=learners.steps_done, gain="")
 
         def follow(done: int) -> None:
             history.add(done)
             bar.update(task, completed=min(done, config.timesteps), gain=f"NashConv {100 * history.rows[-1][2]:.2f}%")
 
         try:
-            while learners.hub.steps_done < config.timesteps:
-                until = min(config.timesteps, (learners.hub.steps_done // chunk + 1) * chunk)
+            while learners.steps_done < config.timesteps:
+                until = min(config.timesteps, (learners.steps_done // chunk + 1) * chunk)
                 learners.learn(config.timesteps, until=until, on_episode=follow)
                 state = {"history": history.rows, "seconds": time.perf_counter() - started}
-                checkpoint.save(learners, out / "checkpoint", state)
-            history.finish(learners.hub.steps_done)
+                learners.save_checkpoint(out / "checkpoint", state)
+            history.finish(learners.steps_done)
             bar.update(task, gain=f"NashConv {100 * history.rows[-1][2]:.3f}%")
         finally:  # an interrupt leaves what was computed
-            _save_models(learners, out / "models")
+            (out / "models").mkdir(exist_ok=True)
+            learners.save_models(out / "models")
             history.write(out / "history.csv")
             seconds = time.perf_counter() - started
-            (out / "run.json").write_text(json.dumps(_circumstances(learners, seconds), indent=2) + "\n")
-    return evaluate_run(out)
+            (out / "run.json").write_text(json.dumps(_circumstances(config, learners, seconds), indent=2) + "\n")
 
 
-def _progress_bar(console: Console | None) -> Progress:
+def progress_bar(console: Console | None) -> Progress:
+    """Shows a task's ``gain`` beside how far it is; nowhere without a console."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -264,20 +298,14 @@ def _progress_bar(console: Console | None) -> Progress:
     )
 
 
-def _save_models(learners: IndependentLearners, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    for agent, model in learners.models.items():
-        model.save(folder / f"{agent}.zip")
-
-
-def _circumstances(learners: IndependentLearners, seconds: float) -> dict[str, Any]:
+def _circumstances(config: RunConfig, learners: Learners, seconds: float) -> dict[str, Any]:
     return {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 2),
-        "joint_market_steps": learners.hub.steps_done,
+        "joint_market_steps": learners.steps_done,
         "python": platform.python_version(),
         "machine": platform.platform(),
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": {name: version(name) for name in (*_PACKAGES, *engines.PACKAGES[config.engine])},
     }
 
 
@@ -305,16 +333,33 @@ def load_history(out: Path) -> np.ndarray:
     return np.array(rows)
 
 
-def load_learners(out: Path) -> IndependentLearners:
-    """The learners of a run as training left them. Raises ValueError where a model is missing or corrupt."""
-    learners = load_config(out).learners()
-    checkpoint.load_policies(learners, out / "models")
-    return learners
+def load_circumstances(out: Path) -> dict[str, Any]:
+    """Versions, machine, and how far a training came. Raises ValueError where there is no record of it."""
+    try:
+        found: dict[str, Any] = json.loads((out / "run.json").read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"run: {str(out / 'run.json')!r} is missing or cannot be read: {error}") from error
+    return found
 
 
 def load_policies(out: Path) -> dict[str, Policy]:
-    """Everyone's policy of a run. Raises ValueError where a model is missing or corrupt."""
-    return load_learners(out).policies()
+    """Everyone's policy of a run, as training left it. Raises ValueError where a model is missing or corrupt."""
+    config, models = load_config(out), out / "models"
+    if config.engine == "ray":  # read without Ray
+        from . import actor
+
+        game = config.load().game
+        fixed = config.fixed(game)
+        learned = {agent: actor.load(models / f"{agent}.pt") for agent in game.agents if agent not in fixed}
+        found = {**fixed, **actor.policies(Market(game, config.steps), learned)}
+        return {agent: found[agent] for agent in game.agents}
+    from . import checkpoint
+    from .independent import IndependentLearners
+
+    learners = config.learners()
+    assert isinstance(learners, IndependentLearners)
+    checkpoint.load_policies(learners, models)
+    return learners.policies()
 
 
 def evaluate_run(out: Path) -> Evaluation:
@@ -328,13 +373,13 @@ def evaluate_run(out: Path) -> Evaluation:
     from . import plots
 
     config = load_config(out)
-    learners, history = load_learners(out), load_history(out)
-    result = evaluate(learners.game, learners.policies(), config.steps, config.information)
+    policies, history = load_policies(out), load_history(out)
+    result = evaluate(config.load().game, policies, config.steps, config.information)
     document = {
         "scenario": config.scenario,
         "seed": config.seed,
         "timesteps": config.timesteps,
-        "timesteps_done": max(model.num_timesteps for model in learners.models.values()),
+        "timesteps_done": load_circumstances(out)["joint_market_steps"],
         **result.metrics,
     }
     (out / "metrics.json").write_text(json.dumps(document, indent=2) + "\n")

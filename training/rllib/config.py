@@ -1,0 +1,109 @@
+"""RLlib's configuration of independent PPO in a batch of markets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from ...envs.game import Game
+from ...envs.grid import Policy
+from ..hyperparameters import PPO
+from ..information import Information, visible
+from .algorithm import PatientPPO
+from .connector import WholeEpisodes
+from .learner import ShrinkingPPOLearner
+from .module import PrefixPPOModule
+from .runner import MarketRunner, module_spaces
+
+
+def ppo_config(
+    game: Game,
+    *,
+    steps: int = 20,
+    timesteps: int = 160_000,
+    learners: Sequence[str] | None = None,
+    fixed: Mapping[str, Policy] | None = None,
+    information: Information = "open_loop",
+    markets: int = PPO.markets,
+    seed: int = 0,
+    runners: int = 0,
+) -> PPOConfig:
+    """One PPO policy for each agent, all learning at once, on RLlib's new API stack.
+
+    An iteration plays one episode of every market. What the configuration adds to RLlib's is a batched environment
+    runner, networks whose actors see what ``information`` says, and schedules over ``timesteps``; everything in it can
+    be changed before ``build_algo()``.
+
+    Args:
+        game: the game.
+        steps: number of steps of an episode.
+        timesteps: joint market steps of the whole training, to which schedules refer.
+        learners: names of the agents that learn; by default all that are not fixed.
+        fixed: policies of the others.
+        information: what actors see; critics see everything.
+        markets: number of markets played at once, by all runners together.
+        seed: the result is a function of it and of the other arguments.
+        runners: number of processes that play; 0: the one that learns.
+
+    Raises:
+        ValueError: an unknown kind of information.
+    """
+    fixed = dict(fixed or {})
+    agents = [agent for agent in game.agents if agent not in fixed] if learners is None else list(learners)
+    seen = visible(game, information)
+    settings = {
+        "game": game,
+        "steps": steps,
+        "markets": markets,
+        "learners": agents,
+        "fixed": fixed,
+        "seed": seed,
+    }
+    network = {"visible": seen, "hidden": list(PPO.hidden), "exploration": PPO.exploration[0]}
+    specs = {
+        agent: RLModuleSpec(
+            module_class=PrefixPPOModule, observation_space=observed, action_space=acted, model_config=network
+        )
+        for agent, (observed, acted) in module_spaces(settings).items()
+    }
+    rollout = markets * steps
+    return (
+        PPOConfig(algo_class=PatientPPO)
+        .environment("makertaker", env_config=settings, disable_env_checking=True)
+        .multi_agent(policies=set(agents), policy_mapping_fn=lambda agent, *_, **__: agent)
+        .rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
+        .env_runners(env_runner_cls=MarketRunner, num_env_runners=runners, batch_mode="complete_episodes")
+        .learners(
+            num_learners=0,
+            learner_class=ShrinkingPPOLearner,
+            learner_connector=lambda observed, acted: WholeEpisodes(
+                observed, acted, gamma=PPO.gamma, gae_lambda=PPO.gae_lambda
+            ),
+            add_default_connectors_to_learner_pipeline=False,
+            learner_config_dict={
+                "timesteps": timesteps,
+                "learning_rate": PPO.learning_rate,
+                "exploration": PPO.exploration,
+            },
+        )
+        .training(
+            lr=PPO.learning_rate[0],
+            gamma=PPO.gamma,
+            lambda_=PPO.gae_lambda,
+            train_batch_size_per_learner=rollout,
+            minibatch_size=rollout // PPO.minibatches,
+            num_epochs=PPO.epochs,
+            clip_param=PPO.clip_range,
+            vf_loss_coeff=PPO.value_weight,
+            vf_clip_param=float("inf"),
+            use_kl_loss=False,
+            grad_clip=PPO.max_gradient,
+            grad_clip_by="global_norm",
+        )
+        .fault_tolerance(restart_failed_env_runners=True, env_runner_health_probe_timeout_s=5.0)
+        .reporting(min_time_s_per_iteration=0)
+        .debugging(seed=seed, log_level="ERROR")
+    )

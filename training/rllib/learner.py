@@ -1,0 +1,41 @@
+"""RLlib's PPO with exploration and learning rates that shrink over the training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+
+from ..hyperparameters import geometric
+
+
+class ShrinkingPPOLearner(PPOTorchLearner):  # type: ignore[misc]  # RLlib is untyped
+    """Sets exploration and learning rate for the next rollout after every update.
+
+    ``learner_config_dict``: ``timesteps``, the length of the whole training; ``learning_rate`` and ``exploration``,
+    each at the start and at the end.
+    """
+
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        """Adam as in stable-baselines3, whose epsilon is larger than PyTorch's; RLlib calls it."""
+        parameters = self.get_parameters(self.module[module_id])
+        self.register_optimizer(
+            module_id=module_id,
+            optimizer=torch.optim.Adam(parameters, eps=1e-5),
+            params=parameters,
+            lr_or_lr_schedule=self.config.learner_config_dict["learning_rate"][0],
+        )
+
+    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Follow the schedules; RLlib calls it."""
+        super().after_gradient_based_update(timesteps=timesteps)
+        schedule = self.config.learner_config_dict
+        fraction = float(timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0)) / schedule["timesteps"]
+        rate = geometric(schedule["learning_rate"], fraction)
+        for optimizer in self._named_optimizers.values():
+            self._set_optimizer_lr(optimizer, lr=rate)
+        spread = float(np.log(geometric(schedule["exploration"], fraction)))
+        self.module.foreach_module(lambda _, module: module.unwrapped().log_std.fill_(spread))

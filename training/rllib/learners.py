@@ -1,0 +1,237 @@
+"""Independent learning with RLlib: the same runs, evaluation and report as with stable-baselines3."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+
+from ...envs.game import Game
+from ...envs.grid import Policy
+from ...envs.market import Market
+from ...envs.vector_env import check_count
+from .. import actor
+from ..cluster import connected, processors
+from ..folders import exchanged, recover
+from ..hyperparameters import PPO
+from ..information import Information, visible
+from .config import ppo_config
+
+_STATE = "state.pkl"
+_PATIENCE = 180.0
+"""seconds without any sample after which a training is given up"""
+
+
+class RLlibLearners:
+    """One RLlib policy for every agent that does not follow a fixed policy.
+
+    A context: leaving it stops the runners, and Ray where it was started here.
+
+    Args:
+        game: the game.
+        steps: number of steps of an episode.
+        timesteps: joint market steps of the whole training, to which schedules refer.
+        information: what actors see; critics see everything.
+        markets: number of markets played at once, by all runners together.
+        seed: the result is a function of it and of the other arguments, as long as no runner dies.
+        fixed: policies of the agents that do not learn.
+        runners: number of processes that play; 0: the one that learns.
+        address: of a Ray cluster; see :func:`~.cluster.connected`.
+
+    Raises:
+        ValueError: an argument is out of its range, or there is no cluster at the address.
+    """
+
+    def __init__(
+        self,
+        game: Game,
+        *,
+        steps: int = 20,
+        timesteps: int = 160_000,
+        information: Information = "open_loop",
+        markets: int | None = None,
+        seed: int = 0,
+        fixed: Mapping[str, Policy] | None = None,
+        runners: int = 0,
+        address: str | None = None,
+    ) -> None:
+        fixed = dict(fixed or {})
+        agents = [agent for agent in game.agents if agent not in fixed]
+        if not agents or not set(fixed) <= set(game.agents):
+            raise ValueError(f"fixed: expected policies of some, not all, of {list(game.agents)}, got {sorted(fixed)}")
+        markets = PPO.markets if markets is None else markets
+        check_count("markets", markets)
+        if isinstance(runners, bool) or not isinstance(runners, int) or not 0 <= runners <= markets:
+            raise ValueError(
+                f"runners: expected a whole number from 0 to the number of markets {markets}, got {runners}"
+            )
+        if markets * steps < 2 * PPO.minibatches:
+            raise ValueError(
+                f"markets: PPO needs at least {2 * PPO.minibatches} steps in all markets of an episode, got "
+                f"{markets * steps}"
+            )
+        visible(game, information)  # refuses an unknown name before anything is started
+        self.game, self.fixed, self.agents, self.timesteps = game, fixed, agents, timesteps
+        self.market = Market(game, steps, batch=(markets,))
+        self.steps_done = 0
+        torch.set_num_threads(1)
+        with ExitStack() as stack:
+            stack.enter_context(connected(address))
+            if processors() < runners:
+                raise ValueError(
+                    f"runners: expected at most the {processors()} processors of the cluster, got {runners}"
+                )
+            config = ppo_config(
+                game,
+                steps=steps,
+                timesteps=timesteps,
+                learners=agents,
+                fixed=fixed,
+                information=information,
+                markets=markets,
+                seed=seed,
+                runners=runners,
+            )
+            self.algorithm = config.build_algo()
+            stack.callback(self._stop)
+            self._opened = stack.pop_all()
+
+    def __enter__(self) -> RLlibLearners:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the runners, and Ray where it was started here."""
+        self._opened.close()
+
+    def _stop(self) -> None:
+        folder = Path(self.algorithm.logdir)
+        self.algorithm.stop()
+        if folder.is_dir() and not any(folder.iterdir()):  # RLlib makes one, and nothing is written there
+            folder.rmdir()
+
+    @property
+    def actors(self) -> dict[str, actor.Actor]:
+        """The learners' networks as they are now."""
+        return {agent: self.algorithm.get_module(agent).actor for agent in self.agents}
+
+    def policies(self) -> dict[str, Policy]:
+        """Everyone's policy: learners without exploration, and the fixed ones."""
+        policies = {**self.fixed, **actor.policies(self.market, self.actors)}
+        return {agent: policies[agent] for agent in self.game.agents}
+
+    @property
+    def episode(self) -> int:
+        """Joint market steps of one episode of the batch."""
+        return self.market.steps * self.market.batch[0]
+
+    def learn(
+        self, timesteps: int, *, until: int | None = None, on_episode: Callable[[int], None] | None = None
+    ) -> None:
+        """Learn for ``timesteps`` joint market steps in all, rounded up to whole episodes of the batch.
+
+        Args:
+            timesteps: length of the whole training: that of the constructor.
+            until: stop after as many instead; a later call goes on.
+            on_episode: called after every iteration with the number of joint market steps so far.
+
+        Raises:
+            ValueError: ``timesteps`` is not the constructor's.
+            FloatingPointError: a learner's network became NaN.
+            RuntimeError: no runner has played for minutes, although failed ones are started again.
+        """
+        if timesteps != self.timesteps:
+            raise ValueError(f"timesteps: expected the {self.timesteps} of the constructor, got {timesteps}")
+        target = self.timesteps if until is None else until
+        last = time.monotonic()
+        while self.steps_done < target:
+            before = self.steps_done
+            result = self.algorithm.train()
+            self.steps_done = int(result.get("env_runners", {}).get("num_env_steps_sampled_lifetime", before))
+            if self.steps_done == before:  # all runners are gone: RLlib starts them again where there is room
+                if time.monotonic() - last > _PATIENCE:
+                    raise RuntimeError(f"no runner has played for {_PATIENCE:.0f} s: {self._health()}")
+                time.sleep(1.0)
+                continue
+            last = time.monotonic()
+            self._check_finite()
+            if on_episode is not None:
+                on_episode(self.steps_done)
+
+    def _health(self) -> str:
+        alive = sum(node["Alive"] for node in ray.nodes())
+        return f"{self.algorithm.env_runner_group.num_healthy_remote_workers()} runners healthy, {alive} nodes alive"
+
+    def _check_finite(self) -> None:
+        for agent, each in self.actors.items():
+            if not all(bool(torch.isfinite(value).all()) for value in each.parameters()):
+                raise FloatingPointError(f"{agent}'s network became NaN: its learning has diverged")
+
+    def record(self, name: str, value: float) -> None:
+        """Report a number with RLlib's own results."""
+        self.algorithm.metrics.log_value(name, value, window=1)
+
+    def save_models(self, folder: Path) -> None:
+        """One file for each learner, which :func:`~.actor.load` reads without Ray."""
+        for agent, each in self.actors.items():
+            actor.save(each, folder / f"{agent}.pt")
+
+    def save_checkpoint(self, folder: Path, extra: dict[str, Any] | None = None) -> None:
+        """Write a checkpoint in place of an older one; an interrupt leaves the older one, or the new one, whole."""
+        with exchanged(folder, _STATE) as fresh:
+            self.algorithm.save_to_path((fresh / "rllib").absolute())
+            state = {
+                "extra": extra or {},
+                "steps_done": self.steps_done,
+                "runners": self._generators(),
+                "python": random.getstate(),
+                "numpy": np.random.get_state(),  # noqa: NPY002  # RLlib draws from NumPy's global generator
+                "torch": torch.get_rng_state(),
+            }
+            (fresh / "writing").write_bytes(pickle.dumps(state))
+            (fresh / "writing").rename(fresh / _STATE)
+
+    def load_checkpoint(self, folder: Path) -> dict[str, Any]:
+        """Go on from a checkpoint of learners with the same arguments; returns its ``extra``.
+
+        Raises:
+            ValueError: there is no checkpoint, it is corrupt, or it belongs to other learners.
+        """
+        recover(folder, _STATE)
+        if not (folder / _STATE).is_file():
+            raise ValueError(f"checkpoint: there is none in {str(folder)!r}")
+        try:
+            state = pickle.loads((folder / _STATE).read_bytes())
+            self.algorithm.restore_from_path((folder / "rllib").absolute())
+            generators = state["runners"]
+        except (pickle.UnpicklingError, EOFError, OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise ValueError(f"checkpoint {str(folder)!r} is corrupt or belongs to other learners: {error}") from error
+        self.steps_done = state["steps_done"]
+        now = ray.put(
+            self.algorithm.env_runner.get_state()
+        )  # RLlib leaves the networks of other processes as they were
+        self.algorithm.env_runner_group.foreach_env_runner(
+            lambda runner: (runner.set_state(ray.get(now)), runner.set_generators(generators.get(runner.worker_index))),
+            local_env_runner=True,
+        )
+        # last: what comes before may draw numbers
+        random.setstate(state["python"])
+        np.random.set_state(state["numpy"])  # noqa: NPY002
+        torch.set_rng_state(state["torch"])
+        return dict(state["extra"])
+
+    def _generators(self) -> dict[int, Any]:
+        group = self.algorithm.env_runner_group
+        return dict(
+            group.foreach_env_runner(lambda each: (each.worker_index, each.generators()), local_env_runner=True)
+        )

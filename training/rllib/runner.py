@@ -1,0 +1,233 @@
+"""A batched environment runner: RLlib samples from many markets with one call for each step.
+
+RLlib's own multi-agent runner steps one market after the other in Python. This one steps a whole batch in one array,
+asks every agent's network once a step for all markets, and hands over ordinary multi-agent episodes at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from ray.rllib.core import COMPONENT_RL_MODULE
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.env_runner import EnvRunner
+from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+from ray.rllib.utils.checkpoints import Checkpointable
+from ray.rllib.utils.metrics import (
+    EPISODE_AGENT_RETURN_MEAN,
+    EPISODE_LEN_MEAN,
+    EPISODE_RETURN_MEAN,
+    NUM_AGENT_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES,
+    NUM_EPISODES_LIFETIME,
+    NUM_MODULE_STEPS_SAMPLED,
+    WEIGHTS_SEQ_NO,
+)
+from ray.rllib.utils.typing import StateDict
+
+from ...envs.grid import agent_index
+from ...envs.market import Market
+from ..joint_market import JointMarket, action_unit, learner_space, reward_units
+
+
+class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is untyped
+    """Plays whole episodes of a batch of markets.
+
+    The algorithm's ``env_config`` holds ``game``, ``steps``, ``markets`` (of all runners together), ``learners`` (names
+    of the agents that learn, which are also those of their modules), ``fixed`` (policies of the others) and ``seed``.
+    """
+
+    def __init__(self, *, config: Any, **keywords: Any) -> None:
+        super().__init__(config=config, **keywords)
+        torch.set_num_threads(1)
+        self.settings = dict(self.config.env_config)
+        self.spaces = module_spaces(self.settings)
+        self.make_env()
+        self.make_module()
+        self._weights_seq_no = 0
+
+    def make_env(self) -> None:
+        """This runner's share of the markets, with a generator of its own."""
+        given = self.settings
+        market = Market(given["game"], given["steps"], batch=(share(given["markets"], self.index, self.num_workers),))
+        self.env = JointMarket(
+            market,
+            given["learners"],
+            given["fixed"],
+            seed=[given["seed"], self.index],
+            reward_scale=reward_units(given["game"], given["learners"]),
+        )
+        self._units = {agent: action_unit(market, agent) for agent in given["learners"]}
+        self._torch = torch.Generator()
+        self._torch.manual_seed(int(np.random.SeedSequence([given["seed"], self.index, 1]).generate_state(1)[0]))
+
+    @property
+    def index(self) -> int:
+        """Number of this runner, from 0."""
+        return max((self.worker_index or 0) - 1, 0)
+
+    def make_module(self) -> None:
+        """The networks of all agents that learn."""
+        spec = self.config.get_multi_rl_module_spec(spaces=self.get_spaces(), inference_only=True)
+        self.module = spec.build()
+
+    def get_spaces(self) -> dict[str, Any]:
+        """Observation and action space of each module."""
+        return self.spaces
+
+    def assert_healthy(self) -> None:
+        """RLlib asks whether construction went well."""
+        assert self.env is not None
+        assert self.module is not None
+
+    def stop(self) -> None:
+        """Nothing to release."""
+
+    @torch.no_grad()
+    def sample(self, *, explore: bool | None = None, **_: Any) -> list[Any]:
+        """One episode of every market; actions are drawn from the networks, or their means without exploration."""
+        explore = self.config.explore if explore is None else explore
+        joint, agents, steps = self.env, self.settings["learners"], self.settings["steps"]
+        joint.reset()
+        columns: dict[str, dict[str, list[np.ndarray]]] = {agent: {} for agent in agents}
+        rewards = []
+        for _step in range(steps):
+            seen, actions = joint.observations(), {}
+            for agent in agents:
+                own = seen[:, agent_index(joint.market.game, agent)]
+                drawn = self._act(agent, own, explore)
+                actions[agent] = drawn[Columns.ACTIONS] * self._units[agent]
+                for name, value in {Columns.OBS: own, **drawn}.items():
+                    columns[agent].setdefault(name, []).append(value)
+            rewards.append(joint.play(actions))
+        last = joint.observations()
+        for agent in agents:
+            columns[agent][Columns.OBS].append(last[:, agent_index(joint.market.game, agent)])
+        earned = np.stack(rewards, axis=1)
+        self._log(earned)
+        stacked = {agent: {name: np.stack(each, axis=1) for name, each in columns[agent].items()} for agent in agents}
+        return [self._episode(b, stacked, earned[b]) for b in range(len(last))]
+
+    def _act(self, agent: str, seen: np.ndarray, explore: bool) -> dict[str, np.ndarray]:
+        inputs = self.module[agent].forward_exploration({Columns.OBS: torch.from_numpy(seen)})
+        logits = inputs[Columns.ACTION_DIST_INPUTS]
+        means, log_std = logits.chunk(2, dim=-1)
+        noise = torch.randn(means.shape, generator=self._torch) if explore else torch.zeros_like(means)
+        actions = means + log_std.exp() * noise
+        log_density = (-0.5 * noise**2 - log_std - 0.5 * float(np.log(2 * np.pi))).sum(dim=-1)
+        return {
+            Columns.ACTIONS: actions.numpy(),
+            Columns.ACTION_DIST_INPUTS: logits.numpy(),
+            Columns.ACTION_LOGP: log_density.numpy(),
+        }
+
+    def _episode(self, b: int, columns: dict[str, dict[str, np.ndarray]], earned: np.ndarray) -> Any:
+        steps = self.settings["steps"]
+        joint = MultiAgentEpisode(agent_to_module_mapping_fn=self.config.policy_mapping_fn)
+        joint.env_t, joint.is_terminated = steps, True
+        for agent, each in columns.items():
+            own = {name: value[b] for name, value in each.items()}
+            episode = SingleAgentEpisode(
+                agent_id=agent,
+                module_id=agent,
+                multi_agent_episode_id=joint.id_,
+                observations=list(own.pop(Columns.OBS)),
+                actions=list(own.pop(Columns.ACTIONS)),
+                rewards=list(earned[:, agent_index(self.env.market.game, agent)]),
+                extra_model_outputs={name: list(value) for name, value in own.items()},
+                terminated=True,
+                len_lookback_buffer=0,
+            )
+            joint.agent_episodes[agent] = episode.to_numpy()
+            joint.env_t_to_agent_t[agent].extend(list(range(steps + 1)))
+        return joint
+
+    def _log(self, earned: np.ndarray) -> None:
+        """Count steps, and report returns (B, K, n) in each agent's unit."""
+        markets, steps = earned.shape[:2]
+        count, learners = markets * steps, self.settings["learners"]
+        self.num_env_steps_sampled_lifetime += count
+        log = self.metrics.log_value
+        log(NUM_ENV_STEPS_SAMPLED, count, reduce="sum")
+        log(NUM_ENV_STEPS_SAMPLED_LIFETIME, count, reduce="lifetime_sum", with_throughput=True)
+        log(NUM_EPISODES, markets, reduce="sum")
+        log(NUM_EPISODES_LIFETIME, markets, reduce="lifetime_sum")
+        log(EPISODE_LEN_MEAN, steps, window=1)
+        returns = earned.sum(axis=1).mean(axis=0)
+        log(EPISODE_RETURN_MEAN, float(returns.sum()), window=1)
+        for agent in learners:
+            log((NUM_AGENT_STEPS_SAMPLED, agent), count, reduce="sum")
+            log((NUM_MODULE_STEPS_SAMPLED, agent), count, reduce="sum")
+            own = float(returns[agent_index(self.env.market.game, agent)])
+            log((EPISODE_AGENT_RETURN_MEAN, agent), own, window=1)
+
+    def get_metrics(self) -> Any:
+        """Metrics since the last call."""
+        return self.metrics.reduce()
+
+    def get_state(
+        self,
+        components: str | Collection[str] | None = None,
+        *,
+        not_components: str | Collection[str] | None = None,
+        **keywords: Any,
+    ) -> StateDict:
+        """Networks and counters."""
+        state: StateDict = {
+            NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime,
+        }
+        if self._check_component(COMPONENT_RL_MODULE, components, not_components):
+            state[COMPONENT_RL_MODULE] = self.module.get_state(**keywords)
+            state[WEIGHTS_SEQ_NO] = self._weights_seq_no
+        return state
+
+    def set_state(self, state: StateDict) -> None:
+        """Take over networks that are newer, and counters."""
+        if COMPONENT_RL_MODULE in state:
+            number = state.get(WEIGHTS_SEQ_NO, 0)
+            if number == 0 or self._weights_seq_no < number:
+                weights = state[COMPONENT_RL_MODULE]
+                self.module.set_state(ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights)
+            if number > 0:
+                self._weights_seq_no = number
+        if NUM_ENV_STEPS_SAMPLED_LIFETIME in state:
+            self.num_env_steps_sampled_lifetime = state[NUM_ENV_STEPS_SAMPLED_LIFETIME]
+
+    def generators(self) -> dict[str, Any]:
+        """States of the generators of noise and exploration."""
+        return {"market": self.env.rng.bit_generator.state, "actions": self._torch.get_state()}
+
+    def set_generators(self, states: dict[str, Any] | None) -> None:
+        """Put the generators where :meth:`generators` found them; None leaves them."""
+        if states is not None:
+            self.env.rng.bit_generator.state = states["market"]
+            self._torch.set_state(states["actions"])
+
+    def get_ctor_args_and_kwargs(self) -> tuple[tuple[()], dict[str, Any]]:
+        """How RLlib builds it again."""
+        return (), {"config": self.config}
+
+    def get_checkpointable_components(self) -> list[tuple[str, Any]]:
+        """The networks."""
+        return [(COMPONENT_RL_MODULE, self.module)]
+
+
+def share(markets: int, index: int, runners: int) -> int:
+    """How many of all markets one of the runners plays."""
+    return len(range(index, markets, max(runners, 1)))
+
+
+def module_spaces(settings: dict[str, Any]) -> dict[str, Any]:
+    """Observation and action space of each learner's module."""
+    from ...envs.observation import space
+
+    market = Market(settings["game"], settings["steps"])
+    seen = space(settings["game"], "full")
+    return {agent: (seen, learner_space(market, agent)) for agent in settings["learners"]}
