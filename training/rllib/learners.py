@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import ray
 import torch
+from ray.rllib.algorithms.ppo import PPOConfig
 
 from ...envs.game import Game
 from ...envs.grid import Policy
@@ -45,6 +46,7 @@ class RLlibLearners:
         fixed: policies of the agents that do not learn.
         runners: number of processes that play; 0: the one that learns.
         address: of a Ray cluster; see :func:`~.cluster.connected`.
+        configure: changes RLlib's configuration before it is built, such as the number of learners or GPUs.
 
     Raises:
         ValueError: an argument is out of its range, or there is no cluster at the address.
@@ -62,6 +64,7 @@ class RLlibLearners:
         fixed: Mapping[str, Policy] | None = None,
         runners: int = 0,
         address: str | None = None,
+        configure: Callable[[PPOConfig], PPOConfig] | None = None,
     ) -> None:
         fixed = dict(fixed or {})
         agents = [agent for agent in game.agents if agent not in fixed]
@@ -100,7 +103,7 @@ class RLlibLearners:
                 seed=seed,
                 runners=runners,
             )
-            self.algorithm = config.build_algo()
+            self.algorithm = (config if configure is None else configure(config)).build_algo()
             stack.callback(self._stop)
             self._opened = stack.pop_all()
 
