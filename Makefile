@@ -8,6 +8,7 @@ SEED ?= 0
 TORCH ?= torch==2.13.0
 # the linear algebra here is many small problems: threads that wait for each other make it several times slower
 export OPENBLAS_NUM_THREADS ?= 1
+export OMP_NUM_THREADS ?= 1
 
 .PHONY: run test test-ray test-slow check format bench docs docs-serve wheel clean
 
@@ -15,8 +16,8 @@ run: $(READY)  ## train on the default market, compare with its equilibrium, wri
 	$(BIN)/makertaker train acas --seed $(SEED) --out runs/acas --overwrite
 	$(BIN)/makertaker report runs/acas
 
-test: $(READY)  ## fast tests
-	$(BIN)/python -m pytest -q
+test: $(READY)  ## fast tests, one process for each processor
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 test-slow: $(READY)  ## tests that train for minutes
 	$(BIN)/python -m pytest -q -m slow

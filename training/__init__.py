@@ -3,8 +3,9 @@
 Needs the extra ``train``. The names below are imported on first use, so that the commands that only solve work without.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from .extras import needed
 
 if TYPE_CHECKING:
     from .independent import IndependentLearners
@@ -19,7 +20,4 @@ _HOME = {"IndependentLearners": "independent", "LearnedPolicy": "joint_market", 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(f".{_HOME[name]}", __name__), name)
-    except ModuleNotFoundError as error:
-        raise ImportError(f"makertaker.training needs {error.name}: pip install 'makertaker[train]'") from error
+    return getattr(needed(_HOME[name], "train"), name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import json
 import math
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from ..baselines import Equilibrium, EquilibriumNotFound, Exploitability, check, exploitability, references, solve
 from ..envs.scenarios import Scenario, read_scenario, scenario_names
+from .extras import needed
 
 app = typer.Typer(
     help="Markets of liquidity takers and makers: solve, learn, and compare the learned with the equilibrium.",
@@ -218,7 +218,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train independent learners, then compare what they learned with the equilibrium."""
-    runs = _training("runs")
+    runs = needed("runs", "train")
     try:
         if resume:
             _only_resume(context, name, runs.load_config(out_folder).scenario)
@@ -265,7 +265,7 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Train scenarios x algorithms x seeds as Ray tasks; one table. Exit code 1 where a training failed."""
-    runs, sweeps = _training("runs"), _training("sweep", "ray")
+    runs, sweeps = needed("runs", "train"), needed("sweep", "ray")
     if seeds < 1:
         raise ValueError(f"seeds: expected a positive whole number, got {seeds}")
     configs = []
@@ -337,21 +337,13 @@ def _only_resume(context: typer.Context, name: str, scenario_name: str) -> None:
 @app.command()
 def evaluate(run: Annotated[Path, typer.Argument(help="A run directory.")], as_json: Json = False) -> None:
     """Compare a run with the equilibrium: payoffs, exploitability, distances, rules of thumb; writes metrics.json."""
-    _show(_training("runs").evaluate_run(run).metrics, run, as_json)
+    _show(needed("runs", "train").evaluate_run(run).metrics, run, as_json)
 
 
 @app.command()
 def report(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """Write a self-contained HTML page with tables and interactive figures into the run directory."""
-    out.print(f"wrote {_training('report').write_report(run)}", soft_wrap=True)
-
-
-def _training(module: str, extra: str = "train") -> Any:
-    """Modules that need an extra, imported on demand: the other commands work without it."""
-    try:
-        return importlib.import_module(f".{module}", __package__)
-    except ModuleNotFoundError as error:
-        raise ImportError(f"this command needs {error.name}: pip install 'makertaker[{extra}]'") from error
+    out.print(f"wrote {needed('report', 'train').write_report(run)}", soft_wrap=True)
 
 
 def _finite(value: float) -> float | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from ..envs.game import Game
 from ..envs.grid import Policy
 from ..envs.market import Market
+from .extras import needed
 from .information import Information
 
 Engine = Literal["sb3", "ray"]
@@ -60,18 +60,10 @@ def check_engine(engine: str) -> None:
         raise ValueError(f"engine: expected one of {list(ENGINES)}, got {engine!r}")
 
 
-def _imported(module: str, extra: str) -> Any:
-    """A module that needs an extra. Raises ImportError with the extra's name where it is not installed."""
-    try:
-        return import_module(module, __package__)
-    except ModuleNotFoundError as error:
-        raise ImportError(f"this needs {error.name}: pip install 'makertaker[{extra}]'") from error
-
-
 def check_algorithm(engine: Engine, name: str) -> None:
     """Raises ValueError for an algorithm that the engine does not have."""
     if engine == "sb3":
-        _imported(".algorithms", "train").find(name)
+        needed("algorithms", "train").find(name)
     elif name != "ppo":
         raise ValueError(f"algorithm: with --engine ray expected 'ppo', got {name!r}")
 
@@ -104,11 +96,11 @@ def build(
     }
     learners: Learners
     if engine == "ray":
-        learners = _imported(".rllib.learners", "ray").RLlibLearners(
+        learners = needed("rllib.learners", "ray").RLlibLearners(
             game, timesteps=timesteps, runners=runners, address=address, **common
         )
     else:
-        learners = _imported(".independent", "train").IndependentLearners(
+        learners = needed("independent", "train").IndependentLearners(
             game, algorithm=algorithm, tensorboard=tensorboard, **common
         )
     return learners

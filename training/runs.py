@@ -42,6 +42,7 @@ from ..envs.vector_env import check_count
 from . import engines
 from .engines import Engine, Learners
 from .evaluate import Evaluation, evaluate, open_loop_nash_conv
+from .extras import needed
 from .information import Information
 
 _PACKAGES = ("makertaker", "torch", "numpy", "scipy", "gymnasium", "pettingzoo")
@@ -346,19 +347,14 @@ def load_policies(out: Path) -> dict[str, Policy]:
     """Everyone's policy of a run, as training left it. Raises ValueError where a model is missing or corrupt."""
     config, models = load_config(out), out / "models"
     if config.engine == "ray":  # read without Ray
-        from . import actor
-
+        actor = needed("actor", "ray")
         game = config.load().game
         fixed = config.fixed(game)
         learned = {agent: actor.load(models / f"{agent}.pt") for agent in game.agents if agent not in fixed}
         found = {**fixed, **actor.policies(Market(game, config.steps), learned)}
         return {agent: found[agent] for agent in game.agents}
-    from . import checkpoint
-    from .independent import IndependentLearners
-
     learners = config.learners()
-    assert isinstance(learners, IndependentLearners)
-    checkpoint.load_policies(learners, models)
+    needed("checkpoint", "train").load_policies(learners, models)
     return learners.policies()
 
 
@@ -370,8 +366,7 @@ def evaluate_run(out: Path) -> Evaluation:
     Raises:
         ValueError: the directory is not a run, or a file in it is missing or corrupt.
     """
-    from . import plots
-
+    plots = needed("plots", "train")
     config = load_config(out)
     policies, history = load_policies(out), load_history(out)
     result = evaluate(config.load().game, policies, config.steps, config.information)

@@ -1,0 +1,13 @@
+"""RLlib on the markets: a batched environment runner, independent PPO, and the same runs as with stable-baselines3.
+
+Needs the extra ``ray``.
+"""
+
+try:
+    from .config import ppo_config
+    from .learners import RLlibLearners
+    from .runner import MarketRunner
+except ModuleNotFoundError as error:
+    raise ImportError(f"makertaker.training.rllib needs {error.name}: pip install 'makertaker[ray]'") from error
+
+__all__ = ["MarketRunner", "RLlibLearners", "ppo_config"]
