@@ -23,7 +23,7 @@ test-slow: $(READY)  ## tests that train for minutes
 	$(BIN)/python -m pytest -q -m slow
 
 test-ray: $(RAY_READY)  ## tests of RLlib and of sweeps, in an environment of their own; no token file in anybody's home
-	RAY_AUTH_MODE=disabled .venv-ray/bin/python -m pytest -q tests/test_rllib.py tests/test_sweep.py
+	RAY_AUTH_MODE=disabled .venv-ray/bin/python -m pytest -q tests/test_rllib.py tests/test_sweep.py tests/test_docs.py -k "not test_docs or ray"
 
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .

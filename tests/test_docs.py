@@ -27,6 +27,14 @@ def commands(text, program="makertaker"):
     return [tuple(shlex.split(line.partition("#")[0])[1:]) for line in lines if line.startswith(f"{program} ")]
 
 
+NEEDS = {
+    "makertaker.training": "stable_baselines3",
+    "makertaker.training.rllib": "ray",
+    "makertaker.training.benchmarl": "benchmarl",
+    "makertaker.envs.torchrl_env": "torchrl",
+    "makertaker.envs.jax_env": "jax",
+}
+"""what pages need that speak of a module"""
 COMMANDS = list(dict.fromkeys(each for text in (README, *PAGES.values()) for each in commands(text)))
 SCRIPTS = [each for text in PAGES.values() for each in commands(text, "python")]
 
@@ -39,8 +47,9 @@ def test_python_runs(block, capsys):
 
 @pytest.mark.parametrize("page", [page for page, text in PAGES.items() if blocks("python", text)])
 def test_python_of_a_page_runs_from_top_to_bottom(page, capsys):
-    if "makertaker.training" in PAGES[page]:
-        pytest.importorskip("stable_baselines3")
+    for module, package in NEEDS.items():
+        if any(module in block for block in blocks("python", PAGES[page])):
+            pytest.importorskip(package)
     names = {}
     for block in blocks("python", PAGES[page]):
         exec(compile(block, page, "exec"), names)
@@ -77,14 +86,39 @@ def test_training_commands_run_one_after_the_other(tmp_path, monkeypatch):
     """In the README's order and with its arguments, but for a budget cut to a few episodes."""
     pytest.importorskip("stable_baselines3")
     monkeypatch.chdir(tmp_path)
-    for command in map(list, commands(README)):
-        if command[0] not in ("train", "evaluate", "report"):
+    run_with_small_budgets(each for each in commands(README) if not needs_ray(each))
+    assert (tmp_path / "runs" / "ppo" / "report.html").is_file()
+
+
+def test_commands_on_ray_run_one_after_the_other(tmp_path, monkeypatch):
+    """Of the README and of Ray's page, but for those that want more processors than every machine has, or a cluster."""
+    ray = pytest.importorskip("ray")
+    monkeypatch.chdir(tmp_path)
+    ray.shutdown()  # the page's own code leaves it running
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    page = commands(PAGES["docs/pipelines/ray.md"])
+    asked = dict.fromkeys(each for each in [*commands(README), *page] if needs_ray(each) or each in page)
+    run_with_small_budgets(each for each in asked if "--address" not in each)
+    ray.shutdown()
+    assert (tmp_path / "runs" / "ray" / "report.html").is_file()
+    assert (tmp_path / "runs" / "sweep" / "table.csv").is_file()
+
+
+def needs_ray(command):
+    return command[0] == "sweep" or "ray" in command
+
+
+def run_with_small_budgets(asked):
+    for command in map(list, asked):
+        if command[0] not in ("train", "evaluate", "report", "sweep"):
             continue
-        if "--timesteps" in command:
-            command[command.index("--timesteps") + 1] = "2560"
+        for option, value in (("--timesteps", "2560"), ("--seeds", "1")):
+            if option in command:
+                command[command.index(option) + 1] = value
+        if command[0] == "sweep" and "--timesteps" not in command:
+            command += ["--timesteps", "2560"]
         result = CliRunner().invoke(cli.app, command)
         assert result.exit_code == 0, result.output
-    assert (tmp_path / "runs" / "ppo" / "report.html").is_file()
 
 
 def test_files_the_readme_links_to_exist():
