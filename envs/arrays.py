@@ -12,6 +12,8 @@ Array: TypeAlias = Any
 """An array of NumPy, PyTorch or JAX; shapes stand in the docstrings."""
 
 _NUMPY = (np.ndarray, np.generic)
+_NAMESPACES: dict[type, Any] = {}
+"""the namespace of every other library's array type seen so far; looking it up anew costs more than a small product"""
 
 
 def is_number(value: object) -> bool:
@@ -21,9 +23,15 @@ def is_number(value: object) -> bool:
 
 def namespace(*arrays: Array) -> Any:
     """The array-API namespace of the arguments; NumPy's own for NumPy arrays, which saves a wrapper per call."""
+    kind = type(arrays[0])
+    if kind in _NAMESPACES and all(type(array) is kind for array in arrays):
+        return _NAMESPACES[kind]
     for array in arrays:
         if not isinstance(array, _NUMPY):
-            return array_api_compat.array_namespace(*arrays)
+            found = array_api_compat.array_namespace(*arrays)
+            if all(type(each) is kind for each in arrays):
+                _NAMESPACES[kind] = found
+            return found
     return np
 
 
@@ -32,7 +40,10 @@ def as_like(value: Any, like: Array) -> Array:
     xp = namespace(like)
     if xp is np:
         return np.asarray(value, dtype=like.dtype)
-    return xp.asarray(value, dtype=like.dtype, device=array_api_compat.device(like))
+    device = array_api_compat.device(like)
+    if type(value) is type(like) and value.dtype == like.dtype and array_api_compat.device(value) == device:
+        return value
+    return xp.asarray(value, dtype=like.dtype, device=device)
 
 
 def floating(value: Any) -> Array:

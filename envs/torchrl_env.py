@@ -42,6 +42,11 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         normalize: whether actions are in [-1, 1], mapped affinely onto the action range, or physical.
         rate_range: overrides the game's range of rates.
         quote_range: overrides the game's range of quotes.
+        control_units: whether actions count from the middle of the action range in the game's control units; they are
+            truncated at the ends of the range. Needs ``normalize``.
+        payoff_units: whether rewards are in the game's payoff units rather than in currency.
+        state: whether there is an entry ``"state"`` (B, 1 + d + n + 2M), what observations are made of, for critics
+            that see everything.
         dtype: of the state and of all entries.
         device: of the tensors.
         seed: of the noise.
@@ -61,22 +66,35 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         normalize: bool = True,
         rate_range: Range = None,
         quote_range: Range = None,
+        control_units: bool = False,
+        payoff_units: bool = False,
+        state: bool = False,
         dtype: torch.dtype = torch.float32,
         device: Any = "cpu",
         seed: int | None = None,
     ) -> None:
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
             raise ValueError(f"num_envs: expected a positive whole number, got {num_envs!r}")
+        if control_units and not normalize:
+            raise ValueError("control_units: expected normalize=True with it, got normalize=False")
         super().__init__(device=torch.device(device), batch_size=torch.Size([num_envs]))
-        self.view = RoleView(game, steps, observation, reward, normalize, rate_range, quote_range)
+        options: dict[str, Any] = {"dtype": dtype, "device": self.device}
+        like = torch.zeros((), **options)
+        self.view = RoleView(game, steps, observation, reward, normalize, rate_range, quote_range).like(like)
         self.game, self.steps, self.dtype = game, steps, dtype
-        like = torch.zeros((), dtype=dtype, device=self.device)
+        names = self.view.names
+        self._units = (
+            {role: torch.as_tensor(self.view.control_units(role), **options) for role in names} if control_units else {}
+        )
+        self._payoff_unit = torch.ones(len(game.agents), **options)
+        if payoff_units:
+            units = np.concatenate([self.view.payoff_units(role)[:, 0] for role in names])
+            self._payoff_unit = torch.as_tensor(units, **options)
+        self._rescaled, self._with_state = payoff_units, state
         coefficients = game.coefficients(self.view.times)
         self._coefficients = [coefficients.at(k).like(like) for k in range(steps)]
-        self._start = torch.as_tensor(game.start, dtype=dtype, device=self.device)
-        self._factor = torch.as_tensor(
-            [] if game.factor is None else game.factor.initial, dtype=dtype, device=self.device
-        )
+        self._start = torch.as_tensor(game.start, **options)
+        self._factor = torch.as_tensor([] if game.factor is None else game.factor.initial, **options)
         self._generator = torch.Generator(device=self.device)
         self._set_seed(seed)
         self._make_specs()
@@ -101,7 +119,10 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         n, d, m = len(self.game.agents), len(self._factor), self.game.makers
         self.observation_spec = by_role(observed)
         self.observation_spec["k"] = Unbounded(shape=(*batch, 1), dtype=torch.int64, device=self.device)
-        for name, shape in (("inventories", (n,)), ("factor", (d,)), ("quotes", (2, m)), ("price", (1,))):
+        shapes = {"inventories": (n,), "factor": (d,), "quotes": (2, m), "price": (1,)}
+        if self._with_state:
+            shapes["state"] = (1 + d + n + 2 * m,)
+        for name, shape in shapes.items():
             self.observation_spec[name] = Unbounded(shape=(*batch, *shape), **options)
         self.action_spec = by_role(acted)
         self.reward_spec = by_role(rewarded)
@@ -115,13 +136,12 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
 
     def _action_spec(self, role: str, count: int, options: dict[str, Any]) -> Bounded:
         shape = (*self.batch_size, count, self.view.action_size(role))
+        if self._units:
+            limit = (1 / self._units[role]).expand(shape).clone()
+            return Bounded(-limit, limit, shape=shape, **options)
         if self.view.normalize:
             return Bounded(-1.0, 1.0, shape=shape, **options)
-        low, high = self.view.scale.low, self.view.scale.high
-        bounds = []
-        for each in (low, high):
-            own = each.rate[:, None] if role == "trader" else np.stack([each.ask, each.bid], axis=-1)
-            bounds.append(torch.as_tensor(own, **options).expand(shape).clone())
+        bounds = (torch.as_tensor(each, **options).expand(shape).clone() for each in self.view.action_bounds(role))
         return Bounded(*bounds, shape=shape, **options)
 
     def _set_seed(self, seed: int | None) -> None:
@@ -130,26 +150,35 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         else:
             self._generator.manual_seed(seed)
 
+    def payoffs(self, rollout: TensorDictBase) -> torch.Tensor:
+        """Payoffs in currency, (..., n), of whole episodes (..., K) as ``rollout`` returns them."""
+        earned = torch.cat([rollout["next", role, "reward"][..., 0] for role in self.view.names], dim=-1)
+        return earned.sum(dim=-2) * self._payoff_unit
+
     def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDictBase:
+        mask = None if tensordict is None else tensordict.get("_reset", None)
+        if mask is not None and not mask.all():
+            raise ValueError(
+                f"_reset: markets have a common clock, expected a reset of all {mask.numel()}, got {int(mask.sum())}"
+            )
         batch = tuple(self.batch_size)
         options: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
-        state = {
-            "k": torch.zeros((*batch, 1), dtype=torch.int64, device=self.device),
+        inside = {
             "inventories": self._start.expand(*batch, -1).clone(),
             "factor": self._factor.expand(*batch, -1).clone(),
             "quotes": torch.zeros((*batch, 2, self.game.makers), **options),
             "price": torch.full((*batch, 1), self.game.initial_price, **options),
         }
-        return self._pack(state, done=False)
+        return self._pack(0, inside, None)
 
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
         game, view = self.game, self.view
-        k = int(tensordict["k"].flatten()[0])
+        k = int(tensordict.get("k").flatten()[0])
         if k >= self.steps:
             raise ValueError(f"the episode ended after {self.steps} steps: reset before another step")
-        inventories, factor, price = (tensordict[name] for name in ("inventories", "factor", "price"))
+        inventories, factor, price = (tensordict.get(name) for name in ("inventories", "factor", "price"))
         driven = game.factor is not None
-        controls = view.controls({role: tensordict[role, "action"] for role in view.names})
+        controls = view.controls({role: self._action(tensordict, role) for role in view.names})
         c = game.with_factor(self._coefficients[k], float(view.times[k]), factor if driven else None)
         played = step(game, c, view.dt, inventories, controls)
         reward, after = played.reward, played.inventories
@@ -164,30 +193,34 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             price, reward = price + jump, reward + after * jump
         if game.factor is not None:
             factor = game.factor.move(float(view.times[k]), factor, view.dt, self._draw(factor))
-        state = {
-            "k": tensordict["k"] + 1,
-            "inventories": after,
-            "factor": factor,
-            "quotes": torch.stack([controls.ask, controls.bid], dim=-2),
-            "price": price,
-        }
-        result = self._pack(state, done=k + 1 == self.steps)
-        for role, each in view.split(reward[..., None]).items():
-            result[role, "reward"] = each
-        return result
+        quotes = torch.stack([controls.ask, controls.bid], dim=-2)
+        if self._rescaled:
+            reward = reward / self._payoff_unit
+        inside = {"inventories": after, "factor": factor, "quotes": quotes, "price": price}
+        return self._pack(k + 1, inside, reward)
+
+    def _action(self, tensordict: TensorDictBase, role: str) -> torch.Tensor:
+        action: torch.Tensor = tensordict.get((role, "action"))
+        return action * self._units[role] if self._units else action
 
     def _draw(self, like: torch.Tensor) -> torch.Tensor:
         return torch.randn(like.shape, generator=self._generator, dtype=like.dtype, device=like.device)
 
-    def _pack(self, state: dict[str, torch.Tensor], *, done: bool) -> TensorDictBase:
-        factor = state["factor"] if self.game.factor is not None else None
-        seen = self.view.observe(state["k"][..., 0], state["inventories"], factor, state["quotes"])
-        result = TensorDict(dict(state), batch_size=self.batch_size, device=self.device)
-        for role, each in seen.items():
-            result[role] = TensorDict({"observation": each}, batch_size=self.batch_size, device=self.device)
-        ended = torch.full((*self.batch_size, 1), done, dtype=torch.bool, device=self.device)
-        result["done"], result["terminated"] = ended, ended.clone()
-        return result
+    def _pack(self, k: int, inside: dict[str, torch.Tensor], reward: torch.Tensor | None) -> TensorDictBase:
+        """The tensordict after ``k`` steps: the market's inside, observations, rewards where there are any, the end."""
+        view, batch = self.view, self.batch_size
+        factor = inside["factor"] if self.game.factor is not None else None
+        vector = view.state(k, inside["inventories"], factor, inside["quotes"])
+        clock = torch.full((*batch, 1), k, dtype=torch.int64, device=self.device)
+        ended = torch.full((*batch, 1), k == self.steps, dtype=torch.bool, device=self.device)
+        entries: dict[str, Any] = {**inside, "k": clock, "done": ended, "terminated": ended.clone()}
+        if self._with_state:
+            entries["state"] = vector
+        rewards = {} if reward is None else view.split(reward[..., None])
+        for role, each in view.observe(vector).items():
+            own = {"observation": each} if reward is None else {"observation": each, "reward": rewards[role]}
+            entries[role] = TensorDict(own, batch_size=batch, device=self.device)
+        return TensorDict(entries, batch_size=batch, device=self.device)
 
 
 __all__ = ["TorchMarket"]
