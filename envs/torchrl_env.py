@@ -1,7 +1,8 @@
 """Games as batched TorchRL environments: many markets in one tensor, on any device, agents grouped by role.
 
 The dynamics are those of :func:`~makertaker.envs.grid.step` on tensors. A tensordict of batch size ``(B,)`` holds, for
-each role (``"trader"``, and ``"maker"`` in a game that has makers), the nested entries ``(role, "observation")`` (B, N,
+each role (``"trader"``, and ``"maker"`` in a game that has makers), a tensordict of batch size (B, N) or (B, M) under its
+name, as TorchRL's other multi-agent environments do: ``(role, "observation")`` (B, N,
 size), ``(role, "action")`` (B, N, 1) or (B, M, 2) and ``(role, "reward")`` (B, N, 1); the state is beside them. Markets
 have a common clock and end together. Needs TorchRL: ``pip install 'makertaker[torchrl]'``.
 
@@ -11,6 +12,7 @@ have a common clock and end together. Needs TorchRL: ``pip install 'makertaker[t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,11 +22,12 @@ try:
     from tensordict import TensorDict, TensorDictBase
     from torchrl.data import Bounded, Categorical, Composite, Unbounded
     from torchrl.envs import EnvBase
+    from torchrl.envs.utils import ExplorationType, set_exploration_type
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
     raise ImportError(f"makertaker.envs.torchrl_env needs {error.name}: pip install 'makertaker[torchrl]'") from error
 
-from .game import Game
-from .grid import step, terminal_reward
+from .game import Controls, Game
+from .grid import Policy, State, agent_controls, agent_index, step, terminal_reward
 from .market import Range, Reward
 from .observation import LIMIT, Kind
 from .roles import RoleView
@@ -104,7 +107,8 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         options: dict[str, Any] = {"device": self.device, "dtype": self.dtype}
 
         def by_role(make: Any) -> Composite:
-            parts = {role: Composite(make(role, len(view.agents(role))), shape=batch) for role in view.names}
+            counts = {role: len(view.agents(role)) for role in view.names}
+            parts = {role: Composite(make(role, n), shape=(*batch, n)) for role, n in counts.items()}
             return Composite(parts, shape=batch)
 
         def observed(role: str, count: int) -> dict[str, Any]:
@@ -155,6 +159,20 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         earned = torch.cat([rollout["next", role, "reward"][..., 0] for role in self.view.names], dim=-1)
         return earned.sum(dim=-2) * self._payoff_unit
 
+    def controls(self, tensordict: TensorDictBase) -> Controls:
+        """Physical controls (..., N), (..., M), (..., M) of the entries ``(role, "action")``."""
+        actions = {role: tensordict.get((role, "action")) for role in self.view.names}
+        return self.view.controls({role: each * self._units.get(role, 1.0) for role, each in actions.items()})
+
+    def policies(self, actor: Callable[[TensorDictBase], TensorDictBase]) -> dict[str, Policy]:
+        """By agent what an actor plays without exploration, as simulation and evaluation take it.
+
+        Args:
+            actor: a tensordict module that writes every ``(role, "action")`` from ``(role, "observation")``, in this
+                environment's units. It is not copied: the policies change as it learns.
+        """
+        return {agent: ActorPolicy(self, actor, agent) for agent in self.game.agents}
+
     def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDictBase:
         mask = None if tensordict is None else tensordict.get("_reset", None)
         if mask is not None and not mask.all():
@@ -178,7 +196,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             raise ValueError(f"the episode ended after {self.steps} steps: reset before another step")
         inventories, factor, price = (tensordict.get(name) for name in ("inventories", "factor", "price"))
         driven = game.factor is not None
-        controls = view.controls({role: self._action(tensordict, role) for role in view.names})
+        controls = self.controls(tensordict)
         c = game.with_factor(self._coefficients[k], float(view.times[k]), factor if driven else None)
         played = step(game, c, view.dt, inventories, controls)
         reward, after = played.reward, played.inventories
@@ -199,10 +217,6 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         inside = {"inventories": after, "factor": factor, "quotes": quotes, "price": price}
         return self._pack(k + 1, inside, reward)
 
-    def _action(self, tensordict: TensorDictBase, role: str) -> torch.Tensor:
-        action: torch.Tensor = tensordict.get((role, "action"))
-        return action * self._units[role] if self._units else action
-
     def _draw(self, like: torch.Tensor) -> torch.Tensor:
         return torch.randn(like.shape, generator=self._generator, dtype=like.dtype, device=like.device)
 
@@ -219,8 +233,41 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         rewards = {} if reward is None else view.split(reward[..., None])
         for role, each in view.observe(vector).items():
             own = {"observation": each} if reward is None else {"observation": each, "reward": rewards[role]}
-            entries[role] = TensorDict(own, batch_size=batch, device=self.device)
+            entries[role] = TensorDict(own, batch_size=each.shape[:-1], device=self.device)
         return TensorDict(entries, batch_size=batch, device=self.device)
 
 
-__all__ = ["TorchMarket"]
+class ActorPolicy:
+    """A :data:`~makertaker.envs.grid.Policy`: what a tensordict module does for one agent, without exploration.
+
+    Args:
+        market: gives the module's observations and the units of its actions; its batch size does not matter.
+        actor: writes ``(role, "action")`` from ``(role, "observation")``.
+        agent: name of the agent.
+
+    Raises:
+        ValueError: an unknown agent.
+    """
+
+    def __init__(self, market: TorchMarket, actor: Callable[[TensorDictBase], TensorDictBase], agent: str) -> None:
+        self.steps, self._market, self._actor, self._agent = market.steps, market, actor, agent
+        agent_index(market.game, agent)
+
+    def __call__(self, k: int, state: State) -> np.ndarray:
+        """Physical controls (..., 1) of a trader, (..., 2) of a maker; in double precision."""
+        market, view = self._market, self._market.view
+        options: dict[str, Any] = {"dtype": market.dtype, "device": market.device}
+        factor = None if state.factor is None else torch.as_tensor(np.array(state.factor), **options)
+        inside = (torch.as_tensor(np.array(each), **options) for each in (state.inventories, state.quotes))
+        inventories, quotes = inside
+        seen = view.observe(view.state(int(k), inventories, factor, quotes))
+        batch = inventories.shape[:-1]
+        entries = {role: TensorDict({"observation": each}, batch_size=each.shape[:-1]) for role, each in seen.items()}
+        with torch.no_grad(), set_exploration_type(ExplorationType.DETERMINISTIC):
+            acted = self._actor(TensorDict(entries, batch_size=batch, device=market.device))
+        controls = market.controls(acted)
+        plain = Controls(*(each.to("cpu", torch.float64).numpy() for each in controls))
+        return agent_controls(market.game, plain, self._agent)  # type: ignore[no-any-return]
+
+
+__all__ = ["ActorPolicy", "TorchMarket"]
