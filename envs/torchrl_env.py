@@ -1,10 +1,14 @@
 """Games as batched TorchRL environments: many markets in one tensor, on any device, agents grouped by role.
 
 The dynamics are those of :func:`~makertaker.envs.grid.step` on tensors. A tensordict of batch size ``(B,)`` holds, for
-each role (``"trader"``, and ``"maker"`` in a game that has makers), a tensordict of batch size (B, N) or (B, M) under its
-name, as TorchRL's other multi-agent environments do: ``(role, "observation")`` (B, N,
-size), ``(role, "action")`` (B, N, 1) or (B, M, 2) and ``(role, "reward")`` (B, N, 1); the state is beside them. Markets
-have a common clock and end together. Needs TorchRL: ``pip install 'makertaker[torchrl]'``.
+each role (``"trader"``, and ``"maker"`` in a game that has makers), a tensordict of batch size (B, N) or (B, M), as
+TorchRL's other multi-agent environments do: ``(role, "observation")`` (B, N, size), ``(role, "action")`` (B, N, 1) or (B,
+M, 2) and ``(role, "reward")`` (B, N, 1); the state is beside them. Markets have a common clock, end together and are reset
+together. Needs TorchRL 0.11 or later: ``pip install 'makertaker[torchrl]'``.
+
+Learners that take one learning rate and one exploration for everybody want ``control_units=True, payoff_units=True``:
+actions then count from the middle of the action range in units of ``game.control_unit``, rewards in units of
+``game.payoff_unit``. :meth:`TorchMarket.policies` turns what was learned back into policies in physical units.
 
     env = TorchMarket(load_scenario("acas"), num_envs=64, steps=20)
     rollout = env.rollout(20)
@@ -89,11 +93,9 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         self._units = (
             {role: torch.as_tensor(self.view.control_units(role), **options) for role in names} if control_units else {}
         )
-        self._payoff_unit = torch.ones(len(game.agents), **options)
-        if payoff_units:
-            units = np.concatenate([self.view.payoff_units(role)[:, 0] for role in names])
-            self._payoff_unit = torch.as_tensor(units, **options)
-        self._rescaled, self._with_state = payoff_units, state
+        units = np.concatenate([self.view.payoff_units(role)[:, 0] for role in names])
+        self._payoff_unit = torch.as_tensor(units, **options) if payoff_units else None
+        self._with_state = state
         coefficients = game.coefficients(self.view.times)
         self._coefficients = [coefficients.at(k).like(like) for k in range(steps)]
         self._start = torch.as_tensor(game.start, **options)
@@ -154,11 +156,6 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         else:
             self._generator.manual_seed(seed)
 
-    def payoffs(self, rollout: TensorDictBase) -> torch.Tensor:
-        """Payoffs in currency, (..., n), of whole episodes (..., K) as ``rollout`` returns them."""
-        earned = torch.cat([rollout["next", role, "reward"][..., 0] for role in self.view.names], dim=-1)
-        return earned.sum(dim=-2) * self._payoff_unit
-
     def controls(self, tensordict: TensorDictBase) -> Controls:
         """Physical controls (..., N), (..., M), (..., M) of the entries ``(role, "action")``."""
         actions = {role: tensordict.get((role, "action")) for role in self.view.names}
@@ -212,7 +209,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         if game.factor is not None:
             factor = game.factor.move(float(view.times[k]), factor, view.dt, self._draw(factor))
         quotes = torch.stack([controls.ask, controls.bid], dim=-2)
-        if self._rescaled:
+        if self._payoff_unit is not None:
             reward = reward / self._payoff_unit
         inside = {"inventories": after, "factor": factor, "quotes": quotes, "price": price}
         return self._pack(k + 1, inside, reward)
