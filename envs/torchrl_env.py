@@ -2,9 +2,9 @@
 
 The dynamics are those of :func:`~makertaker.envs.grid.step` on tensors. A tensordict of batch size ``(B,)`` holds, for
 each role (``"trader"``, and ``"maker"`` in a game that has makers), a tensordict of batch size (B, N) or (B, M), as
-TorchRL's other multi-agent environments do: ``(role, "observation")`` (B, N, size), ``(role, "action")`` (B, N, 1) or (B,
-M, 2) and ``(role, "reward")`` (B, N, 1); the state is beside them. Markets have a common clock, end together and are reset
-together. Needs TorchRL 0.11 or later: ``pip install 'makertaker[torchrl]'``.
+TorchRL's other multi-agent environments do: ``(role, "observation")`` (B, N, size), ``(role, "action")`` (B, N, 1) or
+(B, M, 2) and ``(role, "reward")`` (B, N, 1); the state is beside them. Markets have a common clock, end together and
+are reset together. Needs TorchRL 0.11 or later: ``pip install 'makertaker[torchrl]'``.
 
 Learners that take one learning rate and one exploration for everybody want ``control_units=True, payoff_units=True``:
 actions then count from the middle of the action range in units of ``game.control_unit``, rewards in units of
@@ -59,7 +59,8 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         seed: of the noise.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of its range, ``control_units`` comes without ``normalize``, a step is asked for
+            after the end, or a reset of some markets only.
     """
 
     def __init__(

@@ -1,15 +1,12 @@
 """BenchMARL callbacks: exact NashConv over training, and settings that move as training goes on.
 
-BenchMARL has no schedules of its own. These go into ``Experiment(..., callbacks=[...])`` and leave its algorithms as they
-are. Needs BenchMARL; see :mod:`makertaker.training.benchmarl_task`.
+BenchMARL has no schedules of its own. These go into ``Experiment(..., callbacks=[...])`` and leave its algorithms as
+they are. Needs BenchMARL; see :mod:`makertaker.training.benchmarl_task`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 try:
     from benchmarl.experiment import Callback

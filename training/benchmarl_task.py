@@ -6,9 +6,10 @@
     exploitability(task.game, rollout(task.game, policies(experiment), task.steps).controls, task.steps)
 
 The environment is :class:`~makertaker.envs.torchrl_env.TorchMarket`; groups of agents are the roles ``"trader"`` and
-``"maker"``. Who sees what: actors, and IPPO's critics, see the task's ``observation`` of their own agent; the critics of
-MAPPO and MASAC see the whole state beside it (and MASAC's the actions of their group). A critic that sees time only is
-a baseline and nothing more, so that IPPO with ``observation="time"`` wants ``lmbda = 1``.
+``"maker"``. Who sees what: actors, and IPPO's critics, see the task's ``observation`` of their own agent; the critics
+of MAPPO and MASAC see the whole state in its place, MASAC's also the actions of their own group, not of the other. With
+``observation="time"`` IPPO's critic sees time only: a baseline and nothing more, from which nothing may be
+bootstrapped, so that ``lmbda = 1`` is needed.
 
 What to change in BenchMARL's settings, and why (:mod:`makertaker.training.algorithms` says more):
 
@@ -84,7 +85,7 @@ class MarketTask(TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
     ) -> None:
         if isinstance(game, str):
             scenario = read_scenario(game)
-            name, steps, game = name or game, steps or scenario.steps, scenario.game
+            name, steps, game = name or game, scenario.steps if steps is None else steps, scenario.game
         if not isinstance(game, Game):
             raise ValueError(f"game: expected a game or a scenario's name, got {game!r}")
         config = {
