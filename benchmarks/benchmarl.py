@@ -45,17 +45,17 @@ PPO = {**GAUSSIAN, "lmbda": 1.0}
 SETTINGS: dict[str, dict[str, Any]] = {
     "ippo": PPO,
     "mappo": PPO,
-    "masac": {**GAUSSIAN, "alpha_init": 0.005},
+    "masac": {**GAUSSIAN, "alpha_init": 0.01, "fixed_alpha": True},
 }
 """what differs from BenchMARL's defaults in the algorithm's own configuration, beside share_param_critic = False"""
-RATES = {"ippo": (5e-3, 1e-4), "mappo": (5e-3, 1e-4), "masac": (3e-4, 3e-5)}
+RATES = {"ippo": (5e-3, 1e-4), "mappo": (5e-3, 1e-4), "masac": (1e-3, 1e-4)}
 SHARED: dict[str, Any] = {
     "gamma": 1.0,
     "share_policy_params": False,
     "on_policy_n_minibatch_iters": 5,
-    "off_policy_n_optimizer_steps": 100,
+    "off_policy_n_optimizer_steps": 40,
     "off_policy_train_batch_size": 256,
-    "polyak_tau": 0.02,
+    "polyak_tau": 0.1,
     "evaluation": False,
     "render": False,
     "loggers": [],
@@ -74,7 +74,7 @@ def train(algorithm: str, seed: int, timesteps: int) -> Curve:
     for policy in ("on", "off"):
         setattr(config, f"{policy}_policy_collected_frames_per_batch", frames)
         setattr(config, f"{policy}_policy_n_envs_per_worker", MARKETS)
-    config.on_policy_minibatch_size, config.off_policy_memory_size = frames // 2, 4 * frames
+    config.on_policy_minibatch_size, config.off_policy_memory_size = frames // 2, 20 * frames
     config.max_n_frames, config.lr = timesteps, RATES[algorithm][0]
     for name, value in SHARED.items():
         setattr(config, name, value)
@@ -138,7 +138,9 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--algorithms", nargs="+", default=[*CONFIGS, "torchrl"], choices=[*CONFIGS, "torchrl"])
+    parser.add_argument(
+        "--algorithms", nargs="+", default=["ippo", "mappo", "torchrl", "masac"], choices=[*CONFIGS, "torchrl"]
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--timesteps", type=int, default=160_000)
     parser.add_argument("--curves", type=Path, help="a JSON file to keep the curves in, or to draw from")

@@ -24,13 +24,17 @@ def is_number(value: object) -> bool:
 def namespace(*arrays: Array) -> Any:
     """The array-API namespace of the arguments; NumPy's own for NumPy arrays, which saves a wrapper per call."""
     kind = type(arrays[0])
-    if kind in _NAMESPACES and all(type(array) is kind for array in arrays):
-        return _NAMESPACES[kind]
+    for array in arrays:
+        if type(array) is not kind:
+            break
+    else:
+        known = _NAMESPACES.get(kind)
+        if known is not None:
+            return known
     for array in arrays:
         if not isinstance(array, _NUMPY):
             found = array_api_compat.array_namespace(*arrays)
-            if all(type(each) is kind for each in arrays):
-                _NAMESPACES[kind] = found
+            _NAMESPACES.setdefault(type(array), found)
             return found
     return np
 
@@ -40,10 +44,10 @@ def as_like(value: Any, like: Array) -> Array:
     xp = namespace(like)
     if xp is np:
         return np.asarray(value, dtype=like.dtype)
-    device = array_api_compat.device(like)
-    if type(value) is type(like) and value.dtype == like.dtype and array_api_compat.device(value) == device:
-        return value
-    return xp.asarray(value, dtype=like.dtype, device=device)
+    kind = type(like)
+    if type(value) is kind and kind.__module__ == "torch" and value.dtype == like.dtype and value.device == like.device:
+        return value  # a tensor asks for its device quickly, a traced array of JAX does not
+    return xp.asarray(value, dtype=like.dtype, device=array_api_compat.device(like))
 
 
 def floating(value: Any) -> Array:

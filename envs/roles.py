@@ -134,7 +134,9 @@ class RoleView:
     def observe(self, state: Array) -> Roles:
         """Every agent's observation, (..., N, size) and (..., M, size), from :meth:`state`'s vector."""
         xp, shape = namespace(state), (*state.shape[:-1], len(self.game.agents), self.size)
-        columns = xp.asarray(self._columns, device=device(state))
+        columns = self._columns
+        if isinstance(columns, np.ndarray):
+            columns = xp.asarray(columns, device=device(state))
         return self.split(xp.take(state, columns, axis=-1).reshape(shape))
 
     def control_units(self, role: str) -> np.ndarray:
