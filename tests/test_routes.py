@@ -13,9 +13,10 @@ from torchrl.envs import PettingZooWrapper, check_env_specs  # noqa: E402
 
 from makertaker.baselines import solve  # noqa: E402
 from makertaker.envs import Controls, load_scenario, rollout, simulate  # noqa: E402
+from makertaker.envs.grid import State, agent_controls  # noqa: E402
 from makertaker.envs.parallel_env import GameParallelEnv  # noqa: E402
 from makertaker.envs.roles import RoleView  # noqa: E402
-from makertaker.envs.torchrl_env import TorchMarket  # noqa: E402
+from makertaker.envs.torchrl_env import ActorPolicy, TorchMarket  # noqa: E402
 
 STEPS = 8
 NAMES = ("acas", "maker-taker-3x3", "execution-2", "execution-signal", "approximation")
@@ -293,3 +294,41 @@ def test_only_all_markets_are_reset(name: str) -> None:
     assert not again["k"].any()
     with pytest.raises(ValueError, match="control_units: expected normalize=True with it"):
         TorchMarket(env.game, 1, normalize=False, control_units=True)
+
+
+@pytest.mark.parametrize("name", ["approximation", "execution-signal", "maker-taker-3x3"])
+def test_policies_of_an_actor_see_what_the_environment_shows(name: str) -> None:
+    """With a factor and noise: in every state of a batch of markets the policies play what the actor plays there."""
+    env = TorchMarket(load_scenario(name), 3, steps=STEPS, dtype=torch.float64, seed=1, control_units=True)
+    game, rng = env.game, torch.Generator().manual_seed(0)
+    gain = {role: torch.randn(env.view.size, env.view.action_size(role), generator=rng) for role in env.view.names}
+
+    def act(state: Any) -> Any:
+        for role in env.view.names:
+            state[role, "action"] = state[role, "observation"] @ gain[role].double()
+        return state
+
+    played = env.rollout(STEPS)
+    policies = env.policies(act)
+    for k in (0, 1, STEPS - 1):
+        state = played[:, k].clone()
+        expected = env.controls(act(state))
+        factor = None if game.factor is None else state["factor"].numpy()
+        shown = State(float(env.view.times[k]), factor, state["inventories"].numpy(), state["quotes"].numpy())
+        for agent in game.agents:
+            own = agent_controls(game, Controls(*(each.numpy() for each in expected)), agent)
+            np.testing.assert_allclose(policies[agent](k, shown), own, rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match="agent: expected one of"):
+        ActorPolicy(env, act, "maker_9")
+
+
+def test_random_actions_fill_the_range() -> None:
+    """Drawn by the environment itself, within the specification's bounds and up to them; also from nothing."""
+    env = TorchMarket(load_scenario("maker-taker-3x3"), 400, steps=STEPS, control_units=True)
+    drawn = env.rand_action()
+    assert env.full_action_spec.is_in(drawn.select(*env.view.names))
+    for role in env.view.names:
+        action, high = drawn[role, "action"], env.full_action_spec[role, "action"].space.high
+        assert ((action / high).amax(dim=0) > 0.95).all()
+        assert ((action / high).amin(dim=0) < -0.95).all()
+        assert action.shape == high.shape

@@ -1,6 +1,6 @@
 """What BenchMARL's algorithms, and the TorchRL example, reach on the default market, with open-loop actors.
 
-    .venv-benchmarl/bin/python benchmarks/benchmarl.py [--algorithms ippo mappo masac torchrl] [--seeds 3]
+    .venv-benchmarl/bin/python benchmarks/benchmarl_learners.py [--algorithms ippo mappo masac torchrl] [--seeds 3]
 
 Runs in the environment of ``requirements-benchmarl.txt``. Prints relative NashConv, exact, of the policies without
 exploration, and draws it over training; ``--curves`` keeps the numbers in a file and draws from it if it is there.
