@@ -17,7 +17,7 @@ actions then count from the middle of the action range in units of ``game.contro
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -36,6 +36,8 @@ from .market import Range, Reward
 from .observation import LIMIT, Kind
 from .roles import RoleView
 
+Groups = Literal["role", "agent"]
+
 
 class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
     """A batch of markets.
@@ -52,6 +54,8 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         control_units: whether actions count from the middle of the action range in the game's control units; they are
             truncated at the ends of the range. Needs ``normalize``.
         payoff_units: whether rewards are in the game's payoff units rather than in currency.
+        groups: ``"role"``: agents of a role side by side, as above; ``"agent"``: a group of its own for each, under its
+            name, so that entries are (B, 1, .), for algorithms that take a group for a team.
         state: whether there is an entry ``"state"`` (B, 1 + d + n + 2M), what observations are made of, for critics
             that see everything.
         dtype: of the state and of all entries.
@@ -76,6 +80,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         quote_range: Range = None,
         control_units: bool = False,
         payoff_units: bool = False,
+        groups: Groups = "role",
         state: bool = False,
         dtype: torch.dtype = torch.float32,
         device: Any = "cpu",
@@ -85,12 +90,15 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             raise ValueError(f"num_envs: expected a positive whole number, got {num_envs!r}")
         if control_units and not normalize:
             raise ValueError("control_units: expected normalize=True with it, got normalize=False")
+        if groups not in ("role", "agent"):
+            raise ValueError(f"groups: expected 'role' or 'agent', got {groups!r}")
         super().__init__(device=torch.device(device), batch_size=torch.Size([num_envs]))
         options: dict[str, Any] = {"dtype": dtype, "device": self.device}
         like = torch.zeros((), **options)
         self.view = RoleView(game, steps, observation, reward, normalize, rate_range, quote_range).like(like)
         self.game, self.steps, self.dtype = game, steps, dtype
         names = self.view.names
+        self._places = self._place_groups(groups)
         self._units = (
             {role: torch.as_tensor(self.view.control_units(role), **options) for role in names} if control_units else {}
         )
@@ -105,36 +113,49 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         self._set_seed(seed)
         self._make_specs()
 
+    def _place_groups(self, groups: Groups) -> dict[str, tuple[str, slice]]:
+        """Where each group stands: its role, and which of the role's agents it has."""
+        if groups == "role":
+            return {role: (role, slice(None)) for role in self.view.names}
+        return {
+            agent: (role, slice(j, j + 1)) for role in self.view.names for j, agent in enumerate(self.view.agents(role))
+        }
+
+    @property
+    def group_map(self) -> dict[str, list[str]]:
+        """Names of the agents of each group, in the order of its entries."""
+        return {group: list(self.view.agents(role)[part]) for group, (role, part) in self._places.items()}
+
     def _make_specs(self) -> None:
         view, batch = self.view, self.batch_size
         options: dict[str, Any] = {"device": self.device, "dtype": self.dtype}
 
-        def by_role(make: Any) -> Composite:
-            counts = {role: len(view.agents(role)) for role in view.names}
-            parts = {role: Composite(make(role, n), shape=(*batch, n)) for role, n in counts.items()}
+        def by_group(make: Any) -> Composite:
+            counts = {group: len(agents) for group, agents in self.group_map.items()}
+            parts = {group: Composite(make(group, n), shape=(*batch, n)) for group, n in counts.items()}
             return Composite(parts, shape=batch)
 
-        def observed(role: str, count: int) -> dict[str, Any]:
+        def observed(group: str, count: int) -> dict[str, Any]:
             return {"observation": Bounded(-LIMIT, LIMIT, shape=(*batch, count, view.size), **options)}
 
-        def acted(role: str, count: int) -> dict[str, Any]:
-            return {"action": self._action_spec(role, count, options)}
+        def acted(group: str, count: int) -> dict[str, Any]:
+            return {"action": self._action_spec(group, count, options)}
 
-        def rewarded(role: str, count: int) -> dict[str, Any]:
+        def rewarded(group: str, count: int) -> dict[str, Any]:
             return {"reward": Unbounded(shape=(*batch, count, 1), **options)}
 
         n, d, m = len(self.game.agents), len(self._factor), self.game.makers
-        self.observation_spec = by_role(observed)
+        self.observation_spec = by_group(observed)
         self.observation_spec["k"] = Unbounded(shape=(*batch, 1), dtype=torch.int64, device=self.device)
         shapes = {"inventories": (n,), "factor": (d,), "quotes": (2, m), "price": (1,)}
         if self._with_state:
             shapes["state"] = (1 + d + n + 2 * m,)
         for name, shape in shapes.items():
             self.observation_spec[name] = Unbounded(shape=(*batch, *shape), **options)
-        self.action_spec = by_role(acted)
-        spaces = {role: self.full_action_spec[role, "action"].space for role in view.names}
-        self._bounds = {role: (space.low, space.high - space.low) for role, space in spaces.items()}
-        self.reward_spec = by_role(rewarded)
+        self.action_spec = by_group(acted)
+        spaces = {group: self.full_action_spec[group, "action"].space for group in self._places}
+        self._bounds = {group: (space.low, space.high - space.low) for group, space in spaces.items()}
+        self.reward_spec = by_group(rewarded)
         self.done_spec = Composite(
             {
                 name: Categorical(2, shape=(*batch, 1), dtype=torch.bool, device=self.device)
@@ -143,14 +164,16 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             shape=batch,
         )
 
-    def _action_spec(self, role: str, count: int, options: dict[str, Any]) -> Bounded:
+    def _action_spec(self, group: str, count: int, options: dict[str, Any]) -> Bounded:
+        role, part = self._places[group]
         shape = (*self.batch_size, count, self.view.action_size(role))
         if self._units:
-            limit = (1 / self._units[role]).expand(shape).clone()
+            limit = (1 / self._units[role][part]).expand(shape).clone()
             return Bounded(-limit, limit, shape=shape, **options)
         if self.view.normalize:
             return Bounded(-1.0, 1.0, shape=shape, **options)
-        bounds = (torch.as_tensor(each, **options).expand(shape).clone() for each in self.view.action_bounds(role))
+        ends = (each[part] for each in self.view.action_bounds(role))
+        bounds = (torch.as_tensor(each, **options).expand(shape).clone() for each in ends)
         return Bounded(*bounds, shape=shape, **options)
 
     def _set_seed(self, seed: int | None) -> None:
@@ -160,24 +183,27 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             self._generator.manual_seed(seed)
 
     def controls(self, tensordict: TensorDictBase) -> Controls:
-        """Physical controls (..., N), (..., M), (..., M) of the entries ``(role, "action")``."""
-        actions = {role: tensordict.get((role, "action")) for role in self.view.names}
+        """Physical controls (..., N), (..., M), (..., M) of the entries ``(group, "action")``."""
+        taken: dict[str, list[torch.Tensor]] = {role: [] for role in self.view.names}
+        for group, (role, _) in self._places.items():
+            taken[role].append(tensordict.get((group, "action")))
+        actions = {role: each[0] if len(each) == 1 else torch.cat(each, dim=-2) for role, each in taken.items()}
         return self.view.controls({role: each * self._units.get(role, 1.0) for role, each in actions.items()})
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
         """Actions drawn uniformly from the specification's bounds; the same as TorchRL's own, in a third of the
         time."""
         result = TensorDict({}, batch_size=self.batch_size, device=self.device) if tensordict is None else tensordict
-        for role, (low, width) in self._bounds.items():
+        for group, (low, width) in self._bounds.items():
             draw = torch.rand(low.shape, dtype=self.dtype, device=self.device)
-            result.set((role, "action"), torch.addcmul(low, width, draw))
+            result.set((group, "action"), torch.addcmul(low, width, draw))
         return result
 
     def policies(self, actor: Callable[[TensorDictBase], TensorDictBase]) -> dict[str, Policy]:
         """By agent what an actor plays without exploration, as simulation and evaluation take it.
 
         Args:
-            actor: a tensordict module that writes every ``(role, "action")`` from ``(role, "observation")``, in this
+            actor: a tensordict module that writes every ``(group, "action")`` from ``(group, "observation")``, in this
                 environment's units. It is not copied: the policies change as it learns.
         """
         return {agent: ActorPolicy(self, actor, agent) for agent in self.game.agents}
@@ -239,10 +265,13 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         entries: dict[str, Any] = {**inside, "k": clock, "done": ended, "terminated": ended.clone()}
         if self._with_state:
             entries["state"] = vector
+        seen = view.observe(vector)
         rewards = {} if reward is None else view.split(reward[..., None])
-        for role, each in view.observe(vector).items():
-            own = {"observation": each} if reward is None else {"observation": each, "reward": rewards[role]}
-            entries[role] = TensorDict(own, batch_size=each.shape[:-1], device=self.device)
+        for group, (role, part) in self._places.items():
+            own = {"observation": seen[role][..., part, :]}
+            if reward is not None:
+                own["reward"] = rewards[role][..., part, :]
+            entries[group] = TensorDict(own, batch_size=own["observation"].shape[:-1], device=self.device)
         return TensorDict(entries, batch_size=batch, device=self.device)
 
 
@@ -251,7 +280,7 @@ class ActorPolicy:
 
     Args:
         market: gives the module's observations and the units of its actions; its batch size does not matter.
-        actor: writes ``(role, "action")`` from ``(role, "observation")``.
+        actor: writes ``(group, "action")`` from ``(group, "observation")``.
         agent: name of the agent.
 
     Raises:
@@ -270,8 +299,10 @@ class ActorPolicy:
         inside = (torch.as_tensor(np.array(each), **options) for each in (state.inventories, state.quotes))
         inventories, quotes = inside
         seen = view.observe(view.state(int(k), inventories, factor, quotes))
-        batch = inventories.shape[:-1]
-        entries = {role: TensorDict({"observation": each}, batch_size=each.shape[:-1]) for role, each in seen.items()}
+        batch, entries = inventories.shape[:-1], {}
+        for group, (role, part) in market._places.items():
+            own = seen[role][..., part, :]
+            entries[group] = TensorDict({"observation": own}, batch_size=own.shape[:-1])
         with torch.no_grad(), set_exploration_type(ExplorationType.DETERMINISTIC):
             acted = self._actor(TensorDict(entries, batch_size=batch, device=market.device))
         controls = market.controls(acted)

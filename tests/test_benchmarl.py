@@ -84,17 +84,18 @@ class Record(Callback):  # type: ignore[misc]
 def payoffs(task: MarketTask, played: Any) -> np.ndarray:
     """Payoffs (n,) in currency of one episode (K,) of a task with rewards in the game's units."""
     game = task.game
-    earned = torch.cat([played["next", role, "reward"][..., 0] for role in task.group_map(task.market())], dim=-1)
+    earned = torch.cat([played["next", role, "reward"][..., 0] for role in task.market().group_map], dim=-1)
     return earned.double().sum(dim=0).numpy() * [game.payoff_unit(agent) for agent in game.agents]
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize(
-    ("name", "observation"), [("acas", "time"), ("maker-taker-3x3", "full"), ("execution-2", "own")]
+    ("name", "observation", "groups"),
+    [("acas", "time", "agent"), ("maker-taker-3x3", "full", "role"), ("execution-2", "own", "role")],
 )
-def test_algorithms_run_unmodified(name: str, observation: Any, algorithm: str, tmp_path: Path) -> None:
+def test_algorithms_run_unmodified(name: str, observation: Any, groups: Any, algorithm: str, tmp_path: Path) -> None:
     """Parameters of every group move, and the evaluation plays what simulation says the policies earn."""
-    task, record = MarketTask(name, steps=STEPS, observation=observation), Record()
+    task, record = MarketTask(name, steps=STEPS, observation=observation, groups=groups), Record()
     run = experiment(task, algorithm, tmp_path, callbacks=(record,))
     before = {
         group: [each.detach().clone() for each in run.group_policies[group].parameters()] for group in run.group_map

@@ -332,3 +332,27 @@ def test_random_actions_fill_the_range() -> None:
         assert ((action / high).amax(dim=0) > 0.95).all()
         assert ((action / high).amin(dim=0) < -0.95).all()
         assert action.shape == high.shape
+
+
+@pytest.mark.parametrize("name", ["acas", "maker-taker-3x3", "execution-2"])
+def test_a_group_for_each_agent(name: str) -> None:
+    """The same market with every agent a group of its own: the same actions lead to the same entries."""
+    options: dict[str, Any] = {"steps": STEPS, "control_units": True, "payoff_units": True, "state": True}
+    roles, alone = (TorchMarket(load_scenario(name), 3, groups=each, **options) for each in ("role", "agent"))
+    check_env_specs(alone)
+    assert alone.group_map == {agent: [agent] for agent in alone.game.agents}
+    assert [agent for agents in roles.group_map.values() for agent in agents] == list(roles.game.agents)
+    together, apart = roles.reset(), alone.reset()
+    for _ in range(STEPS):
+        together, apart = roles.rand_action(together), apart.clone()
+        for role, agents in roles.group_map.items():
+            for j, agent in enumerate(agents):
+                apart[agent, "action"] = together[role, "action"][:, j : j + 1]
+        together, apart = roles.step(together)["next"], alone.step(apart)["next"]
+        assert torch.equal(together["state"], apart["state"])
+        for role, agents in roles.group_map.items():
+            for entry in ("observation", "reward"):
+                side_by_side = torch.cat([apart[agent, entry] for agent in agents], dim=1)
+                assert torch.equal(together[role, entry], side_by_side)
+    with pytest.raises(ValueError, match="groups: expected 'role' or 'agent', got 'all'"):
+        TorchMarket(load_scenario(name), groups="all")  # type: ignore[arg-type]

@@ -6,7 +6,11 @@
     exploitability(task.game, rollout(task.game, policies(experiment), task.steps).controls, task.steps)
 
 The environment is :class:`~makertaker.envs.torchrl_env.TorchMarket`; groups of agents are the roles ``"trader"`` and
-``"maker"``. Who sees what: actors, and IPPO's critics, see the task's ``observation`` of their own agent; the critics
+``"maker"``, or, with ``groups="agent"``, the agents themselves. MASAC wants the latter: its actors' loss is the mean of
+a group's values at the joint action of the group's actors, all of which it moves, so that a group learns as a team and
+makers in one group look for what is best for them together. IPPO and MAPPO do not mix their agents' gains.
+
+Who sees what: actors, and IPPO's critics, see the task's ``observation`` of their own agent; the critics
 of MAPPO and MASAC see the whole state in its place, MASAC's also the actions of their own group, not of the other. With
 ``observation="time"`` IPPO's critic sees time only: a baseline and nothing more, from which nothing may be
 bootstrapped, so that ``lmbda = 1`` is needed.
@@ -43,7 +47,7 @@ from ..envs.grid import Policy, grid
 from ..envs.market import Range, Reward
 from ..envs.observation import Kind, check_kind
 from ..envs.scenarios import read_scenario
-from ..envs.torchrl_env import TorchMarket
+from ..envs.torchrl_env import Groups, TorchMarket
 
 
 class MarketTask(TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
@@ -60,6 +64,7 @@ class MarketTask(TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
             one initial exploration suits everybody; otherwise they are in [-1, 1].
         payoff_units: whether rewards are in the game's payoff units, so that one critic's learning rate suits
             everybody; otherwise in currency.
+        groups: ``"role"`` or ``"agent"``: BenchMARL's groups are the roles, or every agent is one.
         state: whether centralised critics see the whole state; otherwise they see the observations of their group.
         rate_range: overrides the game's range of rates.
         quote_range: overrides the game's range of quotes.
@@ -78,6 +83,7 @@ class MarketTask(TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
         reward: Reward = "payoff",
         control_units: bool = True,
         payoff_units: bool = True,
+        groups: Groups = "role",
         state: bool = True,
         rate_range: Range = None,
         quote_range: Range = None,
@@ -94,6 +100,7 @@ class MarketTask(TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
             "reward": reward,
             "control_units": control_units,
             "payoff_units": payoff_units,
+            "groups": groups,
             "state": state,
             "rate_range": rate_range,
             "quote_range": quote_range,
@@ -143,15 +150,13 @@ class MarketTask(TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
         return self.steps
 
     def group_map(self, env: EnvBase) -> dict[str, list[str]]:
-        """Names of the agents by role."""
-        game = self.game
-        roles = {"trader": game.agents[: game.traders], "maker": game.agents[game.traders :]}
-        return {role: list(agents) for role, agents in roles.items() if agents}
+        """Names of the agents by group."""
+        return self.market().group_map
 
     def observation_spec(self, env: EnvBase) -> Composite:
-        """``(role, "observation")`` of every role, without the batch axis."""
+        """``(group, "observation")`` of every group, without the batch axis."""
         spec = env.full_observation_spec_unbatched
-        return Composite({role: spec[role].clone() for role in self.group_map(env)})
+        return Composite({group: spec[group].clone() for group in self.group_map(env)})
 
     def info_spec(self, env: EnvBase) -> Composite | None:
         """None."""
@@ -164,7 +169,7 @@ class MarketTask(TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
         return Composite({"state": env.full_observation_spec_unbatched["state"].clone()})
 
     def action_spec(self, env: EnvBase) -> Composite:
-        """``(role, "action")`` of every role, without the batch axis."""
+        """``(group, "action")`` of every group, without the batch axis."""
         return env.full_action_spec_unbatched
 
     def action_mask_spec(self, env: EnvBase) -> Composite | None:
