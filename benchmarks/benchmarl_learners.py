@@ -1,9 +1,11 @@
 """What BenchMARL's algorithms, and the TorchRL example, reach on the default market, with open-loop actors.
 
-    .venv-benchmarl/bin/python benchmarks/benchmarl_learners.py [--algorithms ippo mappo masac torchrl] [--seeds 3]
+    .venv-benchmarl/bin/python benchmarks/benchmarl_learners.py [--algorithms ippo mappo torchrl masac team] [--seeds 3]
 
-Runs in the environment of ``requirements-benchmarl.txt``. Prints relative NashConv, exact, of the policies without
-exploration, and draws it over training; ``--curves`` keeps the numbers in a file and draws from it if it is there.
+``team`` is MASAC with the two makers in one group, which it takes for a team; everywhere else agents learn for
+themselves. Runs in the environment of ``requirements-benchmarl.txt``. Prints relative NashConv, exact, of the policies
+without exploration, and draws it over training; ``--curves`` keeps the numbers in a file and draws from it if it is
+there.
 """
 
 from __future__ import annotations
@@ -37,18 +39,26 @@ from makertaker.training.benchmarl_task import MarketTask
 
 ROOT = Path(__file__).parent.parent
 MARKETS, EVERY = 64, 5_120
-CONFIGS = {"ippo": IppoConfig, "mappo": MappoConfig, "masac": MasacConfig}
-COLORS = {"ippo": "#0072B2", "mappo": "#D55E00", "masac": "#009E73", "torchrl": "#CC79A7"}
-NAMES = {"ippo": "IPPO", "mappo": "MAPPO", "masac": "MASAC", "torchrl": "TorchRL example"}
+CONFIGS = {"ippo": IppoConfig, "mappo": MappoConfig, "masac": MasacConfig, "team": MasacConfig}
+COLORS = {"ippo": "#0072B2", "mappo": "#D55E00", "torchrl": "#CC79A7", "masac": "#009E73", "team": "#E69F00"}
+NAMES = {
+    "ippo": "IPPO",
+    "mappo": "MAPPO",
+    "torchrl": "TorchRL example",
+    "masac": "MASAC, groups of one",
+    "team": "MASAC, makers as a team",
+}
 GAUSSIAN = {"use_tanh_normal": False, "scale_mapping": "biased_softplus_0.6"}  # 0.6 control units at first
 PPO = {**GAUSSIAN, "lmbda": 1.0}
+SAC = {"scale_mapping": "biased_softplus_0.6", "alpha_init": 0.01, "fixed_alpha": True}
 SETTINGS: dict[str, dict[str, Any]] = {
     "ippo": PPO,
     "mappo": PPO,
-    "masac": {**GAUSSIAN, "alpha_init": 0.01, "fixed_alpha": True},
+    "masac": SAC,
+    "team": SAC,
 }
 """what differs from BenchMARL's defaults in the algorithm's own configuration, beside share_param_critic = False"""
-RATES = {"ippo": (5e-3, 1e-4), "mappo": (5e-3, 1e-4), "masac": (1e-3, 1e-4)}
+RATES = {"ippo": (5e-3, 1e-4), "mappo": (5e-3, 1e-4), "masac": (1e-3, 1e-4), "team": (1e-3, 1e-4)}
 SHARED: dict[str, Any] = {
     "gamma": 1.0,
     "share_policy_params": False,
@@ -68,7 +78,7 @@ Curve = list[tuple[int, float]]
 
 def train(algorithm: str, seed: int, timesteps: int) -> Curve:
     """Relative NashConv by joint market steps, of one of BenchMARL's algorithms."""
-    task = MarketTask("acas", observation="time")
+    task = MarketTask("acas", observation="time", groups="agent" if algorithm == "masac" else "role")
     config, settings, model = (each.get_from_yaml() for each in (ExperimentConfig, CONFIGS[algorithm], MlpConfig))
     frames = MARKETS * task.steps
     for policy in ("on", "off"):
@@ -124,8 +134,9 @@ def draw(results: dict[str, Any], path: Path) -> None:
         xlabel="joint market steps",
         ylabel="relative NashConv, %",
         title="acas, open-loop actors: NashConv over the sum of equilibrium payoffs' sizes",
-        xlim=(0, None),
+        xlim=(0, max(run["curve"][-1][0] for runs in results.values() for run in runs)),
     )
+    axis.yaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_major_formatter("{x:,.0f}")
     axis.grid(alpha=0.25, which="both")
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
@@ -138,9 +149,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--algorithms", nargs="+", default=["ippo", "mappo", "torchrl", "masac"], choices=[*CONFIGS, "torchrl"]
-    )
+    parser.add_argument("--algorithms", nargs="+", default=list(NAMES), choices=list(NAMES))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--timesteps", type=int, default=160_000)
     parser.add_argument("--curves", type=Path, help="a JSON file to keep the curves in, or to draw from")
