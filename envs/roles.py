@@ -143,7 +143,3 @@ class RoleView:
         """By agent of a role the game's control unit, as a fraction of the half-width of the action range; (N, 1) or
         (M, 2)."""
         return np.stack([self.scale.unit(agent) for agent in self.agents(role)])
-
-    def payoff_units(self, role: str) -> np.ndarray:
-        """By agent of a role the game's payoff unit, in currency; (N, 1) or (M, 1)."""
-        return np.array([[self.game.payoff_unit(agent)] for agent in self.agents(role)])

@@ -102,8 +102,9 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         self._units = (
             {role: torch.as_tensor(self.view.control_units(role), **options) for role in names} if control_units else {}
         )
-        units = np.concatenate([self.view.payoff_units(role)[:, 0] for role in names])
-        self._payoff_unit = torch.as_tensor(units, **options) if payoff_units else None
+        self._payoff_unit: torch.Tensor | None = None
+        if payoff_units:
+            self._payoff_unit = torch.as_tensor([game.payoff_unit(agent) for agent in game.agents], **options)
         self._with_state = state
         coefficients = game.coefficients(self.view.times)
         self._coefficients = [coefficients.at(k).like(like) for k in range(steps)]
@@ -296,8 +297,7 @@ class ActorPolicy:
         market, view = self._market, self._market.view
         options: dict[str, Any] = {"dtype": market.dtype, "device": market.device}
         factor = None if state.factor is None else torch.as_tensor(np.array(state.factor), **options)
-        inside = (torch.as_tensor(np.array(each), **options) for each in (state.inventories, state.quotes))
-        inventories, quotes = inside
+        inventories, quotes = (torch.as_tensor(np.array(each), **options) for each in (state.inventories, state.quotes))
         seen = view.observe(view.state(int(k), inventories, factor, quotes))
         batch, entries = inventories.shape[:-1], {}
         for group, (role, part) in market._places.items():
