@@ -9,7 +9,7 @@ there.
 
 Settings were chosen by hand on seed 0, which the table therefore favours. IPPO: exploration of 0.3, 0.6 and 1.0 control
 units at first, and BenchMARL's default; 0.6 was best, from 0.3 it stuck at 15%. MAPPO: 0.6 and 1.0. MASAC: six settings
-with the makers as a team, some at half the training and one stopped early, none of which came below 44%; then two with
+with the makers as a team, some at half the training and one stopped early, none of which ended below 44%; then two with
 groups of one, of which the better one after 64,000 steps was taken. The TorchRL example has the settings of
 ``makertaker train --algorithm ppo`` as far as they carry over; no others were tried.
 """
@@ -132,7 +132,8 @@ def draw(results: dict[str, Any], path: Path) -> None:
         for run in runs:
             steps, values = zip(*run["curve"], strict=True)
             axis.semilogy(steps, [100 * each for each in values], color=COLORS[algorithm], linewidth=0.9)
-        handles.append(Line2D([], [], color=COLORS[algorithm], label=NAMES[algorithm]))
+        seeds = f" ({len(runs)} seed{'s' if len(runs) > 1 else ''})"
+        handles.append(Line2D([], [], color=COLORS[algorithm], label=NAMES[algorithm] + seeds))
     for (name, level), shade in zip(references().items(), ("0.2", "0.45", "0.65"), strict=True):
         line = axis.axhline(100 * level, color=shade, linestyle=":", linewidth=1.6, label=name)
         handles.append(line)
@@ -145,7 +146,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     axis.yaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_major_formatter("{x:,.0f}")
     axis.grid(alpha=0.25, which="both")
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, dpi=130)
 
 
