@@ -124,7 +124,7 @@ def references() -> dict[str, float]:
 
 def draw(results: dict[str, Any], path: Path) -> None:
     """Learning curves, a thin line for each seed, and the rules of thumb as dotted lines."""
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(8, 5.6), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     handles = []
@@ -146,7 +146,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     axis.yaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_major_formatter("{x:,.0f}")
     axis.grid(alpha=0.25, which="both")
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path, dpi=130)
 
 
