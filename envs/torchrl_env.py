@@ -192,7 +192,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         return self.view.controls({role: each * self._units.get(role, 1.0) for role, each in actions.items()})
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
-        """Actions drawn uniformly from the specification's bounds, as TorchRL's own method does, without its overhead."""
+        """Actions drawn uniformly from the specification's bounds, as TorchRL's own method does, with less overhead."""
         result = TensorDict({}, batch_size=self.batch_size, device=self.device) if tensordict is None else tensordict
         for group, (low, width) in self._bounds.items():
             draw = torch.rand(low.shape, dtype=self.dtype, device=self.device)
