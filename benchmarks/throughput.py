@@ -95,11 +95,26 @@ def jax_market(markets: int) -> float:
 
 
 def torchrl_market(markets: int) -> float:
-    """Agent-steps per second of the native TorchRL environment, random actions drawn inside."""
+    """Agent-steps per second of the native TorchRL environment's ``rollout``, random actions drawn inside."""
     from makertaker.envs.torchrl_env import TorchMarket
 
     env = TorchMarket(GAME, markets, steps=STEPS, seed=0)
     return markets * AGENTS * STEPS / best(lambda: env.rollout(STEPS, break_when_any_done=False), 3)
+
+
+def torchrl_steps(markets: int) -> float:
+    """The same of its ``step``, new actions every step, drawn beforehand."""
+    from makertaker.envs.torchrl_env import TorchMarket
+
+    env = TorchMarket(GAME, markets, steps=STEPS, seed=0)
+    actions = [env.rand_action() for _ in range(STEPS)]
+
+    def episode() -> None:
+        state = env.reset()
+        for each in actions:
+            state = env.step(state.update(each))["next"]
+
+    return markets * AGENTS * STEPS / best(episode)
 
 
 def torchrl_pettingzoo() -> float:
@@ -188,7 +203,9 @@ def main() -> None:
         ("JAX jit + scan, float32, 1,000 markets", lambda: jax_batch(1000), "agent-steps/s"),
         ("JAX jit + scan, float32, 10,000 markets", lambda: jax_batch(10_000), "agent-steps/s"),
         ("JAX environment, random actions, 1,000 markets", lambda: jax_market(1000), "agent-steps/s"),
-        ("TorchRL environment, 1,000 markets", lambda: torchrl_market(1000), "agent-steps/s"),
+        ("TorchRL environment, 1,000 markets", lambda: torchrl_steps(1000), "agent-steps/s"),
+        ("TorchRL environment, 10,000 markets", lambda: torchrl_steps(10_000), "agent-steps/s"),
+        ("TorchRL environment, random rollout, 1,000 markets", lambda: torchrl_market(1000), "agent-steps/s"),
         ("TorchRL's PettingZoo wrapper", torchrl_pettingzoo, "market-steps/s"),
         ("PettingZoo parallel environment", pettingzoo_alone, "market-steps/s"),
         ("stable-baselines3 VecEnv, 64 markets", lambda: vec_env(64), "agent-steps/s"),

@@ -12,6 +12,8 @@ Array: TypeAlias = Any
 """An array of NumPy, PyTorch or JAX; shapes stand in the docstrings."""
 
 _NUMPY = (np.ndarray, np.generic)
+_NAMESPACES: dict[type, Any] = {}
+"""the namespace of every other library's array type seen so far; looking it up anew costs more than a small product"""
 
 
 def is_number(value: object) -> bool:
@@ -21,9 +23,19 @@ def is_number(value: object) -> bool:
 
 def namespace(*arrays: Array) -> Any:
     """The array-API namespace of the arguments; NumPy's own for NumPy arrays, which saves a wrapper per call."""
+    kind = type(arrays[0])
+    for array in arrays:
+        if type(array) is not kind:
+            break
+    else:
+        known = _NAMESPACES.get(kind)
+        if known is not None:
+            return known
     for array in arrays:
         if not isinstance(array, _NUMPY):
-            return array_api_compat.array_namespace(*arrays)
+            found = array_api_compat.array_namespace(*arrays)
+            _NAMESPACES.setdefault(type(array), found)
+            return found
     return np
 
 
@@ -32,6 +44,9 @@ def as_like(value: Any, like: Array) -> Array:
     xp = namespace(like)
     if xp is np:
         return np.asarray(value, dtype=like.dtype)
+    kind = type(like)
+    if type(value) is kind and kind.__module__ == "torch" and value.dtype == like.dtype and value.device == like.device:
+        return value  # a tensor asks for its device quickly, a traced array of JAX does not
     return xp.asarray(value, dtype=like.dtype, device=array_api_compat.device(like))
 
 

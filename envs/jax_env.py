@@ -204,7 +204,7 @@ class JaxMarket:
     def observe(self, state: JaxState) -> Roles:
         """Every agent's observation, by role: (N, size) and (M, size), float32."""
         factor = None if self.game.factor is None else state.factor
-        seen = self.view.observe(state.k, state.inventories, factor, state.quotes)
+        seen = self.view.observe(self.view.state(state.k, state.inventories, factor, state.quotes))
         return {role: each.astype(jnp.float32) for role, each in seen.items()}
 
     def _drive(self, time: Any, params: JaxParams) -> Any:

@@ -98,6 +98,15 @@ class ActionScale:
         low, high = (bound.astype(action.dtype) for bound in self.bounds(agent))
         return np.asarray((low + high) / 2 + (high - low) / 2 * np.minimum(np.maximum(action, -1.0), 1.0))
 
+    def unit(self, agent: str) -> np.ndarray:
+        """The game's control unit of an agent as a fraction of the half-width of its action range, (1,) or (2,).
+
+        Raises:
+            ValueError: an unknown agent.
+        """
+        low, high = self.bounds(agent)
+        return np.asarray(self.game.control_unit(agent) / ((high - low) / 2))
+
 
 class Market:
     """The state of a market, or of a batch of them with a common clock, and its pure step.

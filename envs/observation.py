@@ -17,6 +17,7 @@ and factors are clipped at +-10 units, so that every observation is bounded.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Literal
 
 import numpy as np
@@ -82,6 +83,17 @@ class Observer:
         own_first = [np.concatenate([[i], np.delete(agents, i)]) for i in agents]
         quotes = len(agents) + np.arange(2 * game.makers)
         self._order = np.stack([np.concatenate([first, quotes]) for first in own_first])
+        shared = np.broadcast_to(np.arange(self._common), (len(agents), self._common))
+        self.columns = np.concatenate([shared, self._common + self._order], axis=-1)
+        """(n, 1 + d + n + 2M) where each agent's full observation stands in the state's vector"""
+
+    def like(self, array: Array) -> Observer:
+        """The same with its numbers in the library, dtype and device of ``array``, so that they are converted once."""
+        result = copy(self)
+        for name in ("_center", "_half", "_factor_scale"):
+            value = getattr(self, name)
+            setattr(result, name, None if value is None else as_like(value, array))
+        return result
 
     def state(self, seen: State) -> np.ndarray:
         """The vector all observations are made of, (..., 1 + d + n + 2M), agents in the game's order.
@@ -113,22 +125,18 @@ class Observer:
         center, half = as_like(self._center, quotes), as_like(self._half, quotes)
         return _bounded((quotes - center) / half, 1.0).reshape(*quotes.shape[:-2], -1)
 
-    def arrange(self, state: Array) -> Array:
+    def arrange(self, state: np.ndarray) -> np.ndarray:
         """Every agent's full observation, (..., n, 1 + d + n + 2M), from the state's vector: the own inventory
         first."""
         common = self._common
-        if isinstance(state, np.ndarray):
-            result = np.empty((*state.shape[:-1], len(self._order), state.shape[-1]), dtype=state.dtype)
-            result[..., :common] = state[..., None, :common]
-            result[..., common:] = state[..., common:][..., self._order]
-            return result
-        xp, shape = namespace(state), (*state.shape[:-1], len(self._order), common)
-        shared = xp.broadcast_to(state[..., None, :common], shape)
-        return xp.concat([shared, state[..., common:][..., self._order]], axis=-1)
+        result = np.empty((*state.shape[:-1], len(self._order), state.shape[-1]), dtype=state.dtype)
+        result[..., :common] = state[..., None, :common]
+        result[..., common:] = state[..., common:][..., self._order]
+        return result
 
     def all(self, seen: State) -> np.ndarray:
         """Every agent's full observation, (..., n, 1 + d + n + 2M)."""
-        return self.arrange(self.state(seen))  # type: ignore[no-any-return]
+        return self.arrange(self.state(seen))
 
     def one(self, index: int, seen: State) -> np.ndarray:
         """One agent's full observation, (..., 1 + d + n + 2M)."""

@@ -5,7 +5,11 @@ For environments on arrays other than NumPy's; the array library is that of the 
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
+
+import numpy as np
+from array_api_compat import device
 
 from .arrays import Array, as_like, namespace
 from .game import Controls, Game
@@ -50,7 +54,21 @@ class RoleView:
         self.size = width(game, observation)
         self.scale = ActionScale(game, *controls_range(game, rate_range, quote_range))
         self.names = ("trader", "maker") if game.makers else ("trader",)
-        self._observer = Observer(game, (self.scale.low, self.scale.high))
+        low, high = self.scale.low, self.scale.high
+        self._observer = Observer(game, (low, high))
+        self._columns: Array = self._observer.columns[:, : self.size].ravel()
+        ends = self._by_role(low), self._by_role(high)
+        self._center: Roles = {role: (ends[0][role] + ends[1][role]) / 2 for role in self.names}
+        self._half: Roles = {role: (ends[1][role] - ends[0][role]) / 2 for role in self.names}
+
+    def like(self, array: Array) -> RoleView:
+        """The same with its numbers in the library, dtype and device of ``array``, so that they are converted once."""
+        result, xp = copy(self), namespace(array)
+        result._observer = self._observer.like(array)
+        result._columns = xp.asarray(self._columns, device=device(array))
+        result._center = {role: as_like(each, array) for role, each in self._center.items()}
+        result._half = {role: as_like(each, array) for role, each in self._half.items()}
+        return result
 
     def action_size(self, role: str) -> int:
         """Number of entries of an action: a trader's rate, a maker's ask and bid."""
@@ -69,36 +87,59 @@ class RoleView:
 
     def controls(self, actions: Roles) -> Controls:
         """Physical controls (..., N), (..., M), (..., M) of actions (..., N, 1) and (..., M, 2)."""
+        if self.normalize:
+            actions = {role: self._physical(role, each) for role, each in actions.items()}
         rate = actions["trader"][..., 0]
         if self.game.makers:
             given = Controls(rate, actions["maker"][..., 0], actions["maker"][..., 1])
         else:
             given = Controls(rate, rate[..., :0], rate[..., :0])
-        if not self.normalize:
-            return self.game.clip(given)
-        xp = namespace(*given)
-        bounds = zip(given, self.scale.low, self.scale.high, strict=True)
-        return Controls(
-            *(
-                as_like((low + high) / 2, each) + as_like((high - low) / 2, each) * xp.clip(each, -1.0, 1.0)
-                for each, low, high in bounds
-            )
-        )
+        return given if self.normalize else self.game.clip(given)  # the range lies within the constraints
 
-    def observe(self, k: Array, inventories: Array, factor: Array | None, quotes: Array) -> Roles:
-        """Every agent's observation, (..., N, size) and (..., M, size).
+    def _physical(self, role: str, action: Array) -> Array:
+        clipped = namespace(action).clip(action, -1.0, 1.0)
+        return as_like(self._center[role], action) + as_like(self._half[role], action) * clipped
+
+    def _by_role(self, controls: Controls) -> Roles:
+        """Controls (N,), (M,), (M,) in the shape of actions, (N, 1) and (M, 2)."""
+        parts = {"trader": controls.rate[:, None], "maker": np.stack([controls.ask, controls.bid], axis=-1)}
+        return {role: parts[role] for role in self.names}
+
+    def action_bounds(self, role: str) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest physical actions, (N, 1) or (M, 2) each."""
+        low, high = (self._by_role(each)[role] for each in (self.scale.low, self.scale.high))
+        return low, high
+
+    def state(self, k: Array, inventories: Array, factor: Array | None, quotes: Array) -> Array:
+        """The vector that observations are made of, (..., 1 + d + n + 2M); see :mod:`~makertaker.envs.observation`.
 
         Args:
-            k: (...,) steps played.
+            k: (...,) steps played, or one whole number for all markets.
             inventories: (..., n).
             factor: (..., d), or None.
             quotes: (..., 2, M) asks and bids of the last step; not shown before the first.
         """
         xp, observer = namespace(inventories), self._observer
-        entries = [xp.astype(k, inventories.dtype)[..., None] / self.steps]
+        clock = as_like(k, inventories) / self.steps
+        entries = [xp.broadcast_to(clock, inventories.shape[:-1])[..., None]]
         if factor is not None:
             entries.append(observer.factor_entries(factor))
         entries.append(observer.inventory_entries(inventories))
         shown = observer.quote_entries(quotes)
-        entries.append(xp.where((k > 0)[..., None], shown, 0 * shown))
-        return self.split(observer.arrange(xp.concat(entries, axis=-1))[..., : self.size])
+        if not isinstance(k, int):
+            shown = xp.where((k > 0)[..., None], shown, 0 * shown)
+        entries.append(0 * shown if isinstance(k, int) and k == 0 else shown)
+        return xp.concat(entries, axis=-1)
+
+    def observe(self, state: Array) -> Roles:
+        """Every agent's observation, (..., N, size) and (..., M, size), from :meth:`state`'s vector."""
+        xp, shape = namespace(state), (*state.shape[:-1], len(self.game.agents), self.size)
+        columns = self._columns
+        if isinstance(columns, np.ndarray):
+            columns = xp.asarray(columns, device=device(state))
+        return self.split(xp.take(state, columns, axis=-1).reshape(shape))
+
+    def control_units(self, role: str) -> np.ndarray:
+        """By agent of a role the game's control unit, as a fraction of the half-width of the action range; (N, 1) or
+        (M, 2)."""
+        return np.stack([self.scale.unit(agent) for agent in self.agents(role)])

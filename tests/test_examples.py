@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "examples"
-LEARNING = {"train_and_score": "2560", "trpo": "2000", "cleanrl_ppo": "2560"}
-"""joint market steps to run with; these need the extra 'train'"""
-LONG = {"cleanrl_ppo"}
+LEARNING = {"train_and_score": "2560", "trpo": "2000", "cleanrl_ppo": "2560", "torchrl_ppo": "2560"}
+"""joint market steps to run with; these need the extra 'train', or 'torchrl'"""
+LONG = {"cleanrl_ppo", "torchrl_ppo"}
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_an_example_runs(path: Path) -> None:
     if path.stem in LEARNING:
-        pytest.importorskip("sb3_contrib")
+        pytest.importorskip("torchrl" if path.stem == "torchrl_ppo" else "sb3_contrib")
     if path.stem not in LONG:
         assert len(path.read_text().splitlines()) <= 40
     command = [sys.executable, str(path), *([LEARNING[path.stem]] if path.stem in LEARNING else [])]

@@ -12,10 +12,11 @@ pytest.importorskip("torchrl")
 from torchrl.envs import PettingZooWrapper, check_env_specs  # noqa: E402
 
 from makertaker.baselines import solve  # noqa: E402
-from makertaker.envs import Controls, load_scenario, simulate  # noqa: E402
+from makertaker.envs import Controls, load_scenario, rollout, simulate  # noqa: E402
+from makertaker.envs.grid import State, agent_controls  # noqa: E402
 from makertaker.envs.parallel_env import GameParallelEnv  # noqa: E402
 from makertaker.envs.roles import RoleView  # noqa: E402
-from makertaker.envs.torchrl_env import TorchMarket  # noqa: E402
+from makertaker.envs.torchrl_env import ActorPolicy, TorchMarket  # noqa: E402
 
 STEPS = 8
 NAMES = ("acas", "maker-taker-3x3", "execution-2", "execution-signal", "approximation")
@@ -117,3 +118,241 @@ def test_every_route_pays_the_same(name: str) -> None:
         assert own == pytest.approx(nash.payoffs[index], rel=1e-4)
     for route, (payoffs, tolerance) in routes.items():
         np.testing.assert_allclose(payoffs, nash.payoffs, rtol=tolerance, err_msg=route)
+
+
+class Reactive:
+    """An affine feedback rule on what a full observation shows: the time, every inventory, the last quotes.
+
+    Its inputs are computed here from the physical state, not by the package's observer; arrays may have batch axes.
+    """
+
+    def __init__(self, game: Any) -> None:
+        low, high = game.action_range()
+        n, rng = game.traders, np.random.default_rng(3)
+        self.game = game
+        self._quotes = [np.stack([each.ask, each.bid]) for each in (low, high)]
+        self._ends = [
+            [each.rate[i : i + 1] if i < n else np.array([each.ask[i - n], each.bid[i - n]]) for each in (low, high)]
+            for i in range(len(game.agents))
+        ]
+        size = 1 + len(game.agents) + 2 * game.makers
+        self._gain = [rng.normal(0.0, 0.5, (size, len(low))) for low, _ in self._ends]
+        self._offset = [rng.uniform(-0.4, 0.4, len(low)) for low, _ in self._ends]
+
+    def seen(self, agent: int, k: int, inventories: Any, quotes: Any) -> np.ndarray:
+        """The observation (..., size) in double precision: time, own inventory, the others', asks and bids."""
+        q = np.asarray(inventories, dtype=float) / np.abs(self.game.start).max()
+        low, high = self._quotes
+        shown = (k > 0) * (2 * (np.asarray(quotes, dtype=float) - low) / (high - low) - 1)
+        time = np.full((*q.shape[:-1], 1), k / STEPS)
+        others = np.delete(q, agent, axis=-1)
+        return np.concatenate([time, q[..., [agent]], others, shown.reshape(*q.shape[:-1], -1)], axis=-1)
+
+    def act(self, agent: int, seen: Any) -> np.ndarray:
+        """One agent's normalised action, (..., 1) or (..., 2), on its observation."""
+        action: np.ndarray = np.asarray(seen, dtype=float) @ self._gain[agent] + self._offset[agent]
+        return action
+
+    def actions(self, k: int, inventories: Any, quotes: Any) -> list[np.ndarray]:
+        """Everybody's actions in the state."""
+        return [self.act(i, self.seen(i, k, inventories, quotes)) for i in range(len(self.game.agents))]
+
+    def policies(self) -> dict[str, Any]:
+        """The same as policies: physical controls within the action range."""
+
+        def of(agent: int) -> Any:
+            def play(k: int, state: Any) -> np.ndarray:
+                action = self.act(agent, self.seen(agent, k, state.inventories, state.quotes))
+                low, high = self._ends[agent]
+                return np.asarray(low + (high - low) * (np.clip(action, -1, 1) + 1) / 2)
+
+            return play
+
+        return {name: of(i) for i, name in enumerate(self.game.agents)}
+
+
+REACTIVE = ("acas", "maker-taker-softmax", "execution-2")
+"""one trader and two makers; two traders and three makers who share by softmax; two traders and nobody who quotes"""
+
+
+@pytest.fixture(params=REACTIVE)
+def reactive(request: pytest.FixtureRequest) -> tuple[Reactive, np.ndarray]:
+    """The rule in a game, and what it earns in simulation; everybody's controls react to somebody's inventory."""
+    rule = Reactive(load_scenario(request.param))
+    played = rollout(rule.game, rule.policies(), STEPS)
+    start = rule.game.start + 0.5 * np.eye(len(rule.game.agents))[0]
+    other = rollout(rule.game, rule.policies(), STEPS, inventories=start).controls
+    assert all(np.abs(a - b).max(axis=-2).min() > 1e-4 for a, b in zip(other, played.controls, strict=True) if a.size)
+    return rule, simulate(rule.game, played.controls, STEPS).payoffs
+
+
+def test_reactive_pettingzoo(reactive: tuple[Reactive, np.ndarray]) -> None:
+    """From the state to 1e-9; from the observations, which are single precision, to 1e-4."""
+    rule, payoffs = reactive
+    game = rule.game
+    env = GameParallelEnv(game, steps=STEPS)
+    for source, tolerance in (("state", 1e-9), ("observations", 1e-4)):
+        seen, _ = env.reset()
+        total = np.zeros(len(game.agents))
+        for k in range(STEPS):
+            state = env.market.state
+            actions = rule.actions(k, state.inventories, state.quotes)
+            if source == "observations":
+                actions = [rule.act(i, seen[name]) for i, name in enumerate(game.agents)]
+            seen, rewards, *_ = env.step(dict(zip(game.agents, actions, strict=True)))
+            total += list(rewards.values())
+        np.testing.assert_allclose(total, payoffs, rtol=tolerance, err_msg=source)
+
+
+def test_reactive_vec_env(reactive: tuple[Reactive, np.ndarray]) -> None:
+    """Each agent in turn acts on its observations, the others follow the policy; all in single precision."""
+    pytest.importorskip("stable_baselines3")
+    from makertaker.training import MarketVecEnv
+
+    rule, payoffs = reactive
+    policies = rule.policies()
+    for index, agent in enumerate(rule.game.agents):
+        others = {name: each for name, each in policies.items() if name != agent}
+        vec = MarketVecEnv(rule.game, 3, agent, others, steps=STEPS)
+        seen, total = vec.reset(), np.zeros(3)
+        for _ in range(STEPS):
+            seen, rewards, _, _ = vec.step(rule.act(index, seen))
+            total += rewards
+        np.testing.assert_allclose(total, payoffs[index], rtol=1e-4, err_msg=agent)
+
+
+@pytest.mark.parametrize("units", [False, True], ids=["normalised", "units"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)], ids=str)
+def test_reactive_torchrl(reactive: tuple[Reactive, np.ndarray], dtype: Any, tolerance: float, units: bool) -> None:
+    """Acting on observations, in the action range's units or the game's; rewards in currency or in the game's units."""
+    rule, payoffs = reactive
+    game, split = rule.game, rule.game.traders
+    env = TorchMarket(game, 3, steps=STEPS, dtype=dtype, control_units=units, payoff_units=units)
+    action_unit = {name: env.view.scale.unit(name) if units else 1.0 for name in game.agents}
+    payoff_unit = [game.payoff_unit(name) if units else 1.0 for name in game.agents]
+
+    def act(state: Any) -> Any:
+        for role in env.view.names:
+            first = 0 if role == "trader" else split
+            own = [
+                rule.act(first + j, state[role, "observation"][..., j, :]) / action_unit[name]
+                for j, name in enumerate(env.view.agents(role))
+            ]
+            state[role, "action"] = torch.as_tensor(np.stack(own, axis=-2), dtype=dtype)
+        return state
+
+    state, earned = env.reset(), np.zeros((3, len(payoffs)))
+    for _ in range(STEPS):
+        state = env.step(act(state))["next"]
+        rewards = torch.cat([state[role, "reward"][..., 0] for role in env.view.names], dim=-1)
+        earned += rewards.numpy() * payoff_unit
+    assert state["done"].all()
+    np.testing.assert_allclose(earned, np.tile(payoffs, (3, 1)), rtol=tolerance)
+    again = rollout(game, env.policies(act), STEPS)  # and back: the module as policies
+    np.testing.assert_allclose(again.payoffs, payoffs, rtol=tolerance)
+
+
+@pytest.mark.parametrize("double", [True, False], ids=["float64", "float32"])
+def test_reactive_jax(reactive: tuple[Reactive, np.ndarray], double: bool) -> None:
+    """From the state to 1e-9 in double precision; from the observations to 1e-4."""
+    jax = pytest.importorskip("jax")
+    from makertaker.envs.jax_env import JaxMarket
+
+    rule, payoffs = reactive
+    split, before = rule.game.traders, jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", double)
+    try:
+        market, key = JaxMarket(rule.game, steps=STEPS), jax.random.key(0)
+        params = market.default_params
+        for source, tolerance in (("state", 1e-9 if double else 1e-4), ("observations", 1e-4)):
+            seen, inside = market.reset(key, params)
+            total = np.zeros(len(rule.game.agents))
+            for k in range(STEPS):
+                actions = rule.actions(k, inside.inventories, inside.quotes)
+                if source == "observations":
+                    listed = np.concatenate([np.asarray(seen[role]) for role in market.roles])
+                    actions = [rule.act(i, each) for i, each in enumerate(listed)]
+                parts = {"trader": actions[:split], "maker": actions[split:]}
+                chosen = {role: jax.numpy.asarray(np.stack(parts[role])) for role in market.roles}
+                seen, inside, rewards, _, _ = market.step_env(key, inside, chosen, params)
+                total += np.concatenate([np.asarray(rewards[role]) for role in market.roles])
+            np.testing.assert_allclose(total, payoffs, rtol=tolerance, err_msg=source)
+    finally:
+        jax.config.update("jax_enable_x64", before)
+
+
+@pytest.mark.parametrize("name", ["acas", "execution-2"])
+def test_only_all_markets_are_reset(name: str) -> None:
+    """Markets have a common clock: a reset of some of them is refused, one of all starts again."""
+    env = TorchMarket(load_scenario(name), 3, steps=STEPS)
+    state = env.rollout(2)[:, -1]["next"].clone()
+    some = torch.tensor([[True], [False], [True]])
+    with pytest.raises(ValueError, match="_reset: markets have a common clock, expected a reset of all 3, got 2"):
+        env.reset(state.clone().set("_reset", some))
+    again = env.reset(state.set("_reset", torch.ones(3, 1, dtype=torch.bool)))
+    assert torch.equal(again["inventories"], env.reset()["inventories"])
+    assert not again["k"].any()
+    with pytest.raises(ValueError, match="control_units: expected normalize=True with it"):
+        TorchMarket(env.game, 1, normalize=False, control_units=True)
+
+
+@pytest.mark.parametrize("name", ["approximation", "execution-signal", "maker-taker-3x3"])
+def test_policies_of_an_actor_see_what_the_environment_shows(name: str) -> None:
+    """With a factor and noise: in every state of a batch of markets the policies play what the actor plays there."""
+    env = TorchMarket(load_scenario(name), 3, steps=STEPS, dtype=torch.float64, seed=1, control_units=True)
+    game, rng = env.game, torch.Generator().manual_seed(0)
+    gain = {role: torch.randn(env.view.size, env.view.action_size(role), generator=rng) for role in env.view.names}
+
+    def act(state: Any) -> Any:
+        for role in env.view.names:
+            state[role, "action"] = state[role, "observation"] @ gain[role].double()
+        return state
+
+    played = env.rollout(STEPS)
+    policies = env.policies(act)
+    for k in (0, 1, STEPS - 1):
+        state = played[:, k].clone()
+        expected = env.controls(act(state))
+        factor = None if game.factor is None else state["factor"].numpy()
+        shown = State(float(env.view.times[k]), factor, state["inventories"].numpy(), state["quotes"].numpy())
+        for agent in game.agents:
+            own = agent_controls(game, Controls(*(each.numpy() for each in expected)), agent)
+            np.testing.assert_allclose(policies[agent](k, shown), own, rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match="agent: expected one of"):
+        ActorPolicy(env, act, "maker_9")
+
+
+def test_random_actions_fill_the_range() -> None:
+    """Drawn by the environment itself, within the specification's bounds and up to them; also from nothing."""
+    env = TorchMarket(load_scenario("maker-taker-3x3"), 400, steps=STEPS, control_units=True)
+    drawn = env.rand_action()
+    assert env.full_action_spec.is_in(drawn.select(*env.view.names))
+    for role in env.view.names:
+        action, high = drawn[role, "action"], env.full_action_spec[role, "action"].space.high
+        assert ((action / high).amax(dim=0) > 0.95).all()
+        assert ((action / high).amin(dim=0) < -0.95).all()
+        assert action.shape == high.shape
+
+
+@pytest.mark.parametrize("name", ["acas", "maker-taker-3x3", "execution-2"])
+def test_a_group_for_each_agent(name: str) -> None:
+    """The same market with every agent a group of its own: the same actions lead to the same entries."""
+    options: dict[str, Any] = {"steps": STEPS, "control_units": True, "payoff_units": True, "state": True}
+    roles, alone = (TorchMarket(load_scenario(name), 3, groups=each, **options) for each in ("role", "agent"))
+    check_env_specs(alone)
+    assert alone.group_map == {agent: [agent] for agent in alone.game.agents}
+    assert [agent for agents in roles.group_map.values() for agent in agents] == list(roles.game.agents)
+    together, apart = roles.reset(), alone.reset()
+    for _ in range(STEPS):
+        together, apart = roles.rand_action(together), apart.clone()
+        for role, agents in roles.group_map.items():
+            for j, agent in enumerate(agents):
+                apart[agent, "action"] = together[role, "action"][:, j : j + 1]
+        together, apart = roles.step(together)["next"], alone.step(apart)["next"]
+        assert torch.equal(together["state"], apart["state"])
+        for role, agents in roles.group_map.items():
+            for entry in ("observation", "reward"):
+                side_by_side = torch.cat([apart[agent, entry] for agent in agents], dim=1)
+                assert torch.equal(together[role, entry], side_by_side)
+    with pytest.raises(ValueError, match="groups: expected 'role' or 'agent', got 'all'"):
+        TorchMarket(load_scenario(name), groups="all")  # type: ignore[arg-type]
