@@ -4,13 +4,14 @@ BIN := .venv/bin
 READY := .venv/ready
 DOCS_READY := .venv/docs-ready
 RAY_READY := .venv-ray/ready
+BENCHMARL_READY := .venv-benchmarl/ready
 SEED ?= 0
 TORCH ?= torch==2.13.0
 # the linear algebra here is many small problems: threads that wait for each other make it several times slower
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: run test test-ray test-slow check format bench docs docs-serve wheel clean
+.PHONY: run test test-ray test-benchmarl test-slow check format bench docs docs-serve wheel clean
 
 run: $(READY)  ## train on the default market, compare with its equilibrium, write runs/acas/report.html
 	$(BIN)/makertaker train acas --seed $(SEED) --out runs/acas --overwrite
@@ -24,6 +25,9 @@ test-slow: $(READY)  ## tests that train for minutes
 
 test-ray: $(RAY_READY)  ## tests of RLlib and of sweeps, in an environment of their own; no token file in anybody's home
 	RAY_AUTH_MODE=disabled .venv-ray/bin/python -m pytest -q tests/test_rllib.py tests/test_sweep.py tests/test_docs.py -k "not test_docs or ray"
+
+test-benchmarl: $(BENCHMARL_READY)  ## BenchMARL's algorithms, in an environment of their own
+	.venv-benchmarl/bin/python -m pytest -q tests/test_benchmarl.py tests/test_routes.py
 
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .
@@ -50,7 +54,7 @@ wheel: $(READY)
 	$(BIN)/python -m build
 
 clean:
-	rm -rf build dist *.egg-info .venv .venv-ray
+	rm -rf build dist *.egg-info .venv .venv-ray .venv-benchmarl
 
 # torch first: pip then leaves the build it has. On Linux PyPI's default build brings GPU libraries; for the small one:
 #   make run TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
@@ -66,6 +70,13 @@ $(RAY_READY): pyproject.toml setup.py constraints-ray.txt
 	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-ray.txt -e ".[ray]" pytest
 	touch $(RAY_READY)
+
+# BenchMARL wants an older TorchRL
+$(BENCHMARL_READY): pyproject.toml setup.py requirements-benchmarl.txt
+	$(PYTHON) -m venv .venv-benchmarl
+	.venv-benchmarl/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	.venv-benchmarl/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-benchmarl.txt -e .
+	touch $(BENCHMARL_READY)
 
 $(DOCS_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"

@@ -28,7 +28,7 @@ def commands(text, program="makertaker"):
 
 
 NEEDS = {
-    "makertaker.training": "stable_baselines3",
+    "makertaker.training ": "stable_baselines3",
     "makertaker.training.rllib": "ray",
     "makertaker.training.benchmarl": "benchmarl",
     "makertaker.envs.torchrl_env": "torchrl",

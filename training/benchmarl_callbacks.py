@@ -19,6 +19,7 @@ from ..baselines import exploitability, solve
 from ..baselines.exploitability import payoff_size
 from ..envs.grid import rollout
 from .benchmarl_task import MarketTask, policies
+from .hyperparameters import geometric
 
 
 class NashConvHistory(Callback):  # type: ignore[misc]  # BenchMARL is untyped
@@ -88,7 +89,7 @@ class Anneal(Callback):  # type: ignore[misc]
         experiment = self.experiment
         total = experiment.config.get_max_n_frames(experiment.on_policy)
         done = (experiment.total_frames - batch.numel()) / total
-        rate = self.ends[0] * (self.ends[1] / self.ends[0]) ** done
+        rate = geometric(self.ends, done)
         for group in experiment.optimizers.values():
             for optimizer in group.values():
                 for each in optimizer.param_groups:

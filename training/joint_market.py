@@ -16,8 +16,7 @@ from ..envs.observation import space
 
 def action_unit(market: Market, agent: str) -> np.ndarray:
     """The game's control unit of an agent, as a fraction of the half-width of its action range; (1,) or (2,)."""
-    low, high = market.scale.bounds(agent)
-    return np.asarray(market.game.control_unit(agent) / ((high - low) / 2))
+    return market.scale.unit(agent)
 
 
 def learner_space(market: Market, agent: str) -> Box:

@@ -25,10 +25,14 @@ PACKAGES = {
     "baselines": "Equilibria, best responses, reference points, conditions.",
     "training": "Independent learners and what they reached. Needs the extra `train`.",
 }
-MORE = {  # beside what the packages export
-    "envs": {"jax_env": ("JaxMarket", "JaxParams"), "torchrl_env": ("TorchMarket",)},
+MORE: dict[str, dict[str, tuple[str, ...]]] = {  # beside what the packages export
+    "envs": {"jax_env": ("JaxMarket", "JaxParams"), "torchrl_env": ("TorchMarket", "ActorPolicy")},
     "training": {
         "algorithms": ("Algorithm", "find"),
+        "rllib": ("RLlibLearners", "MarketRunner", "ppo_config"),
+        "sweep": ("sweep", "summary"),
+        "benchmarl_task": ("MarketTask", "policies"),
+        "benchmarl_callbacks": ("NashConvHistory", "Anneal"),
         "information": ("visible",),
         "evaluate": ("Evaluation", "evaluate"),
         "runs": ("RunConfig", "train", "resume", "load_policies", "evaluate_run"),
