@@ -27,7 +27,7 @@ test-ray: $(RAY_READY)  ## tests of RLlib and of sweeps, in an environment of th
 	RAY_AUTH_MODE=disabled .venv-ray/bin/python -m pytest -q tests/test_rllib.py tests/test_sweep.py tests/test_docs.py -k "not test_docs or ray"
 
 test-benchmarl: $(BENCHMARL_READY)  ## BenchMARL's algorithms, in an environment of their own
-	.venv-benchmarl/bin/python -m pytest -q tests/test_benchmarl.py tests/test_routes.py
+	.venv-benchmarl/bin/python -m pytest -q tests/test_benchmarl.py tests/test_routes.py tests/test_docs.py -k "not test_docs or benchmarl"
 
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
     python benchmarks/throughput.py
 
+Routes whose library is not installed are listed as such; RLlib's needs an environment of its own (``make test-ray``).
 An agent-step is one agent acting once: a step of one ACAS market is three. The PettingZoo -> SuperSuit ->
 stable-baselines3 route cannot be run on these environments (SuperSuit refuses agents with different action spaces), so
 the peer is a loop over PettingZoo environments, which is what such wrappers do in each worker process.
@@ -158,6 +159,17 @@ def vec_env(markets: int) -> float:
     return markets * AGENTS * STEPS / best(episode)
 
 
+def rllib_runner(markets: int) -> float:
+    """Agent-steps per second of the RLlib runner: actions drawn from networks, episodes packed for RLlib."""
+    import ray
+
+    from makertaker.training.rllib import MarketRunner, ppo_config
+
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
+    runner = MarketRunner(config=ppo_config(GAME, steps=STEPS, markets=markets), worker_index=0)
+    return markets * AGENTS * STEPS / best(runner.sample, 3)
+
+
 def hub(markets: int) -> float:
     """Agent-steps per second of the learners' hub with random actions of all agents."""
     from makertaker.training.hub import Hub
@@ -210,11 +222,17 @@ def main() -> None:
         ("PettingZoo parallel environment", pettingzoo_alone, "market-steps/s"),
         ("stable-baselines3 VecEnv, 64 markets", lambda: vec_env(64), "agent-steps/s"),
         ("stable-baselines3 VecEnv, 1,000 markets", lambda: vec_env(1000), "agent-steps/s"),
+        ("RLlib's batched runner, 64 markets", lambda: rllib_runner(64), "agent-steps/s"),
+        ("RLlib's batched runner, 1,000 markets", lambda: rllib_runner(1000), "agent-steps/s"),
         ("hub of independent learners, 64 markets", lambda: hub(64), "agent-steps/s"),
         ("independent PPO, 64 markets", independent_ppo, "market-steps/s"),
     ]
     for name, measure, unit in rows:
-        value = measure()
+        try:
+            value = measure()
+        except ModuleNotFoundError as error:
+            table.add_row(name, "-", f"needs {error.name}", "-")
+            continue
         agents = value * (AGENTS if unit.startswith("market") else 1)
         table.add_row(name, f"{value:,.0f}", unit, f"{agents / base:.3g}")
     console.print(table)

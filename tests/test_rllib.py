@@ -76,7 +76,9 @@ def test_episodes_are_the_market_that_the_simulator_plays(name):
         returns = [each.agent_episodes[agent].get_return() for each in episodes]
         np.testing.assert_allclose(returns, payoffs[:, i] / game.payoff_unit(agent), rtol=1e-5, atol=1e-5)
     assert all(each.is_terminated and len(each) == STEPS for each in episodes)
-    assert runner.get_metrics()["num_env_steps_sampled"].peek() == EPISODE
+    first, second = (runner.sample(explore=False)[0].agent_episodes[game.agents[0]] for _ in range(2))
+    np.testing.assert_array_equal(first.get_actions(), second.get_actions())
+    assert runner.get_metrics()["num_env_steps_sampled"].peek() == 3 * EPISODE
 
 
 def test_stored_densities_are_those_of_the_stored_actions():

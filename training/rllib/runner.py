@@ -65,8 +65,6 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
             reward_scale=reward_units(given["game"], given["learners"]),
         )
         self._units = {agent: action_unit(market, agent) for agent in given["learners"]}
-        self._torch = torch.Generator()
-        self._torch.manual_seed(int(np.random.SeedSequence([given["seed"], self.index, 1]).generate_state(1)[0]))
 
     @property
     def index(self) -> int:
@@ -116,16 +114,18 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
         return [self._episode(b, stacked, earned[b]) for b in range(len(last))]
 
     def _act(self, agent: str, seen: np.ndarray, explore: bool) -> dict[str, np.ndarray]:
-        inputs = self.module[agent].forward_exploration({Columns.OBS: torch.from_numpy(seen)})
-        logits = inputs[Columns.ACTION_DIST_INPUTS]
-        means, log_std = logits.chunk(2, dim=-1)
-        noise = torch.randn(means.shape, generator=self._torch) if explore else torch.zeros_like(means)
-        actions = means + log_std.exp() * noise
-        log_density = (-0.5 * noise**2 - log_std - 0.5 * float(np.log(2 * np.pi))).sum(dim=-1)
+        module, inputs = self.module[agent], {Columns.OBS: torch.from_numpy(seen)}
+        if not explore:
+            logits = module.forward_inference(inputs)[Columns.ACTION_DIST_INPUTS]
+            means = module.get_inference_action_dist_cls().from_logits(logits).to_deterministic()
+            return {Columns.ACTIONS: means.sample().numpy()}
+        logits = module.forward_exploration(inputs)[Columns.ACTION_DIST_INPUTS]
+        chances = module.get_exploration_action_dist_cls().from_logits(logits)
+        actions = chances.sample()
         return {
             Columns.ACTIONS: actions.numpy(),
             Columns.ACTION_DIST_INPUTS: logits.numpy(),
-            Columns.ACTION_LOGP: log_density.numpy(),
+            Columns.ACTION_LOGP: chances.logp(actions).numpy(),
         }
 
     def _episode(self, b: int, columns: dict[str, dict[str, np.ndarray]], earned: np.ndarray) -> Any:
@@ -201,14 +201,14 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
             self.num_env_steps_sampled_lifetime = state[NUM_ENV_STEPS_SAMPLED_LIFETIME]
 
     def generators(self) -> dict[str, Any]:
-        """States of the generators of noise and exploration."""
-        return {"market": self.env.rng.bit_generator.state, "actions": self._torch.get_state()}
+        """States of the generators of noise and, PyTorch's own, of exploration."""
+        return {"market": self.env.rng.bit_generator.state, "actions": torch.get_rng_state()}
 
     def set_generators(self, states: dict[str, Any] | None) -> None:
         """Put the generators where :meth:`generators` found them; None leaves them."""
         if states is not None:
             self.env.rng.bit_generator.state = states["market"]
-            self._torch.set_state(states["actions"])
+            torch.set_rng_state(states["actions"])
 
     def get_ctor_args_and_kwargs(self) -> tuple[tuple[()], dict[str, Any]]:
         """How RLlib builds it again."""
