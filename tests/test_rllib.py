@@ -21,6 +21,7 @@ from ray.rllib.utils.postprocessing.value_predictions import compute_value_targe
 from makertaker.baselines import exploitability, solve  # noqa: E402
 from makertaker.envs import Controls, acas_v0, load_scenario, rollout, simulate  # noqa: E402
 from makertaker.envs.market import Market  # noqa: E402
+from makertaker.envs.scenarios import scenario_names  # noqa: E402
 from makertaker.training import cli, runs  # noqa: E402
 from makertaker.training.joint_market import action_unit  # noqa: E402
 from makertaker.training.rllib.algorithm import PatientPPO  # noqa: E402
@@ -127,8 +128,8 @@ def test_advantages_are_those_of_rllib(gamma, gae_lambda):
     )
 
 
-@pytest.mark.parametrize("name", ["acas", "maker-taker-3x3", "execution-2", "execution-signal", "approximation"])
-def test_every_environment_is_learned(name):
+@pytest.mark.parametrize("name", scenario_names())
+def test_every_scenario_is_learned(name):
     game = load_scenario(name)
     with learners(game, timesteps=2 * EPISODE, information="full") as trained:
         before = weights(trained)

@@ -8,23 +8,16 @@ you trust.
 
 from __future__ import annotations
 
-import pickle
-import random
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from . import algorithms
-from .folders import exchanged, recover
+from .checkpoint_folder import DAMAGE, corrupt, generators, replaced, set_generators, stored_state
 
 if TYPE_CHECKING:
     from .independent import IndependentLearners
-
-_STATE = "state.pkl"
 
 
 def save(learners: IndependentLearners, folder: Path, extra: dict[str, Any] | None = None) -> None:
@@ -43,17 +36,13 @@ def save(learners: IndependentLearners, folder: Path, extra: dict[str, Any] | No
         "market": {"k": market.k, "inventories": market.inventories, "price": market.price, "quotes": market.quotes},
         "hub": hub.rng.bit_generator.state,
         "spaces": {agent: model.action_space.np_random.bit_generator.state for agent, model in learners.models.items()},
-        "python": random.getstate(),
-        "numpy": np.random.get_state(),  # noqa: NPY002  # stable-baselines3 draws from NumPy's global generator
-        "torch": torch.get_rng_state(),
+        **generators(),
     }
-    with exchanged(folder, _STATE) as fresh:
+    with replaced(folder, state) as fresh:
         for agent, model in learners.models.items():
             model.save(fresh / f"{agent}.zip")
             if isinstance(model, OffPolicyAlgorithm):
                 model.save_replay_buffer(fresh / f"{agent}.replay.pkl")
-        (fresh / "writing").write_bytes(pickle.dumps(state))
-        (fresh / "writing").rename(fresh / _STATE)
 
 
 def load(learners: IndependentLearners, folder: Path) -> dict[str, Any]:
@@ -62,16 +51,12 @@ def load(learners: IndependentLearners, folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: there is no checkpoint, it is corrupt, or it belongs to other learners.
     """
-    recover(folder, _STATE)
-    if not (folder / _STATE).is_file():
-        raise ValueError(f"checkpoint: there is none in {str(folder)!r}")
+    state = stored_state(folder)
     try:
-        with open(folder / _STATE, "rb") as file:
-            state = pickle.load(file)
         for agent in learners.models:
             _load_model(learners, agent, folder)
-    except (pickle.UnpicklingError, EOFError, zipfile.BadZipFile, OSError, KeyError, RuntimeError, ValueError) as error:
-        raise ValueError(f"checkpoint {str(folder)!r} is corrupt or belongs to other learners: {error}") from error
+    except DAMAGE as error:
+        raise corrupt(folder, error) from error
     hub = learners.hub
     if state["market"]["k"] != 0:
         raise ValueError(f"checkpoint {str(folder)!r} was taken within an episode")
@@ -82,9 +67,7 @@ def load(learners: IndependentLearners, folder: Path) -> dict[str, Any]:
     for agent, model in learners.models.items():
         model.action_space.np_random.bit_generator.state = state["spaces"][agent]
     # last: loading a model reseeds the global generators
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])  # noqa: NPY002
-    torch.set_rng_state(state["torch"])
+    set_generators(state)
     return dict(state["extra"])
 
 
@@ -93,15 +76,7 @@ def load_policies(learners: IndependentLearners, folder: Path) -> None:
     for agent in learners.models:
         try:
             _load_model(learners, agent, folder, replay=False)
-        except (
-            zipfile.BadZipFile,
-            OSError,
-            KeyError,
-            RuntimeError,
-            ValueError,
-            EOFError,
-            pickle.UnpicklingError,
-        ) as error:
+        except DAMAGE as error:
             raise ValueError(f"model {str(folder / agent)!r}: missing, corrupt or of another run: {error}") from error
 
 

@@ -18,7 +18,7 @@ def connected(address: str | None = None) -> Iterator[None]:
     """A connection to Ray; one that exists already is used and left open.
 
     Args:
-        address: of a cluster, as ``ray.init`` takes it: ``"auto"``, ``"10.0.0.1:6379"``, ``"ray://..."``. None: the
+        address: of a cluster, as ``ray.init`` takes it: ``"auto"`` or ``"10.0.0.1:6379"``. None: the
             cluster that the environment variable ``RAY_ADDRESS`` names, else this machine, for as long as this lasts.
 
     Raises:

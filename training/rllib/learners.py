@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
-import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 import torch
 from ray.rllib.algorithms.ppo import PPOConfig
@@ -19,14 +16,12 @@ from ...envs.game import Game
 from ...envs.grid import Policy
 from ...envs.market import Market
 from ...envs.vector_env import check_count
-from .. import actor
+from .. import actor, checkpoint_folder
 from ..cluster import connected, processors
-from ..folders import exchanged, recover
 from ..hyperparameters import PPO
 from ..information import Information, visible
 from .config import ppo_config
 
-_STATE = "state.pkl"
 _PATIENCE = 180.0
 """seconds without any sample after which a training is given up"""
 
@@ -151,7 +146,7 @@ class RLlibLearners:
         Raises:
             ValueError: ``timesteps`` is not the constructor's.
             FloatingPointError: a learner's network became NaN.
-            RuntimeError: no runner has played for minutes, although failed ones are started again.
+            TimeoutError: no runner has played for minutes, although failed ones are started again.
         """
         if timesteps != self.timesteps:
             raise ValueError(f"timesteps: expected the {self.timesteps} of the constructor, got {timesteps}")
@@ -163,7 +158,7 @@ class RLlibLearners:
             self.steps_done = int(result.get("env_runners", {}).get("num_env_steps_sampled_lifetime", before))
             if self.steps_done == before:  # all runners are gone: RLlib starts them again where there is room
                 if time.monotonic() - last > _PATIENCE:
-                    raise RuntimeError(f"no runner has played for {_PATIENCE:.0f} s: {self._health()}")
+                    raise TimeoutError(f"no runner has played for {_PATIENCE:.0f} s: {self._health()}")
                 time.sleep(1.0)
                 continue
             last = time.monotonic()
@@ -191,18 +186,14 @@ class RLlibLearners:
 
     def save_checkpoint(self, folder: Path, extra: dict[str, Any] | None = None) -> None:
         """Write a checkpoint in place of an older one; an interrupt leaves the older one, or the new one, whole."""
-        with exchanged(folder, _STATE) as fresh:
+        state = {
+            "extra": extra or {},
+            "steps_done": self.steps_done,
+            "runners": self._generators(),
+            **checkpoint_folder.generators(),
+        }
+        with checkpoint_folder.replaced(folder, state) as fresh:
             self.algorithm.save_to_path((fresh / "rllib").absolute())
-            state = {
-                "extra": extra or {},
-                "steps_done": self.steps_done,
-                "runners": self._generators(),
-                "python": random.getstate(),
-                "numpy": np.random.get_state(),  # noqa: NPY002  # RLlib draws from NumPy's global generator
-                "torch": torch.get_rng_state(),
-            }
-            (fresh / "writing").write_bytes(pickle.dumps(state))
-            (fresh / "writing").rename(fresh / _STATE)
 
     def load_checkpoint(self, folder: Path) -> dict[str, Any]:
         """Go on from a checkpoint of learners with the same arguments; returns its ``extra``.
@@ -210,15 +201,12 @@ class RLlibLearners:
         Raises:
             ValueError: there is no checkpoint, it is corrupt, or it belongs to other learners.
         """
-        recover(folder, _STATE)
-        if not (folder / _STATE).is_file():
-            raise ValueError(f"checkpoint: there is none in {str(folder)!r}")
+        state = checkpoint_folder.stored_state(folder)
         try:
-            state = pickle.loads((folder / _STATE).read_bytes())
             self.algorithm.restore_from_path((folder / "rllib").absolute())
-            generators = state["runners"]
-        except (pickle.UnpicklingError, EOFError, OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise ValueError(f"checkpoint {str(folder)!r} is corrupt or belongs to other learners: {error}") from error
+        except checkpoint_folder.DAMAGE as error:
+            raise checkpoint_folder.corrupt(folder, error) from error
+        generators = state["runners"]
         self.steps_done = state["steps_done"]
         now = ray.put(
             self.algorithm.env_runner.get_state()
@@ -228,9 +216,7 @@ class RLlibLearners:
             local_env_runner=True,
         )
         # last: what comes before may draw numbers
-        random.setstate(state["python"])
-        np.random.set_state(state["numpy"])  # noqa: NPY002
-        torch.set_rng_state(state["torch"])
+        checkpoint_folder.set_generators(state)
         return dict(state["extra"])
 
     def _generators(self) -> dict[int, Any]:
