@@ -1,6 +1,7 @@
 """RLlib: what the batched runner plays, what is learned from it, runs on Ray, clusters that lose a node."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -211,6 +212,18 @@ def test_a_run_on_ray_is_repeated_to_the_bit(run, tmp_path):
     assert again.metrics == printed
     assert (tmp_path / "again" / "metrics.json").read_bytes() == (folder / "metrics.json").read_bytes()
     assert json.loads((folder / "run.json").read_text())["versions"]["ray"] == ray.__version__
+
+
+def test_processes_agree(tmp_path):
+    """Python orders sets of names differently in every process: nothing may depend on it."""
+    found = []
+    for number in "12":
+        command = ["train", "acas", "--engine", "ray", "--timesteps", "2560", "--out", str(tmp_path / number), "--json"]
+        program = f"from makertaker.training.cli import app; app({command!r})"
+        environment = os.environ | {"PYTHONHASHSEED": number}
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=environment)
+        found.append((tmp_path / number / "metrics.json").read_bytes())
+    assert found[0] == found[1]
 
 
 def test_a_run_is_evaluated_and_reported_without_ray(run):

@@ -27,7 +27,8 @@ def connected(address: str | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    logging.getLogger("ray").setLevel(logging.ERROR)  # RLlib's advice is for those who write the configuration
+    for name in ("ray", "ray.rllib"):  # RLlib gives advice to those who write its configuration
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         ray.init(
             address=address,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.policy.policy import PolicySpec
 
 from ...envs.game import Game
 from ...envs.grid import Policy
@@ -73,7 +74,8 @@ def ppo_config(
     return (
         PPOConfig(algo_class=PatientPPO)
         .environment("makertaker", env_config=settings, disable_env_checking=True)
-        .multi_agent(policies=set(agents), policy_mapping_fn=lambda agent, *_, **__: agent)
+        # not a set: its order, and with it that of the networks' initial weights, would change from process to process
+        .multi_agent(policies={agent: PolicySpec() for agent in agents}, policy_mapping_fn=_module_of)
         .rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
         .env_runners(env_runner_cls=MarketRunner, num_env_runners=runners, batch_mode="complete_episodes")
         .learners(
@@ -107,3 +109,8 @@ def ppo_config(
         .reporting(min_time_s_per_iteration=0)
         .debugging(seed=seed, log_level="ERROR")
     )
+
+
+def _module_of(agent: str, *_: object, **__: object) -> str:
+    """Every agent has a module of its own name."""
+    return agent

@@ -37,10 +37,12 @@ class WholeEpisodes(ConnectorV2):  # type: ignore[misc]  # RLlib is untyped
     def __call__(self, *, rl_module: Any, batch: dict[str, Any], episodes: list[Any], **_: Any) -> dict[str, Any]:
         """Columns of every module, the episodes one after the other; RLlib calls it."""
         by_module: dict[str, list[Any]] = {}
-        for episode in self.single_agent_episode_iterator(episodes, agents_that_stepped_only=False):
-            if not episode.is_terminated:
-                raise ValueError(f"expected whole episodes, got {episode.id_!r}, which has not ended")
-            by_module.setdefault(episode.module_id, []).append(episode)
+        for joint in episodes:
+            for agent in sorted(joint.agent_episodes):  # RLlib's own iterator goes through a set, in any order
+                episode = joint.agent_episodes[agent]
+                if not episode.is_terminated:
+                    raise ValueError(f"expected whole episodes, got {joint.id_!r}, in which {agent!r} has not ended")
+                by_module.setdefault(episode.module_id, []).append(episode)
         for module_id, found in by_module.items():
             batch[module_id] = self._columns(rl_module[module_id].unwrapped(), found)
         return batch
