@@ -38,7 +38,7 @@ def imported(path):
 
 @pytest.mark.parametrize("module", ["makertaker.envs", "makertaker.baselines"])
 def test_importing_loads_no_heavy_library(module):
-    heavy = {"torch", "stable_baselines3", "sb3_contrib", "matplotlib", "jax", "plotly"}
+    heavy = {"torch", "stable_baselines3", "sb3_contrib", "matplotlib", "jax", "plotly", "ray", "torchrl", "benchmarl"}
     code = f"import sys, {module}; print(*sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == []
