@@ -230,8 +230,8 @@ def main() -> None:
     for name, measure, unit in rows:
         try:
             value = measure()
-        except ModuleNotFoundError as error:
-            table.add_row(name, "-", f"needs {error.name}", "-")
+        except ImportError:
+            table.add_row(name, "-", "not installed", "-")
             continue
         agents = value * (AGENTS if unit.startswith("market") else 1)
         table.add_row(name, f"{value:,.0f}", unit, f"{agents / base:.3g}")
