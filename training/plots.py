@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ..envs.arrays import Array
 from .evaluate import Evaluation
@@ -85,7 +85,7 @@ def save_sweep(groups: list[dict[str, Any]], path: Path) -> None:
     scenarios = list(dict.fromkeys(each["scenario"] for each in groups))
     algorithms = list(dict.fromkeys(each["algorithm"] for each in groups))
     shown = [max(value, 1e-12) for each in groups for value in each["relative_nash_conv"].values()]
-    narrow = max(shown) < 10 * min(shown)  # then there may be no power of ten to label
+    labelled = (1, 2, 5) if max(shown) < 1000 * min(shown) else (1,)  # few powers of ten may lie in between
     percent = FuncFormatter(lambda value, _: f"{100 * value:g}%")
     width = max(4.5, len(scenarios) * (1.2 + 0.7 * len(algorithms)))
     figure, axes = _figure(width, 3.8, 1, len(scenarios), sharey=True)
@@ -102,8 +102,9 @@ def save_sweep(groups: list[dict[str, Any]], path: Path) -> None:
         tilt = {"rotation": 30, "ha": "right"} if max(map(len, algorithms)) > 8 else {}
         axis.set_xticks(range(len(algorithms)), algorithms, **tilt)
         axis.grid(alpha=0.25, which="both", axis="y")
+        axis.yaxis.set_major_locator(LogLocator(subs=labelled))
         axis.yaxis.set_major_formatter(percent)
-        axis.yaxis.set_minor_formatter(percent if narrow else NullFormatter())
+        axis.yaxis.set_minor_formatter(NullFormatter())
     axes[0, 0].set_ylabel("NashConv, % of the sum of |equilibrium payoffs|")
     figure.savefig(path, dpi=130)
 
