@@ -63,7 +63,7 @@ def rllib_sampling() -> float:
 
 def rllib_pipeline(config: PPOConfig) -> PPOConfig:
     """RLlib's own connectors, in place of :class:`~makertaker.training.rllib.connector.WholeEpisodes`."""
-    return config.learners(learner_connector=None, add_default_connectors_to_learner_pipeline=True)
+    return config.learners(add_default_connectors_to_learner_pipeline=True)
 
 
 def trained(learners: Any, timesteps: int, on_episode: Callable[[int], None] | None = None) -> tuple[float, float]:

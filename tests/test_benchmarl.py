@@ -240,6 +240,15 @@ def test_reload(tmp_path: Path) -> None:
     np.testing.assert_array_equal(before.ask, after.ask)
 
 
+def test_a_scenario_of_ones_own(tmp_path: Path) -> None:
+    """Given by its file, which lends its name."""
+    path = tmp_path / "mine.toml"
+    path.write_text('description = "mine"\nsteps = 4\ntrader_inventory = [-3.0]\n')
+    task = MarketTask(str(path), observation="time")
+    assert (task.name, task.steps, task.game.trader_inventory) == ("mine", 4, (-3.0,))
+    experiment(task, "ippo", tmp_path, iterations=1).run()
+
+
 def test_arguments() -> None:
     with pytest.raises(ValueError, match="game: expected a game or a scenario's name, got 3"):
         MarketTask(3)  # type: ignore[arg-type]
@@ -247,6 +256,9 @@ def test_arguments() -> None:
         MarketTask("acas", steps=-1)
     with pytest.raises(ValueError, match="observation: expected one of"):
         MarketTask("acas", observation="all")  # type: ignore[arg-type]
+    for bad in ({"groups": "x"}, {"reward": "x"}, {"quote_range": (3.0, 1.0)}, {"control_units": "no"}):
+        with pytest.raises(ValueError, match=f"{next(iter(bad))}: expected"):
+            MarketTask("acas", **bad)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="continuous_actions: expected True"):
         MarketTask("acas").get_env_fun(1, False, None, "cpu")
     with pytest.raises(ValueError, match="every: expected a positive number of joint market steps, got 0"):

@@ -142,15 +142,51 @@ def test_every_scenario_is_learned(name):
     assert np.isfinite(played.payoffs).all()
 
 
-def test_the_result_is_a_function_of_the_seed():
-    """With runners the test of resumed trainings shows it."""
+@pytest.mark.parametrize(("runners", "seeds"), [(0, (3, 3, 4)), (2, (3, 3))])
+def test_the_result_is_a_function_of_the_seed(runners, seeds):
     found = []
-    for seed in (3, 3, 4):
-        with learners(seed=seed) as trained:
+    for seed in seeds:
+        with learners(seed=seed, runners=runners) as trained:
             trained.learn(8 * EPISODE, until=2 * EPISODE)
             found.append(weights(trained))
     assert same(found[0], found[1])
-    assert not same(found[0], found[2])
+    assert not any(same(found[0], other) for other in found[2:])
+
+
+@pytest.mark.parametrize("change", [{}, {"gamma": 0.5}, {"lambda_": 0.3}, {"lr": 1e-4}, {"num_epochs": 1}], ids=str)
+def test_what_is_changed_in_the_configuration_changes_the_result(change):
+    with learners() as usual, learners(configure=lambda config: config.training(**change)) as changed:
+        start = weights(usual)
+        for trained in (usual, changed):  # both draw from the global generators
+            torch.manual_seed(0)
+            np.random.seed(0)  # noqa: NPY002
+            trained.learn(8 * EPISODE, until=EPISODE)
+        assert not same(start, weights(usual))
+        assert same(weights(usual), weights(changed)) == (not change)
+
+
+def test_a_cluster_that_is_not_there_is_said_at_once():
+    ray.shutdown()
+    try:
+        started = time.monotonic()
+        with pytest.raises(ValueError, match=r"no Ray cluster answers at '127\.0\.0\.1:1'"):
+            learners(address="127.0.0.1:1")
+        assert time.monotonic() - started < 20
+    finally:
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+
+
+def test_processors_in_use_are_said():
+    @ray.remote(num_cpus=1)
+    class Busy:
+        def ready(self):
+            return True
+
+    busy = Busy.remote()
+    assert ray.get(busy.ready.remote())
+    with pytest.raises(ValueError, match="expected at most 1, the free ones of the cluster's 2 processors, got 2"):
+        learners(runners=2)
+    ray.kill(busy)
 
 
 @pytest.mark.parametrize("runners", [0, 2])
@@ -274,8 +310,16 @@ def test_an_interrupted_run_goes_on(run, tmp_path, monkeypatch):
         (["--engine", "jax"], r"engine: expected one of \['sb3', 'ray'\], got 'jax'"),
         (["--engine", "ray", "--algorithm", "sac"], "with --engine ray expected 'ppo', got 'sac'"),
         (["--engine", "ray", "--runners", "65"], "expected a whole number from 0 to .* 64, got 65"),
-        (["--engine", "ray", "--runners", "50"], "expected at most the 2 processors of the cluster, got 50"),
+        (
+            ["--engine", "ray", "--runners", "50"],
+            "at most 2, the free ones of the cluster's 2 processors, got 50",
+        ),
         (["--engine", "ray", "--information", "all"], "information: expected one of .* got 'all'"),
+        (
+            ["--engine", "ray", "--seed", str(2**32)],
+            r"seed: expected .* from 0 to 2\*\*32 - 1, got 4294967296",
+        ),
+        (["--engine", "ray", "--address", "127.0.0.1:1"], "address: expected .* got '127.0.0.1:1'"),
         (["--runners", "2"], "runners: expected 0 with engine 'sb3', got 2"),
         (["--address", "auto"], "address: expected none with engine 'sb3', got 'auto'"),
     ],

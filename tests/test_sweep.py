@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+import time
 
 import pytest
 from typer.testing import CliRunner
@@ -79,8 +81,10 @@ def test_a_task_trains_what_a_process_would(swept, tmp_path):
     assert (out / "runs" / "acas-ppo-1" / "metrics.json").read_bytes() == alone
 
 
-def test_only_what_is_missing_is_done(swept):
-    out, asked, printed = swept
+def test_only_what_is_missing_is_done(swept, tmp_path):
+    source, asked, printed = swept
+    out = tmp_path / "copy"
+    shutil.copytree(source, out)
     before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/metrics.json")}
     assert len(before) == 8
     again = command(out, *asked, "--json")
@@ -108,8 +112,11 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(swept, tmp_path, mo
         runs.train(config(), folder)
     monkeypatch.undo()
     (tmp_path / "sweep.json").write_text('{"token": "t"}')
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "train", lambda *_, **__: pytest.fail("trained from the start"))
+        assert sweep._train_one(config(), "acas-ppo-0", str(tmp_path), "t") == (None, "")
     (row,) = sweep.sweep([config()], tmp_path)
-    assert not row.error
+    assert not row.note
     expected = (out / "runs" / "acas-ppo-0" / "metrics.json").read_bytes()
     assert (folder / "metrics.json").read_bytes() == expected
 
@@ -123,7 +130,7 @@ def test_a_failed_training_is_reported_and_the_others_go_on(tmp_path):
     assert "all equilibrium payoffs are zero" in result.stderr
     failed, done = table(out)
     assert (failed["status"], failed["relative_nash_conv"]) == ("failed", "")
-    assert "all equilibrium payoffs are zero" in failed["error"]
+    assert "all equilibrium payoffs are zero" in failed["note"]
     assert done["status"] == "done"
 
 
@@ -136,6 +143,56 @@ def test_a_worker_that_does_not_see_the_folder_sends_the_run_back(swept, tmp_pat
     for file in ("metrics.json", "history.csv", "config.json"):
         assert (tmp_path / "acas-ppo-0" / file).read_bytes() == (out / "runs" / "acas-ppo-0" / file).read_bytes()
     assert runs.load_policies(tmp_path / "acas-ppo-0")
+
+
+@pytest.mark.parametrize("file", ["metrics.json", "run.json", "checkpoint/state.pkl"])
+def test_what_cannot_be_read_is_done_again(swept, tmp_path, file):
+    source, _, _ = swept
+    out = tmp_path / "copy"
+    shutil.copytree(source, out)
+    folder = out / "runs" / "acas-ppo-0"
+    expected = (folder / "metrics.json").read_bytes()
+    (folder / "metrics.json").write_text("{")
+    (folder / file).write_text('{"cut off": ')
+    (row,) = sweep.sweep([config()], out)
+    assert (folder / "metrics.json").read_bytes() == expected
+    assert row.metrics == json.loads(expected)
+    assert bool(row.note) == (file == "checkpoint/state.pkl")
+
+
+def test_nothing_is_lost_by_what_is_refused(swept, tmp_path):
+    source, _, _ = swept
+    out = tmp_path / "copy"
+    shutil.copytree(source, out)
+    before = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    for extra in (["--information", "all"], ["--markets", "0"], ["--address", "127.0.0.1:1", "--markets", "4"]):
+        with pytest.raises(ValueError, match="expected"):
+            command(out, "acas", "--seeds", "1", "--overwrite", *extra)
+    assert {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()} == before
+
+
+def test_tasks_end_with_the_sweep(tmp_path, monkeypatch):
+    """In a session that goes on, nothing may go on writing."""
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep.ray, "wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.sweep([config(timesteps=10**6)], tmp_path / "out")
+    monkeypatch.undo()
+    deadline = time.monotonic() + 30
+    while ray.available_resources().get("CPU") != 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert ray.available_resources()["CPU"] == 2
+
+
+def test_many_agents_have_a_short_name():
+    names = dict.fromkeys((f"trader_{i}" for i in range(100)), "ppo")
+    (name,) = sweep._named([config(algorithm=names)])
+    (other,) = sweep._named([config(algorithm={**names, "trader_99": "a2c"})])
+    assert len(name) <= 100
+    assert name != other
 
 
 def test_other_settings_are_refused_or_replaced(swept, tmp_path):

@@ -1,6 +1,8 @@
-"""Independent learning with stable-baselines3, and the comparison of what was learned with the equilibrium.
+"""Independent learning, and the comparison of what was learned with the equilibrium.
 
-Needs the extra ``train``. The names below are imported on first use, so that the commands that only solve work without.
+With stable-baselines3 (extra ``train``); on Ray, with RLlib: :mod:`makertaker.training.rllib` (extra ``ray``); with
+BenchMARL: :mod:`makertaker.training.benchmarl_task`. The names below need the extra ``train`` and are imported on first
+use, so that the commands that only solve work without.
 """
 
 from typing import TYPE_CHECKING, Any

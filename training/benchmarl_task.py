@@ -43,9 +43,9 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
     ) from error
 
 from ..envs.game import Game
-from ..envs.grid import Policy, grid
+from ..envs.grid import Policy
 from ..envs.market import Range, Reward
-from ..envs.observation import Kind, check_kind
+from ..envs.observation import Kind
 from ..envs.scenarios import read_scenario
 from ..envs.torchrl_env import Groups, TorchMarket
 
@@ -91,7 +91,7 @@ class MarketTask(TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
     ) -> None:
         if isinstance(game, str):
             scenario = read_scenario(game)
-            name, steps, game = name or game, scenario.steps if steps is None else steps, scenario.game
+            name, steps, game = name or scenario.name, scenario.steps if steps is None else steps, scenario.game
         if not isinstance(game, Game):
             raise ValueError(f"game: expected a game or a scenario's name, got {game!r}")
         config = {
@@ -106,8 +106,10 @@ class MarketTask(TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
             "quote_range": quote_range,
         }
         super().__init__(name or game.environment, {"game": game, **config})
-        grid(game, self.steps)
-        check_kind(observation)
+        for option, value in (("control_units", control_units), ("payoff_units", payoff_units), ("state", state)):
+            if not isinstance(value, bool):
+                raise ValueError(f"{option}: expected True or False, got {value!r}")
+        self.market()  # refuses what is wrong with the others
 
     @property
     def game(self) -> Game:

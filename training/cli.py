@@ -249,7 +249,7 @@ def train(
 def sweep(
     names: Annotated[list[str], typer.Argument(help="Scenarios: names that 'makertaker scenarios' lists, or paths.")],
     out_folder: Annotated[
-        Path, typer.Option("--out", help="Folder of the sweep; started again, it does what is missing.")
+        Path, typer.Option("--out", help="Folder; what it has is not done again, the table is of what is asked for.")
     ],
     algorithm: Annotated[
         list[str] | None, typer.Option(help="As of 'makertaker train'; repeatable; default: ppo.")
@@ -264,7 +264,10 @@ def sweep(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Train scenarios x algorithms x seeds as Ray tasks; one table. Exit code 1 where a training failed."""
+    """Train scenarios x algorithms x seeds, each with stable-baselines3 in a Ray task of its own; one table.
+
+    Exit code 1 where a training failed.
+    """
     runs, sweeps = needed("runs", "train"), needed("sweep", "ray")
     if seeds < 1:
         raise ValueError(f"seeds: expected a positive whole number, got {seeds}")
@@ -317,7 +320,7 @@ def _show_sweep(groups: list[dict[str, Any]], folder: Path) -> None:
                 markup=False,
                 soft_wrap=True,
             )
-    out.print(f"table.csv, sweep.png and run directories in {folder}", soft_wrap=True)
+    out.print(f"table, figure and run directories in {folder}", soft_wrap=True)
 
 
 def _only_resume(context: typer.Context, name: str, scenario_name: str) -> None:

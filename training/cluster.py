@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,38 +15,70 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError(f"this needs {error.name}: pip install 'makertaker[ray]'") from error
 
+_LOCAL = "local"
+_TIMEOUT = 5.0
+"""seconds in which a head node answers, and in which processors are released that were in use"""
+
 
 @contextmanager
 def connected(address: str | None = None) -> Iterator[None]:
     """A connection to Ray; one that exists already is used and left open.
 
     Args:
-        address: of a cluster, as ``ray.init`` takes it: ``"auto"`` or ``"10.0.0.1:6379"``. None: the
+        address: of a cluster: ``"auto"``, the one that this machine belongs to, or ``"10.0.0.1:6379"``. None: the
             cluster that the environment variable ``RAY_ADDRESS`` names, else this machine, for as long as this lasts.
 
     Raises:
-        ValueError: there is no cluster at the address.
+        ValueError: there is no cluster at the address, or this process is connected to another one.
     """
     if ray.is_initialized():
+        here = ray.get_runtime_context().gcs_address
+        if address not in (None, "auto", here):
+            raise ValueError(f"address: expected {here!r}, to which this process is connected already, got {address!r}")
         yield
         return
-    for name in ("ray", "ray.rllib"):  # RLlib gives advice to those who write its configuration
-        logging.getLogger(name).setLevel(logging.ERROR)
+    given = address or os.environ.get("RAY_ADDRESS") or _LOCAL
+    _probe(given)
+    quiet = {name: logging.getLogger(name) for name in ("ray", "ray.rllib")}
+    levels = {name: each.level for name, each in quiet.items()}
+    for each in quiet.values():  # RLlib gives advice to those who write its configuration
+        each.setLevel(logging.ERROR)
     try:
-        ray.init(
-            address=address,
-            include_dashboard=None if address or os.environ.get("RAY_ADDRESS") else False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ValueError(f"address: no Ray cluster answers at {address!r}: {error}") from error
-    try:
+        try:
+            ray.init(
+                address=given,
+                include_dashboard=False if given == _LOCAL else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise ValueError(f"address: no Ray cluster answers at {given!r}: {error}") from error
         yield
     finally:
         ray.shutdown()
+        for name, each in quiet.items():
+            each.setLevel(levels[name])
 
 
-def processors() -> int:
-    """Processors of the cluster."""
-    return int(ray.cluster_resources().get("CPU", 0))
+def _probe(address: str) -> None:
+    """Ray itself asks for minutes whether a host answers."""
+    found = re.fullmatch(r"(?:\w+://)?\[?([^/\]]+?)\]?:(\d+)", address)
+    if found is None:
+        return
+    host, port = found.groups()
+    try:
+        socket.create_connection((host, int(port)), timeout=_TIMEOUT).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"address: no Ray cluster answers at {address!r}: {error}") from error
+
+
+def check_processors(wanted: int) -> None:
+    """Raises ValueError where fewer processors of the cluster are free: Ray would wait for them without a word."""
+    deadline = time.monotonic() + _TIMEOUT  # those of actors that have just ended are released a little later
+    while (free := int(ray.available_resources().get("CPU", 0))) < wanted:
+        if time.monotonic() > deadline:
+            there = int(ray.cluster_resources().get("CPU", 0))
+            raise ValueError(
+                f"runners: expected at most {free}, the free ones of the cluster's {there} processors, got {wanted}"
+            )
+        time.sleep(0.2)

@@ -144,7 +144,8 @@ class IndependentLearners:
     def record(self, name: str, value: float) -> None:
         """Put a number into each learner's own log, TensorBoard included."""
         for model in self.models.values():
-            model.logger.record(name, value)
+            if hasattr(model, "_logger"):  # it has none before it learns, nor where a finished training was loaded
+                model.logger.record(name, value)
 
     def save_models(self, folder: Path) -> None:
         """One stable-baselines3 zip for each learner."""

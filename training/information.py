@@ -17,8 +17,13 @@ Information = Literal["open_loop", "own", "full"]
 INFORMATION: dict[Information, Literal["time", "own", "full"]] = {"open_loop": "time", "own": "own", "full": "full"}
 
 
-def visible(game: Game, information: Information) -> int:
-    """Number of leading entries of the full observation that an actor sees. Raises ValueError for an unknown name."""
+def check_information(information: str) -> None:
+    """Raises ValueError for an unknown name."""
     if information not in INFORMATION:
         raise ValueError(f"information: expected one of {list(INFORMATION)}, got {information!r}")
+
+
+def visible(game: Game, information: Information) -> int:
+    """Number of leading entries of the full observation that an actor sees. Raises ValueError for an unknown name."""
+    check_information(information)
     return width(game, INFORMATION[information])

@@ -43,7 +43,7 @@ from . import engines
 from .engines import Engine, Learners
 from .evaluate import Evaluation, evaluate, open_loop_nash_conv
 from .extras import needed
-from .information import Information
+from .information import Information, check_information
 
 _PACKAGES = ("makertaker", "torch", "numpy", "scipy", "gymnasium", "pettingzoo")
 _EVALUATIONS = 40
@@ -93,6 +93,11 @@ class RunConfig:
             check_count(name, getattr(self, name))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed: expected a whole number >= 0, got {self.seed!r}")
+        if self.markets is not None:
+            check_count("markets", self.markets)
+        check_information(self.information)
+        if not isinstance(self.algorithm, str) and set(self.algorithm.values()) == {"equilibrium"}:
+            raise ValueError("algorithm: expected at least one agent that learns, got 'equilibrium' for all")
 
     def load(self) -> Scenario:
         """The scenario. Raises ValueError as :func:`~makertaker.envs.read_scenario` does."""
@@ -229,7 +234,7 @@ def train(
         if out.exists():
             shutil.rmtree(out)
         out.mkdir(parents=True)
-        (out / "config.json").write_text(text)
+        _write(out / "config.json", text)
         start = {"history": [], "seconds": 0.0}
         learners.save_checkpoint(out / "checkpoint", start)
         _train(config, learners, out, total, start, console)
@@ -282,7 +287,7 @@ def _train(
             learners.save_models(out / "models")
             history.write(out / "history.csv")
             seconds = time.perf_counter() - started
-            (out / "run.json").write_text(json.dumps(_circumstances(config, learners, seconds), indent=2) + "\n")
+            _write(out / "run.json", json.dumps(_circumstances(config, learners, seconds), indent=2) + "\n")
 
 
 def progress_bar(console: Console | None) -> Progress:
@@ -308,6 +313,13 @@ def _circumstances(config: RunConfig, learners: Learners, seconds: float) -> dic
         "machine": platform.platform(),
         "versions": {name: version(name) for name in (*_PACKAGES, *engines.PACKAGES[config.engine])},
     }
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole: whatever ends this process, the old one or the new one is there."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(text)
+    fresh.replace(path)
 
 
 def load_config(out: Path) -> RunConfig:
@@ -377,6 +389,6 @@ def evaluate_run(out: Path) -> Evaluation:
         "timesteps_done": load_circumstances(out)["joint_market_steps"],
         **result.metrics,
     }
-    (out / "metrics.json").write_text(json.dumps(document, indent=2) + "\n")
     plots.save(result, history, out / "figures")
+    _write(out / "metrics.json", json.dumps(document, indent=2) + "\n")  # last: where it stands, all is there
     return Evaluation(result.learned, result.equilibrium, document)

@@ -15,6 +15,7 @@ own and sends the run directory back, so that no shared file system is needed.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -23,7 +24,7 @@ import tarfile
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from .runs import RunConfig
 _SWEEP, _TABLE = "sweep.json", "table.csv"
 COLUMNS = (
     *("scenario", "algorithm", "seed", "status", "relative_nash_conv", "open_loop_relative_nash_conv"),
-    *("control_distance", "timesteps", "seconds", "run", "error"),
+    *("control_distance", "timesteps", "seconds", "run", "note"),
 )
 
 
@@ -50,7 +51,8 @@ class Row:
     config: RunConfig
     metrics: Mapping[str, Any] | None = None
     seconds: float | None = None
-    error: str = ""
+    note: str = ""
+    """what went wrong"""
 
     def cells(self) -> dict[str, Any]:
         """Values of :data:`COLUMNS`; None where there is none."""
@@ -64,7 +66,7 @@ class Row:
             "timesteps": config.timesteps,
             "seconds": self.seconds,
             "run": f"runs/{self.name}",
-            "error": self.error,
+            "note": self.note,
         }
 
 
@@ -92,32 +94,31 @@ def sweep(
         console: where the progress bar goes; None: nowhere.
 
     Returns:
-        a row for each of ``configs``, in their order; a training that failed has no metrics and an ``error``.
+        a row for each of ``configs``, in their order; a training that failed has no metrics and a ``note``.
 
     Raises:
-        ValueError: nothing to train, two trainings of one name, or the folder holds something else; nothing has been
-            written then.
+        ValueError: nothing to train, two trainings of one name, no cluster at the address, or the folder holds
+            something else; nothing has been written or removed then.
         KeyboardInterrupt: after the table of what was finished was written.
     """
     named = _named(configs)
     _check_folder(named, out, overwrite)
     rows = {name: found for name, config in named.items() if (found := _finished(name, config, out)) is not None}
     missing = {name: config for name, config in named.items() if name not in rows}
-    out.mkdir(parents=True, exist_ok=True)
-    token = uuid.uuid4().hex
-    document = {"token": token, "runs": {name: asdict(config) for name, config in named.items()}}
-    (out / _SWEEP).write_text(json.dumps(document, indent=2, default=str) + "\n")
-    bar = runs.progress_bar(console)
-    try:
-        with connected(address), bar:
-            task = bar.add_task("sweep", total=len(named), completed=len(rows), gain="")
+    with connected(address), runs.progress_bar(console) as bar:
+        out.mkdir(parents=True, exist_ok=True)
+        token = uuid.uuid4().hex
+        document = {"token": token, "runs": {name: asdict(config) for name, config in named.items()}}
+        (out / _SWEEP).write_text(json.dumps(document, indent=2, default=str) + "\n")
+        task = bar.add_task("sweep", total=len(named), completed=len(rows), gain="")
+        try:
             for row in _train(missing, out.absolute(), token):
                 rows[row.name] = row
                 failed = sum(each.metrics is None for each in rows.values())
                 bar.update(task, completed=len(rows), gain=f"{failed} failed" if failed else "")
-    finally:  # an interrupt leaves what was computed
-        listed = [rows[name] for name in named if name in rows]
-        _write(listed, out)
+        finally:  # an interrupt leaves what was computed
+            listed = [rows[name] for name in named if name in rows]
+            _write(listed, out)
     return listed
 
 
@@ -126,15 +127,20 @@ def _named(configs: Sequence[RunConfig]) -> dict[str, RunConfig]:
         raise ValueError("sweep: expected at least one scenario, algorithm and seed, got none")
     named: dict[str, RunConfig] = {}
     for config in configs:
-        name = re.sub(r"[^\w.+-]+", "_", f"{config.scenario}-{algorithm_text(config)}-{config.seed}")
+        name = _folder_name(f"{config.scenario}-{algorithm_text(config)}-{config.seed}")
         if name in named:
             raise ValueError(f"sweep: expected different trainings, got {name!r} twice")
         named[name] = config
     return named
 
 
+def _folder_name(text: str) -> str:
+    """A text as the name of a folder; a long one, as with many agents' algorithms, is cut and told by a hash."""
+    name = re.sub(r"[^\w.+-]+", "_", text)
+    return name if len(name) <= 100 else f"{name[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
 def _check_folder(named: Mapping[str, RunConfig], out: Path, overwrite: bool) -> None:
-    """Also removes, where it may, trainings with other configurations."""
     if out.exists() and not (out.is_dir() and ((out / _SWEEP).is_file() or not any(out.iterdir()))):
         raise ValueError(f"out: {str(out)!r} exists and is not a sweep's folder")
     other = [name for name, config in named.items() if _differs(out / "runs" / name, config)]
@@ -142,12 +148,14 @@ def _check_folder(named: Mapping[str, RunConfig], out: Path, overwrite: bool) ->
         raise ValueError(
             f"out: {str(out)!r} holds trainings with other settings, {other}; choose another folder, or --overwrite"
         )
-    for name in other:
-        shutil.rmtree(out / "runs" / name)
 
 
 def _differs(folder: Path, config: RunConfig) -> bool:
-    return (folder / "config.json").is_file() and _plain(runs.load_config(folder)) != _plain(config)
+    """Whether a folder holds another training; one that cannot be read is dealt with when its turn comes."""
+    try:
+        return bool(_plain(runs.load_config(folder)) != _plain(config))
+    except ValueError:
+        return False
 
 
 def _plain(config: RunConfig) -> Any:
@@ -155,32 +163,38 @@ def _plain(config: RunConfig) -> Any:
 
 
 def _finished(name: str, config: RunConfig, out: Path) -> Row | None:
-    """The row of a training that has been finished before."""
+    """The row of a training that is finished; None where it is not, or where a file of it cannot be read."""
     folder = out / "runs" / name
-    if not (folder / "metrics.json").is_file():
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text())
+        seconds = runs.load_circumstances(folder)["seconds"]
+        same = _plain(runs.load_config(folder)) == _plain(config)
+        done = metrics["timesteps_done"] >= config.timesteps
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    metrics = json.loads((folder / "metrics.json").read_text())
-    if metrics["timesteps_done"] < config.timesteps:
-        return None
-    return Row(name, config, metrics, runs.load_circumstances(folder)["seconds"])
+    return Row(name, config, metrics, seconds) if same and done else None
 
 
 def _train(missing: Mapping[str, RunConfig], out: Path, token: str) -> Iterator[Row]:
     """Rows as trainings end."""
     remote = ray.remote(num_cpus=1, max_retries=3)(_train_one)
     running = {remote.remote(config, name, str(out), token): name for name, config in missing.items()}
-    while running:
-        (ended, *_), _ = ray.wait(list(running))
-        name = running.pop(ended)
-        config, folder = missing[name], out / "runs" / name
-        try:
-            packed, error = ray.get(ended)
-        except ray.exceptions.RayError as crash:  # the worker or its node died, again and again
-            packed, error = None, f"{type(crash).__name__}: {crash}"
-        if packed is not None:
-            _unpack(packed, folder)
-        row = None if error else _finished(name, config, out)
-        yield Row(name, config, error=error or "no metrics came back") if row is None else row
+    try:
+        while running:
+            (ended, *_), _ = ray.wait(list(running))
+            name = running.pop(ended)
+            config = missing[name]
+            try:
+                packed, note = ray.get(ended)
+            except ray.exceptions.RayError as crash:  # the worker or its node died, again and again
+                packed, note = None, f"{type(crash).__name__}: {crash}"
+            if packed is not None:
+                _unpack(packed, out / "runs" / name)
+            row = _finished(name, config, out)
+            yield Row(name, config, note=note or "no metrics came back") if row is None else replace(row, note=note)
+    finally:  # in a session that goes on, nothing may be left that writes into the folder
+        for task in running:
+            ray.cancel(task, force=True)
 
 
 def _train_one(config: RunConfig, name: str, out: str, token: str) -> tuple[bytes | None, str]:
@@ -189,14 +203,25 @@ def _train_one(config: RunConfig, name: str, out: str, token: str) -> tuple[byte
     with tempfile.TemporaryDirectory(prefix="makertaker-") as own:
         folder = (Path(out) / "runs" if shared else Path(own)) / name
         try:
-            if (folder / "checkpoint").is_dir():
-                runs.resume(folder)
-            else:
-                runs.train(config, folder, overwrite=True)
+            note = _train_or_go_on(config, folder)
         except Exception as error:
             # whatever goes wrong in one training is reported, and the others go on
             return None, f"{type(error).__name__}: {error}"
-        return None if shared else _pack(folder), ""
+        return None if shared else _pack(folder), note
+
+
+def _train_or_go_on(config: RunConfig, folder: Path) -> str:
+    """Leave a finished run in the folder; says where it had to begin again."""
+    note = ""
+    if list(folder.glob("checkpoint*")) and not _differs(folder, config):
+        try:
+            runs.resume(folder)
+        except ValueError as error:
+            note = f"trained from the start, since it could not go on: {error}"
+        else:
+            return note
+    runs.train(config, folder, overwrite=True)
+    return note
 
 
 def _sees(out: Path, token: str) -> bool:
@@ -214,12 +239,15 @@ def _pack(folder: Path) -> bytes:
 
 
 def _unpack(packed: bytes, folder: Path) -> None:
-    fresh = folder.with_name(f"{folder.name}.new")
+    fresh, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("new", "old"))
     shutil.rmtree(fresh, ignore_errors=True)
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         archive.extractall(fresh, filter="data")
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
     fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(rows: Sequence[Row], out: Path) -> None:
@@ -232,6 +260,8 @@ def _write(rows: Sequence[Row], out: Path) -> None:
     done = summary(rows)
     if any(each["relative_nash_conv"] for each in done):
         plots.save_sweep(done, out / "sweep.png")
+    else:
+        (out / "sweep.png").unlink(missing_ok=True)  # it would show an earlier table
 
 
 def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -250,7 +280,7 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 "relative_nash_conv": {str(row.config.seed): value for row, value in zip(done, values, strict=True)},
                 "median": float(np.median(values)) if values else None,
                 "seconds": float(np.mean([row.seconds or 0.0 for row in done])) if done else None,
-                "failed": {str(row.config.seed): row.error for row in members if row.metrics is None},
+                "failed": {str(row.config.seed): row.note for row in members if row.metrics is None},
             }
         )
     return result

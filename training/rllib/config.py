@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
@@ -11,10 +11,10 @@ from ray.rllib.policy.policy import PolicySpec
 
 from ...envs.game import Game
 from ...envs.grid import Policy
+from ...envs.vector_env import check_count
 from ..hyperparameters import PPO
 from ..information import Information, visible
 from .algorithm import PatientPPO
-from .connector import WholeEpisodes
 from .learner import ShrinkingPPOLearner
 from .module import PrefixPPOModule
 from .runner import MarketRunner, module_spaces
@@ -25,7 +25,6 @@ def ppo_config(
     *,
     steps: int = 20,
     timesteps: int = 160_000,
-    learners: Sequence[str] | None = None,
     fixed: Mapping[str, Policy] | None = None,
     information: Information = "open_loop",
     markets: int = PPO.markets,
@@ -35,25 +34,26 @@ def ppo_config(
     """One PPO policy for each agent, all learning at once, on RLlib's new API stack.
 
     An iteration plays one episode of every market. What the configuration adds to RLlib's is a batched environment
-    runner, networks whose actors see what ``information`` says, and schedules over ``timesteps``; everything in it can
-    be changed before ``build_algo()``.
+    runner, networks whose actors see what ``information`` says, and schedules over ``timesteps``. It can be changed
+    like any other before ``build_algo()``; ``lr`` has to stay a number, since exploration and learning rate have
+    schedules of their own (``learner_config_dict``, see :class:`.learner.ShrinkingPPOLearner`).
 
     Args:
         game: the game.
         steps: number of steps of an episode.
         timesteps: joint market steps of the whole training, to which schedules refer.
-        learners: names of the agents that learn; by default all that are not fixed.
-        fixed: policies of the others.
+        fixed: policies of the agents that do not learn.
         information: what actors see; critics see everything.
         markets: number of markets played at once, by all runners together.
         seed: the result is a function of it and of the other arguments.
         runners: number of processes that play; 0: the one that learns.
 
     Raises:
-        ValueError: an unknown kind of information.
+        ValueError: an argument is out of its range.
     """
     fixed = dict(fixed or {})
-    agents = [agent for agent in game.agents if agent not in fixed] if learners is None else list(learners)
+    agents = [agent for agent in game.agents if agent not in fixed]
+    check_settings(game, fixed, steps=steps, timesteps=timesteps, markets=markets, seed=seed, runners=runners)
     seen = visible(game, information)
     settings = {
         "game": game,
@@ -81,13 +81,10 @@ def ppo_config(
         .learners(
             num_learners=0,
             learner_class=ShrinkingPPOLearner,
-            learner_connector=lambda observed, acted: WholeEpisodes(
-                observed, acted, gamma=PPO.gamma, gae_lambda=PPO.gae_lambda
-            ),
             add_default_connectors_to_learner_pipeline=False,
             learner_config_dict={
                 "timesteps": timesteps,
-                "learning_rate": PPO.learning_rate,
+                "learning_rate_falls_to": PPO.learning_rate[1] / PPO.learning_rate[0],
                 "exploration": PPO.exploration,
             },
         )
@@ -109,6 +106,25 @@ def ppo_config(
         .reporting(min_time_s_per_iteration=0)
         .debugging(seed=seed, log_level="ERROR")
     )
+
+
+def check_settings(
+    game: Game, fixed: Mapping[str, Policy], *, steps: int, timesteps: int, markets: int, seed: int, runners: int
+) -> None:
+    """Raises ValueError for an argument of :func:`ppo_config` that is out of its range."""
+    for name, value in (("steps", steps), ("timesteps", timesteps), ("markets", markets)):
+        check_count(name, value)
+    if not set(fixed) < set(game.agents):
+        raise ValueError(f"fixed: expected policies of some, not all, of {list(game.agents)}, got {sorted(fixed)}")
+    if isinstance(runners, bool) or not isinstance(runners, int) or not 0 <= runners <= markets:
+        raise ValueError(f"runners: expected a whole number from 0 to the number of markets {markets}, got {runners!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32 - runners:
+        raise ValueError(f"seed: expected a whole number from 0 to 2**32 - 1, got {seed!r}")
+    if markets * steps < 2 * PPO.minibatches:
+        least = 2 * PPO.minibatches
+        raise ValueError(
+            f"markets: PPO needs at least {least} steps in all markets of an episode, got {markets * steps}"
+        )
 
 
 def _module_of(agent: str, *_: object, **__: object) -> str:

@@ -10,14 +10,22 @@ from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from ..hyperparameters import geometric
+from .connector import WholeEpisodes
 
 
 class ShrinkingPPOLearner(PPOTorchLearner):  # type: ignore[misc]  # RLlib is untyped
     """Sets exploration and learning rate for the next rollout after every update.
 
-    ``learner_config_dict``: ``timesteps``, the length of the whole training; ``learning_rate`` and ``exploration``,
-    each at the start and at the end.
+    The configuration's ``lr``, a number, is the learning rate at the start. ``learner_config_dict``: ``timesteps``, the
+    length of the whole training; ``learning_rate_falls_to``, the last learning rate over the first; ``exploration``,
+    the standard deviation at the start and at the end.
     """
+
+    def build(self) -> None:
+        """Put :class:`.connector.WholeEpisodes` in the place of RLlib's own connectors, unless they are asked for."""
+        super().build()
+        if not self.config.add_default_connectors_to_learner_pipeline:
+            self._learner_connector.append(WholeEpisodes(gamma=self.config.gamma, gae_lambda=self.config.lambda_))
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """Adam as in stable-baselines3, whose epsilon is larger than PyTorch's; RLlib calls it."""
@@ -26,7 +34,7 @@ class ShrinkingPPOLearner(PPOTorchLearner):  # type: ignore[misc]  # RLlib is un
             module_id=module_id,
             optimizer=torch.optim.Adam(parameters, eps=1e-5),
             params=parameters,
-            lr_or_lr_schedule=self.config.learner_config_dict["learning_rate"][0],
+            lr_or_lr_schedule=self.config.lr,
         )
 
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
@@ -34,7 +42,7 @@ class ShrinkingPPOLearner(PPOTorchLearner):  # type: ignore[misc]  # RLlib is un
         super().after_gradient_based_update(timesteps=timesteps)
         schedule = self.config.learner_config_dict
         fraction = float(timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0)) / schedule["timesteps"]
-        rate = geometric(schedule["learning_rate"], fraction)
+        rate = self.config.lr * geometric((1.0, schedule["learning_rate_falls_to"]), fraction)
         for optimizer in self._named_optimizers.values():
             self._set_optimizer_lr(optimizer, lr=rate)
         spread = float(np.log(geometric(schedule["exploration"], fraction)))

@@ -15,12 +15,11 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ...envs.game import Game
 from ...envs.grid import Policy
 from ...envs.market import Market
-from ...envs.vector_env import check_count
 from .. import actor, checkpoint_folder
-from ..cluster import connected, processors
+from ..cluster import check_processors, connected
 from ..hyperparameters import PPO
 from ..information import Information, visible
-from .config import ppo_config
+from .config import check_settings, ppo_config
 
 _PATIENCE = 180.0
 """seconds without any sample after which a training is given up"""
@@ -63,35 +62,21 @@ class RLlibLearners:
     ) -> None:
         fixed = dict(fixed or {})
         agents = [agent for agent in game.agents if agent not in fixed]
-        if not agents or not set(fixed) <= set(game.agents):
-            raise ValueError(f"fixed: expected policies of some, not all, of {list(game.agents)}, got {sorted(fixed)}")
         markets = PPO.markets if markets is None else markets
-        check_count("markets", markets)
-        if isinstance(runners, bool) or not isinstance(runners, int) or not 0 <= runners <= markets:
-            raise ValueError(
-                f"runners: expected a whole number from 0 to the number of markets {markets}, got {runners}"
-            )
-        if markets * steps < 2 * PPO.minibatches:
-            raise ValueError(
-                f"markets: PPO needs at least {2 * PPO.minibatches} steps in all markets of an episode, got "
-                f"{markets * steps}"
-            )
-        visible(game, information)  # refuses an unknown name before anything is started
+        # all that is wrong with the arguments is said before anything is started
+        check_settings(game, fixed, steps=steps, timesteps=timesteps, markets=markets, seed=seed, runners=runners)
+        visible(game, information)
         self.game, self.fixed, self.agents, self.timesteps = game, fixed, agents, timesteps
         self.market = Market(game, steps, batch=(markets,))
         self.steps_done = 0
         torch.set_num_threads(1)
         with ExitStack() as stack:
             stack.enter_context(connected(address))
-            if processors() < runners:
-                raise ValueError(
-                    f"runners: expected at most the {processors()} processors of the cluster, got {runners}"
-                )
+            check_processors(runners)
             config = ppo_config(
                 game,
                 steps=steps,
                 timesteps=timesteps,
-                learners=agents,
                 fixed=fixed,
                 information=information,
                 markets=markets,

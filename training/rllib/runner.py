@@ -161,7 +161,8 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
         log(NUM_EPISODES_LIFETIME, markets, reduce="lifetime_sum")
         log(EPISODE_LEN_MEAN, steps, window=1)
         returns = earned.sum(axis=1).mean(axis=0)
-        log(EPISODE_RETURN_MEAN, float(returns.sum()), window=1)
+        learned = [agent_index(self.env.market.game, agent) for agent in learners]
+        log(EPISODE_RETURN_MEAN, float(returns[learned].sum()), window=1)
         for agent in learners:
             log((NUM_AGENT_STEPS_SAMPLED, agent), count, reduce="sum")
             log((NUM_MODULE_STEPS_SAMPLED, agent), count, reduce="sum")
