@@ -256,7 +256,8 @@ def test_processes_agree(tmp_path):
     for number in "12":
         command = ["train", "acas", "--engine", "ray", "--timesteps", "2560", "--out", str(tmp_path / number), "--json"]
         program = f"from makertaker.training.cli import app; app({command!r})"
-        environment = os.environ | {"PYTHONHASHSEED": number}
+        cluster = ray.get_runtime_context().gcs_address
+        environment = os.environ | {"PYTHONHASHSEED": number, "RAY_ADDRESS": cluster}
         subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=environment)
         found.append((tmp_path / number / "metrics.json").read_bytes())
     assert found[0] == found[1]

@@ -74,10 +74,10 @@ def _probe(address: str) -> None:
 
 def check_processors(wanted: int) -> None:
     """Raises ValueError where fewer processors of the cluster are free: Ray would wait for them without a word."""
+    there = int(ray.cluster_resources().get("CPU", 0))
     deadline = time.monotonic() + _TIMEOUT  # those of actors that have just ended are released a little later
     while (free := int(ray.available_resources().get("CPU", 0))) < wanted:
-        if time.monotonic() > deadline:
-            there = int(ray.cluster_resources().get("CPU", 0))
+        if there < wanted or time.monotonic() > deadline:
             raise ValueError(
                 f"runners: expected at most {free}, the free ones of the cluster's {there} processors, got {wanted}"
             )
