@@ -1,17 +1,17 @@
 """Equilibria and other reference points: to play, to compare with, to exploit."""
 
-from .best_response import BestResponse, best_response, best_response_to_policies
-from .coalition import Coalition, coalition_optimum
-from .cooperative import NoOptimum, cooperative_optimum
-from .dynamic_programming import best_response_to_feedback, feedback_gains, feedback_nash
-from .equilibrium import Equilibrium, EquilibriumNotFound, FieldOptions, solve
-from .exploitability import Exploitability, exploitability
+from .conditions.report import Condition, check
+from .execution.cooperative import NoOptimum, cooperative_optimum
+from .execution.dynamic_programming import best_response_to_feedback, feedback_gains, feedback_nash
+from .execution.linear_rule import LinearFeedback
+from .gains import Exploitability, exploitability
 from .heuristics import almgren_chriss, constant_spread, heuristic_profiles, random_controls, twap
-from .linear_policy import LinearFeedback
-from .mean_field import MeanField, mean_field
+from .maker_taker.coalition import Coalition, coalition_optimum
+from .maker_taker.mean_field_limit import MeanField, mean_field
+from .nash import Equilibrium, EquilibriumNotFound, FieldOptions, solve
 from .policies import OpenLoop, open_loop_policies
-from .references import Reference, almgren_chriss_alone, collusion_index, references
-from .well_posedness import Condition, check
+from .reference_points import Reference, almgren_chriss_alone, collusion_index, references
+from .responses import BestResponse, best_response, best_response_to_policies
 
 __all__ = [
     "BestResponse",

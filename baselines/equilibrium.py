@@ -1,60 +1,121 @@
-"""``solve``: the open-loop Nash equilibrium of a grid game, by the solver that fits the game."""
+"""What a solver returns: a Nash equilibrium of the grid game."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
 from ..envs.arrays import Array
-from ..envs.execution_game import ExecutionGame
-from ..envs.game import Game
-from ..envs.grid import grid
-from ..envs.maker_taker_game import MakerTakerGame
-from .decoupling import FieldOptions
-from .decoupling_equilibrium import solve_decoupling
-from .execution_equilibrium import solve_execution
-from .maker_taker_equilibrium import solve_maker_taker
-from .result import Equilibrium, EquilibriumNotFound
-from .signals import NotLinear
+from ..envs.game import Controls, Game
+from ..envs.grid import Policy
+from .policies import FieldPolicy, open_loop_policies
 
-__all__ = ["Equilibrium", "EquilibriumNotFound", "FieldOptions", "solve"]
+if TYPE_CHECKING:
+    from .noise.field import Field, FieldOptions
+
+LARGEST_SLOPE = 2000
 
 
-def solve(
-    game: Game,
-    steps: int = 100,
-    *,
-    throw: bool = True,
-    guess: Array | None = None,
-    tolerance: float = 1e-11,
-    field: FieldOptions | None = None,
-) -> Equilibrium:
-    """The open-loop Nash equilibrium of the grid game.
+class EquilibriumNotFound(RuntimeError):
+    """A solver did not reach its tolerance; the message has the residual, where it got stuck and what to try."""
 
-    The maker-taker game's by Newton's method for (18)-(19), step-averaged; the execution game's, which is linear, by a
-    direct solution of (3), step-averaged. With noise in the inventories or random flows (Section 5), and in an
-    execution game that is not linear in its factor, by the decoupling field; see :class:`FieldOptions`.
 
-    Args:
-        game: the game.
-        steps: number K of steps. The result is exact in the environment with as many steps, and converges to the
-            paper's continuous-time equilibrium at second order, at first order with a factor.
-        throw: whether to raise if the tolerance is not reached; otherwise the result says so in ``converged``.
-        guess: adjoints (K, n) to start from, in the maker-taker game.
-        tolerance: on the residual, absolute for adjoints below 1 and relative above.
-        field: how the decoupling field is approximated, in a game with noise.
+@dataclass(frozen=True)
+class Equilibrium:
+    """An open-loop Nash equilibrium of the grid game: what all games' equilibria have in common."""
 
-    Raises:
-        ValueError: ``steps`` or ``guess`` do not fit.
-        EquilibriumNotFound: Newton's method and continuation in the penalties both failed; or an execution game whose
-            agents' own problems are unbounded, or whose solution needs a rate above ``max_rate``; or a decoupling field
-            that refinement changes by more than 5%.
-    """
-    times = grid(game, steps)
-    if isinstance(game, ExecutionGame):
-        try:
-            return solve_execution(game, times, throw=throw, tolerance=tolerance)
-        except NotLinear:
-            return solve_decoupling(game, steps, throw=throw, options=field)
-    if isinstance(game, MakerTakerGame):
-        if game.random:
-            return solve_decoupling(game, steps, throw=throw, options=field)
-        return solve_maker_taker(game, times, throw=throw, guess=guess, tolerance=tolerance)
-    raise ValueError(f"game: expected an ExecutionGame or a MakerTakerGame, got {game!r}")
+    game: Game
+    times: Array
+    """(K+1,)"""
+    inventories: Array
+    """(K+1, n); the mean paths where a factor is random"""
+    adjoints: Array
+    """(K, n) step averages, the ones that give controls; for the node values see :meth:`adjoint`"""
+    controls: Controls
+    """(K, N), (K, M), (K, M); the mean of the controls where a factor is random"""
+    payoffs: Array
+    """(n,) without the constant ``P_0 q_0``"""
+    quotes_matter: Array
+    """(K, 2) whether any volume arrives at the asks, and at the bids"""
+    residual: float
+    """largest absolute residual of the equations for the adjoints, in currency"""
+    iterations: int
+    converged: bool
+    message: str
+    payoffs_se: Array | None = None
+    """(n,) standard errors of the payoffs; None where they are exact"""
+
+    @property
+    def steps(self) -> int:
+        """Number ``K`` of steps."""
+        return len(self.times) - 1
+
+    @property
+    def profile(self) -> Any:
+        """The equilibrium as a profile to evaluate: its controls, or a rule where they depend on noise."""
+        return self.controls
+
+    @cached_property
+    def slope(self) -> Array:
+        """``slope[k, i, j] = d p_k^i / d q^j``, (K+1, n, n): the Riccati matrix ``R_t`` of the paper, at the nodes.
+
+        Raises:
+            ValueError: more than 2,000 agents; the matrices would not fit into memory.
+        """
+        if len(self.game.start) > LARGEST_SLOPE:
+            raise ValueError(f"slope: expected at most {LARGEST_SLOPE} agents, got {len(self.game.start)}")
+        return self._slope()
+
+    @abstractmethod
+    def _slope(self) -> Array: ...
+
+    @abstractmethod
+    def adjoint(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
+        """The decoupling field ``p_k = u(t_k, L, Q)`` at inventories (..., n) and factors (..., d)."""
+
+    @abstractmethod
+    def controls_at(self, k: int, inventory: Array, factor: Array | None = None) -> Controls:
+        """Equilibrium controls of step ``k`` in the game that starts at ``t_k`` from inventories (..., n)."""
+
+    def open_loop(self) -> dict[str, Policy]:
+        """The equilibrium as functions of time and of the factor's history, the paper's concept: opponents do not react
+        to a deviation."""
+        return open_loop_policies(self.game, self.controls)
+
+    def feedback(self) -> dict[str, Policy]:
+        """The decoupling field as a policy: the controls of the equilibrium that starts from where the market is.
+
+        Along the equilibrium path it plays the same controls as :meth:`open_loop`. It is not an equilibrium among
+        feedback policies: a deviator who knows that the others react may gain.
+        """
+        field = FieldPolicy(self)
+        return {agent: field.of(agent) for agent in self.game.agents}
+
+    def tabulate(self, options: FieldOptions | None = None) -> Field:
+        """The decoupling field in a tube around the path, fitted: a policy for large batches of markets.
+
+        :meth:`feedback` solves the game that is left from every state, exactly; a fitted field is evaluated in
+        microseconds.
+
+        Args:
+            options: how it is approximated.
+
+        Raises:
+            EquilibriumNotFound: the equations were not solved in the tube.
+        """
+        from .noise.equilibrium import decoupling_field  # which builds on this module
+
+        return decoupling_field(self.game, self.steps, options)[0]
+
+    def _inventory(self, k: int, inventory: Array, last: int) -> Array:
+        inventory = np.asarray(inventory, dtype=float)
+        if not isinstance(k, int | np.integer) or not 0 <= k <= last:
+            raise ValueError(f"k: expected a step in 0..{last}, got {k!r}")
+        count = len(self.game.start)
+        if inventory.shape[-1:] != (count,) or not np.isfinite(inventory).all():
+            raise ValueError(f"inventory: expected finite numbers of shape (..., {count}), got {inventory!r}")
+        return inventory

@@ -9,7 +9,7 @@ from ..envs import acas_v0, approximation_v0, execution_v0, maker_taker_v0
 from ..envs.grid import Policy
 from ..envs.single_agent_env import SingleAgentEnv
 from ..envs.vector_env import MarketVectorEnv
-from .equilibrium import FieldOptions, solve
+from .nash import FieldOptions, solve
 
 ENVIRONMENT_ARGUMENTS = (
     "steps",

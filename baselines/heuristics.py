@@ -7,7 +7,7 @@ import numpy as np
 from ..envs.game import Controls, Game
 from ..envs.grid import agent_controls, grid
 from ..envs.maker_taker_game import MakerTakerGame
-from .maker_taker_response import respond_to_controls
+from .maker_taker.response import respond_to_controls
 
 
 def twap(game: Game, steps: int) -> np.ndarray:

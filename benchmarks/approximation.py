@@ -19,8 +19,8 @@ from rich.table import Table
 from timing import machine
 
 from makertaker.baselines import FieldOptions, solve
-from makertaker.baselines.decoupling_equilibrium import DecouplingEquilibrium
-from makertaker.baselines.noisy_response import ResponseOptions, noisy_gains
+from makertaker.baselines.noise.equilibrium import DecouplingEquilibrium
+from makertaker.baselines.noise.response import ResponseOptions, noisy_gains
 from makertaker.envs import MakerTakerGame, load_scenario, ornstein_uhlenbeck
 
 SIZES = (0.4, 0.2, 0.1, 0.05)

@@ -21,10 +21,10 @@ from rich.table import Table
 from timing import machine
 
 from makertaker.baselines import Reference, references
-from makertaker.baselines.references import COOPERATIVE, FEEDBACK, OPEN_LOOP
+from makertaker.baselines.reference_points import COOPERATIVE, FEEDBACK, OPEN_LOOP
 from makertaker.envs import Scenario, read_scenario
 from makertaker.training import runs
-from makertaker.training.plots import color
+from makertaker.training.evaluation.plots import color
 
 _WINDOW = 1.2
 NAMES = {"ppo": "PPO", "sac": "SAC", "td3": "TD3", "a2c": "A2C"}

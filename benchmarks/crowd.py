@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from timing import machine
 
-from makertaker.baselines import exploitability, linear, solve
+from makertaker.baselines import exploitability, solve
+from makertaker.baselines.execution import linear_system as linear
 from makertaker.envs import ExecutionGame
 
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)

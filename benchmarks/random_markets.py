@@ -39,7 +39,7 @@ def draw_market(rng: np.random.Generator) -> MakerTakerGame:
 
 def main() -> None:
     """Run the benchmark."""
-    from makertaker.training.independent import IndependentLearners
+    from makertaker.training.sb3.independent import IndependentLearners
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--markets", type=int, default=10)

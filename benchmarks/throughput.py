@@ -172,7 +172,7 @@ def rllib_runner(markets: int) -> float:
 
 def hub(markets: int) -> float:
     """Agent-steps per second of the learners' hub with random actions of all agents."""
-    from makertaker.training.hub import Hub
+    from makertaker.training.sb3.hub import Hub
 
     joint = Hub(Market(GAME, STEPS, batch=(markets,)), GAME.agents, {}, seed=0)
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .arrays import Array, as_like, is_number, namespace
-from .feedback_map import fixed_point, target_jacobian
+from .fixed_point import fixed_point, target_jacobian
 from .intensity import Exponential, Intensity
 
 _TIE = 1e-10

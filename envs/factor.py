@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, as_like, is_number, namespace
-from .flow import FloatArray
+from .parameters import FloatArray
 
 FactorFunction = Callable[[FloatArray, FloatArray], Any]
 _PROBES = 33

@@ -14,7 +14,7 @@ import numpy as np
 
 from .arrays import Array, as_like, is_number, namespace
 from .factor import Factor
-from .flow import Decay, Parameter, Points, Sine, evaluate, require, step_means
+from .parameters import Decay, Parameter, Points, Sine, evaluate, require, step_means
 
 Flow = Parameter | Callable[[Any, Any], Any]
 """A number, a callable of time, or, in a game with a factor, a callable of (time, factor (..., d))."""

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, is_number, namespace
-from .feedback_map import fixed_point, target_jacobian
-from .flow import FloatArray, PerAgent, agent_step_means, require
+from .fixed_point import fixed_point, target_jacobian
+from .parameters import FloatArray, PerAgent, agent_step_means, require
 
 _PROBES = 400
 _STEP = 1e-4

@@ -30,9 +30,9 @@ import numpy as np
 from .arrays import Array, as_like, namespace
 from .competition import BestQuote, Competition, Fill
 from .factor import Factor
-from .flow import PerAgent, agent_step_means, per_agent, require
 from .game import Activity, Controls, Flow, Game, as_inventory, as_parameter, check_number
 from .impact import Impact, QuadraticImpact
+from .parameters import PerAgent, agent_step_means, per_agent, require
 
 
 class Coefficients(NamedTuple):
@@ -274,7 +274,7 @@ class MakerTakerGame(Game):
 
     def action_range(self) -> tuple[Controls, Controls]:
         """Lowest and highest controls worth exploring, from the parameters alone; see :func:`action_range`."""
-        from .action_range import action_range  # the rule is long enough for a file of its own
+        from .actions import action_range  # the rule is long enough for a file of its own
 
         return action_range(self)
 

@@ -4,7 +4,7 @@ import sys
 
 from makertaker.envs import read_scenario
 from makertaker.training import IndependentLearners
-from makertaker.training.evaluate import evaluate
+from makertaker.training.evaluation.scoring import evaluate
 
 timesteps = int(sys.argv[1]) if len(sys.argv) > 1 else 160_000
 scenario = read_scenario("acas")

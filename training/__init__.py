@@ -7,16 +7,20 @@ use, so that the commands that only solve work without.
 
 from typing import TYPE_CHECKING, Any
 
-from .extras import needed
+from .common.extras import needed
 
 if TYPE_CHECKING:
-    from .independent import IndependentLearners
-    from .joint_market import LearnedPolicy
-    from .vec_env import MarketVecEnv
+    from .common.joint_market import LearnedPolicy
+    from .sb3.independent import IndependentLearners
+    from .sb3.vec_env import MarketVecEnv
 
 __all__ = ["IndependentLearners", "LearnedPolicy", "MarketVecEnv"]
 
-_HOME = {"IndependentLearners": "independent", "LearnedPolicy": "joint_market", "MarketVecEnv": "vec_env"}
+_HOME = {
+    "IndependentLearners": "sb3.independent",
+    "LearnedPolicy": "common.joint_market",
+    "MarketVecEnv": "sb3.vec_env",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ..baselines import Equilibrium, EquilibriumNotFound, Exploitability, check, exploitability, references, solve
 from ..envs.scenarios import Scenario, read_scenario, scenario_names
-from .extras import needed
+from .common.extras import needed
 
 app = typer.Typer(
     help="Markets of liquidity takers and makers: solve, learn, and compare the learned with the equilibrium.",
@@ -346,7 +346,7 @@ def evaluate(run: Annotated[Path, typer.Argument(help="A run directory.")], as_j
 @app.command()
 def report(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """Write a self-contained HTML page with tables and interactive figures into the run directory."""
-    out.print(f"wrote {needed('report', 'train').write_report(run)}", soft_wrap=True)
+    out.print(f"wrote {needed('evaluation.html_report', 'train').write_report(run)}", soft_wrap=True)
 
 
 def _finite(value: float) -> float | None:

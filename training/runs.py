@@ -32,18 +32,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..baselines import EquilibriumNotFound, solve
-from ..baselines.exploitability import payoff_size
+from ..baselines.gains import payoff_size
 from ..envs.game import Game
 from ..envs.grid import Policy
 from ..envs.market import Market
 from ..envs.scenarios import Scenario
 from ..envs.scenarios.loader import build_scenario
 from ..envs.vector_env import check_count
-from . import engines
-from .engines import Engine, Learners
-from .evaluate import Evaluation, evaluate, open_loop_nash_conv
-from .extras import needed
-from .information import Information, check_information
+from .common import engines
+from .common.engines import Engine, Learners
+from .common.extras import needed
+from .common.information import Information, check_information
+from .evaluation.scoring import Evaluation, evaluate, open_loop_nash_conv
 
 _PACKAGES = ("makertaker", "torch", "numpy", "scipy", "gymnasium", "pettingzoo")
 _EVALUATIONS = 40
@@ -359,14 +359,14 @@ def load_policies(out: Path) -> dict[str, Policy]:
     """Everyone's policy of a run, as training left it. Raises ValueError where a model is missing or corrupt."""
     config, models = load_config(out), out / "models"
     if config.engine == "ray":  # read without Ray
-        actor = needed("actor", "ray")
+        actor = needed("common.actor", "ray")
         game = config.load().game
         fixed = config.fixed(game)
         learned = {agent: actor.load(models / f"{agent}.pt") for agent in game.agents if agent not in fixed}
         found = {**fixed, **actor.policies(Market(game, config.steps), learned)}
         return {agent: found[agent] for agent in game.agents}
     learners = config.learners()
-    needed("checkpoint", "train").load_policies(learners, models)
+    needed("sb3.checkpoint", "train").load_policies(learners, models)
     return learners.policies()
 
 
@@ -378,7 +378,7 @@ def evaluate_run(out: Path) -> Evaluation:
     Raises:
         ValueError: the directory is not a run, or a file in it is missing or corrupt.
     """
-    plots = needed("plots", "train")
+    plots = needed("evaluation.plots", "train")
     config = load_config(out)
     policies, history = load_policies(out), load_history(out)
     result = evaluate(config.load().game, policies, config.steps, config.information)

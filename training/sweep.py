@@ -33,7 +33,7 @@ import ray
 from rich.console import Console
 
 from . import runs
-from .cluster import connected
+from .common.cluster import connected
 from .runs import RunConfig
 
 _SWEEP, _TABLE = "sweep.json", "table.csv"
@@ -251,7 +251,7 @@ def _unpack(packed: bytes, folder: Path) -> None:
 
 
 def _write(rows: Sequence[Row], out: Path) -> None:
-    from . import plots
+    from .evaluation import plots
 
     with open(out / _TABLE, "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)

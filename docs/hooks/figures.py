@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from makertaker.baselines import FieldOptions, references, solve
-from makertaker.baselines.decoupling_equilibrium import DecouplingEquilibrium
+from makertaker.baselines.noise.equilibrium import DecouplingEquilibrium
 from makertaker.envs import load_scenario
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")

@@ -28,13 +28,13 @@ PACKAGES = {
 MORE: dict[str, dict[str, tuple[str, ...]]] = {  # beside what the packages export
     "envs": {"jax_env": ("JaxMarket", "JaxParams"), "torchrl_env": ("TorchMarket", "ActorPolicy")},
     "training": {
-        "algorithms": ("Algorithm", "find"),
+        "sb3.algorithms": ("Algorithm", "find"),
         "rllib": ("RLlibLearners", "MarketRunner", "ppo_config"),
         "sweep": ("sweep", "summary"),
-        "benchmarl_task": ("MarketTask", "policies"),
-        "benchmarl_callbacks": ("NashConvHistory", "Anneal"),
-        "information": ("visible",),
-        "evaluate": ("Evaluation", "evaluate"),
+        "benchmarl.task": ("MarketTask", "policies"),
+        "benchmarl.callbacks": ("NashConvHistory", "Anneal"),
+        "common.information": ("visible",),
+        "evaluation.scoring": ("Evaluation", "evaluate"),
         "runs": ("RunConfig", "train", "resume", "load_policies", "evaluate_run"),
     },
 }

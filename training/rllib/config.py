@@ -12,8 +12,8 @@ from ray.rllib.policy.policy import PolicySpec
 from ...envs.game import Game
 from ...envs.grid import Policy
 from ...envs.vector_env import check_count
-from ..hyperparameters import PPO
-from ..information import Information, visible
+from ..common.hyperparameters import PPO
+from ..common.information import Information, visible
 from .algorithm import PatientPPO
 from .learner import ShrinkingPPOLearner
 from .module import PrefixPPOModule

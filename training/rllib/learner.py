@@ -9,7 +9,7 @@ import torch
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
-from ..hyperparameters import geometric
+from ..common.hyperparameters import geometric
 from .connector import WholeEpisodes
 
 

@@ -15,10 +15,10 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ...envs.game import Game
 from ...envs.grid import Policy
 from ...envs.market import Market
-from .. import actor, checkpoint_folder
-from ..cluster import check_processors, connected
-from ..hyperparameters import PPO
-from ..information import Information, visible
+from ..common import actor, checkpoint_folder
+from ..common.cluster import check_processors, connected
+from ..common.hyperparameters import PPO
+from ..common.information import Information, visible
 from .config import check_settings, ppo_config
 
 _PATIENCE = 180.0

@@ -10,7 +10,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
-from ..actor import Actor, network
+from ..common.actor import Actor, network
 
 
 class PrefixPPOModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]  # RLlib is untyped

@@ -34,7 +34,7 @@ from ray.rllib.utils.typing import StateDict
 
 from ...envs.grid import agent_index
 from ...envs.market import Market
-from ..joint_market import JointMarket, action_unit, learner_space, reward_units
+from ..common.joint_market import JointMarket, action_unit, learner_space, reward_units
 
 
 class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is untyped

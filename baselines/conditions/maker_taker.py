@@ -1,0 +1,235 @@
+"""Sections 3 to 5: what the theory guarantees for a maker-taker game, and what is only observed numerically."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...envs.arrays import Array
+from ...envs.competition import BestQuote
+from ...envs.grid import grid
+from ...envs.impact import QuadraticImpact
+from ...envs.intensity import Exponential
+from ...envs.maker_taker_game import MakerTakerGame
+from ..equilibrium import EquilibriumNotFound
+from ..maker_taker.mean_field_limit import mean_field
+from ..nash import solve
+from ..noise.equilibrium import solve_decoupling
+from .condition import Condition
+from .noise import noise_conditions
+
+_DRAWS = 2000
+_STARTS = 3
+_ROUNDING = 1e-12
+_REACH = 3.0
+"""scales of the factor that flows are looked at"""
+
+
+def maker_taker_conditions(game: MakerTakerGame, steps: int) -> list[Condition]:
+    """Definitions 3.2, 3.4 and 5.1, Assumption 3.6 and what Sections 4 and 5 ask for; see
+    :func:`~makertaker.baselines.check`."""
+    grid(game, steps)
+    rng = np.random.default_rng(0)
+    conditions = [
+        _competition(game, rng),
+        _impact(game, rng),
+        Condition(
+            "quotes come from the makers alone",
+            True,
+            float(game.makers),
+            "Assumption 3.6",
+            "number of makers; the market is built so",
+        ),
+        _flow(game),
+    ]
+    if game.random:
+        return [*conditions, *noise_conditions(game), _observed_field(game, steps)]
+    if _acas(game):
+        conditions += [_trade(game), _risk_neutral(game)]
+    if game.flow_from == "mean":
+        conditions.append(_population(game, steps))
+    return [*conditions, *_observed(game, steps)]
+
+
+def _observed_field(game: MakerTakerGame, steps: int) -> Condition:
+    """What the solver finds, and how much refinement changes it."""
+    name, reference = "a decoupling field is found", f"observed: backward scheme, {steps} steps"
+    try:
+        found = solve_decoupling(game, steps, throw=True)
+    except EquilibriumNotFound as error:
+        return Condition(name, False, -np.inf, reference, str(error))
+    return Condition(name, True, float(-np.log10(found.errors.relative)), reference, f"digits; {found.message}")
+
+
+def _competition(game: MakerTakerGame, rng: np.random.Generator) -> Condition:
+    """Diagonal dominance of the quotes' first-order conditions: the feedback map exists and is Lipschitz."""
+    size = min(game.max_quote, 3 * game.margin)  # further out the dominance drowns in rounding
+    quotes = rng.uniform(-size, size, (_DRAWS, game.makers))
+    jacobian = game.competition.markup_jacobian(quotes)
+    own = np.einsum("...ii->...i", jacobian)
+    gap = float((1 - own - (np.abs(jacobian).sum(axis=-1) - np.abs(own))).min())
+    best = isinstance(game.competition, BestQuote)
+    return Condition(
+        "quotes have one fixed point, which is Lipschitz",
+        gap > _ROUNDING,
+        gap,
+        "Definition 3.4" if best else "Definition 5.1, (38)",
+        f"least diagonal dominance of the first-order conditions at {_DRAWS:,} drawn profiles within +-{size:.3g}",
+    )
+
+
+def _impact(game: MakerTakerGame, rng: np.random.Generator) -> Condition:
+    low, high = game.rate_bounds
+    rate = rng.uniform(low, high, (_DRAWS, game.traders))
+    beta = game.coefficients(np.linspace(0.0, game.horizon, 65)).impact.min(axis=0)
+    cross = game.impact.cross(beta, rate)
+    gap = float((game.impact.curvature(beta, rate, rate) - np.abs(cross).sum(axis=-1)).min())
+    return Condition(
+        "own impact outweighs the others'",
+        gap > 0,
+        gap,
+        "Definition 3.2",
+        f"least own curvature less cross derivatives, at the smallest beta and {_DRAWS:,} drawn rates",
+    )
+
+
+def _flow(game: MakerTakerGame) -> Condition:
+    flows = game.flow_range(_REACH)[:, 0].tolist()
+    traders = np.asarray(game.trader_inventory)
+    flows[0] += game.min_rate * float((traders < 0).any())
+    flows[1] += game.min_rate * float((traders > 0).any())
+    return Condition(
+        "volume on both sides",
+        min(flows) > 0,
+        min(flows),
+        "Theorem 4.1, its 'only if'",
+        "least flow that arrives at a side whatever traders do; without it quotes there matter to nobody, and the "
+        "equilibrium is not unique",
+    )
+
+
+def _acas(game: MakerTakerGame) -> bool:
+    """Whether this is the model of Section 4: one buyer, or a population of them, and two makers who are alike."""
+    competition = game.competition
+    return (
+        (game.traders == 1 or game.flow_from == "mean")
+        and bool((np.asarray(game.trader_inventory) < 0).all())
+        and game.makers == 2
+        and isinstance(competition, BestQuote)
+        and isinstance(competition.intensity, Exponential)
+        and isinstance(game.impact, QuadraticImpact)
+        and len(_terminal(game)) == 1
+    )
+
+
+def _terminal(game: MakerTakerGame) -> set[float]:
+    return {*np.atleast_1d(game.trader_terminal_penalty).tolist(), *np.atleast_1d(game.maker_terminal_penalty).tolist()}
+
+
+def _distance(game: MakerTakerGame) -> float:
+    """``-q^e + q^{1,m} - 1 / (2 A gamma)`` of Assumption 4.4, for the maker with more inventory."""
+    (penalty,) = _terminal(game)
+    if penalty == 0:
+        return -np.inf
+    return float(max(game.maker_inventory) - np.mean(game.trader_inventory) - game.margin / (2 * penalty))
+
+
+def _rate_bound(game: MakerTakerGame) -> float:
+    """``p`` of (26)."""
+    (penalty,) = _terminal(game)
+    beta = game.coefficients(np.linspace(0.0, game.horizon, 65)).impact.min()
+    apart = abs(game.maker_inventory[0] - game.maker_inventory[1])
+    return float(2 / (1 / penalty + game.horizon / beta * (1 + np.exp(2 * penalty * apart / game.margin))))
+
+
+def _trade(game: MakerTakerGame) -> Condition:
+    distance = _distance(game)
+    margin = distance
+    if distance > 0:
+        beta = game.coefficients(np.linspace(0.0, game.horizon, 65)).impact.max()
+        margin = min(distance, _rate_bound(game) * distance / (2 * beta) - game.min_rate)
+    return Condition(
+        "the buyer is far enough from its makers to trade",
+        bool(margin > 0),
+        float(margin),
+        "Assumption 4.4",
+        "the smaller of -q_0 + q_maker - 1 / (2 A gamma) and p (...) / (2 beta) - min_rate; only without running "
+        "penalty and noise flow does it imply that min_rate does not bind, (26)",
+    )
+
+
+def _risk_neutral(game: MakerTakerGame) -> Condition:
+    times = np.linspace(0.0, game.horizon, 65)
+    largest = float(game.coefficients(times).running_penalty.max())
+    flows = game.flow_range(_REACH)[:, 1].tolist()
+    return Condition(
+        "no running penalty",
+        largest == 0,
+        -largest,
+        "Theorem 4.3",
+        "largest phi, negated; with none the Riccati equation has a bounded solution and the equilibrium is unique"
+        + ("; its bound (26) also asks for no noise flow" if max(flows) > 0 else ""),
+    )
+
+
+def _population(game: MakerTakerGame, steps: int) -> Condition:
+    name, reference = "no trader of the population is truncated", "(33), as the proof of Proposition 4.5 needs it"
+    note = "least rate above min_rate, in the direction of trade, and below max_rate"
+    try:
+        margin = mean_field(game, steps).margin
+    except (EquilibriumNotFound, ValueError) as error:
+        return Condition(name, False, -np.inf, reference, str(error))
+    return Condition(name, True, margin, reference, note + _sufficient(game))
+
+
+def _sufficient(game: MakerTakerGame) -> str:
+    """What (37) says."""
+    flows = [callable(flow) or flow > 0 for flow in (game.buy_flow, game.sell_flow)]
+    running = game.coefficients(np.linspace(0.0, game.horizon, 65)).running_penalty.any()
+    if not _acas(game) or any(flows) or running or game.min_rate > 0 or _distance(game) <= 0:
+        return "; (37) does not apply: it needs the model of Section 4 without noise flow, running penalty and min_rate"
+    (penalty,) = _terminal(game)
+    spread = float(np.max(game.trader_inventory) - np.mean(game.trader_inventory))
+    margin = _rate_bound(game) / (4 * penalty) * _distance(game) - spread
+    return f"; (37), which is sufficient, {'holds' if margin >= 0 else 'fails'} by {abs(margin):.4g} shares"
+
+
+def _observed(game: MakerTakerGame, steps: int) -> list[Condition]:
+    """What the solver finds from several starts."""
+    reference = f"observed: Newton's method, {steps} steps"
+    try:
+        first = solve(game, steps)
+    except EquilibriumNotFound as error:
+        return [Condition("an equilibrium is found", False, -np.inf, reference, str(error))]
+    found = Condition(
+        "an equilibrium is found",
+        True,
+        float(-np.log10(max(first.residual, 1e-300))),
+        reference,
+        f"digits of the residual; {first.message}",
+    )
+    rng, distances, failed = np.random.default_rng(1), [0.0], 0
+    for _ in range(_STARTS):
+        other = solve(game, steps, throw=False, guess=first.adjoints + _noise(game, first.adjoints, rng))
+        if not other.converged:
+            failed += 1
+            continue
+        pairs = zip(first.controls, other.controls, strict=True)
+        masks = (True, first.quotes_matter[:, :1], first.quotes_matter[:, 1:])
+        distances.append(max(float(np.abs((a - b) * m).max()) for (a, b), m in zip(pairs, masks, strict=True)))
+    far = max(distances)
+    return [
+        found,
+        Condition(
+            "several starts lead to the same equilibrium",
+            far < 1e-6 and failed < _STARTS,
+            -far,
+            f"observed: {_STARTS} random starts",
+            "largest difference of controls that matter, negated"
+            + (f"; {failed} of {_STARTS} starts did not converge" if failed else ""),
+        ),
+    ]
+
+
+def _noise(game: MakerTakerGame, adjoints: Array, rng: np.random.Generator) -> Array:
+    """One level for each agent, a few margins apart."""
+    return np.asarray(2 * game.margin * rng.standard_normal(adjoints.shape[-1]) + 0 * adjoints)

@@ -1,0 +1,77 @@
+"""The cooperative optimum of the execution game: all rates chosen together to maximise the sum of payoffs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
+from ...envs.grid import grid
+from ..equilibrium import LARGEST_SLOPE
+from . import linear_system as linear
+from .equilibrium import signal_load
+from .linear_rule import LinearFeedback
+from .signal import linear_signal
+
+
+class NoOptimum(ValueError):
+    """The sum of payoffs has no maximum, or one that the grid alone makes; the message says why."""
+
+
+def cooperative_optimum(game: ExecutionGame, steps: int) -> LinearFeedback:
+    """The rates that maximise the sum of all payoffs, as an affine rule in inventories and factor.
+
+    Args:
+        game: the game.
+        steps: K.
+
+    Raises:
+        NoOptimum: the crowding is 1 or more, or the grid problem's Hessian is not negative definite: one of the pivots
+            of its block Cholesky factorisation is not.
+        ValueError: more than 2,000 agents, or the factor does not enter linearly.
+    """
+    times = grid(game, steps)
+    if game.traders > LARGEST_SLOPE:
+        raise ValueError(f"cooperative optimum: expected at most {LARGEST_SLOPE} agents, got {game.traders}")
+    require_crowding(game)
+    c, dt = game.coefficients(times), game.horizon / steps
+    if cooperative_pivot(game, c, dt) <= 0:
+        raise NoOptimum(
+            "the cooperative problem is unbounded: its Hessian on the grid is not negative definite; the permanent "
+            "impact is too large for the temporary impact and the penalties"
+        )
+    system = linear.cooperative_system(c, game.crowding, dt)
+    swept = linear.sweep(system)
+    response = linear.respond(system, swept, signal_load(linear_signal(game, c, times), game.traders))
+    return LinearFeedback(game, swept.gain, response.shift, response.signal)
+
+
+def require_crowding(game: ExecutionGame) -> None:
+    """Raises NoOptimum where several agents' crowding is 1 or more."""
+    if game.traders > 1 and game.crowding >= 1:
+        what = "singular: trading between the agents costs nothing" if game.crowding == 1 else "unbounded"
+        raise NoOptimum(
+            f"the cooperative problem is {what} at crowding {game.crowding:g}, and on a grid its rates grow with the "
+            "number of steps; expected crowding below 1"
+        )
+
+
+def cooperative_pivot(game: ExecutionGame, c: ExecutionCoefficients, dt: float) -> float:
+    """Least eigenvalue of the pivots of the block Cholesky factorisation of minus the joint Hessian, backward in time
+    up to the first that is not positive definite; homogeneous agents by their two modes."""
+    modes = linear.homogeneous(c)
+    if modes:
+        system = linear.mode_system(c, game.crowding, dt, cooperative=True)
+    else:
+        system = linear.cooperative_system(c, game.crowding, dt)
+    try:
+        with np.errstate(all="ignore"):
+            pivots = linear.sweep(system, strict=False).pivot[::-1]
+    except np.linalg.LinAlgError:  # a pivot is singular
+        return 0.0
+    least = np.inf
+    for pivot in pivots:
+        values = pivot[: game.traders, 0, 0] if modes else np.linalg.eigvalsh(pivot)  # alone there is only the mean
+        least = min(least, float(values.min()))
+        if not least > 0:
+            break
+    return least

@@ -1,0 +1,226 @@
+"""Dynamic programming in the execution game: values of linear policies, best responses to them, feedback Nash.
+
+With ``x = (Q, L, 1)`` the state, every agent's reward of a step is a quadratic form in ``(x, v)`` and the state moves
+linearly. The forms are read off the environment's own step: a quadratic function is known from its values at a few
+points. Values are quadratic, ``V_k^i = x' P_k^i x`` (with the effect of the factor's noise in the constant).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...envs.arrays import Array
+from ...envs.execution_game import ExecutionGame
+from ...envs.game import Controls
+from ...envs.grid import agent_index, grid, step, terminal_reward
+from ..equilibrium import EquilibriumNotFound
+from .linear_rule import LinearFeedback
+from .signal import additive, linear_signal
+
+
+class Stage(NamedTuple):
+    """One step as a linear-quadratic problem in ``(x, v)``, ``x = (Q, L, 1)``."""
+
+    reward: Array
+    """(N, s + N, s + N) symmetric forms, ``s = N + d + 1``"""
+    state: Array
+    """(s, s) ``E[x'] = state x + action v``"""
+    action: Array
+    """(s, N)"""
+    noise: Array
+    """(s, s) covariance of ``x'``"""
+
+
+class LinearQuadraticGame:
+    """The grid game's stages and final reward.
+
+    Raises:
+        ValueError: the factor does not enter linearly, or its diffusion depends on it.
+    """
+
+    def __init__(self, game: ExecutionGame, steps: int) -> None:
+        self.game, self.steps = game, steps
+        self.times, self.dt = grid(game, steps), game.horizon / steps
+        if game.factor is not None and not additive(game.factor, self.times):
+            raise ValueError("factor.diffusion: values of policies need one that does not depend on the factor")
+        self._c = game.coefficients(self.times)
+        self._signal = linear_signal(game, self._c, self.times)
+        self.size = game.traders + self._signal.slope.shape[1] + 1
+
+    def stage(self, k: int) -> Stage:
+        """The step ``k``."""
+        game, count, size, dt = self.game, self.game.traders, self.size, self.dt
+        state, action = np.eye(size), np.zeros((size, count))
+        action[:count] = dt * np.eye(count)
+        noise = np.zeros((size, size))
+        if game.factor is not None:
+            state[count:-1, count:-1], state[count:-1, -1] = self._signal.transition[k], self._signal.constant[k]
+            factor: Any = game.factor
+            start = np.array(factor.initial)
+            root = np.stack([factor.shake(self.times[k], start, unit) for unit in np.eye(factor.size)], axis=-1)
+            noise[count:-1, count:-1] = dt * root @ root.T
+        return Stage(self._forms(k), state, action, noise)
+
+    def _forms(self, k: int) -> Array:
+        count, size = self.game.traders, self.size
+        width = size - 1 + count  # everything but the constant
+        units = np.eye(width)
+        first, second = np.triu_indices(width, 1)
+        points = np.concatenate([np.zeros((1, width)), units, -units, units[first] + units[second]])
+        values = self._rewards(k, points)
+        base, plus, minus, pairs = np.split(values, [1, 1 + width, 1 + 2 * width])
+        slope, square = (plus - minus) / 2, (plus + minus) / 2 - base
+        forms = np.zeros((count, width + 1, width + 1))
+        one = size - 1  # (Q, L, 1, v)
+        where = np.delete(np.arange(width + 1), one)
+        forms[:, one, one] = base[0]
+        forms[:, where, one] = forms[:, one, where] = slope.T / 2
+        forms[:, where, where] = square.T
+        cross = (pairs - plus[first] - plus[second] + base).T / 2
+        forms[:, where[first], where[second]] = forms[:, where[second], where[first]] = cross
+        return forms
+
+    def _rewards(self, k: int, points: Array) -> Array:
+        """Rewards (points, N) of step ``k`` at inventories, factors and rates side by side."""
+        game, count = self.game, self.game.traders
+        inventories, factors, rates = np.split(points, [count, self.size - 1], axis=-1)
+        c = self._c.at(k)
+        if game.factor is not None:
+            c = game.with_factor(c, self.times[k], factors)
+        none = rates[:, :0]
+        return np.asarray(step(game, c, self.dt, inventories, Controls(rates, none, none)).reward)
+
+    def final(self) -> Array:
+        """(N, s, s) forms of the terminal reward."""
+        count = self.game.traders
+        forms = np.zeros((count, self.size, self.size))
+        penalty = -terminal_reward(self._c, np.ones(count))
+        forms[np.arange(count), np.arange(count), np.arange(count)] = -penalty
+        return forms
+
+    @property
+    def start(self) -> Array:
+        """(s,) the state at time 0."""
+        factor = () if self.game.factor is None else self.game.factor.initial
+        return np.array([*self.game.start, *factor, 1.0])
+
+
+def _rows(rule: LinearFeedback, k: int) -> Array:
+    """(N, s): rates as a linear function of ``x``."""
+    return np.concatenate([rule.gain[k], rule.signal[k], rule.shift[k][:, None]], axis=-1)
+
+
+def _rule(game: ExecutionGame, rows: Array) -> LinearFeedback:
+    count = game.traders
+    return LinearFeedback(game, rows[..., :count], rows[..., -1], rows[..., count:-1])
+
+
+def _value(stage: Stage, ahead: Array, rows: Array) -> Array:
+    """Values (..., s, s) before a stage in which all follow ``rows``, from those after it."""
+    size = stage.state.shape[0]
+    joint = np.concatenate([np.eye(size), rows])
+    move = stage.state + stage.action @ rows
+    value = joint.T @ stage.reward @ joint + move.T @ ahead @ move
+    value[..., -1, -1] += (ahead * stage.noise).sum(axis=(-2, -1))
+    return value
+
+
+def values(rule: LinearFeedback) -> Array:
+    """Expected payoffs (N,) if all follow a rule, by dynamic programming."""
+    problem = LinearQuadraticGame(rule.game, rule.steps)
+    ahead = problem.final()
+    for k in reversed(range(rule.steps)):
+        ahead = _value(problem.stage(k), ahead, _rows(rule, k))
+    return np.asarray(np.einsum("i,nij,j->n", problem.start, ahead, problem.start))
+
+
+def feedback_nash(game: ExecutionGame, steps: int) -> LinearFeedback:
+    """The feedback (closed-loop, subgame perfect) Nash equilibrium of the grid game, by the coupled Riccati recursion
+    of Basar and Olsder, *Dynamic Noncooperative Game Theory*, Section 6.2.
+
+    Raises:
+        EquilibriumNotFound: at some step an agent's problem is not concave, or the agents' conditions are singular.
+        ValueError: the factor does not enter linearly.
+    """
+    problem = LinearQuadraticGame(game, steps)
+    count, size = game.traders, problem.size
+    agents = np.arange(count)
+    ahead, rows = problem.final(), np.empty((steps, count, size))
+    for k in reversed(range(steps)):
+        stage = problem.stage(k)
+        # gradient in v^i of stage reward and value, in (x, v)
+        move = np.concatenate([stage.state, stage.action], axis=1)
+        forms = stage.reward + move.T @ ahead @ move
+        gradient = forms[agents, size + agents]
+        curvature = forms[agents, size + agents, size + agents]
+        if curvature.max() >= 0:
+            raise EquilibriumNotFound(
+                f"feedback Nash: at step {k} the payoff of trader_{int(curvature.argmax())} is not concave in its rate"
+            )
+        try:
+            rows[k] = np.linalg.solve(gradient[:, size:], -gradient[:, :size])
+        except np.linalg.LinAlgError as error:
+            raise EquilibriumNotFound(f"feedback Nash: the conditions at step {k} are singular") from error
+        ahead = _value(stage, ahead, rows[k])
+    return _rule(game, rows)
+
+
+class FeedbackResponse(NamedTuple):
+    """An agent's best response to opponents who react."""
+
+    rule: LinearFeedback
+    """everyone's rule with the agent's part replaced"""
+    payoff: float
+    """of the agent, expected, in currency"""
+    gain: float
+    """over its payoff if it does not deviate"""
+
+
+def best_response_to_feedback(rule: LinearFeedback, agent: str) -> FeedbackResponse:
+    """One agent's best response to opponents who follow a rule and react: exact, by dynamic programming.
+
+    Args:
+        rule: everyone's.
+        agent: name of the deviator.
+
+    Raises:
+        ValueError: an unknown agent.
+        EquilibriumNotFound: the deviator's problem has no maximum.
+        ValueError: the factor does not enter linearly.
+    """
+    index = agent_index(rule.game, agent)
+    replaced, payoff = _respond(rule, index)
+    return FeedbackResponse(replaced, payoff, payoff - float(values(rule)[index]))
+
+
+def _respond(rule: LinearFeedback, index: int) -> tuple[LinearFeedback, float]:
+    problem = LinearQuadraticGame(rule.game, rule.steps)
+    size = problem.size
+    ahead, replaced = problem.final()[index : index + 1], []
+    for k in reversed(range(rule.steps)):
+        stage = problem.stage(k)
+        rows = _rows(rule, k)
+        rows[index] = 0
+        # all but the deviator follow the rule: a problem in (x, v^i)
+        joint = np.zeros((size + len(rows), size + 1))
+        joint[:size, :size], joint[size:, :size], joint[size + index, size] = np.eye(size), rows, 1.0
+        move = np.concatenate([stage.state, stage.action], axis=1) @ joint
+        form = joint.T @ stage.reward[index] @ joint + move.T @ ahead[0] @ move
+        if form[size, size] >= 0:
+            raise EquilibriumNotFound(
+                f"the payoff of trader_{index} against opponents who react is not concave in its rate at step {k}"
+            )
+        rows[index] = -form[size, :size] / form[size, size]
+        replaced.append(rows)
+        ahead = _value(stage._replace(reward=stage.reward[index : index + 1]), ahead, rows)
+    payoff = float(problem.start @ ahead[0] @ problem.start)
+    return _rule(rule.game, np.stack(replaced[::-1])), payoff
+
+
+def feedback_gains(rule: LinearFeedback) -> tuple[Array, Array]:
+    """Payoffs (N,) of a rule played as feedback, and everyone's gain from its best response, exactly."""
+    payoffs = values(rule)
+    best = np.array([_respond(rule, i)[1] for i in range(rule.game.traders)])
+    return payoffs, best - payoffs

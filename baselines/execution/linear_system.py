@@ -1,0 +1,304 @@
+"""Linear forward-backward systems of the execution game: (3) on the grid (Theorem 2.5), and its relatives.
+
+Everybody's first-order condition, integrated over a step, is linear in the rates. With ``p`` the adjoints at the nodes
+less the noise flow's past effect ``w`` on the price, ``Q' = Q + dt v``, and a Markov signal ``z`` with
+``E[z'] = a z + c``, every problem below has the form
+
+    C v = ...,  p_k = p_{k+1} - phi dt (Q + Q') + dt (push v + drift),  p_K = -2 A Q_K,
+    cost v + premium = p_{k+1} - 2 phi dt (Q / 6 + Q' / 3) + dt (push v + drift) / 2 + pull (Q + Q') / 2,
+
+and is solved by one backward sweep ``p_k = R_k Q + h_k + g_k z``, ``v_k = F_k Q + f_k + e_k z``. ``R`` is the paper's
+Riccati matrix, on the grid. What ``cost``, ``pull`` and ``push`` are says whose problem it is:
+
+==============================  ==============================  ===================  ===================
+problem                         cost, in units of beta / N      pull, of alpha / N   push, of alpha / N
+==============================  ==============================  ===================  ===================
+Nash equilibrium                ``(2 - pi) I + pi O``           ``I``                ``O``
+its mean and deviation modes    ``2 - pi + pi N``, ``2 - pi``   1, 1                 ``N``, 0
+one agent, given the others     2                               1                    1
+one agent, given everyone's     ``2 - pi``                      1                    0
+total rate
+cooperative optimum             ``2 (1 - pi) I + 2 pi O``       ``O``                ``O``
+==============================  ==============================  ===================  ===================
+
+(``O``: all ones.) A symmetric problem is concave exactly if every ``C_k`` is positive definite: they are the pivots of
+the block Cholesky factorisation of its Hessian.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ...envs.arrays import Array
+from ...envs.execution_game import ExecutionCoefficients
+
+_CHUNK = 1 << 21
+
+
+@dataclass(frozen=True)
+class LinearSystem:
+    """A linear problem over K steps for ``n`` rates, with any batch axes in between; see the module."""
+
+    dt: float
+    cost: Array
+    """(K, ..., n, n)"""
+    pull: Array
+    """(K, ..., n, n)"""
+    push: Array
+    """(K, ..., n, n)"""
+    penalty: Array
+    """(K, ..., n) ``phi``"""
+    terminal: Array
+    """(..., n) ``A``"""
+
+
+class Load(NamedTuple):
+    """What acts on a linear system from outside."""
+
+    drift: Array
+    """(K, ..., n) of the price"""
+    premium: Array
+    """(K, ..., n) added to the marginal cost"""
+    signal_drift: Array
+    """(K, ..., n, d) the same per unit of the signal"""
+    signal_premium: Array
+    """(K, ..., n, d)"""
+    transition: Array
+    """(K, d, d) ``a``"""
+    constant: Array
+    """(K, d) ``c``"""
+
+
+class Sweep(NamedTuple):
+    """Solution of a linear system without load: ``v = F Q``, ``p = R Q``."""
+
+    pivot: Array
+    """(K, ..., n, n) ``C``"""
+    gain: Array
+    """(K, ..., n, n) ``F``"""
+    carry: Array
+    """(K, ..., n, n) ``U``: effect of the rates on ``p_k``"""
+    slope: Array
+    """(K+1, ..., n, n) ``R``"""
+
+
+class Response(NamedTuple):
+    """The part of the solution that the load causes: ``v = F Q + f + e z``, ``p = R Q + h + g z``."""
+
+    shift: Array
+    """(K, ..., n) ``f``"""
+    signal: Array
+    """(K, ..., n, d) ``e``"""
+    offset: Array
+    """(K+1, ..., n) ``h``"""
+    signal_slope: Array
+    """(K+1, ..., n, d) ``g``"""
+
+
+def sweep(system: LinearSystem, *, strict: bool = True) -> Sweep:
+    """Riccati sweep.
+
+    Args:
+        system: the system.
+        strict: whether to raise at a singular pivot; otherwise what comes of it is not finite, for that member of a
+            batch of scalar problems.
+
+    Raises:
+        numpy.linalg.LinAlgError: a pivot is singular, or the slope is not bounded.
+    """
+    dt, identity = system.dt, np.eye(system.cost.shape[-1])
+    slope = -2 * system.terminal[..., None] * identity
+    pivots, gains, carries, slopes = [], [], [], [slope]
+    for k in reversed(range(len(system.cost))):
+        penalty, pull, push = system.penalty[k][..., None] * identity, system.pull[k], system.push[k]
+        pivot = system.cost[k] - dt * slope + 2 / 3 * dt**2 * penalty - dt / 2 * (pull + push)
+        gain = _solve(pivot, slope - dt * penalty + pull, strict)
+        carry = dt * (slope - dt * penalty + push)
+        slope = slope + carry @ gain - 2 * dt * penalty
+        if strict and not np.isfinite(slope).all():
+            raise np.linalg.LinAlgError("the Riccati equation has no bounded solution")
+        pivots.append(pivot)
+        gains.append(gain)
+        carries.append(carry)
+        slopes.append(slope)
+    return Sweep(*(np.stack(each[::-1]) for each in (pivots, gains, carries, slopes)))
+
+
+def respond(system: LinearSystem, swept: Sweep, load: Load) -> Response:
+    """The solution's affine part, backward in time."""
+    dt = system.dt
+    offset, signal_slope = np.zeros_like(load.drift[0]), np.zeros_like(load.signal_drift[0])
+    shifts, signals, offsets, signal_slopes = [], [], [offset], [signal_slope]
+    for k in reversed(range(len(load.drift))):
+        ahead = offset + signal_slope @ load.constant[k]
+        moved = signal_slope @ load.transition[k]
+        right = np.concatenate(
+            [
+                (ahead + dt / 2 * load.drift[k] - load.premium[k])[..., None],
+                moved + dt / 2 * load.signal_drift[k] - load.signal_premium[k],
+            ],
+            axis=-1,
+        )
+        rates = _solve(swept.pivot[k], right)
+        effect = swept.carry[k] @ rates
+        offset = ahead + effect[..., 0] + dt * load.drift[k]
+        signal_slope = moved + effect[..., 1:] + dt * load.signal_drift[k]
+        shifts.append(rates[..., 0])
+        signals.append(rates[..., 1:])
+        offsets.append(offset)
+        signal_slopes.append(signal_slope)
+    return Response(*(np.stack(each[::-1]) for each in (shifts, signals, offsets, signal_slopes)))
+
+
+def _solve(pivot: Array, right: Array, strict: bool = True) -> Array:
+    if pivot.shape[-1] == 1:  # scalar problems come in large batches
+        if strict and (pivot == 0).any():
+            raise np.linalg.LinAlgError("a pivot of the linear system is zero")
+        return right / pivot
+    return np.linalg.solve(pivot, right)
+
+
+def plain(drift: Array) -> Load:
+    """A load without signal that pushes the price by ``drift`` (K, ..., n)."""
+    steps = len(drift)
+    none = np.zeros((*drift.shape, 0))
+    return Load(drift, np.zeros_like(drift), none, none, np.zeros((steps, 0, 0)), np.zeros((steps, 0)))
+
+
+def nash_system(c: ExecutionCoefficients, crowding: float, dt: float) -> LinearSystem:
+    """The equilibrium's first-order conditions (1), all agents together; the sweep solves them as (2) does."""
+    count = len(c.terminal_penalty)
+    identity, ones = np.eye(count), np.ones((count, count))
+    return _system(c, dt, (2 - crowding) * identity + crowding * ones, identity, ones)
+
+
+def cooperative_system(c: ExecutionCoefficients, crowding: float, dt: float) -> LinearSystem:
+    """First-order conditions of the sum of all payoffs."""
+    count = len(c.terminal_penalty)
+    identity, ones = np.eye(count), np.ones((count, count))
+    return _system(c, dt, 2 * (1 - crowding) * identity + 2 * crowding * ones, ones, ones)
+
+
+def _system(c: ExecutionCoefficients, dt: float, cost: Array, pull: Array, push: Array) -> LinearSystem:
+    count = len(c.terminal_penalty)
+    alpha, beta = (each[:, None, None] / count for each in (c.permanent_impact, c.temporary_impact))
+    return LinearSystem(dt, beta * cost, alpha * pull, alpha * push, c.running_penalty, c.terminal_penalty)
+
+
+def mode_system(c: ExecutionCoefficients, crowding: float, dt: float, *, cooperative: bool = False) -> LinearSystem:
+    """The two scalar modes (mean, deviation from it) of homogeneous agents, as a batch (K, 2, 1, 1)."""
+    count = len(c.terminal_penalty)
+    ones = np.array([float(count), 0.0]).reshape(2, 1, 1)
+    cost = 2 * (1 - crowding) + 2 * crowding * ones if cooperative else 2 - crowding + crowding * ones
+    pull = ones if cooperative else np.ones_like(ones)
+    alpha, beta = (each[:, None, None, None] / count for each in (c.permanent_impact, c.temporary_impact))
+    penalty = np.broadcast_to(c.running_penalty[:, :1, None], (len(alpha), 2, 1))
+    terminal = np.broadcast_to(c.terminal_penalty[:1, None], (2, 1))
+    return LinearSystem(dt, beta * cost, alpha * pull, alpha * ones, penalty, terminal)
+
+
+def lone_system(c: ExecutionCoefficients, dt: float, cost: float, push: float) -> LinearSystem:
+    """One agent's own problem for each agent, as a batch (K, N, 1, 1); cost and push as in the module's table."""
+    count = len(c.terminal_penalty)
+    shape = (len(c.running_penalty), count, 1, 1)
+    alpha, beta = (each[:, None, None, None] / count for each in (c.permanent_impact, c.temporary_impact))
+    return LinearSystem(
+        dt,
+        np.broadcast_to(cost * beta, shape),
+        np.broadcast_to(alpha, shape),
+        np.broadcast_to(push * alpha, shape),
+        c.running_penalty[:, :, None],
+        c.terminal_penalty[:, None],
+    )
+
+
+def homogeneous(c: ExecutionCoefficients) -> bool:
+    """Whether all agents have the same penalties."""
+    return bool((c.running_penalty == c.running_penalty[:, :1]).all() and np.ptp(c.terminal_penalty) == 0)
+
+
+def forward(gain: Array, shift: Array, start: Array, dt: float) -> Array:
+    """Rates (K, N) of agents who follow ``v = gain q + shift``, (K, N) each, from inventories (N,)."""
+    inventory, rates = start.astype(float), np.empty(shift.shape)
+    for k in range(len(shift)):
+        rates[k] = gain[k] * inventory + shift[k]
+        inventory = inventory + dt * rates[k]
+    return rates
+
+
+def rates_by_modes(c: ExecutionCoefficients, crowding: float, dt: float, start: Array, drift: Array) -> Array:
+    """Equilibrium rates (K, N) of homogeneous agents in O(N K), from inventories (N,) and the noise flow's
+    drift (K,)."""
+    system = mode_system(c, crowding, dt)
+    swept = sweep(system)
+    mean_drift = np.stack([drift, np.zeros_like(drift)], axis=-1)[..., None]
+    shift = respond(system, swept, plain(mean_drift)).shift[..., 0]
+    gain = swept.gain[..., 0, 0]
+    mean = forward(gain[:, :1], shift[:, :1], start.mean(keepdims=True), dt)
+    deviation = forward(
+        np.broadcast_to(gain[:, 1:], (len(gain), len(start))),
+        np.zeros((len(gain), len(start))),
+        start - start.mean(),
+        dt,
+    )
+    return mean + deviation
+
+
+def rates_by_matrices(c: ExecutionCoefficients, crowding: float, dt: float, start: Array, drift: Array) -> Array:
+    """Equilibrium rates (K, N) of any agents in O(K N^3)."""
+    system = nash_system(c, crowding, dt)
+    swept = sweep(system)
+    shift = respond(system, swept, plain(np.broadcast_to(drift[:, None], c.running_penalty.shape))).shift
+    inventory, rates = start.astype(float), np.empty(shift.shape)
+    for k in range(len(shift)):
+        rates[k] = swept.gain[k] @ inventory + shift[k]
+        inventory = inventory + dt * rates[k]
+    return rates
+
+
+def rates_by_aggregate(c: ExecutionCoefficients, crowding: float, dt: float, start: Array, drift: Array) -> Array:
+    """Equilibrium rates (K, N) of any agents in O(N K^2) time and O(N K) memory.
+
+    Given the total rate ``S`` of all, the agents do not interact: each solves a scalar sweep. Their rates are affine in
+    ``S``, so the total solves a linear system of K equations, which is refined once.
+
+    Raises:
+        numpy.linalg.LinAlgError: an agent's pivot is zero (steps are too long), or no total fits.
+    """
+    steps, count = c.running_penalty.shape
+    alpha, beta = c.permanent_impact / count, c.temporary_impact / count
+    swept = sweep(lone_system(c, dt, 2 - crowding, 0.0))
+    pivot, gain, carry = (each[..., 0, 0] for each in (swept.pivot, swept.gain, swept.carry))
+
+    def rates(total: Array, outside: Array, begin: Array, agents: slice) -> Array:
+        """(K, ..., agents) rates where the total is (K, ...) and noise traders push the price by ``outside``
+        (K, ...)."""
+        own = tuple(each[:, agents] for each in (pivot, gain, carry))
+        expand = (slice(None),) + (None,) * (total.ndim - 1)
+        push = alpha[expand] * total + outside
+        cost = crowding * beta[expand] * total
+        offset = np.zeros((*total.shape[1:], own[0].shape[1]))
+        result = np.empty((steps, *offset.shape))
+        for k in reversed(range(steps)):
+            result[k] = (offset + (dt / 2 * push[k] - cost[k])[..., None]) / own[0][k]
+            offset = offset + own[2][k] * result[k] + dt * push[k][..., None]
+        inventory = np.broadcast_to(begin, offset.shape)
+        for k in range(steps):
+            result[k] += own[1][k] * inventory
+            inventory = inventory + dt * result[k]
+        return result
+
+    impulses = np.eye(steps)
+    effect = np.zeros((steps, steps))
+    size = max(1, _CHUNK // steps**2)
+    for first in range(0, count, size):
+        effect += rates(impulses, np.zeros_like(impulses), np.zeros(()), slice(first, first + size)).sum(axis=-1)
+    everyone = slice(None)
+    total = np.zeros(steps)
+    for _ in range(2):
+        defect = rates(total, drift, start, everyone).sum(axis=-1) - total
+        total = total + np.linalg.solve(np.eye(steps) - effect, defect)
+    return rates(total, drift, start, everyone)

@@ -1,0 +1,176 @@
+"""Linear signals: what a factor with affine drift does to the execution game, and expectations over its noise.
+
+With drift ``Gamma(t, L)`` affine in ``L`` (an Ornstein-Uhlenbeck process, for one) and flows whose difference is
+affine, the noise flow pushes the price by ``m0 + m1 L`` and ``E[L_{k+1}] = a L_k + c``: certainty equivalence holds,
+and the equilibrium is affine in inventories and factor, whatever the diffusion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...envs.arrays import Array
+from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
+from ...envs.factor import Factor
+from ...envs.grid import Noise
+from ...envs.parameters import evaluate
+
+_SAMPLES = 4096
+_TOLERANCE = 1e-9
+
+
+class NotLinear(ValueError):
+    """The factor's drift, or what the flows do to the price, is not affine in the factor."""
+
+
+class Signal(NamedTuple):
+    """A linear signal on a grid; of dimension 0 in a game without factor."""
+
+    drift: Array
+    """(K,) ``m0``: of the market price, by noise traders"""
+    slope: Array
+    """(K, d) ``m1``"""
+    transition: Array
+    """(K, d, d) ``a``"""
+    constant: Array
+    """(K, d) ``c``"""
+
+
+def linear_signal(game: ExecutionGame, c: ExecutionCoefficients, times: Array) -> Signal:
+    """The signal of a game on a grid.
+
+    Raises:
+        NotLinear: the factor's drift, or what the flows do to the price, is not affine in the factor.
+        ValueError: the steps are so long that the factor overshoots its mean ever further.
+    """
+    steps = len(times) - 1
+    if game.factor is None:
+        return Signal(game.push(c), np.zeros((steps, 0)), np.zeros((steps, 0, 0)), np.zeros((steps, 0)))
+    factor = game.factor
+    parts = []
+    for k, t in enumerate(times[:-1]):
+        dt = times[k + 1] - t
+
+        def move(at: Array, t: Array = t, dt: float = dt) -> Array:
+            return factor.move(t, at, dt, np.zeros_like(at))
+
+        constant, transition = _affine(move, factor, game.horizon, "factor.drift")
+        if np.linalg.eigvals(transition).real.min() < -1:
+            raise ValueError(
+                f"factor.drift: with {steps} steps the factor overshoots its mean and swings ever further; take more"
+            )
+
+        def push(at: Array, t: Array = t, k: int = k) -> Array:
+            return np.broadcast_to(game.push(game.with_factor(c.at(k), t, at)), at.shape[:-1])[..., None]
+
+        flow, slope = _affine(push, factor, game.horizon, "buy_flow - sell_flow")
+        parts.append((flow[0], slope[0], transition, constant))
+    return Signal(*(np.stack(each) for each in zip(*parts, strict=True)))
+
+
+def is_linear(game: ExecutionGame, times: Array) -> bool:
+    """Whether the factor's drift and what the flows do to the price are affine in the factor."""
+    try:
+        linear_signal(game, game.coefficients(times), times)
+    except NotLinear:
+        return False
+    return True
+
+
+def push_parts(game: ExecutionGame, t: float) -> tuple[Array, Array]:
+    """``m0``, () and ``m1``, (d,), at time ``t``: the noise flow's drift of the price, ``m0 + m1 L``."""
+    at = np.array([t])
+    alpha = evaluate(game.permanent_impact, at, "permanent_impact")[0]
+    if game.factor is None:
+        flows = [evaluate(flow, at, "flow")[0] for flow in (game.buy_flow, game.sell_flow)]  # type: ignore[arg-type]
+        return alpha * (flows[0] - flows[1]), np.zeros(0)
+
+    def net_flow(at: Array) -> Array:
+        buys, sells = game.flows(np.asarray(t), at)
+        return np.asarray(buys - sells)[..., None]
+
+    flow, slope = _affine(net_flow, game.factor, game.horizon, "buy_flow - sell_flow")
+    return alpha * flow[0], alpha * slope[0]
+
+
+def drift_parts(game: ExecutionGame, t: float) -> tuple[Array, Array]:
+    """``g0``, (d,), and ``g1``, (d, d), at time ``t``: the factor's drift ``g0 + g1 L``."""
+    factor = game.factor
+    if factor is None:
+        return np.zeros(0), np.zeros((0, 0))
+
+    def drift(at: Array) -> Array:
+        return np.broadcast_to(np.asarray(factor.drift(np.asarray(t), at), dtype=float), at.shape)
+
+    return _affine(drift, factor, game.horizon, "factor.drift")
+
+
+def _affine(function: Callable[[Array], Array], factor: Factor, horizon: float, name: str) -> tuple[Array, Array]:
+    """``(f0, f1)`` with ``f(L) = f0 + f1 L``, (m,) and (m, d)."""
+    size = factor.size
+    start, unit = np.array(factor.initial), factor.scale(horizon)
+    values = function(np.concatenate([start[None], start + np.diag(unit)]))
+    slope = (values[1:] - values[0]).T / unit
+    constant = values[0] - slope @ start
+    probes = start + unit * _probes(size)
+    defect = np.abs(function(probes) - constant - probes @ slope.T).max()
+    if defect > _TOLERANCE * (1 + np.abs(values).max()):
+        raise NotLinear(
+            f"{name}: the linear solution needs an affine function of the factor, got one off by {defect:.2g}"
+        )
+    return constant, slope
+
+
+def _probes(size: int) -> Array:
+    """Points up to four scales away on all sides: along the axes, and along one diagonal and its mirror image."""
+    reach = np.array([0.5, 1.0, 2.0, 3.0, 4.0])
+    reach = np.concatenate([reach, -reach])
+    mixed = np.where(np.arange(size) % 2, -1.0, 1.0)
+    directions = np.concatenate([np.eye(size), np.ones((1, size)), mixed[None]])
+    return (reach[:, None, None] * directions).reshape(-1, size)
+
+
+def additive(factor: Factor, times: Array) -> bool:
+    """Whether the diffusion does not depend on the factor, so that quadratic payoffs have exact expectations."""
+    start, unit = np.array(factor.initial), factor.scale(float(times[-1]))
+    probes = start + unit * _probes(factor.size)
+    shakes = [
+        factor.shake(t, probes, np.broadcast_to(each, probes.shape)) for t in times for each in np.eye(factor.size)
+    ]
+    return all(float(np.ptp(each, axis=0).max()) <= _TOLERANCE * (1 + float(np.abs(each).max())) for each in shakes)
+
+
+def expectation(
+    game: ExecutionGame, times: Array, payoffs: Callable[[Noise | None], Array], seed: int = 0
+) -> tuple[Array, Array | None]:
+    """Mean of payoffs (batch, n) that are quadratic in the factor's noise, and its standard error.
+
+    Where the diffusion does not depend on the factor, exactly and without standard error: a quadratic function's mean
+    under independent standard normals ``z_j`` is ``f(0) + sum_j (f(e_j) + f(-e_j) - 2 f(0)) / 2``. Otherwise from
+    antithetic pairs of draws.
+
+    Args:
+        game: the game.
+        times: of the grid.
+        payoffs: a function of the noise.
+        seed: of the draws.
+    """
+    factor, steps = game.factor, len(times) - 1
+    if factor is None:
+        return payoffs(None), None
+    if additive(factor, times):
+        units: Any = unit_noise(factor, steps).factor
+        values = payoffs(Noise(factor=np.concatenate([0 * units[:1], units, -units])))
+        up, down = np.split(values[1:], 2)
+        return values[0] + (up + down - 2 * values[0]).sum(axis=0) / 2, None
+    draws = np.random.default_rng(seed).standard_normal((_SAMPLES, steps, factor.size))
+    pairs = np.mean(np.split(payoffs(Noise(factor=np.concatenate([draws, -draws]))), 2), axis=0)
+    return pairs.mean(axis=0), pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs))
+
+
+def unit_noise(factor: Factor, steps: int) -> Noise:
+    """One path for each increment (K d, K, d), which is 1 there, the others being 0."""
+    return Noise(factor=np.eye(steps * factor.size).reshape(-1, steps, factor.size))

@@ -1,0 +1,91 @@
+"""Exploitability: what agents gain by best responses against opponents who do not react.
+
+``NashConv`` is the sum over agents of the gains ``J^i(best response, others) - J^i(profile)``; it is zero exactly at a
+Nash equilibrium. It does not identify *which* one: where no volume arrives at a side of the market, the quotes there
+are payoff-irrelevant. A distance to the paper's equilibrium therefore belongs beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..envs.arrays import Array
+from ..envs.execution_game import ExecutionGame
+from ..envs.game import Game
+from ..envs.grid import simulate
+from .execution.linear_rule import LinearFeedback
+from .execution.response import adapted_gains, schedule_gains
+from .nash import solve
+from .noise.response import noisy_gains
+from .responses import Profile, as_rule, best_responses, by_simulation, schedules, single_profile
+
+
+@dataclass(frozen=True)
+class Exploitability:
+    """Gains from best responses against open-loop opponents, in currency."""
+
+    game: Game
+    steps: int
+    payoffs: Array
+    """(n,) in the profile"""
+    gains: Array
+    """(n,) from each agent's best response"""
+    gains_se: Array | None = None
+    """(n,) standard errors of the gains; None where they are exact"""
+
+    @property
+    def nash_conv(self) -> float:
+        """Sum of the gains."""
+        return float(self.gains.sum())
+
+    @cached_property
+    def relative(self) -> float:
+        """NashConv over ``sum |J_Nash|``. Solves the game on first access.
+
+        Raises:
+            ValueError: all equilibrium payoffs are zero.
+            EquilibriumNotFound: the game was not solved.
+        """
+        return self.nash_conv / payoff_size(solve(self.game, self.steps).payoffs)
+
+
+def payoff_size(payoffs: Array) -> float:
+    """``sum |J|``, what relative NashConv is measured in. Raises ValueError where it is zero."""
+    size = float(np.abs(payoffs).sum())
+    if size == 0:
+        raise ValueError("relative NashConv is undefined: all equilibrium payoffs are zero")
+    return size
+
+
+def exploitability(game: Game, controls: Profile, steps: int) -> Exploitability:
+    """Gains from unilateral deviations for an open-loop profile: exact, or, in a game with noise, by simulation.
+
+    Args:
+        game: the game.
+        controls: the profile (K, N), (K, M), (K, M), in physical units; or, in the execution game, an affine rule,
+            followed along the inventories that there are if nobody deviates. In a game with a factor deviators use it.
+            Also a decoupling field (``eq.profile``) or a policy for every agent, followed in the same way. In a game
+            with noise gains are lower bounds, exact up to the square of the error of the deviator's own field.
+        steps: K.
+
+    Raises:
+        ValueError: controls do not fit the game and the grid.
+        EquilibriumNotFound: an agent's own problem was not solved, or has no maximum.
+    """
+    if by_simulation(game, controls, steps):
+        payoffs, found = noisy_gains(game, controls, steps)
+        gains, errors = np.array([each.gain for each in found]), np.array([each.gain_se for each in found])
+        return Exploitability(game, steps, payoffs, gains, errors)
+    if isinstance(controls, LinearFeedback) or (isinstance(game, ExecutionGame) and game.factor is not None):
+        payoffs, gains, errors = adapted_gains(as_rule(game, controls, steps))
+        return Exploitability(game, steps, payoffs, gains, errors if errors.any() else None)
+    controls = single_profile(game, schedules(game, controls, steps), steps)
+    if isinstance(game, ExecutionGame):
+        return Exploitability(game, steps, *schedule_gains(game, controls.rate))
+    payoffs = simulate(game, controls, steps).payoffs
+    responses = best_responses(game, controls, steps)
+    differences = [simulate(game, response, steps).payoffs[i] - payoffs[i] for i, response in enumerate(responses)]
+    return Exploitability(game, steps, payoffs, np.array(differences))

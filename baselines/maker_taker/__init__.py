@@ -1,0 +1,1 @@
+"""The maker-taker game without noise: equilibrium, best responses, infinitely many traders, the makers' coalition."""

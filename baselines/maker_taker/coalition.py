@@ -1,0 +1,192 @@
+"""The makers' coalition optimum: all quotes chosen together, anticipating how the traders respond (an open-loop
+leader).
+
+The yardstick of collusion among makers. It exists where shares sum to one (softmax) and all volume reacts to prices:
+
+- where shares may sum to more than one, makers who quote alike multiply the flow, and no supremum is attained;
+- softmax shares do not change when all quotes rise together, so flow that comes at any price (noise traders, a positive
+  ``min_rate``) would be charged ``max_quote``: the answer would be a parameter, not an optimum.
+
+Traders pay the lowest quote while makers earn their own: a coalition lets one maker set the price and the others quote
+above it. The optimum is searched from several starts, one with each maker as the one who sets the price.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from ...envs.arrays import Array
+from ...envs.competition import SoftmaxShare
+from ...envs.game import Controls
+from ...envs.grid import grid, simulate
+from ...envs.maker_taker_game import Coefficients, MakerTakerGame
+from .. import newton
+from ..execution.cooperative import NoOptimum
+from ..nash import solve
+
+_DIFFERENCE = 1e-5
+_ITERATIONS = 300
+_APART = 0.5
+_AGREE = 1e-3
+
+
+@dataclass(frozen=True)
+class Coalition:
+    """What the search found."""
+
+    controls: Controls
+    """the makers' quotes, and the traders' response to them"""
+    payoffs: Array
+    """(n,)"""
+    totals: tuple[float, ...]
+    """makers' total payoff from each start, best first"""
+
+    @property
+    def message(self) -> str:
+        """How far the starts agree."""
+        close = sum(self.totals[0] - each <= _AGREE * abs(self.totals[0]) for each in self.totals)
+        return f"{close} of {len(self.totals)} starts within {100 * _AGREE:g}% of the best"
+
+
+@dataclass(frozen=True)
+class _Traders:
+    """The traders' equilibrium at given prices (batch, K, N), as a forward-backward system."""
+
+    game: MakerTakerGame
+    c: Coefficients
+    dt: float
+    prices: Array
+
+    @property
+    def initial(self) -> Array:
+        return np.broadcast_to(self.game.start[: self.game.traders], (len(self.prices), self.game.traders))
+
+    @property
+    def running(self) -> Array:
+        return self.c.running_penalty[:, : self.game.traders]
+
+    @property
+    def terminal(self) -> Array:
+        return self.c.terminal_penalty[: self.game.traders]
+
+    def rates(self, adjoints: Array) -> Array:
+        return self.game.impact.optimal_rates(self.c.impact, adjoints - self.prices, *self.game.rate_bounds)
+
+    def jacobian(self, adjoints: Array) -> Array:
+        rate = self.rates(adjoints)
+        low, high = self.game.rate_bounds
+        return self.game.impact.optimal_jacobian(self.c.impact, rate, 1.0 * ((rate > low) & (rate < high)))
+
+
+def coalition_optimum(game: MakerTakerGame, steps: int) -> Coalition:
+    """The quotes that maximise the makers' total payoff when traders respond to them.
+
+    Args:
+        game: with softmax shares, and no flow that ignores prices.
+        steps: K; the search takes seconds to a minute at 20.
+
+    Raises:
+        NoOptimum: there is no optimum inside the constraints; the message says why.
+        EquilibriumNotFound: the Nash equilibrium, from which the search starts, was not found.
+    """
+    _require(game)
+    times = grid(game, steps)
+    nash = solve(game, steps)
+    search = _Search(game, game.coefficients(times), game.horizon / steps, steps)
+    base = np.stack([nash.controls.ask, nash.controls.bid])
+    starts = [base + 0.2 * game.margin]
+    for leader in range(game.makers):
+        apart = _APART * game.margin * (np.arange(game.makers) != leader)
+        starts.append(base.min(axis=-1, keepdims=True) + 0.2 * game.margin + apart)
+    found = sorted((search.climb(start) for start in starts), key=lambda each: -each[0])
+    quotes = found[0][1]
+    if np.abs(quotes).max() >= game.max_quote * (1 - 1e-6):
+        raise NoOptimum(
+            f"the coalition's best quotes lie at max_quote = {game.max_quote:g}: a parameter, not an optimum"
+        )
+    rate = search.respond(quotes[None])[0]
+    controls = Controls(rate, quotes[0], quotes[1])
+    payoffs = simulate(game, controls, steps).payoffs
+    return Coalition(controls, payoffs, tuple(each[0] for each in found))
+
+
+def _require(game: MakerTakerGame) -> None:
+    if not isinstance(game.competition, SoftmaxShare):
+        raise NoOptimum(
+            f"the makers' coalition has no optimum under {type(game.competition).__name__}: shares may sum to more "
+            "than one, and makers who quote alike multiply the flow; expected SoftmaxShare"
+        )
+    if game.random:
+        raise NoOptimum("the makers' coalition is computed in deterministic games only: this one has noise")
+    if game.flow_range(0.0).max() > 0 or game.min_rate > 0:
+        raise NoOptimum(
+            "the makers' coalition would charge max_quote to the flow that ignores prices: expected buy_flow, "
+            "sell_flow and min_rate 0"
+        )
+
+
+@dataclass
+class _Search:
+    game: MakerTakerGame
+    c: Coefficients
+    dt: float
+    steps: int
+    adjoints: Array | None = None
+
+    def respond(self, quotes: Array) -> Array:
+        """The traders' rates (B, K, N) in their equilibrium at quotes (B, 2, K, M)."""
+        price = self.game.spread_paid(self.c, quotes[:, 0].min(axis=-1), quotes[:, 1].min(axis=-1))
+        system = _Traders(self.game, self.c, self.dt, price)
+        guess = None
+        if self.adjoints is not None:
+            guess = np.broadcast_to(self.adjoints, price.shape)
+        solution = newton.solve_system(system, self.steps, guess)
+        if not solution.converged.all():
+            raise NoOptimum(f"the traders' response was not found: residual {solution.residual.max():.3g}")
+        if len(quotes) == 1:
+            self.adjoints = solution.adjoints[0]
+        return system.rates(solution.adjoints)
+
+    def total(self, rate: Array, quotes: Array) -> Array:
+        """The makers' total payoff (B,)."""
+        payoffs = simulate(self.game, Controls(rate, quotes[:, 0], quotes[:, 1]), self.steps).payoffs
+        return np.asarray(payoffs[:, self.game.traders :].sum(axis=-1))
+
+    def gradient(self, quotes: Array) -> tuple[float, Array]:
+        """Total and its gradient (2, K, M): directly, and through the prices that traders respond to."""
+        h = _DIFFERENCE * self.game.margin
+        rate = self.respond(quotes[None])
+        value = float(self.total(rate, quotes[None])[0])
+        size = quotes.size
+        shifts = h * np.eye(size).reshape(size, *quotes.shape)
+        direct = [
+            self.total(np.broadcast_to(rate, (size, *rate.shape[1:])), quotes + sign * shifts) for sign in (1, -1)
+        ]
+        result = ((direct[0] - direct[1]) / (2 * h)).reshape(quotes.shape)
+        # all quotes of a side and step move together: the price moves with them, and with it the response
+        sides = h * np.eye(2 * self.steps).reshape(-1, 2, self.steps, 1)
+        moved = [
+            self.total(self.respond(quotes + sign * sides), np.broadcast_to(quotes, (len(sides), *quotes.shape)))
+            for sign in (1, -1)
+        ]
+        response = ((moved[0] - moved[1]) / (2 * h)).reshape(2, self.steps)
+        best = np.stack([self.game.competition.best_jacobian(side) for side in quotes])
+        return value, result + response[..., None] * best
+
+    def climb(self, start: Array) -> tuple[float, Array]:
+        """The best total found from a start, and its quotes."""
+        limit = self.game.max_quote
+        unit = self.game.margin
+
+        def objective(x: Array) -> tuple[float, Array]:
+            value, slope = self.gradient(x.reshape(start.shape) * unit)
+            return -value, -slope.ravel() * unit
+
+        bounds = [(-limit / unit, limit / unit)] * start.size
+        options: Any = {"maxiter": _ITERATIONS, "ftol": 1e-12, "gtol": 1e-7}
+        found = minimize(objective, start.ravel() / unit, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        return -float(found.fun), found.x.reshape(start.shape) * unit

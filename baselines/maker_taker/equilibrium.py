@@ -1,0 +1,147 @@
+"""Nash equilibria of the maker-taker game: (18)-(19), step-averaged, by Newton's method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...envs.arrays import Array
+from ...envs.competition import ties
+from ...envs.game import Controls
+from ...envs.grid import simulate
+from ...envs.maker_taker_game import MakerTakerGame
+from .. import fbsde, newton
+from ..equilibrium import Equilibrium, EquilibriumNotFound
+
+_NO_VOLUME = 1e-12
+_ADVICE = "Try a larger max_quote and max_rate (kinks at the bounds), a shorter horizon or smaller penalties."
+
+
+@dataclass(frozen=True)
+class MakerTakerEquilibrium(Equilibrium):
+    """An open-loop Nash equilibrium of the maker-taker game.
+
+    With one buyer, two makers, equal penalties and volume on both sides, the paper gives uniqueness where (23) has a
+    bounded solution (Theorem 4.2), as it has without running penalty (Theorem 4.3). Where no volume arrives, quotes are
+    payoff-irrelevant, ``quotes_matter`` is False, and the quotes reported are those of (17). At tied best quotes
+    ``slope`` is one-sided: of tied makers the first counts as the best.
+    """
+
+    game: MakerTakerGame
+
+    def _slope(self) -> Array:
+        return newton.slopes(_system(self.game, self.times, 0, self.game.start), self.adjoints)
+
+    def adjoint(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
+        """The decoupling field ``p_k = u(t_k, Q)`` at inventories (..., n), by solving the game that is left.
+
+        Raises:
+            ValueError: ``k`` is not in 0..K, the inventory has a wrong length, or the factor is not where it moves
+                without noise.
+            EquilibriumNotFound: the remaining game was not solved.
+        """
+        inventory = self._inventory(k, inventory, self.steps)
+        self._check_factor(k, factor)
+        if k == self.steps:
+            return -2 * _system(self.game, self.times, 0, inventory).terminal * inventory
+        system, result = self._remaining(k, inventory)
+        path = newton.paths(system, result.adjoints)
+        return fbsde.node_adjoints(system, path)[..., 0, :]
+
+    def controls_at(self, k: int, inventory: Array, factor: Array | None = None) -> Controls:
+        """Equilibrium controls of step ``k`` in the game that starts at ``t_k`` from inventories (..., n)."""
+        self._check_factor(k, factor)
+        system, result = self._remaining(k, self._inventory(k, inventory, self.steps - 1))
+        return fbsde.optimal_controls(self.game, system.c.at(0), result.adjoints[..., 0, :])
+
+    def _check_factor(self, k: int, factor: Array | None) -> None:
+        """Raises ValueError for a factor off its path: here nothing is random."""
+        if factor is None:
+            return
+        if self.game.factor is None:
+            raise ValueError("factor: the game has none, expected None")
+        here = self.game.factor.path(self.times)[k]
+        if np.shape(factor)[-1:] != here.shape or not np.allclose(factor, here):
+            raise ValueError(f"factor: it has no noise, expected {here} at step {k}, got {factor!r}; see tabulate()")
+
+    def _remaining(self, k: int, inventory: Array) -> tuple[fbsde.GameSystem, newton.Result]:
+        system = _system(self.game, self.times, k, inventory)
+        steps = self.steps - k
+        guess = np.broadcast_to(self.adjoints[k:], (*inventory.shape[:-1], *self.adjoints[k:].shape))
+        result = newton.solve_system(system, steps, guess, longest=self.game.margin)
+        if not result.converged.all():
+            raise EquilibriumNotFound(
+                f"the game from step {k} was not solved for {int((~result.converged).sum())} of "
+                f"{result.converged.size} inventories: residual {result.residual.max():.3g}. {_ADVICE}"
+            )
+        return system, result
+
+
+def solve_maker_taker(
+    game: MakerTakerGame, times: Array, *, throw: bool, guess: Array | None, tolerance: float
+) -> MakerTakerEquilibrium:
+    """See :func:`~makertaker.baselines.solve`."""
+    steps = len(times) - 1
+    shape = (steps, len(game.agents))
+    if guess is not None and (np.shape(guess) != shape or not np.isfinite(guess).all()):
+        raise ValueError(f"guess: expected finite adjoints of shape {shape}, got shape {np.shape(guess)}")
+    system = _system(game, times, 0, game.start)
+    result = newton.solve_system(system, steps, guess, tolerance=tolerance, longest=game.margin)
+    controls = fbsde.optimal_controls(game, system.c, result.adjoints)
+    unusable = not all(np.isfinite(each).all() for each in controls)  # there is nothing to return
+    if unusable or (throw and not result.converged):
+        raise EquilibriumNotFound(_diagnosis(game, system, result))
+    trajectory = simulate(game, controls, steps)
+    volumes = np.stack([trajectory.activity.buy_volume, trajectory.activity.sell_volume], axis=-1)
+    matter = volumes > _NO_VOLUME * max(1.0, float(volumes.max()))
+    return MakerTakerEquilibrium(
+        game=game,
+        times=times,
+        inventories=trajectory.inventories,
+        adjoints=result.adjoints,
+        controls=controls,
+        payoffs=trajectory.payoffs,
+        quotes_matter=matter,
+        residual=float(result.residual),
+        iterations=result.iterations,
+        converged=bool(result.converged),
+        message=_message(game, controls, matter, result),
+    )
+
+
+def _system(game: MakerTakerGame, times: Array, k: int, inventory: Array) -> fbsde.GameSystem:
+    dt = game.horizon / (len(times) - 1)
+    return fbsde.GameSystem(game, game.coefficients(times).at(slice(k, None)), dt, inventory)
+
+
+def _message(game: MakerTakerGame, controls: Controls, matter: Array, result: newton.Result) -> str:
+    parts = ["converged" if result.converged else "not converged"]
+    if result.stages:
+        parts.append(f"{result.stages} stages of continuation in the penalties")
+    for side, column in (("ask", 0), ("bid", 1)):
+        idle = int((~matter[:, column]).sum())
+        if idle:
+            parts.append(
+                f"{side} quotes are undetermined on {idle} of {len(matter)} steps: no volume arrives there, "
+                "the equilibrium is not unique"
+            )
+    tied = int((ties(controls.ask) | ties(controls.bid)).sum())
+    if tied:
+        parts.append(f"best quotes tie on {tied} of {len(matter)} steps, where the slope is one-sided")
+    largest = np.abs(controls.rate).max()
+    if largest >= game.max_rate:
+        parts.append(f"rates are truncated at max_rate = {game.max_rate:g}")
+    if max(np.abs(controls.ask).max(), np.abs(controls.bid).max()) >= game.max_quote:
+        parts.append(f"quotes are truncated at max_quote = {game.max_quote:g}")
+    return "; ".join(parts)
+
+
+def _diagnosis(game: MakerTakerGame, system: fbsde.GameSystem, result: newton.Result) -> str:
+    defect = np.abs(fbsde.residual(system, result.adjoints))
+    k, agent = np.unravel_index(np.argmax(np.nan_to_num(defect, nan=np.inf)), defect.shape)
+    return (
+        f"residual {float(result.residual):.3g} after {result.iterations} Newton iterations and {result.stages} "
+        f"continuation stages; it is largest for {game.agents[agent]} at step {k}. The last residuals were "
+        f"{', '.join(f'{each:.2g}' for each in result.history[-6:])}. {_ADVICE}"
+    )

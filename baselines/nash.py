@@ -1,0 +1,60 @@
+"""``solve``: the open-loop Nash equilibrium of a grid game, by the solver that fits the game."""
+
+from __future__ import annotations
+
+from ..envs.arrays import Array
+from ..envs.execution_game import ExecutionGame
+from ..envs.game import Game
+from ..envs.grid import grid
+from ..envs.maker_taker_game import MakerTakerGame
+from .equilibrium import Equilibrium, EquilibriumNotFound
+from .execution.equilibrium import solve_execution
+from .execution.signal import NotLinear
+from .maker_taker.equilibrium import solve_maker_taker
+from .noise.equilibrium import solve_decoupling
+from .noise.field import FieldOptions
+
+__all__ = ["Equilibrium", "EquilibriumNotFound", "FieldOptions", "solve"]
+
+
+def solve(
+    game: Game,
+    steps: int = 100,
+    *,
+    throw: bool = True,
+    guess: Array | None = None,
+    tolerance: float = 1e-11,
+    field: FieldOptions | None = None,
+) -> Equilibrium:
+    """The open-loop Nash equilibrium of the grid game.
+
+    The maker-taker game's by Newton's method for (18)-(19), step-averaged; the execution game's, which is linear, by a
+    direct solution of (3), step-averaged. With noise in the inventories or random flows (Section 5), and in an
+    execution game that is not linear in its factor, by the decoupling field; see :class:`FieldOptions`.
+
+    Args:
+        game: the game.
+        steps: number K of steps. The result is exact in the environment with as many steps, and converges to the
+            paper's continuous-time equilibrium at second order, at first order with a factor.
+        throw: whether to raise if the tolerance is not reached; otherwise the result says so in ``converged``.
+        guess: adjoints (K, n) to start from, in the maker-taker game.
+        tolerance: on the residual, absolute for adjoints below 1 and relative above.
+        field: how the decoupling field is approximated, in a game with noise.
+
+    Raises:
+        ValueError: ``steps`` or ``guess`` do not fit.
+        EquilibriumNotFound: Newton's method and continuation in the penalties both failed; or an execution game whose
+            agents' own problems are unbounded, or whose solution needs a rate above ``max_rate``; or a decoupling field
+            that refinement changes by more than 5%.
+    """
+    times = grid(game, steps)
+    if isinstance(game, ExecutionGame):
+        try:
+            return solve_execution(game, times, throw=throw, tolerance=tolerance)
+        except NotLinear:
+            return solve_decoupling(game, steps, throw=throw, options=field)
+    if isinstance(game, MakerTakerGame):
+        if game.random:
+            return solve_decoupling(game, steps, throw=throw, options=field)
+        return solve_maker_taker(game, times, throw=throw, guess=guess, tolerance=tolerance)
+    raise ValueError(f"game: expected an ExecutionGame or a MakerTakerGame, got {game!r}")

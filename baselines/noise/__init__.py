@@ -1,0 +1,1 @@
+"""Games with noise: the decoupling field, and best responses by simulation."""

@@ -1,0 +1,382 @@
+"""The decoupling field of a game with noise: ``p_k = u_k(L, Q)``, backward in time (Section 5, (39)-(41)).
+
+The system is Markovian, (45): the adjoints at a node are a function of the factor and of everyone's inventory. From
+``u_K = -2 A Q`` one goes back step by step: at sample points of a tube around the mean path the equations of a step
+(:mod:`~makertaker.baselines.noise.step_system`) are solved by Newton's method at every point, and the solutions are
+fitted. The tube is unknown at first: rough fields are computed on a wide one, simulated, and the tube put around what
+comes out.
+
+Values, the payoffs still to come, are fitted beside the adjoints. They make standard errors of payoffs small: what a
+path earns less the martingale part of the value along it has hardly any variance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import qmc
+
+from ...envs.arrays import Array, is_number
+from ...envs.fixed_point import largest
+from ...envs.game import Controls, Game
+from ...envs.grid import Noise, Policy, Trajectory, rollout, step, terminal_reward
+from ..equilibrium import EquilibriumNotFound
+from ..policies import FieldPolicy
+from ..private_copy import private_copies
+from .polynomials import Box, cubature
+from .step_system import MarkovSystem, held_gain, some_markets
+
+_ITERATIONS = 30
+_TOLERANCE = 1e-10
+_SHORTEST = 2.0**-12
+_DEVIATIONS = 4.0
+_NEAR = 3.0
+"""weight of the residuals at points in the middle of the tube: where the state is most of the time"""
+
+
+@dataclass(frozen=True)
+class FieldOptions:
+    """How the decoupling field is approximated.
+
+    Args:
+        degree: of the polynomials; by default 6 up to 3 state dimensions, 5 for 4, 4 for 5, 3 above.
+        points: sample points of every step, rounded up to a power of two; by default six or more for each coefficient.
+        passes: how often a rough field is simulated to find the tube.
+        paths: simulated, for means, payoffs and errors; even.
+        seed: of the sample points and of the simulation.
+        reach: the field is fitted at least as far from the mean path, in shares and in units of the factor.
+        regressor: ``"polynomial"``; ``"neural"``, a small network, which needs PyTorch and is meant for more than some
+            six state dimensions; None: polynomials up to eight.
+        refine: whether to solve twice more, with lower degree and other sample points, for error estimates.
+
+    Raises:
+        ValueError: an option is out of its range.
+    """
+
+    degree: int | None = None
+    points: int | None = None
+    passes: int = 2
+    paths: int = 4096
+    seed: int = 0
+    reach: float = 1.2
+    regressor: Literal["polynomial", "neural"] | None = None
+    refine: bool = True
+
+    def __post_init__(self) -> None:
+        for name, least in (("degree", 1), ("points", 2), ("passes", 0), ("paths", 2), ("seed", 0)):
+            value = getattr(self, name)
+            if value is None and name in ("degree", "points"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
+        if self.paths % 2:
+            raise ValueError(f"paths: expected an even number, got {self.paths}")
+        if not is_number(self.reach) or not 0 < self.reach < np.inf:
+            raise ValueError(f"reach: expected a positive finite number, got {self.reach!r}")
+        if self.regressor not in (None, "polynomial", "neural"):
+            raise ValueError(f"regressor: expected 'polynomial', 'neural' or None, got {self.regressor!r}")
+
+
+class Surface(Protocol):
+    """A fitted function of the state at one node; values are adjoints, then payoffs to come, then step averages."""
+
+    def __call__(self, states: Array) -> Array:
+        """(..., m) at states (..., D)."""
+
+    def slope(self, states: Array) -> Array:
+        """(..., m, D)"""
+
+    def expected(self, factors: Array, weights: Array, noise: Array) -> Any:
+        """Its expectation over the noise of the step before; see :meth:`Polynomial.expected`."""
+
+
+Regressor = Callable[[Box, Array, Array, Array], Surface]
+"""(box, states (B, D), values (B, m), weights (B,)) -> a surface; called from the last node to the first"""
+
+
+@dataclass(frozen=True)
+class Tube:
+    """Where a field is fitted: a box at every node."""
+
+    center: Array
+    """(K+1, D)"""
+    half: Array
+    """(K+1, D)"""
+
+    def box(self, k: int) -> Box:
+        """The box at a node."""
+        return Box(self.center[k], self.half[k])
+
+    def holds(self, states: Array) -> Array:
+        """(...,) whether paths (..., K+1, D) stay inside."""
+        return np.asarray((np.abs(states - self.center) <= self.half).all(axis=(-2, -1)))
+
+
+@dataclass(frozen=True)
+class Field:
+    """The decoupling field of a game on a grid, and the controls that follow from it."""
+
+    system: MarkovSystem
+    tube: Tube
+    surfaces: tuple[Surface, ...]
+    """K+1 functions of the state: ``u_k``, payoffs to come, and, but for the last, step-averaged adjoints"""
+    residual: float
+    """largest residual of the equations at the sample points"""
+    unsolved: int
+    """sample points, of all steps, at which they were not solved"""
+    points: int
+    """sample points of all steps"""
+    cubature: tuple[Array, Array]
+    """nodes (J, d) and weights (J,) of the expectation over the factor's noise"""
+
+    @property
+    def game(self) -> Game:
+        """The game."""
+        return self.system.game
+
+    @property
+    def steps(self) -> int:
+        """Number K of steps."""
+        return self.system.steps
+
+    def state(self, inventory: Array, factor: Array | None) -> Array:
+        """(..., D) the state of inventories (..., n) and a factor (..., d)."""
+        inventory = np.asarray(inventory, dtype=float)
+        if factor is None:
+            return inventory
+        factor = np.asarray(factor, dtype=float)
+        batch = np.broadcast_shapes(inventory.shape[:-1], factor.shape[:-1])
+        parts = (factor, inventory)
+        return np.concatenate([np.broadcast_to(each, (*batch, each.shape[-1])) for each in parts], axis=-1)
+
+    def adjoint(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
+        """``u_k``, (..., n)."""
+        return self.surfaces[k](self.state(inventory, factor))[..., : len(self.game.start)]
+
+    def values(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
+        """Expected payoffs from node ``k`` on, (..., n)."""
+        n = len(self.game.start)
+        return self.surfaces[k](self.state(inventory, factor))[..., n : 2 * n]
+
+    def slope(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
+        """``d p_i / d q_j``, (..., n, n)."""
+        n = len(self.game.start)
+        return self.surfaces[k].slope(self.state(inventory, factor))[..., :n, -n:]
+
+    def average(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
+        """Step-averaged adjoints, (..., n), the ones that give controls."""
+        return self.surfaces[k](self.state(inventory, factor))[..., 2 * len(self.game.start) :]
+
+    def controls_at(self, k: int, inventory: Array, factor: Array | None = None) -> Controls:
+        """Everyone's controls in step ``k`` at inventories (..., n) and a factor (..., d).
+
+        Raises:
+            EquilibriumNotFound: a feedback map has no answer to the field's adjoints.
+        """
+        c = self.system.coefficients(k, None if self.game.factor is None else np.asarray(factor))
+        inventory = np.asarray(inventory, dtype=float)
+        controls = self.system.controls(c, inventory, self.average(k, inventory, factor))
+        if not all(np.isfinite(each).all() for each in controls):
+            raise EquilibriumNotFound(f"the decoupling field was not found: at step {k} it leads to no finite controls")
+        return controls
+
+    def feedback(self) -> dict[str, Policy]:
+        """Policies that evaluate the field at the market's state; for any batch of markets."""
+        policy = FieldPolicy(self)
+        return {agent: policy.of(agent) for agent in self.game.agents}
+
+    def open_loop(self) -> dict[str, Policy]:
+        """Policies that evaluate it along a private copy of the undisturbed state, which all agents' noise moves and
+        nobody's deviation; for any batch of markets. They have to be asked step by step from the start."""
+        return private_copies(self)
+
+    def play(self, noise: Noise | None) -> Trajectory:
+        """What happens if everyone follows, along the paths of the noise; controls truncated as in environments."""
+        return rollout(self.game, self.feedback(), self.steps, noise)
+
+    def ahead(self, k: int, inventory: Array, factor: Array | None, rate: Array) -> Array:
+        """(B, m) expectation in step ``k`` of the next node's surface, at states (B, n), (B, d) and rates (B, n)."""
+        nodes, weights = self.cubature
+        at = np.zeros((len(inventory), 0)) if factor is None else factor
+        expected = self.surfaces[k + 1].expected(
+            next_factors(self.system, k, at, nodes), weights, inventory_sd(self.system)
+        )
+        return np.asarray(expected(inventory + self.system.dt * rate))
+
+    def states(self, paths: Trajectory) -> Array:
+        """(..., K+1, D) states along simulated paths."""
+        return self.state(paths.inventories, paths.factor)
+
+
+def inventory_sd(system: MarkovSystem) -> Array:
+    """(n,) standard deviation of the inventories' noise in a step."""
+    return np.full(len(system.game.start), system.game.inventory_noise * np.sqrt(system.dt))
+
+
+def next_factors(system: MarkovSystem, k: int, factor: Array, nodes: Array) -> Array:
+    """(B, J, d) values of the factor after step ``k`` at the nodes (J, d) of a cubature, from values (B, d)."""
+    known = system.game.factor
+    if known is None:
+        return np.zeros((len(factor), len(nodes), 0))
+    moved = [known.move(system.times[k], factor, system.dt, np.broadcast_to(z, factor.shape)) for z in nodes]
+    return np.stack(moved, axis=1)
+
+
+def sample_box(box: Box, unit: Array) -> Array:
+    """(B, D) points of a box from points of the unit cube: in turn from all of the box, denser towards its faces, as
+    polynomials need it, and from the middle of it, as densely as the state visits it if the box reaches four standard
+    deviations."""
+    even, near = np.sin(np.pi * (unit[::2] - 0.5)), np.clip(ndtri(unit[1::2]) / _DEVIATIONS, -1, 1)
+    points = np.empty_like(unit)
+    points[::2], points[1::2] = even, near
+    return np.asarray(box.center + box.half * points)
+
+
+def solve_points(
+    rates: Callable[[Array, Array], Array],
+    jacobian: Callable[[Array, Array], Array],
+    expected: Any,
+    inventory: Array,
+    running: Array,
+    dt: float,
+    guess: Array,
+) -> tuple[Array, Array, Array]:
+    """The equations of a step at every point, by Newton's method with a line search of its own for each point.
+
+    Args:
+        rates: inventory rates (b, m) at points ``members`` (b,) and adjoints (b, m).
+        jacobian: their derivatives (b, m, m).
+        expected: expectation of the next node's adjoints, as a function of the mean inventories, with ``slope``.
+        inventory: (B, m).
+        running: (m,) ``phi``.
+        dt: length of the step.
+        guess: (B, m) adjoints to start from.
+
+    Returns:
+        ``y`` (B, m), rates (B, m), residual (B,).
+    """
+    count, m = inventory.shape
+    adjoint, speed = np.array(guess), np.zeros((count, m))
+    size = np.full(count, np.inf)
+    defect = np.zeros((count, m))
+    members = np.arange(count)
+
+    def residual(members: Array, adjoint: Array) -> tuple[Array, Array, Array]:
+        held = inventory[members]
+        rate = rates(members, adjoint)
+        value = adjoint - expected.at(members)(held + dt * rate) + 2 * running * (dt * held / 2 + dt**2 / 3 * rate)
+        worst = largest(value)
+        return value, rate, np.where(np.isfinite(worst), worst, np.inf)
+
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        defect, speed, size = residual(members, adjoint)
+        for _ in range(_ITERATIONS):
+            scale = 1 + largest(adjoint)
+            members = np.flatnonzero((size > _TOLERANCE * scale) & np.isfinite(size))
+            if not members.size:
+                break
+            move = jacobian(members, adjoint[members])
+            slope = expected.at(members).slope(inventory[members] + dt * speed[members])
+            matrix = np.eye(m) - dt * slope @ move + (2 / 3 * dt**2 * running)[:, None] * move
+            usable = np.isfinite(matrix).all(axis=(-2, -1))
+            members, matrix = members[usable], matrix[usable]
+            try:
+                direction = -np.linalg.solve(matrix, defect[members][..., None])[..., 0]
+            except np.linalg.LinAlgError:
+                break
+            length, improved = 1.0, False
+            while members.size and length > _SHORTEST:
+                trial = adjoint[members] + length * direction
+                value, rate, reached = residual(members, trial)
+                better = reached < (1 - 1e-4 * length) * size[members]
+                done = members[better]
+                adjoint[done], defect[done], speed[done], size[done] = (
+                    each[better] for each in (trial, value, rate, reached)
+                )
+                improved |= bool(better.any())
+                members, direction = members[~better], direction[~better]
+                length /= 2
+            if not improved:
+                break
+    return adjoint, speed, size / (1 + largest(adjoint))
+
+
+def fit_field(
+    system: MarkovSystem,
+    tube: Tube,
+    regress: Regressor,
+    points: int,
+    cubature_degree: int,
+    seed: int,
+    guess: Callable[[int, Array], Array],
+) -> Field:
+    """One backward pass.
+
+    Args:
+        system: the equations.
+        tube: where the field is wanted.
+        regress: how values at points become a function.
+        points: sample points of a step.
+        cubature_degree: of the expectation over the factor.
+        seed: of the sample points.
+        guess: (k, states (B, D)) -> adjoints (B, n) to start Newton's method from.
+
+    Raises:
+        EquilibriumNotFound: at a step the equations were solved at less than half of the points.
+    """
+    game, dt = system.game, system.dt
+    n = len(game.start)
+    d = tube.center.shape[1] - n
+    nodes, weights = cubature(d, cubature_degree)
+    noise = inventory_sd(system)
+    draw = qmc.Sobol(n + d, seed=seed)
+
+    def sample(k: int) -> tuple[Array, Array, Array]:
+        states = sample_box(tube.box(k), draw.random(points))
+        return states, states[:, :d], states[:, d:]
+
+    sizes = np.where(np.arange(points) % 2, _NEAR, 1.0)
+
+    states, _, inventory = sample(system.steps)
+    end = system.coefficients(system.steps - 1, None if game.factor is None else states[:, :d])
+    last = np.concatenate([-2 * system.terminal * inventory, terminal_reward(end, inventory)], axis=-1)
+    surface = regress(tube.box(system.steps), states, last, sizes)
+    surfaces, worst, unsolved = [surface], 0.0, 0
+    for k in reversed(range(system.steps)):
+        states, factor, inventory = sample(k)
+        c = system.coefficients(k, None if game.factor is None else factor)
+        expected = surface.expected(next_factors(system, k, factor, nodes), weights, noise)
+        adjoint, rate, size = _solve_step(system, k, c, expected, inventory, guess(k, states))
+        solved = size <= 1e3 * _TOLERANCE
+        if solved.mean() < 0.5:
+            raise EquilibriumNotFound(
+                f"the decoupling field was not found: at step {k} the equations were solved at {int(solved.sum())} of "
+                f"{len(solved)} points of the tube. Try FieldOptions(regressor='neural'), more steps, a shorter "
+                "horizon, smaller penalties or less noise"
+            )
+        worst, unsolved = max(worst, float(size[solved].max())), unsolved + int((~solved).sum())
+        ahead = expected(inventory + dt * rate)
+        node = ahead[:, :n] + held_gain(system.running(k), dt, inventory, rate, system.drift(c, rate))
+        played = step(game, c, dt, inventory, system.controls(c, inventory, adjoint))
+        values = np.concatenate([node, ahead[:, n : 2 * n] + played.reward, adjoint], axis=-1)
+        surface = regress(tube.box(k), states[solved], values[solved], sizes[solved])
+        surfaces.append(surface)
+    return Field(system, tube, tuple(surfaces[::-1]), worst, unsolved, points * system.steps, (nodes, weights))
+
+
+def _solve_step(
+    system: MarkovSystem, k: int, c: Any, expected: Any, inventory: Array, guess: Array
+) -> tuple[Array, Array, Array]:
+    return solve_points(
+        lambda members, adjoint: system.rates(some_markets(c, members), inventory[members], adjoint),
+        lambda members, adjoint: system.jacobian(some_markets(c, members), inventory[members], adjoint),
+        expected.first(inventory.shape[-1]),
+        inventory,
+        system.running(k),
+        system.dt,
+        guess,
+    )

@@ -1,0 +1,379 @@
+"""Best responses in games with noise, against opponents who do not react.
+
+Opponents' controls are processes: what they do along the state ``X = (L, Q)`` that there is if nobody deviates. A
+deviator's inventory differs from its own undisturbed one by ``D``, which no noise moves; its adjoint solves
+
+    y = E_k[p_{k+1}] - 2 phi (dt Q^i_k / 2 + r dt^2 / 3),   Q^i = X^i + D,
+
+with the others' controls given: a scalar equation of its own, a function of ``(X, D)``. It is solved backward like the
+equilibrium's (:mod:`~makertaker.baselines.noise.field`), the states being those of a simulation of the profile, then
+played on fresh noise. What it gains there, on common random numbers, is a gain that the agent can have; so the estimate
+is a lower bound that is exact up to the square of the field's error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.stats import qmc
+
+from ...envs.arrays import Array
+from ...envs.execution_game import ExecutionGame
+from ...envs.game import Controls, Game
+from ...envs.grid import Noise, Trajectory, agent_controls, rollout, simulate
+from ...envs.maker_taker_game import MakerTakerGame
+from ...envs.noise import draw_noise
+from ..equilibrium import EquilibriumNotFound
+from ..execution.linear_rule import LinearFeedback
+from ..maker_taker.response import MakerDeviators, TraderDeviators
+from .field import Field, inventory_sd, next_factors, solve_points
+from .polynomials import Basis, Box, Expected, Polynomial, cubature, fit
+from .step_system import MarkovSystem, held_gain, markov_system, some_markets
+
+_REACH = 1.2
+_DEVIATIONS = 4.0
+_PASSES = 3
+_FLOOR = 1e-9
+_SOLVED = 1e-7
+
+
+class NoisyGain(NamedTuple):
+    """What an agent gains by its best response, on fresh noise."""
+
+    controls: Controls
+    """(K, N), (K, M), (K, M): mean of the joint profile in which the agent's controls are replaced"""
+    payoff: float
+    """of the agent, in currency"""
+    gain: float
+    gain_se: float
+    """its standard error, on common random numbers"""
+
+
+@dataclass(frozen=True)
+class ResponseOptions:
+    """How best responses under noise are found.
+
+    Args:
+        degree: of the polynomials.
+        paths: simulated to find a response.
+        scored: fresh paths on which it is played; even.
+        seed: of all noise.
+    """
+
+    degree: int = 3
+    paths: int = 2048
+    scored: int = 4096
+    seed: int = 0
+
+
+def undisturbed(game: Game, profile: Any, steps: int, noise: Noise | None) -> Trajectory:
+    """What a profile leads to along the paths of the noise.
+
+    Args:
+        game: the game.
+        profile: controls (K, N), (K, M), (K, M); a decoupling field or an affine rule; or a policy for every agent.
+        steps: K.
+        noise: with a leading axis of paths.
+
+    Raises:
+        ValueError: a profile that does not fit the game and the grid.
+    """
+    if isinstance(profile, Field | LinearFeedback):
+        if profile.game != game or profile.steps != steps:
+            raise ValueError(f"controls: expected a rule for this game and {steps} steps, got one for {profile.steps}")
+        return profile.play(noise)
+    if isinstance(profile, Controls):
+        return simulate(game, profile, steps, noise)
+    if isinstance(profile, Mapping):
+        return rollout(game, profile, steps, noise)
+    raise ValueError(f"controls: expected Controls, a rule or a policy for every agent, got {type(profile).__name__}")
+
+
+def noisy_gains(
+    game: Game, profile: Any, steps: int, agents: Sequence[str] | None = None, options: ResponseOptions | None = None
+) -> tuple[Array, list[NoisyGain]]:
+    """Gains from best responses against open-loop opponents.
+
+    Args:
+        game: one with noise.
+        profile: see :func:`undisturbed`.
+        steps: K.
+        agents: the deviators, each alone; by default all.
+        options: of the search.
+
+    Returns:
+        Mean payoffs (n,) in the profile, and a gain for each of the agents.
+    """
+    options = options or ResponseOptions()
+    wanted = list(game.agents if agents is None else agents)
+    noises = [
+        draw_noise(game, steps, paths, options.seed + i) for i, paths in enumerate((options.paths, options.scored))
+    ]
+    search, score = (undisturbed(game, profile, steps, noise) for noise in noises)
+    system = markov_system(game, steps)
+    found: dict[str, NoisyGain] = {}
+    for role in _roles(game):
+        names = [name for name in game.agents[role] if name in wanted]
+        if names:
+            response = _Response(system, role, search, options)
+            response.solve()
+            found |= _score(game, response, score, steps, noises[1], names)
+    return score.payoffs.mean(axis=0), [found[name] for name in wanted]
+
+
+def deviation(
+    game: Game, profile: Any, agent: str, steps: int, options: ResponseOptions
+) -> Callable[[Trajectory], Array]:
+    """An agent's best response to opponents who do not react, as a function of undisturbed paths: its controls along
+    them, (B, K, 1) or (B, K, 2)."""
+    paths = undisturbed(game, profile, steps, draw_noise(game, steps, options.paths, options.seed))
+    (role,) = (each for each in _roles(game) if agent in game.agents[each])
+    response = _Response(markov_system(game, steps), role, paths, options)
+    response.solve()
+    return lambda paths: agent_controls(game, response.play(paths), agent)
+
+
+def _roles(game: Game) -> list[slice]:
+    split, n = game.traders, len(game.agents)
+    return [slice(0, split), slice(split, n)] if game.makers else [slice(0, n)]
+
+
+def _score(
+    game: Game, response: _Response, score: Trajectory, steps: int, noise: Noise | None, names: Sequence[str]
+) -> dict[str, NoisyGain]:
+    played = response.play(score)
+    result = {}
+    for name in names:
+        index = game.positions[name]
+        joint = _replaced(game, score.controls, played, index)
+        after = simulate(game, joint, steps, noise)
+        pairs = np.mean(np.split(after.payoffs[:, index] - score.payoffs[:, index], 2), axis=0)
+        result[name] = NoisyGain(
+            Controls(*(each.mean(axis=0) for each in joint)),
+            float(after.payoffs[:, index].mean()),
+            float(pairs.mean()),
+            float(pairs.std(ddof=1) / np.sqrt(len(pairs))),
+        )
+    return result
+
+
+def _replaced(game: Game, controls: Controls, own: Controls, index: int) -> Controls:
+    """The profile with one agent's controls taken from ``own``."""
+    rate, ask, bid = (np.array(each) for each in controls)
+    if index < game.traders:
+        rate[..., index] = own.rate[..., index]
+    else:
+        maker = index - game.traders
+        ask[..., maker], bid[..., maker] = own.ask[..., maker], own.bid[..., maker]
+    return Controls(rate, ask, bid)
+
+
+class _Role:
+    """The agents of a role in one step, at many states, everyone else's controls being given."""
+
+    def __init__(self, system: MarkovSystem, k: int, role: slice, paths: Trajectory) -> None:
+        self.system, self.role = system, role
+        self.c = system.coefficients(k, None if paths.factor is None else paths.factor[:, k])
+        self.controls = Controls(*(each[:, k] for each in paths.controls))
+
+    def _some(self, members: Array) -> tuple[Any, Controls]:
+        return some_markets(self.c, members), Controls(*(each[members] for each in self.controls))
+
+    def _deviators(self, members: Array) -> TraderDeviators | MakerDeviators:
+        c, controls = self._some(members)
+        game = self.system.game
+        if not isinstance(game, MakerTakerGame):
+            raise TypeError(f"expected a MakerTakerGame, got {type(game).__name__}")
+        kind = TraderDeviators if self.role.start == 0 else MakerDeviators
+        return kind(game, c, controls, self.system.dt, self.role)
+
+    def rates(self, members: Array, adjoint: Array, held: Array) -> Array:
+        """(b, m) inventory rates of optimal controls at adjoints (b, m) and inventories (b, m)."""
+        if isinstance(self.system.game, ExecutionGame):
+            return self._execution(members, adjoint, held)
+        return self._deviators(members).rates(adjoint.T[..., None])[..., 0].T
+
+    def jacobian(self, members: Array, adjoint: Array) -> Array:
+        """(b, m, m), diagonal."""
+        eye = np.eye(adjoint.shape[-1])
+        if isinstance(self.system.game, ExecutionGame):
+            return np.broadcast_to(eye / self._cost(self.c), (*adjoint.shape, adjoint.shape[-1]))
+        return self._deviators(members).jacobian(adjoint.T[..., None])[..., 0, 0].T[..., None] * eye
+
+    def own(self, adjoint: Array, held: Array) -> Controls:
+        """(B, N), (B, M), (B, M): everyone's own best controls in this role; the others' as they are."""
+        everyone = np.arange(len(adjoint))
+        if isinstance(self.system.game, ExecutionGame):
+            return self.controls._replace(rate=self._execution(everyone, adjoint, held))
+        deviators = self._deviators(everyone)
+        if isinstance(deviators, TraderDeviators):
+            return self.controls._replace(rate=deviators.schedules(adjoint.T[..., None])[0])
+        ask, bid = deviators.quotes(adjoint.T[..., None])
+        return self.controls._replace(ask=ask, bid=bid)
+
+    def drift(self, rates: Array) -> Array | float:
+        """(B, m) what a share gains per unit of time while only the agent itself deviates."""
+        if not isinstance(self.system.game, ExecutionGame):
+            return 0.0
+        others = self.controls.rate.sum(axis=-1, keepdims=True) - self.controls.rate
+        push = np.asarray(self.system.game.push(self.c))[..., None]
+        return np.asarray(self.c.permanent_impact / self.system.game.traders * (others + rates) + push)
+
+    def _cost(self, c: Any) -> float:
+        n = len(self.system.game.start)
+        return float(2 * c.temporary_impact - c.permanent_impact * self.system.dt) / n
+
+    def _execution(self, members: Array, adjoint: Array, held: Array) -> Array:
+        """The rate at which ``y + dt/2 drift + (alpha/N) Q = (beta/N) (2 v + pi others)``, all step-averaged."""
+        game = self.system.game
+        if not isinstance(game, ExecutionGame):
+            raise TypeError(f"expected an ExecutionGame, got {type(game).__name__}")
+        c, controls = self._some(members)
+        n, dt = game.traders, self.system.dt
+        others = controls.rate.sum(axis=-1, keepdims=True) - controls.rate
+        push = np.asarray(game.push(c))[..., None]
+        gained = dt / 2 * (push + c.permanent_impact / n * others) + c.permanent_impact / n * held
+        return np.asarray((adjoint + gained - c.temporary_impact / n * game.crowding * others) / self._cost(c))
+
+
+class _Response:
+    """The field of every agent of a role, as functions of the undisturbed state and of its own deviation."""
+
+    def __init__(self, system: MarkovSystem, role: slice, paths: Trajectory, options: ResponseOptions) -> None:
+        self.system, self.role, self.paths, self.options = system, role, paths, options
+        self.count = role.stop - role.start
+        factor = paths.factor
+        self.d = 0 if factor is None else factor.shape[-1]
+        self.states = paths.inventories if factor is None else np.concatenate([factor, paths.inventories], axis=-1)
+        shape = (system.steps + 1, self.count)
+        self.center, self.half = np.zeros(shape), np.full(shape, 2 * _REACH)
+        self.surfaces: list[list[Polynomial]] = []
+        """for every step and agent: node adjoint, step average"""
+
+    def solve(self) -> None:
+        """Backward passes, each around the deviations that the one before led to."""
+        for number in range(_PASSES):
+            last = number == _PASSES - 1
+            self._backward(self.options.degree if last else min(2, self.options.degree), self.options.seed + number)
+            if not last:
+                away = self._deviations(self.paths)[0]
+                self.center = away.mean(axis=0)
+                self.half = np.maximum(_REACH, _DEVIATIONS * away.std(axis=0))
+
+    def play(self, paths: Trajectory) -> Controls:
+        """(B, K, ...) each agent's own controls if it alone deviates, along undisturbed paths."""
+        return self._deviations(paths)[1]
+
+    def _box(self, k: int, agent: int) -> Box:
+        states = self.states[:, k]
+        spread = _DEVIATIONS * states.std(axis=0)
+        center = np.append(states.mean(axis=0), self.center[k, agent])
+        return Box(center, np.append(np.where(spread > _FLOOR, spread, 1.0), self.half[k, agent]))
+
+    def _backward(self, degree: int, seed: int) -> None:
+        system, paths, count = self.system, self.paths, self.count
+        batch, dt = len(paths.inventories), system.dt
+        basis = Basis(self.states.shape[-1] + 1, degree)
+        nodes, weights = cubature(self.d, degree + 1)
+        noise = np.append(inventory_sd(system), 0.0)
+        draw = qmc.Sobol(count, seed=seed).random(2 ** int(np.ceil(np.log2(batch * (system.steps + 1)))))
+        terminal, own = system.terminal[self.role], paths.inventories[..., self.role]
+
+        def deviations(k: int) -> Array:
+            return self.center[k] + self.half[k] * (2 * draw[k * batch : (k + 1) * batch] - 1)
+
+        def regress(k: int, away: Array, values: Sequence[Array], solved: Array) -> list[Polynomial]:
+            columns = [np.stack([each[:, i] for each in values], axis=-1) for i in range(count)]
+            points = [np.concatenate([self.states[:, k], away[:, i : i + 1]], axis=-1) for i in range(count)]
+            ones = np.ones(int(solved.sum()))
+            return [fit(basis, self._box(k, i), points[i][solved], columns[i][solved], ones) for i in range(count)]
+
+        away = deviations(system.steps)
+        ahead = regress(system.steps, away, [-2 * terminal * (own[:, -1] + away)], np.ones(batch, dtype=bool))
+        self.surfaces = []
+        for k in reversed(range(system.steps)):
+            role = _Role(system, k, self.role, paths)
+            away = deviations(k)
+            held = own[:, k] + away
+            factor = np.zeros((batch, 0)) if paths.factor is None else paths.factor[:, k]
+            moved = next_factors(system, k, factor, nodes)
+            expected = _Ahead(
+                tuple(surface.expected(moved, weights, noise).first(1) for surface in ahead),
+                paths.inventories[:, k] + dt * paths.activity.inventory_rate[:, k],
+                self.role,
+            )
+            running = system.running(k)[self.role]
+            guess = -2 * terminal * held
+            if self.surfaces:
+                guess = _averages(self.surfaces[0], self.states[:, k], away)
+
+            def rates(members: Array, adjoint: Array, role: _Role = role, held: Array = held) -> Array:
+                return role.rates(members, adjoint, held[members])
+
+            adjoint, rate, left = solve_points(rates, role.jacobian, expected, held, running, dt, guess)
+            solved = left <= _SOLVED
+            if solved.mean() < 0.5:
+                names = ", ".join(system.game.agents[self.role])
+                raise EquilibriumNotFound(
+                    f"the best response of {names} was not found: at step {k} its equation was solved in "
+                    f"{int(solved.sum())} of {batch} states. The opponents' controls may be extreme"
+                )
+            node = expected(held + dt * rate) + held_gain(running, dt, held, rate, role.drift(rate))
+            both = regress(k, away, [node, adjoint], solved)
+            self.surfaces.insert(0, both)
+            ahead = both
+
+    def _deviations(self, paths: Trajectory) -> tuple[Array, Controls]:
+        """(B, K+1, m) deviations of each agent if it alone deviates, and its controls, (B, K, ...)."""
+        system = self.system
+        factor = paths.factor
+        states = paths.inventories if factor is None else np.concatenate([factor, paths.inventories], axis=-1)
+        away = np.zeros((len(states), self.count))
+        path, taken = [away], []
+        for k in range(system.steps):
+            role = _Role(system, k, self.role, paths)
+            adjoint = _averages(self.surfaces[k], states[:, k], away)
+            held = paths.inventories[:, k, self.role] + away
+            taken.append(system.game.clip(role.own(adjoint, held)))
+            rate = role.rates(np.arange(len(states)), adjoint, held)
+            away = away + system.dt * (rate - paths.activity.inventory_rate[:, k, self.role])
+            path.append(away)
+        controls = Controls(*(np.stack(each, axis=1) for each in zip(*taken, strict=True)))
+        return np.stack(path, axis=1), controls
+
+
+def _averages(surfaces: Sequence[Polynomial], states: Array, away: Array) -> Array:
+    """(B, m) step-averaged adjoints of every agent at undisturbed states (B, D) and own deviations (B, m)."""
+    columns = [
+        surface(np.concatenate([states, away[:, i : i + 1]], axis=-1))[:, 1] for i, surface in enumerate(surfaces)
+    ]
+    return np.stack(columns, axis=-1)
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """Expectation of the next node's adjoints as a function of the deviators' mean inventories (B, m)."""
+
+    expected: tuple[Expected, ...]
+    base: Array
+    """(B, n) mean undisturbed inventories"""
+    role: slice
+
+    def at(self, members: Array) -> _Ahead:
+        return _Ahead(tuple(each.at(members) for each in self.expected), self.base[members], self.role)
+
+    def _points(self, mean: Array) -> list[Array]:
+        away = mean - self.base[:, self.role]
+        return [np.concatenate([self.base, away[:, i : i + 1]], axis=-1) for i in range(mean.shape[-1])]
+
+    def __call__(self, mean: Array) -> Array:
+        parts = [each(at) for each, at in zip(self.expected, self._points(mean), strict=True)]
+        return np.concatenate(parts, axis=-1)
+
+    def slope(self, mean: Array) -> Array:
+        last = self.base.shape[-1]
+        parts = [each.slope(at, [last])[:, 0, 0] for each, at in zip(self.expected, self._points(mean), strict=True)]
+        return np.stack(parts, axis=-1)[..., None] * np.eye(mean.shape[-1])

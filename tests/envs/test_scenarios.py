@@ -1,0 +1,320 @@
+"""Scenario files, their functions of time, and the commands that read them."""
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+
+from makertaker.baselines import FieldOptions, exploitability, solve
+from makertaker.envs import BestQuote, Exponential, MakerTakerGame, load_scenario, read_scenario, scenario_names
+from makertaker.envs.parameters import Decay, Points, Sine, step_means
+from makertaker.training.cli import main
+
+# Packaged scenarios
+
+
+def test_the_packaged_scenarios_are_these():
+    assert scenario_names() == sorted(scenario_names())
+    assert {"acas", "acas-2x3", "acas-competitive", "acas-noise-flow", "acas-risk-neutral"} <= set(scenario_names())
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_a_packaged_scenario_is_described_and_solved(name):
+    scenario = read_scenario(name)
+    assert scenario.name == name
+    assert len(scenario.description) > 20
+    assert load_scenario(name) == scenario.game
+    fitted = scenario.game.random and scenario.game.makers  # a decoupling field; its gains are tested with it
+    equilibrium = solve(scenario.game, scenario.steps, field=FieldOptions(degree=2, paths=256) if fitted else None)
+    assert equilibrium.converged
+    assert equilibrium.residual <= 1e-9 if fitted else equilibrium.residual <= 1e-10
+    assert equilibrium.quotes_matter.all()
+    if not fitted:
+        assert np.abs(exploitability(scenario.game, equilibrium.profile, scenario.steps).gains).max() <= 1e-9
+
+
+def test_acas_is_the_model_of_section_4():
+    """One buyer, two makers, exponential best quotes, ``beta v^2``, equal penalties within a role (Guo and Jin)."""
+    game = load_scenario("acas")
+    assert (game.traders, game.makers) == (1, 2)
+    assert game.trader_inventory == (-5.0,)
+    assert game.maker_inventory == (1.0, 0.0)
+    assert game.competition.intensity.gamma == 1.0
+    assert game.impact.beta == 0.5
+
+
+def test_risk_neutral_quotes_are_constant_in_time():
+    """Theorem 4.3 of Guo and Jin: without running penalty the adjoints, hence the quotes, do not move."""
+    scenario = read_scenario("acas-risk-neutral")
+    for control in solve(scenario.game, scenario.steps).controls:
+        np.testing.assert_allclose(control, np.broadcast_to(control[0], control.shape), rtol=1e-10)
+
+
+# Overrides and files
+
+
+@pytest.mark.parametrize(
+    ("override", "found", "expected"),
+    [
+        ("competition.gamma=2.0", lambda s: s.game.competition.intensity.gamma, 2.0),
+        ("trader_inventory=[-6.0]", lambda s: s.game.trader_inventory, (-6.0,)),
+        ("impact.beta = [0.25]", lambda s: s.game.impact.beta, (0.25,)),
+        ("impact={beta = 0.125}", lambda s: s.game.impact.beta, 0.125),
+        ("steps=7", lambda s: s.steps, 7),
+        ('description="mine"', lambda s: s.description, "mine"),
+        ('flow_from="mean"', lambda s: s.game.flow_from, "mean"),
+        ("horizon=2", lambda s: s.game.horizon, 2),
+        ("maker_running_penalty=[0.1, 0.2]", lambda s: s.game.maker_running_penalty, (0.1, 0.2)),
+        ("buy_flow.points=[[0, 1], [1, 2]]", lambda s: s.game.buy_flow, Points(((0, 1), (1, 2)))),
+        ('buy_flow={shape="decay", scale=2.0, decay=1.0}', lambda s: s.game.buy_flow, Decay(2.0, 1.0)),
+        (
+            'trader_running_penalty=[{shape="sine", mean=1.0, amplitude=0.5}]',
+            lambda s: s.game.trader_running_penalty,
+            (Sine(1.0, 0.5),),
+        ),
+    ],
+)
+def test_overrides_reach_the_game(override, found, expected):
+    overrides = ["buy_flow={}", override] if override.startswith("buy_flow.") else [override]
+    assert found(read_scenario("acas", overrides)) == expected
+
+
+def test_later_overrides_win_and_leave_the_package_alone():
+    assert read_scenario("acas", ["steps=3", "steps=4"]).steps == 4
+    assert read_scenario("acas").steps == 20
+    assert read_scenario("acas").values["competition"]["gamma"] == 1.0
+
+
+def test_a_file_of_the_user_is_read(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        """
+        description = "a seller"
+        steps = 4
+        trader_inventory = [3.0]
+        maker_inventory = [0.0, 0.0, 1.0]
+        [sell_flow]
+        shape = "sine"
+        mean = 1.0
+        amplitude = 0.5
+        """
+    )
+    scenario = read_scenario(str(path), ["sell_flow.phase=0.25", "competition.gamma=3.0"])
+    assert (scenario.name, scenario.description, scenario.steps) == ("mine", "a seller", 4)
+    assert scenario.game == MakerTakerGame(
+        trader_inventory=(3.0,),
+        maker_inventory=(0.0, 0.0, 1.0),
+        sell_flow=Sine(1.0, 0.5, phase=0.25),
+        competition=BestQuote(Exponential(3.0)),
+    )
+
+
+REFUSED = [
+    ([], "steps = ", "scenario .* is not valid TOML"),
+    ([], 'game = "chess"', r"game: expected one of \['maker_taker', 'execution'\], got 'chess'"),
+    ([], "gamma = 1.0", "unknown key 'gamma' in scenario"),
+    ([], "steps = 0", "steps: expected a positive whole number, got 0"),
+    ([], "steps = 2.5", r"steps: expected a positive whole number, got 2\.5"),
+    ([], "horizon = true", "horizon: expected a number, a list or a table, got True"),
+    ([], 'buy_flow = "1"', "buy_flow: expected a number, a list or a table, got '1'"),
+    ([], "competition = 1", "competition: expected a table, got 1"),
+    (
+        [],
+        'competition.kind = "auction"',
+        r"competition\.kind: expected one of \['best_quote', 'softmax', 'product'\], got",
+    ),
+    (
+        [],
+        'competition.intensity = "cubic"',
+        r"competition\.intensity: expected one of \['exponential', 'softplus'\], got",
+    ),
+    ([], "competition.decay = 1", r"competition: unknown key 'decay', expected some of \['gamma'\]"),
+    ([], "competition.gamma = -1", "gamma: expected a positive finite number, got -1"),
+    ([], 'impact.kind = "cubic"', r"impact\.kind: expected one of \['quadratic', 'crowded', 'quartic'\], got 'cubic'"),
+    ([], "impact.gamma = 1", r"impact: unknown key 'gamma', expected some of \['beta'\]"),
+    ([], 'buy_flow.shape = "square"', r"buy_flow\.shape: expected one of .*'affine'.*, got 'square'"),
+    ([], "buy_flow.mean = 1.0", r"buy_flow\.shape: expected one of .*'affine'.*, got None"),
+    ([], 'buy_flow = {shape = "sine", height = 1}', "buy_flow: unknown key 'height', expected some of"),
+    ([], 'buy_flow = {shape = "decay", scale = 1}', "buy_flow: .* missing 1 required positional argument: 'decay'"),
+    ([], 'buy_flow = {shape = "sine", mean = 0.0, amplitude = 1.0}', "buy_flow: expected finite values >= 0"),
+    ([], 'buy_flow = {shape = "sine", mean = "x", amplitude = 1.0}', "buy_flow: expected a number or a callable"),
+    ([], "buy_flow.points = [[0.0, 1.0], [0.0, 2.0]]", "points: expected strictly increasing times"),
+    ([], "buy_flow.points = [1.0, 2.0]", "points: expected pairs of finite numbers"),
+    ([], "buy_flow.points = [[0.0, nan]]", "points: expected pairs of finite numbers"),
+    (["steps"], "", "--set: expected key=value with a TOML value, got 'steps'"),
+    (["=1"], "", "--set: expected key=value with a TOML value, got '=1'"),
+    (["flow_from=mean"], "", "--set 'flow_from=mean': 'mean' is not a TOML value"),
+    (["horizon.x=1"], "horizon = 1.0", "--set 'horizon.x=1': 'horizon' is a value, not a table"),
+    (["colour=1"], "", "unknown key 'colour' in scenario"),
+    (["horizon=-1.0"], "", r"horizon: expected a finite number > 0, got -1\.0"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "text", "message"), REFUSED)
+def test_bad_scenarios_are_refused(tmp_path, overrides, text, message):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_scenario(str(path), overrides)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("akas", r"scenario: expected one of \['acas', .* or a path to a \.toml file, got 'akas'"),
+        ("nowhere.toml", r"scenario: there is no file 'nowhere\.toml'"),
+    ],
+)
+def test_unknown_scenarios_are_refused(name, message):
+    with pytest.raises(ValueError, match=message):
+        read_scenario(name)
+
+
+@pytest.mark.parametrize(
+    ("override", "name"),
+    [
+        ('competition.gamma="x"', "gamma"),
+        ("buy_flow=[1.0]", "buy_flow"),
+        ('trader_terminal_penalty=[{shape="decay", scale=1.0, decay=1.0}]', "trader_terminal_penalty"),
+    ],
+)
+def test_values_of_a_wrong_type_are_refused(override, name):
+    with pytest.raises(ValueError, match=name):
+        read_scenario("acas", [override])
+
+
+# Functions of time
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        Points(((0.0, 1.0), (0.5, 4.0), (1.5, 0.5))),
+        Points(((0.5, 1.0), (1.0, 2.0))),
+        Sine(2.0, 1.0),
+        Sine(2.0, 0.5, period=0.7, phase=0.1),
+        Decay(3.0, 2.0),
+        Decay(1.0, -1.0),
+        lambda t: 1 / (1 + t**2),
+        lambda t: 2.0,
+        1.5,
+    ],
+)
+def test_step_means_are_averages(function):
+    times = np.linspace(0.0, 2.0, 13)  # corners of the points lie on nodes
+    value = function if callable(function) else lambda t: function
+    means = [quad(value, a, b, epsabs=1e-13)[0] / (b - a) for a, b in pairwise(times)]
+    np.testing.assert_allclose(step_means(function, times), means, rtol=1e-12)
+
+
+def test_functions_of_time_are_these():
+    t = np.array([0.0, 0.25, 0.5, 2.0])
+    np.testing.assert_allclose(Points(((0.0, 1.0), (0.5, 3.0)))(t), [1.0, 2.0, 3.0, 3.0])
+    np.testing.assert_allclose(Sine(1.0, 0.5, period=1.0)(t), [1.0, 1.5, 1.0, 1.0], atol=1e-15)
+    np.testing.assert_allclose(Sine(1.0, 0.5, period=2.0, phase=0.25)(t[[0, 2]]), [1.5, 1.0], atol=1e-15)
+    np.testing.assert_allclose(Decay(2.0, np.log(4.0))(t), [2.0, 2**0.5, 1.0, 0.125])
+
+
+def test_step_means_of_points_are_averages_on_any_grid():
+    # triangle with its corner in the middle of the only step: mean (1 + 4) / 2
+    assert step_means(Points(((0.0, 1.0), (0.5, 4.0), (1.0, 1.0))), np.array([0.0, 1.0])) == pytest.approx(
+        2.5, rel=1e-9
+    )
+
+
+def test_points_below_zero_are_refused_however_short():
+    with pytest.raises(ValueError, match="buy_flow: expected finite values >= 0"):
+        MakerTakerGame(buy_flow=Points(((0.0, 1.0), (0.005, -50.0), (0.01, 1.0))))
+
+
+# Commands
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs ``makertaker`` with these arguments: exit code, standard output, standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["makertaker", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        return exit_.value.code, *capsys.readouterr()
+
+    return run
+
+
+def test_scenarios_lists_them(command):
+    code, out, err = command("scenarios", "--json")
+    assert (code, err) == (0, "")
+    listed = json.loads(out)
+    assert list(listed) == scenario_names()
+    assert listed["acas"] == {"description": read_scenario("acas").description, "steps": 20}
+    code, out, err = command("scenarios")
+    assert (code, err) == (0, "")
+    assert "acas-risk-neutral" in out
+
+
+def test_solve_prints_an_equilibrium():
+    """As users run it, in a process of its own."""
+    run = [sys.executable, "-m", "makertaker.training.cli", "solve", "acas", "--steps", "100", "--json"]
+    result = subprocess.run(run, capture_output=True, text=True, check=True)
+    document = json.loads(result.stdout)
+    assert document["residual"] <= 1e-10
+    assert list(document["agents"]) == ["trader_0", "maker_0", "maker_1"]
+    assert all(abs(agent["exploitability"]) <= 1e-9 for agent in document["agents"].values())
+    assert document["nash_conv"] == pytest.approx(0.0, abs=1e-9)
+    assert np.shape(document["inventories"]) == (101, 3)
+    assert {key: np.shape(value) for key, value in document["controls"].items()} == {
+        "rate": (100, 1),
+        "ask": (100, 2),
+        "bid": (100, 2),
+    }
+    equilibrium = solve(load_scenario("acas"), 100)
+    assert document["agents"]["trader_0"]["payoff"] == pytest.approx(equilibrium.payoffs[0], rel=1e-12)
+
+
+def test_solve_takes_steps_and_values(command):
+    arguments = ("--set", "competition.gamma=2.0", "--set", "trader_inventory=[-6.0]", "--json")
+    code, out, err = command("solve", "acas", "--steps", "7", *arguments)
+    document = json.loads(out)
+    assert (code, err) == (0, "")
+    assert document["steps"] == 7
+    assert document["inventories"][0] == [-6.0, 1.0, 0.0]
+    game = load_scenario("acas", ["competition.gamma=2.0", "trader_inventory=[-6.0]"])
+    np.testing.assert_allclose(document["controls"]["ask"], solve(game, 7).controls.ask, rtol=1e-12)
+
+
+def test_solve_prints_a_table_without_json(command):
+    code, out, err = command("solve", "acas")
+    assert (code, err) == (0, "")
+    assert all(word in out for word in ("trader_0", "maker_1", "converged", "residual"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("solve", "akas"), "scenario: expected one of"),
+        (("solve", "nowhere.toml"), "there is no file 'nowhere.toml'"),
+        (("solve", "acas", "--steps", "0"), "steps: expected a positive whole number, got 0"),
+        (("solve", "acas", "--set", "gamma=1"), "unknown key 'gamma'"),
+        (("solve", "acas", "--set", "horizon"), "--set: expected key=value"),
+        (("solve", "acas", "--set", "horizon=-1", "--json"), "horizon: expected a finite number > 0, got -1"),
+    ],
+)
+def test_a_bad_argument_is_one_line_and_exit_code_2(command, arguments, message):
+    code, out, err = command(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("makertaker: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_an_unknown_option_is_a_usage_error(command):
+    code, out, err = command("solve", "acas", "--stepz", "3")
+    assert (code, out) == (2, "")
+    assert "No such option" in err
+    assert "Traceback" not in err

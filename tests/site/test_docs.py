@@ -1,0 +1,160 @@
+"""README and site do what they say: their Python runs, their commands parse and, where they are quick, run."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from makertaker.training import cli
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in sorted((ROOT / "docs").rglob("*.md"))}
+QUICK = ("scenarios", "solve", "check", "references")
+
+
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)
+
+
+def commands(text, program="makertaker"):
+    lines = [line for block in blocks("console", text) for line in block.splitlines()]
+    return [tuple(shlex.split(line.partition("#")[0])[1:]) for line in lines if line.startswith(f"{program} ")]
+
+
+NEEDS = {
+    "makertaker.training ": "stable_baselines3",
+    "makertaker.training.rllib": "ray",
+    "makertaker.training.benchmarl": "benchmarl",
+    "makertaker.envs.torchrl_env": "torchrl",
+    "makertaker.envs.jax_env": "jax",
+}
+"""what pages need that speak of a module"""
+COMMANDS = list(dict.fromkeys(each for text in (README, *PAGES.values()) for each in commands(text)))
+SCRIPTS = [each for text in PAGES.values() for each in commands(text, "python")]
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_python_runs(block, capsys):
+    exec(compile(block, "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) >= 3
+
+
+@pytest.mark.parametrize("page", [page for page, text in PAGES.items() if blocks("python", text)])
+def test_python_of_a_page_runs_from_top_to_bottom(page, capsys):
+    for module, package in NEEDS.items():
+        if any(module in block for block in blocks("python", PAGES[page])):
+            pytest.importorskip(package)
+    names = {}
+    for block in blocks("python", PAGES[page]):
+        exec(compile(block, page, "exec"), names)
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_commands_are_known(command):
+    result = CliRunner().invoke(cli.app, [command[0], "--help"])
+    assert result.exit_code == 0
+    options = [part for part in command if part.startswith("--")]
+    assert all(option in re.sub(r"\x1b\[[0-9;]*m", "", result.output) for option in options)
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each[0] in QUICK], ids=" ".join)
+def test_quick_commands_run(command):
+    result = CliRunner().invoke(cli.app, command)
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("command", SCRIPTS, ids=" ".join)
+def test_scripts_exist_and_have_the_options(command):
+    text = (ROOT / command[0]).read_text()
+    assert all(f'"{part}"' in text for part in command if part.startswith("--"))
+
+
+def test_the_command_knows_its_version():
+    result = CliRunner().invoke(cli.app, ["--version"])
+    assert result.exit_code == 0
+    assert re.fullmatch(r"makertaker \d+\.\d+\.\d+\S*\n", result.output)
+
+
+def test_training_commands_run_one_after_the_other(tmp_path, monkeypatch):
+    """In the README's order and with its arguments, but for a budget cut to a few episodes."""
+    pytest.importorskip("stable_baselines3")
+    monkeypatch.chdir(tmp_path)
+    run_with_small_budgets(each for each in commands(README) if not needs_ray(each))
+    assert (tmp_path / "runs" / "ppo" / "report.html").is_file()
+
+
+def test_commands_on_ray_run_one_after_the_other(tmp_path, monkeypatch):
+    """Of the README and of Ray's page, but for those that want more processors than every machine has, or a cluster."""
+    ray = pytest.importorskip("ray")
+    monkeypatch.chdir(tmp_path)
+    ray.shutdown()  # the page's own code leaves it running
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    page = commands(PAGES["docs/pipelines/ray.md"])
+    asked = dict.fromkeys(each for each in [*commands(README), *page] if needs_ray(each) or each in page)
+    run_with_small_budgets(each for each in asked if "--address" not in each)
+    ray.shutdown()
+    assert (tmp_path / "runs" / "ray" / "report.html").is_file()
+    assert (tmp_path / "runs" / "sweep" / "table.csv").is_file()
+
+
+def needs_ray(command):
+    return command[0] == "sweep" or "ray" in command
+
+
+def run_with_small_budgets(asked):
+    for command in map(list, asked):
+        if command[0] not in ("train", "evaluate", "report", "sweep"):
+            continue
+        for option, value in (("--timesteps", "2560"), ("--seeds", "1")):
+            if option in command:
+                command[command.index(option) + 1] = value
+        if command[0] == "sweep" and "--timesteps" not in command:
+            command += ["--timesteps", "2560"]
+        result = CliRunner().invoke(cli.app, command)
+        assert result.exit_code == 0, result.output
+
+
+def test_files_the_readme_links_to_exist():
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_tests_that_the_pages_name_exist():
+    named = [each for text in PAGES.values() for each in re.findall(r"(tests/[\w/]+\.py)::(\w+)", text)]
+    assert named
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / path).read_text(), name
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    """Nothing on it is fetched from elsewhere, formulas are MathML, every public name stands in the reference."""
+    for needed in ("mkdocs", "material", "mkdocstrings", "latex2mathml"):
+        pytest.importorskip(needed)
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    built = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    )
+    assert built.returncode == 0, built.stderr
+    pages = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.html")}
+    for text in pages.values():
+        links = [tag for tag in re.findall(r"<link\b[^>]*>", text) if "stylesheet" in tag or "preconnect" in tag]
+        for tag in [*re.findall(r"<(?:script|img|iframe)\b[^>]*>", text), *links]:
+            assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", tag), tag
+        assert "arithmatex" not in text
+    assert "<math" in pages["concepts/grid.html"]
+
+    from makertaker import baselines, envs, training
+
+    for module in (envs, baselines, training):
+        package = module.__name__.rpartition(".")[2]
+        for name in module.__all__:
+            here = re.search(rf'id="[\w.]+\.{name}"', pages[f"reference/{package}.html"])
+            assert here or f"environments/{name}.html" in pages, name

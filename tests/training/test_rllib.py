@@ -1,0 +1,392 @@
+"""RLlib: what the batched runner plays, what is learned from it, runs on Ray, clusters that lose a node."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+ray = pytest.importorskip("ray")
+torch = pytest.importorskip("torch")
+
+from ray.rllib.algorithms.ppo import PPOConfig  # noqa: E402
+from ray.rllib.core.columns import Columns  # noqa: E402
+from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv  # noqa: E402
+from ray.rllib.evaluation.postprocessing import Postprocessing  # noqa: E402
+from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets  # noqa: E402
+
+from makertaker.baselines import exploitability, solve  # noqa: E402
+from makertaker.envs import Controls, acas_v0, load_scenario, rollout, simulate  # noqa: E402
+from makertaker.envs.market import Market  # noqa: E402
+from makertaker.envs.scenarios import scenario_names  # noqa: E402
+from makertaker.training import cli, runs  # noqa: E402
+from makertaker.training.common.joint_market import action_unit  # noqa: E402
+from makertaker.training.rllib.algorithm import PatientPPO  # noqa: E402
+from makertaker.training.rllib.config import ppo_config  # noqa: E402
+from makertaker.training.rllib.connector import WholeEpisodes  # noqa: E402
+from makertaker.training.rllib.learners import RLlibLearners  # noqa: E402
+from makertaker.training.rllib.runner import MarketRunner, share  # noqa: E402
+
+GAME = load_scenario("acas")
+STEPS, MARKETS = 5, 8
+EPISODE = STEPS * MARKETS
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_machine():
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def learners(game=GAME, **changes):
+    arguments = {"steps": STEPS, "markets": MARKETS, "seed": 3, "timesteps": 8 * EPISODE, **changes}
+    return RLlibLearners(game, **arguments)
+
+
+def weights(trained):
+    return {
+        f"{agent}.{name}": value.detach().numpy().copy()
+        for agent, each in trained.actors.items()
+        for name, value in each.state_dict().items()
+    }
+
+
+def same(first, second):
+    return all((first[name] == second[name]).all() for name in first)
+
+
+@pytest.mark.parametrize("name", ["acas", "maker-taker-3x3", "execution-2"])
+def test_episodes_are_the_market_that_the_simulator_plays(name):
+    game = load_scenario(name)
+    runner = MarketRunner(config=ppo_config(game, steps=STEPS, markets=MARKETS), worker_index=0)
+    episodes = runner.sample()
+    assert len(episodes) == MARKETS
+    market = Market(game, STEPS, batch=(MARKETS,))
+    flat = []
+    for agent in game.agents:
+        actions = np.stack([each.agent_episodes[agent].get_actions() for each in episodes])
+        flat.append(actions * action_unit(market, agent))
+    each = [market.controls(np.concatenate([part[:, k] for part in flat], axis=-1)) for k in range(STEPS)]
+    controls = Controls(*(np.stack(parts, axis=1) for parts in zip(*each, strict=True)))
+    payoffs = simulate(game, controls, STEPS).payoffs
+    for i, agent in enumerate(game.agents):
+        returns = [each.agent_episodes[agent].get_return() for each in episodes]
+        np.testing.assert_allclose(returns, payoffs[:, i] / game.payoff_unit(agent), rtol=1e-5, atol=1e-5)
+    assert all(each.is_terminated and len(each) == STEPS for each in episodes)
+    first, second = (runner.sample(explore=False)[0].agent_episodes[game.agents[0]] for _ in range(2))
+    np.testing.assert_array_equal(first.get_actions(), second.get_actions())
+    assert runner.get_metrics()["num_env_steps_sampled"].peek() == 3 * EPISODE
+
+
+def test_stored_densities_are_those_of_the_stored_actions():
+    config = ppo_config(GAME, steps=STEPS, markets=MARKETS)
+    runner = MarketRunner(config=config, worker_index=0)
+    for episode in runner.sample():
+        for agent, each in episode.agent_episodes.items():
+            logits = torch.as_tensor(each.get_extra_model_outputs(Columns.ACTION_DIST_INPUTS))
+            seen = torch.as_tensor(each.get_observations()[:-1])
+            means = runner.module[agent].actor(seen)
+            torch.testing.assert_close(logits[:, : means.shape[1]], means)
+            kind = runner.module[agent].get_train_action_dist_cls()
+            density = kind.from_logits(logits).logp(torch.as_tensor(each.get_actions()))
+            stored = each.get_extra_model_outputs(Columns.ACTION_LOGP)
+            np.testing.assert_allclose(density.numpy(), stored, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("gamma", "gae_lambda"), [(1.0, 1.0), (0.97, 0.9)])
+def test_advantages_are_those_of_rllib(gamma, gae_lambda):
+    """RLlib's own function, with the extra step that it expects at the end of every episode."""
+    runner = MarketRunner(config=ppo_config(GAME, steps=STEPS, markets=MARKETS), worker_index=0)
+    episodes = runner.sample()
+    rewards = np.stack([each.agent_episodes["maker_0"].get_rewards() for each in episodes])
+    batch = WholeEpisodes(gamma=gamma, gae_lambda=gae_lambda)(
+        rl_module=runner.module, batch={}, episodes=episodes, shared_data={}
+    )["maker_0"]
+    with torch.no_grad():
+        values = runner.module["maker_0"].compute_values({Columns.OBS: batch[Columns.OBS]}).numpy()
+    values = values.reshape(MARKETS, STEPS)
+    ended = np.zeros((MARKETS, STEPS + 1), dtype=bool)
+    ended[:, STEPS - 1] = True
+    pad = lambda each: np.concatenate([each, np.zeros((MARKETS, 1))], axis=1).ravel()  # noqa: E731
+    targets = compute_value_targets(
+        values=pad(values),
+        rewards=pad(rewards),
+        terminateds=ended.ravel(),
+        truncateds=np.zeros(ended.size, dtype=bool),
+        gamma=gamma,
+        lambda_=gae_lambda,
+    ).reshape(MARKETS, STEPS + 1)[:, :STEPS]
+    np.testing.assert_allclose(batch[Postprocessing.VALUE_TARGETS].numpy().reshape(MARKETS, STEPS), targets, rtol=1e-4)
+    advantages = targets - values
+    expected = (advantages - advantages.mean()) / advantages.std()
+    np.testing.assert_allclose(
+        batch[Postprocessing.ADVANTAGES].numpy().reshape(MARKETS, STEPS), expected, rtol=1e-3, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_every_scenario_is_learned(name):
+    game = load_scenario(name)
+    with learners(game, timesteps=2 * EPISODE, information="full") as trained:
+        before = weights(trained)
+        trained.learn(2 * EPISODE)
+        assert trained.steps_done == 2 * EPISODE
+        after = weights(trained)
+        assert all((before[name] != after[name]).any() for name in before if name.endswith("weight"))
+        played = rollout(game, trained.policies(), STEPS)
+    assert np.isfinite(played.payoffs).all()
+
+
+@pytest.mark.parametrize(("runners", "seeds"), [(0, (3, 3, 4)), (2, (3, 3))])
+def test_the_result_is_a_function_of_the_seed(runners, seeds):
+    found = []
+    for seed in seeds:
+        with learners(seed=seed, runners=runners) as trained:
+            trained.learn(8 * EPISODE, until=2 * EPISODE)
+            found.append(weights(trained))
+    assert same(found[0], found[1])
+    assert not any(same(found[0], other) for other in found[2:])
+
+
+@pytest.mark.parametrize("change", [{}, {"gamma": 0.5}, {"lambda_": 0.3}, {"lr": 1e-4}, {"num_epochs": 1}], ids=str)
+def test_what_is_changed_in_the_configuration_changes_the_result(change):
+    with learners() as usual, learners(configure=lambda config: config.training(**change)) as changed:
+        start = weights(usual)
+        for trained in (usual, changed):  # both draw from the global generators
+            torch.manual_seed(0)
+            np.random.seed(0)  # noqa: NPY002
+            trained.learn(8 * EPISODE, until=EPISODE)
+        assert not same(start, weights(usual))
+        assert same(weights(usual), weights(changed)) == (not change)
+
+
+def test_a_cluster_that_is_not_there_is_said_at_once():
+    ray.shutdown()
+    try:
+        started = time.monotonic()
+        with pytest.raises(ValueError, match=r"no Ray cluster answers at '127\.0\.0\.1:1'"):
+            learners(address="127.0.0.1:1")
+        assert time.monotonic() - started < 20
+    finally:
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+
+
+def test_processors_in_use_are_said():
+    @ray.remote(num_cpus=1)
+    class Busy:
+        def ready(self):
+            return True
+
+    busy = Busy.remote()
+    assert ray.get(busy.ready.remote())
+    with pytest.raises(ValueError, match="expected at most 1, the free ones of the cluster's 2 processors, got 2"):
+        learners(runners=2)
+    ray.kill(busy)
+
+
+@pytest.mark.parametrize("runners", [0, 2])
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, runners):
+    with learners(runners=runners) as straight:
+        straight.learn(8 * EPISODE, until=2 * EPISODE)
+        straight.save_checkpoint(tmp_path / "checkpoint", {"note": 7})
+        straight.learn(8 * EPISODE, until=4 * EPISODE)
+        expected = weights(straight)
+    with learners(runners=runners) as resumed:
+        assert resumed.load_checkpoint(tmp_path / "checkpoint") == {"note": 7}
+        assert resumed.steps_done == 2 * EPISODE
+        resumed.learn(8 * EPISODE, until=4 * EPISODE)
+        assert same(weights(resumed), expected)
+    (tmp_path / "checkpoint" / "state.pkl").write_bytes(b"not a checkpoint")
+    with learners() as other, pytest.raises(ValueError, match=r"checkpoint .* is corrupt"):
+        other.load_checkpoint(tmp_path / "checkpoint")
+
+
+def test_exploration_and_learning_rate_shrink():
+    with learners() as trained:
+        trained.learn(8 * EPISODE)
+        module = trained.algorithm.get_module("maker_0")
+        np.testing.assert_allclose(module.log_std.exp().numpy(), 0.05, rtol=1e-5)
+        rates = trained.algorithm.learner_group.foreach_learner(
+            lambda each: [each._get_optimizer_lr(optimizer) for optimizer in each._named_optimizers.values()]
+        )
+        assert next(iter(rates)).get() == pytest.approx([1e-4] * 3)
+
+
+def test_agents_can_follow_given_policies():
+    policies = solve(GAME, STEPS).open_loop()
+    fixed = {agent: policies[agent] for agent in ("maker_0", "maker_1")}
+    with learners(fixed=fixed) as trained:
+        assert list(trained.actors) == ["trader_0"]
+        trained.learn(8 * EPISODE, until=EPISODE)
+        played = rollout(GAME, trained.policies(), STEPS).controls
+    np.testing.assert_allclose(played.ask, solve(GAME, STEPS).controls.ask, atol=1e-12)
+
+
+def test_shares_of_runners_add_up():
+    assert [share(64, i, 5) for i in range(5)] == [13, 13, 13, 13, 12]
+    assert share(64, 0, 0) == 64
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A short run on Ray through the command line, and what it printed."""
+    folder = tmp_path_factory.mktemp("runs") / "ray"
+    arguments = ["train", "acas", "--engine", "ray", "--timesteps", "5120", "--out", str(folder), "--json"]
+    result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return folder, json.loads(result.stdout)
+
+
+def test_a_run_on_ray_is_repeated_to_the_bit(run, tmp_path):
+    folder, printed = run
+    again = runs.train(runs.load_config(folder), tmp_path / "again")
+    assert again.metrics == printed
+    assert (tmp_path / "again" / "metrics.json").read_bytes() == (folder / "metrics.json").read_bytes()
+    assert json.loads((folder / "run.json").read_text())["versions"]["ray"] == ray.__version__
+
+
+def test_processes_agree(tmp_path):
+    """Python orders sets of names differently in every process: nothing may depend on it."""
+    found = []
+    for number in "12":
+        command = ["train", "acas", "--engine", "ray", "--timesteps", "2560", "--out", str(tmp_path / number), "--json"]
+        program = f"from makertaker.training.cli import app; app({command!r})"
+        cluster = ray.get_runtime_context().gcs_address
+        environment = os.environ | {"PYTHONHASHSEED": number, "RAY_ADDRESS": cluster}
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=environment)
+        found.append((tmp_path / number / "metrics.json").read_bytes())
+    assert found[0] == found[1]
+
+
+def test_a_run_is_evaluated_and_reported_without_ray(run):
+    folder, printed = run
+    program = (
+        "import sys; sys.modules['ray'] = None\n"
+        "from makertaker.training.cli import app\n"
+        f"app(['evaluate', {str(folder)!r}, '--json'], standalone_mode=False)\n"
+        f"app(['report', {str(folder)!r}], standalone_mode=False)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert json.JSONDecoder().raw_decode(done.stdout)[0] == printed
+    assert "NashConv" in (folder / "report.html").read_text()
+
+
+def test_a_corrupt_actor_is_refused(run, tmp_path):
+    import shutil
+
+    shutil.copytree(run[0], tmp_path / "run")
+    (tmp_path / "run" / "models" / "maker_1.pt").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="missing, corrupt or of another run"):
+        runs.evaluate_run(tmp_path / "run")
+
+
+def test_an_interrupted_run_goes_on(run, tmp_path, monkeypatch):
+    folder, printed = run
+    out = tmp_path / "interrupted"
+    save, calls = RLlibLearners.save_checkpoint, []
+
+    def interrupt(*arguments):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        save(*arguments)
+        calls.append(1)
+
+    monkeypatch.setattr(RLlibLearners, "save_checkpoint", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        runs.train(runs.load_config(folder), out)
+    assert (out / "models" / "trader_0.pt").is_file()
+    monkeypatch.undo()
+    assert runs.resume(out).metrics == printed
+    assert (out / "history.csv").read_bytes() == (folder / "history.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--engine", "jax"], r"engine: expected one of \['sb3', 'ray'\], got 'jax'"),
+        (["--engine", "ray", "--algorithm", "sac"], "with --engine ray expected 'ppo', got 'sac'"),
+        (["--engine", "ray", "--runners", "65"], "expected a whole number from 0 to .* 64, got 65"),
+        (
+            ["--engine", "ray", "--runners", "50"],
+            "at most 2, the free ones of the cluster's 2 processors, got 50",
+        ),
+        (["--engine", "ray", "--information", "all"], "information: expected one of .* got 'all'"),
+        (
+            ["--engine", "ray", "--seed", str(2**32)],
+            r"seed: expected .* from 0 to 2\*\*32 - 1, got 4294967296",
+        ),
+        (["--engine", "ray", "--address", "127.0.0.1:1"], "address: expected .* got '127.0.0.1:1'"),
+        (["--runners", "2"], "runners: expected 0 with engine 'sb3', got 2"),
+        (["--address", "auto"], "address: expected none with engine 'sb3', got 'auto'"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_written(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        CliRunner().invoke(cli.app, ["train", "acas", "--out", "x", *arguments], catch_exceptions=False)
+    assert not (tmp_path / "x").exists()
+
+
+def test_rllibs_own_runner_trains_on_the_pettingzoo_environment():
+    """No code of ours but the environment: RLlib's wrapper, its networks, its runner."""
+    from ray.tune.registry import register_env
+
+    register_env("acas", lambda _: ParallelPettingZooEnv(acas_v0.parallel_env(steps=STEPS)))
+    config = (
+        PPOConfig()
+        .environment("acas")
+        .multi_agent(policies=set(GAME.agents), policy_mapping_fn=lambda agent, *_, **__: agent)
+        .env_runners(num_env_runners=0)
+        .training(train_batch_size_per_learner=40, minibatch_size=20, num_epochs=1)
+    )
+    algorithm = config.build_algo()
+    result = algorithm.train()
+    algorithm.stop()
+    assert result["env_runners"]["num_env_steps_sampled_lifetime"] >= 40
+    assert set(result["learners"]) >= set(GAME.agents)
+
+
+def test_a_cluster_that_loses_a_node_goes_on_and_takes_a_new_one(tmp_path, monkeypatch):
+    from ray.cluster_utils import Cluster
+
+    ray.shutdown()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        node = cluster.add_node(num_cpus=1)
+        ray.init(address=cluster.address, log_to_driver=False)
+        steps = 1_000_000
+        with learners(runners=2, timesteps=steps) as trained:
+            group = trained.algorithm.env_runner_group
+            homes = group.foreach_env_runner(
+                lambda each: ray.get_runtime_context().get_node_id(), local_env_runner=False
+            )
+            assert len(set(homes)) == 2
+
+            def kill(done):
+                if done == 4 * EPISODE:
+                    cluster.remove_node(node, allow_graceful=False)
+
+            trained.learn(steps, until=40 * EPISODE, on_episode=kill)
+            assert group.num_healthy_remote_workers() == 1
+            assert trained.steps_done == 40 * EPISODE  # the other runner plays all of the markets
+            controls = rollout(GAME, trained.policies(), STEPS).controls
+            assert np.isfinite(exploitability(GAME, controls, STEPS).nash_conv)
+
+            monkeypatch.setattr(PatientPPO, "pause", 1.0)
+            cluster.add_node(num_cpus=1)
+            deadline = time.monotonic() + 90
+            while group.num_healthy_remote_workers() < 2 and time.monotonic() < deadline:
+                trained.learn(steps, until=trained.steps_done + EPISODE)
+            trained.learn(steps, until=trained.steps_done + 2 * EPISODE)
+            numbers = group.foreach_env_runner(lambda each: each._weights_seq_no, local_env_runner=True)
+            assert len(numbers) == 3
+            assert len(set(numbers)) == 1  # the new one has the same networks
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)

@@ -1,0 +1,230 @@
+"""Sweeps: one table of scenarios, algorithms and seeds; what fails, what is resumed, what is refused."""
+
+import csv
+import json
+import shutil
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+ray = pytest.importorskip("ray")
+pytest.importorskip("stable_baselines3")
+
+from makertaker.envs import read_scenario  # noqa: E402
+from makertaker.training import cli, runs, sweep  # noqa: E402
+from makertaker.training.sb3 import checkpoint  # noqa: E402
+
+BUDGET = 640
+HOPELESS = """
+description = "nobody has a reason to trade: all payoffs are zero"
+steps = 5
+trader_terminal_penalty = 0.0
+maker_terminal_penalty = 0.0
+buy_flow = 0.0
+sell_flow = 0.0
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_machine():
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def config(scenario="acas", seed=0, **changes):
+    given = read_scenario(scenario)
+    arguments = {"timesteps": BUDGET, "steps": 5, "markets": 8, "seed": seed, **changes}
+    return runs.RunConfig(scenario=given.name, values=dict(given.values), **arguments)
+
+
+def command(out, *extra):
+    arguments = ["sweep", "--timesteps", str(BUDGET), "--steps", "5", "--markets", "8", "--out", str(out), *extra]
+    return CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+
+
+def table(out):
+    with open(out / "table.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """Two scenarios, two algorithms, two seeds."""
+    out = tmp_path_factory.mktemp("sweep") / "out"
+    asked = ("acas", "execution-2", "--algorithm", "ppo", "--algorithm", "a2c", "--seeds", "2")
+    result = command(out, *asked, "--json")
+    assert result.exit_code == 0, result.output
+    return out, asked, json.loads(result.stdout)
+
+
+def test_a_sweep_is_one_table(swept):
+    out, _, printed = swept
+    rows = table(out)
+    assert [(row["scenario"], row["algorithm"], row["seed"]) for row in rows] == [
+        (scenario, algorithm, seed)
+        for scenario in ("acas", "execution-2")
+        for algorithm in ("ppo", "a2c")
+        for seed in "01"
+    ]
+    assert {row["status"] for row in rows} == {"done"}
+    for row, group in zip(rows[::2], printed["groups"], strict=True):
+        assert group["relative_nash_conv"]["0"] == float(row["relative_nash_conv"])
+        assert runs.load_policies(out / row["run"])
+    assert (out / "sweep.png").stat().st_size > 10_000
+
+
+def test_a_task_trains_what_a_process_would(swept, tmp_path):
+    out, _, _ = swept
+    runs.train(config(seed=1), tmp_path / "alone")
+    alone = (tmp_path / "alone" / "metrics.json").read_bytes()
+    assert (out / "runs" / "acas-ppo-1" / "metrics.json").read_bytes() == alone
+
+
+def test_only_what_is_missing_is_done(swept, tmp_path):
+    source, asked, printed = swept
+    out = tmp_path / "copy"
+    shutil.copytree(source, out)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/metrics.json")}
+    assert len(before) == 8
+    again = command(out, *asked, "--json")
+    assert json.loads(again.stdout) == printed
+    more = command(out, "acas", "--seeds", "3")
+    assert more.exit_code == 0, more.output
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert (out / "runs" / "acas-ppo-2" / "metrics.json").is_file()
+    assert len(table(out)) == 3
+
+
+def test_an_interrupted_training_goes_on_from_its_checkpoint(swept, tmp_path, monkeypatch):
+    out, _, _ = swept
+    save, calls = checkpoint.save, []
+
+    def interrupt(*arguments):
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        save(*arguments)
+        calls.append(1)
+
+    monkeypatch.setattr(checkpoint, "save", interrupt)
+    folder = tmp_path / "runs" / "acas-ppo-0"
+    with pytest.raises(KeyboardInterrupt):
+        runs.train(config(), folder)
+    monkeypatch.undo()
+    (tmp_path / "sweep.json").write_text('{"token": "t"}')
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "train", lambda *_, **__: pytest.fail("trained from the start"))
+        assert sweep._train_one(config(), "acas-ppo-0", str(tmp_path), "t") == (None, "")
+    (row,) = sweep.sweep([config()], tmp_path)
+    assert not row.note
+    expected = (out / "runs" / "acas-ppo-0" / "metrics.json").read_bytes()
+    assert (folder / "metrics.json").read_bytes() == expected
+
+
+def test_a_failed_training_is_reported_and_the_others_go_on(tmp_path):
+    path = tmp_path / "hopeless.toml"
+    path.write_text(HOPELESS)
+    out = tmp_path / "out"
+    result = command(out, str(path), "acas", "--seeds", "1")
+    assert result.exit_code == 1
+    assert "all equilibrium payoffs are zero" in result.stderr
+    failed, done = table(out)
+    assert (failed["status"], failed["relative_nash_conv"]) == ("failed", "")
+    assert "all equilibrium payoffs are zero" in failed["note"]
+    assert done["status"] == "done"
+
+
+def test_a_worker_that_does_not_see_the_folder_sends_the_run_back(swept, tmp_path):
+    out, _, _ = swept
+    packed, error = sweep._train_one(config(), "acas-ppo-0", str(tmp_path / "elsewhere"), "token")
+    assert not error
+    assert packed is not None
+    sweep._unpack(packed, tmp_path / "acas-ppo-0")
+    for file in ("metrics.json", "history.csv", "config.json"):
+        assert (tmp_path / "acas-ppo-0" / file).read_bytes() == (out / "runs" / "acas-ppo-0" / file).read_bytes()
+    assert runs.load_policies(tmp_path / "acas-ppo-0")
+
+
+@pytest.mark.parametrize("file", ["metrics.json", "run.json", "checkpoint/state.pkl"])
+def test_what_cannot_be_read_is_done_again(swept, tmp_path, file):
+    source, _, _ = swept
+    out = tmp_path / "copy"
+    shutil.copytree(source, out)
+    folder = out / "runs" / "acas-ppo-0"
+    expected = (folder / "metrics.json").read_bytes()
+    (folder / "metrics.json").write_text("{")
+    (folder / file).write_text('{"cut off": ')
+    (row,) = sweep.sweep([config()], out)
+    assert (folder / "metrics.json").read_bytes() == expected
+    assert row.metrics == json.loads(expected)
+    assert bool(row.note) == (file == "checkpoint/state.pkl")
+
+
+def test_nothing_is_lost_by_what_is_refused(swept, tmp_path):
+    source, _, _ = swept
+    out = tmp_path / "copy"
+    shutil.copytree(source, out)
+    before = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    for extra in (["--information", "all"], ["--markets", "0"], ["--address", "127.0.0.1:1", "--markets", "4"]):
+        with pytest.raises(ValueError, match="expected"):
+            command(out, "acas", "--seeds", "1", "--overwrite", *extra)
+    assert {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()} == before
+
+
+def test_tasks_end_with_the_sweep(tmp_path, monkeypatch):
+    """In a session that goes on, nothing may go on writing."""
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep.ray, "wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.sweep([config(timesteps=10**6)], tmp_path / "out")
+    monkeypatch.undo()
+    deadline = time.monotonic() + 30
+    while ray.available_resources().get("CPU") != 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert ray.available_resources()["CPU"] == 2
+
+
+def test_many_agents_have_a_short_name():
+    names = dict.fromkeys((f"trader_{i}" for i in range(100)), "ppo")
+    (name,) = sweep._named([config(algorithm=names)])
+    (other,) = sweep._named([config(algorithm={**names, "trader_99": "a2c"})])
+    assert len(name) <= 100
+    assert name != other
+
+
+def test_other_settings_are_refused_or_replaced(swept, tmp_path):
+    out = tmp_path / "out"
+    sweep.sweep([config()], out)
+    before = (out / "table.csv").read_bytes()
+    with pytest.raises(ValueError, match=r"holds trainings with other settings, \['acas-ppo-0'\]"):
+        sweep.sweep([config(steps=4)], out)
+    assert (out / "table.csv").read_bytes() == before
+    (row,) = sweep.sweep([config(steps=4)], out, overwrite=True)
+    assert row.metrics is not None
+    assert row.metrics["steps"] == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["acas", "--seeds", "0"], "seeds: expected a positive whole number, got 0"),
+        (["acas", "acas"], "expected different trainings, got 'acas-ppo-0' twice"),
+        (["acas", "--algorithm", "dqn"], "algorithm: expected one of .* got 'dqn'"),
+        (["nowhere"], "scenario: expected one of .* got 'nowhere'"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_written(arguments, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        command(tmp_path / "x", *arguments)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="exists and is not a sweep's folder"):
+        command(tmp_path, "acas")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

@@ -1,0 +1,99 @@
+"""BenchMARL callbacks: exact NashConv over training, and settings that move as training goes on.
+
+BenchMARL has no schedules of its own. These go into ``Experiment(..., callbacks=[...])`` and leave its algorithms as
+they are. Needs BenchMARL; see :mod:`makertaker.training.benchmarl.task`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    from benchmarl.experiment import Callback
+except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
+    raise ImportError(
+        f"makertaker.training.benchmarl.callbacks needs {error.name}: pip install -r requirements-benchmarl.txt"
+    ) from error
+
+from ...baselines import exploitability, solve
+from ...baselines.gains import payoff_size
+from ...envs.grid import rollout
+from ..common.hyperparameters import geometric
+from .task import MarketTask, policies
+
+
+class NashConvHistory(Callback):  # type: ignore[misc]  # BenchMARL is untyped
+    """Relative NashConv of the policies without exploration, on the schedules that they play on their common path.
+
+    What all agents together could gain by best responses, over the sum of the equilibrium payoffs' sizes: exact for
+    actors that see time only, in a game without noise.
+
+    Args:
+        every: joint market steps between two evaluations.
+
+    Raises:
+        ValueError: ``every`` is not positive, or the game is random.
+    """
+
+    def __init__(self, every: int) -> None:
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every: expected a positive number of joint market steps, got {every!r}")
+        self.every = every
+        self.values: list[tuple[int, float]] = []
+        """(joint market steps learned from, relative NashConv)"""
+        self._due = 0
+
+    def on_setup(self) -> None:
+        """Solve the game for the equilibrium payoffs."""
+        task: MarketTask = self.experiment.task
+        if task.game.random:
+            raise ValueError("task: expected a game without noise, whose schedules say everything; this one is random")
+        self._size = payoff_size(solve(task.game, task.steps).payoffs)
+
+    def on_batch_collected(self, batch: Any) -> None:
+        """Evaluate what was learned before this batch."""
+        frames = self.experiment.total_frames - batch.numel()
+        if frames >= self._due:
+            self.measure(frames)
+            self._due += self.every
+
+    def measure(self, frames: int) -> float:
+        """Evaluate the policies as they are now; to be called once more when the experiment has ended."""
+        task: MarketTask = self.experiment.task
+        played = rollout(task.game, policies(self.experiment), task.steps)
+        value = exploitability(task.game, played.controls, task.steps).nash_conv / self._size
+        self.values.append((frames, float(value)))
+        return float(value)
+
+
+class Anneal(Callback):  # type: ignore[misc]
+    """Sets the learning rates of all optimisers, geometrically from a first to a last value over the training.
+
+    Args:
+        first: at the start.
+        last: at the end.
+
+    Raises:
+        ValueError: a rate is not positive.
+    """
+
+    def __init__(self, first: float, last: float) -> None:
+        super().__init__()
+        if not (first > 0 and last > 0):
+            raise ValueError(f"learning rates: expected two positive numbers, got {first!r} and {last!r}")
+        self.ends = (first, last)
+
+    def on_batch_collected(self, batch: Any) -> None:
+        """Set the rates for the training on this batch."""
+        experiment = self.experiment
+        total = experiment.config.get_max_n_frames(experiment.on_policy)
+        done = (experiment.total_frames - batch.numel()) / total
+        rate = geometric(self.ends, done)
+        for group in experiment.optimizers.values():
+            for optimizer in group.values():
+                for each in optimizer.param_groups:
+                    each["lr"] = rate
+
+
+__all__ = ["Anneal", "NashConvHistory"]

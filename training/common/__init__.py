@@ -1,0 +1,1 @@
+"""What all libraries that learn share: joint markets, information, actors, checkpoints."""

@@ -1,0 +1,22 @@
+"""Modules that need one of the package's extras, imported when they are asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+
+def needed(module: str, extra: str) -> Any:
+    """A module of this package.
+
+    Args:
+        module: its name within :mod:`makertaker.training`, with dots.
+        extra: what installs the libraries that it needs.
+
+    Raises:
+        ImportError: one of them is missing; the message names the extra.
+    """
+    try:
+        return import_module(f"..{module}", __package__)
+    except ModuleNotFoundError as error:
+        raise ImportError(f"this needs {error.name}: pip install 'makertaker[{extra}]'") from error

@@ -1,0 +1,148 @@
+"""A batch of markets in which all learners act at once, whatever library they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from gymnasium.spaces import Box
+
+from ...envs.game import Game
+from ...envs.grid import Policy, State, agent_index, check_steps, join_controls, split_controls
+from ...envs.market import Market
+from ...envs.observation import space
+
+
+def action_unit(market: Market, agent: str) -> np.ndarray:
+    """The game's control unit of an agent, as a fraction of the half-width of its action range; (1,) or (2,)."""
+    return market.scale.unit(agent)
+
+
+def learner_space(market: Market, agent: str) -> Box:
+    """Space of a learner's actions.
+
+    They are counted from the middle of the action range in units of :func:`action_unit`, so that one exploration and
+    one learning rate suit makers with thin and with thick margins.
+    """
+    limit = (1 / action_unit(market, agent)).astype(np.float32)
+    return Box(-limit, limit)
+
+
+def reward_units(game: Game, agents: Sequence[str]) -> dict[str, float]:
+    """What rewards are multiplied by before learners see them: sizes of payoffs, from the game's parameters."""
+    return {agent: 1.0 / game.payoff_unit(agent) for agent in agents}
+
+
+@dataclass(frozen=True)
+class LearnedPolicy:
+    """What a learner would do without exploration, as a policy in physical units.
+
+    Args:
+        act: actions (B, 1) or (B, 2) in the agent's :func:`action_unit`, from full observations (B, d).
+        market: gives observations their units and actions their range.
+        agent: its name.
+    """
+
+    act: Callable[[np.ndarray], np.ndarray]
+    market: Market
+    agent: str
+
+    def __call__(self, k: int, state: State) -> np.ndarray:
+        """Controls (..., 1) or (..., 2) of the agent."""
+        market = self.market
+        index = market.game.positions[self.agent]
+        state = state._replace(inventories=np.asarray(state.inventories), quotes=None if k == 0 else state.quotes)
+        seen = market.observer.one(index, state)
+        flat = seen.reshape(-1, seen.shape[-1])
+        normal = np.asarray(self.act(flat), dtype=float) * action_unit(market, self.agent)
+        physical = market.scale.physical_action(self.agent, normal)
+        return physical.reshape(*seen.shape[:-1], -1)
+
+
+class JointMarket:
+    """Steps a batch of markets with the actions of all learners; the other agents follow policies.
+
+    Args:
+        market: a batch of markets.
+        learners: names of the agents that learn.
+        fixed: policies of the others.
+        seed: of random initial inventories, of price noise and of factors.
+        inventory_spread: standard deviation of noise on initial inventories.
+        reward_scale: by learner; rewards are multiplied by it.
+
+    Raises:
+        ValueError: an agent neither learns nor has a policy, or does both.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        learners: Sequence[str],
+        fixed: Mapping[str, Policy],
+        *,
+        seed: int | Sequence[int],
+        inventory_spread: float = 0.0,
+        reward_scale: Mapping[str, float] | None = None,
+    ) -> None:
+        if sorted([*learners, *fixed]) != sorted(market.game.agents):
+            raise ValueError(
+                f"expected every agent of {list(market.game.agents)} either to learn or to follow a policy; "
+                f"learners: {list(learners)}, policies: {sorted(fixed)}"
+            )
+        check_steps(fixed, market.steps)
+        if not learners:
+            raise ValueError("expected at least one learner, got none")
+        self.market, self.learners, self.fixed = market, list(learners), dict(fixed)
+        self.observation_space = space(market.game, "full")
+        self.rng = np.random.default_rng(seed)
+        scale = np.ones(len(market.game.agents))
+        for agent, value in (reward_scale or {}).items():
+            scale[agent_index(market.game, agent)] = value
+        self._scale = scale
+        self._spread = inventory_spread
+        self._columns = {agent: _columns(market, agent) for agent in market.game.agents}
+        self._seen: np.ndarray | None = None
+        self.reset()
+
+    def reset(self, inventories: np.ndarray | None = None) -> None:
+        """Start an episode; from given inventories (B, n) if there are any."""
+        self.market.reset(self.rng, inventories, self._spread)
+        self._seen = None
+
+    def observations(self) -> np.ndarray:
+        """Every agent's full observations (B, n, d)."""
+        if self._seen is None:
+            self._seen = self.market.observations()
+        return self._seen
+
+    def play(self, actions: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Play one step; returns rewards (B, n), in each agent's unit.
+
+        Args:
+            actions: of the learners, (B, 1) or (B, 2), in [-1, 1]; outside is truncated.
+
+        Raises:
+            FloatingPointError: actions are NaN.
+        """
+        market = self.market
+        normal = np.zeros((market.batch[0], sum(len(columns) for columns in self._columns.values())), order="F")
+        for agent in self.learners:
+            normal[:, self._columns[agent]] = actions[agent]
+        if np.isnan(normal).any():
+            agent = next(name for name in self.learners if np.isnan(normal[:, self._columns[name]]).any())
+            raise FloatingPointError(f"{agent}'s algorithm returned NaN actions: its learning has diverged")
+        controls = market.controls(normal)
+        if self.fixed:
+            flat, state = join_controls(market.game, controls), market.state
+            for agent, policy in self.fixed.items():
+                flat[:, self._columns[agent]] = policy(market.k, state)
+            controls = market.game.clip(split_controls(market.game, flat))
+        self._seen = None
+        return np.asarray(market.advance(controls, market.draw(self.rng)) * self._scale)
+
+
+def _columns(market: Market, agent: str) -> list[int]:
+    """Where an agent's actions stand among everyone's, side by side."""
+    index, traders = agent_index(market.game, agent), market.game.traders
+    return [index] if index < traders else [2 * index - traders, 2 * index - traders + 1]

@@ -1,0 +1,1 @@
+"""Independent learning with stable-baselines3."""

@@ -1,0 +1,237 @@
+"""The algorithms, and their hyperparameters for these games: one place.
+
+PPO's were chosen on two scenarios and checked on randomly drawn markets (``benchmarks/random_markets.py``); those of
+SAC and TQC on ``acas`` and ``execution-2``, those of the other algorithms on ``acas`` alone.
+
+What differs from stable-baselines3's defaults, and why:
+
+- ``gamma = 1``: episodes are short and payoffs undiscounted; 0.99 alone costs about a percent.
+- ``gae_lambda = 1`` (on-policy): advantages from whole returns. Bootstrapping from a critic that lags behind opponents
+  who learn as well biases the schedule.
+- exploration is in physical units, a fraction of a maker's margin ``1 / gamma`` and of a trader's average rate, and
+  shrinks geometrically: the makers' shares are convex in their quotes and traders pay the minimum of noisy quotes, so
+  noise shifts what the others should do.
+- learning rates fall geometrically to a small fraction, which averages out the noise of the last gradients.
+- replay (off-policy) holds the last few episodes only, with returns to the end of the episode: older transitions were
+  written against opponents who have moved on since.
+- the actors of SAC and TQC wait for the first twentieth of the training and explore widely at first: a critic that
+  knows nothing yet sends them to the ends of their ranges, from which they come back slowly.
+- off-policy learners explore more and learn more slowly than on-policy ones: over the replay buffer's time everybody's
+  drift must stay small beside everybody's exploration. Otherwise, we think, a critic takes a common trend (both makers
+  raising their quotes, both earning more) for the effect of its own actions, and all run away to the ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import sb3_contrib
+import stable_baselines3
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import NStepReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNoise
+from stable_baselines3.common.vec_env import VecEnv
+
+from ...envs.market import Market
+from ..common.hyperparameters import PPO, geometric
+from ..common.joint_market import action_unit
+from . import prefix_policies
+
+Kind = Literal["on_policy", "entropy", "action_noise"]
+
+
+@dataclass
+class Progress:
+    """How much of the joint training is done, in [0, 1]; all schedules read it."""
+
+    fraction: float = 0.0
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """An algorithm and its settings.
+
+    Args:
+        model: the stable-baselines3 class.
+        policy: its policy, with an actor that looks at a prefix of the observation.
+        kind: how exploration is set: ``log_std`` of an on-policy actor, the target entropy, or action noise.
+        learning_rate: at the start and at the end.
+        exploration: standard deviation at the start and at the end, in units of :func:`~.joint_market.action_unit`.
+        settings: keyword arguments of the class.
+        network: keyword arguments of the policy.
+        replay_episodes: episodes that an off-policy learner's replay buffer holds.
+        critic_first: fraction of the training in which an off-policy learner's critic learns while its actor waits.
+        markets: how many to play at once; one gradient step a rollout (A2C) asks for shorter rollouts.
+    """
+
+    model: type[BaseAlgorithm]
+    policy: type[Any]
+    kind: Kind
+    learning_rate: tuple[float, float]
+    exploration: tuple[float, float]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    network: Mapping[str, Any] = field(default_factory=dict)
+    replay_episodes: int = 0
+    critic_first: float = 0.0
+    markets: int = 64
+
+
+def _on_policy(model: type[BaseAlgorithm], **changes: Any) -> Algorithm:
+    return Algorithm(
+        model,
+        prefix_policies.PrefixActorCriticPolicy,
+        "on_policy",
+        network={"net_arch": {"pi": list(PPO.hidden), "vf": list(PPO.hidden)}},
+        **changes,
+    )
+
+
+def _off_policy(
+    model: type[BaseAlgorithm], policy: type[Any], kind: Kind, exploration: tuple[float, float], **settings: Any
+) -> Algorithm:
+    return Algorithm(
+        model,
+        policy,
+        kind,
+        learning_rate=(3e-4, 3e-5),
+        exploration=exploration,
+        settings={"gamma": 1.0, "batch_size": 256, "tau": 0.02, "gradient_steps": 8, **settings},
+        network={"net_arch": [64, 64]},
+        replay_episodes=4,
+        critic_first=0.05 if kind == "entropy" else 0.0,
+    )
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "ppo": _on_policy(
+        stable_baselines3.PPO,
+        learning_rate=PPO.learning_rate,
+        exploration=PPO.exploration,
+        settings={
+            "gamma": PPO.gamma,
+            "gae_lambda": PPO.gae_lambda,
+            "n_epochs": PPO.epochs,
+            "clip_range": PPO.clip_range,
+            "vf_coef": PPO.value_weight,
+            "max_grad_norm": PPO.max_gradient,
+        },
+        markets=PPO.markets,
+    ),
+    "a2c": _on_policy(
+        stable_baselines3.A2C,
+        learning_rate=(2e-3, 1e-4),
+        exploration=(0.3, 0.03),
+        settings={"gamma": 1.0, "gae_lambda": 1.0, "normalize_advantage": True, "use_rms_prop": False},
+        markets=16,
+    ),
+    "sac": _off_policy(
+        stable_baselines3.SAC, prefix_policies.PrefixSACPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"
+    ),
+    "tqc": _off_policy(sb3_contrib.TQC, prefix_policies.PrefixTQCPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"),
+    "td3": _off_policy(stable_baselines3.TD3, prefix_policies.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
+    "ddpg": _off_policy(stable_baselines3.DDPG, prefix_policies.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
+}
+
+
+def find(name: str) -> Algorithm:
+    """An algorithm by name. Raises ValueError for an unknown one."""
+    if name not in ALGORITHMS:
+        raise ValueError(f"algorithm: expected one of {list(ALGORITHMS)}, got {name!r}")
+    return ALGORITHMS[name]
+
+
+def build(
+    algorithm: Algorithm,
+    env: VecEnv,
+    market: Market,
+    agent: str,
+    visible: int,
+    seed: int,
+    progress: Progress,
+    tensorboard: str | None = None,
+) -> BaseAlgorithm:
+    """The stable-baselines3 model of one learner."""
+    unit = action_unit(market, agent)
+    policy = {**algorithm.network, "visible": visible}
+    settings = dict(algorithm.settings)
+    if algorithm.kind == "on_policy":
+        settings["n_steps"] = market.steps
+        if algorithm.model is stable_baselines3.PPO:
+            samples = market.steps * env.num_envs
+            if samples < 4:
+                raise ValueError(f"markets: PPO needs at least 4 steps in all markets of an episode, got {samples}")
+            settings["batch_size"] = samples // PPO.minibatches
+    else:
+        settings["buffer_size"] = algorithm.replay_episodes * market.steps * env.num_envs
+        settings["learning_starts"] = 0  # against agents who act at random over the whole range, not trading is best
+        settings["replay_buffer_class"] = NStepReplayBuffer
+        settings["replay_buffer_kwargs"] = {"n_steps": market.steps, "gamma": settings["gamma"]}
+        settings["train_freq"] = (1, "step")
+    if algorithm.kind == "action_noise":
+        settings["action_noise"] = NormalActionNoise(np.zeros(len(unit)), algorithm.exploration[0] * unit)
+    model = algorithm.model(
+        algorithm.policy,
+        env,
+        learning_rate=learning_rate(algorithm, progress),
+        policy_kwargs=policy,
+        seed=seed,
+        device="cpu",
+        verbose=0,
+        tensorboard_log=tensorboard,
+        **settings,
+    )
+    if algorithm.kind == "entropy":  # start with the exploration that is wanted, not all over the range
+        actor: Any = model.policy.actor
+        actor.log_std.bias.data = torch.as_tensor(np.log(algorithm.exploration[0] * unit)).float()
+    return model
+
+
+def learning_rate(algorithm: Algorithm, progress: Progress) -> Callable[[float], float]:
+    """A stable-baselines3 schedule that follows the joint training, not the current call of ``learn``."""
+
+    def schedule(_: float) -> float:
+        return geometric(algorithm.learning_rate, progress.fraction)
+
+    return schedule
+
+
+class ShrinkExploration(BaseCallback):
+    """Sets a learner's exploration at the start of every rollout, and lets an off-policy critic learn first.
+
+    Args:
+        algorithm: gives the schedule.
+        unit: of exploration, as a fraction of the half-width of the action range, (1,) or (2,).
+        progress: of the joint training.
+    """
+
+    def __init__(self, algorithm: Algorithm, unit: np.ndarray, progress: Progress) -> None:
+        super().__init__()
+        self._algorithm, self._unit, self._progress = algorithm, unit, progress
+
+    def _on_rollout_start(self) -> None:
+        spread = geometric(self._algorithm.exploration, self._progress.fraction)
+        deviation = spread * self._unit  # off-policy algorithms scale actions to [-1, 1] themselves
+        model: Any = self.model
+        if self._algorithm.kind == "on_policy":
+            model.policy.log_std.requires_grad_(False)
+            model.policy.log_std.data.fill_(float(np.log(spread)))
+        elif self._algorithm.kind == "entropy":
+            model.target_entropy = float(np.log(deviation * np.sqrt(2 * np.pi * np.e)).sum())
+        if self._algorithm.kind != "on_policy":  # optimisers leave alone what has no gradient
+            model.actor.requires_grad_(self._progress.fraction >= self._algorithm.critic_first)
+        if self._algorithm.kind == "action_noise":
+            noise = model.action_noise
+            each: Any
+            for each in noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]:
+                each._sigma = deviation
+            if not isinstance(model, stable_baselines3.DDPG):  # DDPG has no smoothing of its target
+                model.target_policy_noise = float(deviation.mean())
+                model.target_noise_clip = 2 * model.target_policy_noise
+
+    def _on_step(self) -> bool:
+        return True

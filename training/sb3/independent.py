@@ -1,0 +1,183 @@
+"""Independent learning: every agent has its own stable-baselines3 algorithm, and all learn at once in joint markets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from ...envs.game import Game
+from ...envs.grid import Policy
+from ...envs.market import Market, Range
+from ...envs.vector_env import check_count
+from ..common.information import Information, visible
+from ..common.joint_market import LearnedPolicy, action_unit, reward_units
+from . import algorithms, checkpoint
+from .hub import Hub, LearnerVecEnv
+
+
+class IndependentLearners:
+    """A learner for every agent that does not follow a fixed policy.
+
+    Args:
+        game: the game.
+        steps: number of steps of an episode.
+        algorithm: name of an algorithm for all learners, or one for each; see :data:`.algorithms.ALGORITHMS`.
+        information: what actors see; critics see everything.
+        markets: number of markets played at once; by default what the algorithms ask for, the smallest if they differ.
+        seed: the result is a function of it and of the other arguments.
+        fixed: policies of the agents that do not learn.
+        rate_range: overrides the game's range of rates.
+        quote_range: overrides the game's range of quotes.
+        inventory_spread: standard deviation of noise on initial inventories, in shares.
+        tensorboard: folder for the learners' TensorBoard logs.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        game: Game,
+        *,
+        steps: int = 20,
+        algorithm: str | Mapping[str, str] = "ppo",
+        information: Information = "open_loop",
+        markets: int | None = None,
+        seed: int = 0,
+        fixed: Mapping[str, Policy] | None = None,
+        rate_range: Range = None,
+        quote_range: Range = None,
+        inventory_spread: float = 0.0,
+        tensorboard: Path | None = None,
+    ) -> None:
+        fixed = dict(fixed or {})
+        learners = [agent for agent in game.agents if agent not in fixed]
+        names = dict.fromkeys(learners, algorithm) if isinstance(algorithm, str) else dict(algorithm)
+        if sorted(names) != sorted(learners):
+            raise ValueError(f"algorithm: expected one for each of {learners}, got {sorted(names)}")
+        self.algorithms = {agent: algorithms.find(names[agent]) for agent in learners}
+        if markets is None:
+            markets = min((each.markets for each in self.algorithms.values()), default=1)
+        check_count("markets", markets)
+        seen = visible(game, information)
+        torch.set_num_threads(1)
+        self.game, self.information, self.seed = game, information, seed
+        self.market = Market(game, steps, batch=(markets,), rate_range=rate_range, quote_range=quote_range)
+        self.hub = Hub(
+            self.market,
+            learners,
+            fixed,
+            seed=seed,
+            inventory_spread=inventory_spread,
+            reward_scale=reward_units(game, learners),
+        )
+        self.progress = algorithms.Progress()
+        seeds = np.random.SeedSequence(seed).generate_state(len(learners))
+        self.models = {
+            agent: algorithms.build(
+                self.algorithms[agent],
+                LearnerVecEnv(self.hub, agent),
+                self.market,
+                agent,
+                seen,
+                int(seeds[i] % 2**31),
+                self.progress,
+                None if tensorboard is None else str(tensorboard),
+            )
+            for i, agent in enumerate(learners)
+        }
+
+    def policies(self) -> dict[str, Policy]:
+        """Everyone's policy: learners without exploration, and the fixed ones."""
+        policies: dict[str, Policy] = dict(self.hub.fixed)
+        for agent, model in self.models.items():
+            policies[agent] = LearnedPolicy(partial(_without_exploration, model), self.market, agent)
+        return {agent: policies[agent] for agent in self.game.agents}
+
+    @property
+    def steps_done(self) -> int:
+        """Joint market steps so far."""
+        return self.hub.steps_done
+
+    @property
+    def episode(self) -> int:
+        """Joint market steps of one episode of the batch."""
+        return self.market.steps * self.market.batch[0]
+
+    def learn(
+        self, timesteps: int, *, until: int | None = None, on_episode: Callable[[int], None] | None = None
+    ) -> None:
+        """Learn for ``timesteps`` joint market steps in all, rounded up to whole episodes of the batch.
+
+        Args:
+            timesteps: length of the whole training, to which schedules refer.
+            until: stop after as many instead; a later call goes on.
+            on_episode: called after every episode of the batch with the number of joint market steps so far.
+
+        Raises:
+            ValueError: ``timesteps`` is not a positive whole number.
+            FloatingPointError: a learner's actions became NaN.
+        """
+        check_count("timesteps", timesteps)
+        stop = timesteps if until is None else until
+        total, target = (-(-each // self.episode) * self.episode for each in (timesteps, stop))
+
+        def follow(done: int) -> None:
+            self.progress.fraction = done / total
+            if on_episode is not None:
+                on_episode(done)
+
+        self.hub.on_episode = follow
+        tasks = {
+            agent: partial(self._learn, agent, target)
+            for agent, model in self.models.items()
+            if model.num_timesteps < target
+        }
+        self.hub.run(tasks, {agent: partial(self._act, agent) for agent in self.models})
+
+    def record(self, name: str, value: float) -> None:
+        """Put a number into each learner's own log, TensorBoard included."""
+        for model in self.models.values():
+            if hasattr(model, "_logger"):  # it has none before it learns, nor where a finished training was loaded
+                model.logger.record(name, value)
+
+    def save_models(self, folder: Path) -> None:
+        """One stable-baselines3 zip for each learner."""
+        for agent, model in self.models.items():
+            model.save(folder / f"{agent}.zip")
+
+    def save_checkpoint(self, folder: Path, extra: dict[str, Any] | None = None) -> None:
+        """See :func:`.checkpoint.save`."""
+        checkpoint.save(self, folder, extra)
+
+    def load_checkpoint(self, folder: Path) -> dict[str, Any]:
+        """See :func:`.checkpoint.load`."""
+        return checkpoint.load(self, folder)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _learn(self, agent: str, target: int) -> None:
+        model = self.models[agent]
+        explore = algorithms.ShrinkExploration(self.algorithms[agent], action_unit(self.market, agent), self.progress)
+        model.learn(
+            target - model.num_timesteps,
+            callback=explore,
+            log_interval=10 if self.algorithms[agent].kind == "on_policy" else 10 * self.market.batch[0],
+            tb_log_name=agent,
+            reset_num_timesteps=model.num_timesteps == 0,
+        )
+
+    def _act(self, agent: str, seen: np.ndarray) -> np.ndarray:
+        action, _ = self.models[agent].predict(seen, deterministic=False)
+        return np.asarray(action * action_unit(self.market, agent))
+
+
+def _without_exploration(model: BaseAlgorithm, seen: np.ndarray) -> np.ndarray:
+    return model.predict(seen, deterministic=True)[0]

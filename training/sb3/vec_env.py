@@ -1,0 +1,104 @@
+"""Batches of markets as stable-baselines3 vectorised environments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
+
+from ...envs.game import Game
+from ...envs.grid import Policy
+from ...envs.vector_env import MarketVectorEnv
+
+Transition = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]
+
+
+class BatchVecEnv(VecEnv):
+    """A VecEnv whose markets are rows of arrays, not objects: they have no attributes or methods of their own."""
+
+    render_mode: str | None = None
+
+    def __init__(self, markets: int, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+        super().__init__(markets, observation_space, action_space)
+        self._actions = np.zeros(0)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Keep the actions for ``step_wait``."""
+        self._actions = actions
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """One value for each market, the same for all."""
+        return [getattr(self, attr_name)] * len(self._rows(indices))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Not supported."""
+        raise AttributeError(f"markets of a batch share their attributes: cannot set {attr_name!r}")
+
+    def env_method(self, method_name: str, *arguments: Any, indices: Any = None, **keywords: Any) -> list[Any]:
+        """Not supported."""
+        raise AttributeError(f"markets of a batch are not objects: cannot call {method_name!r}")
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        """No market is wrapped; episodes report their returns as a Monitor would."""
+        return [False] * len(self._rows(indices))
+
+    def _rows(self, indices: Any) -> Sequence[int]:
+        return list(self._get_indices(indices))
+
+
+def step_infos(markets: int, final: np.ndarray | None, returns: np.ndarray, steps: int) -> list[dict[str, Any]]:
+    """The ``infos`` that stable-baselines3 expects; at the end with the last observations (B, d) and the returns."""
+    if final is None:
+        return [{} for _ in range(markets)]
+    return [
+        {"terminal_observation": last, "TimeLimit.truncated": False, "episode": {"r": total, "l": steps, "t": 0.0}}
+        for last, total in zip(final, returns.tolist(), strict=True)
+    ]
+
+
+class MarketVecEnv(BatchVecEnv):
+    """One learner in a batch of markets, the others following policies, for any stable-baselines3 algorithm.
+
+    Args:
+        game: the game.
+        num_envs: number of markets.
+        agent: name of the learner.
+        others: policy of every other agent.
+        options: of :class:`~makertaker.envs.MarketVectorEnv`: ``steps``, ``observation``, ``reward``, ``normalize``,
+            ``rate_range``, ``quote_range``, ``inventory_spread``.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    def __init__(self, game: Game, num_envs: int, agent: str, others: Mapping[str, Policy], **options: Any) -> None:
+        self.vector = MarketVectorEnv(game, num_envs, agent, others, **options)
+        super().__init__(num_envs, self.vector.single_observation_space, self.vector.single_action_space)
+        self._returns = np.zeros(num_envs)
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Seed the markets' generator at the next reset; they share one."""
+        self._seeds = [seed] * self.num_envs
+        return self._seeds
+
+    def reset(self) -> np.ndarray:
+        """Start an episode in every market."""
+        self._returns[:] = 0.0
+        observations, _ = self.vector.reset(seed=self._seeds[0])
+        self._reset_seeds()
+        return observations
+
+    def step_wait(self) -> Transition:
+        """Play one step in every market."""
+        observations, rewards, done, _, infos = self.vector.step(self._actions)
+        self._returns += rewards
+        listed = step_infos(self.num_envs, infos.get("final_obs"), self._returns, self.vector.market.steps)
+        if done[0]:
+            self._returns[:] = 0.0
+        return observations, rewards.astype(np.float32), done, listed
