@@ -8,8 +8,8 @@ is
 
 and is decoupled by ``Y~ = R Q + h0 + h1 L`` with ``R' = G + F R - R E - R D R``. The environment's own equilibrium is
 not this but the grid game's (:func:`~makertaker.baselines.solve`), which converges to it at second order, at first
-order with a factor. Three ways to ``R``: closed form (homogeneous agents, constant coefficients: two scalar modes, hyperbolic
-functions), Radon's lemma (constant coefficients: matrix exponentials), and a general integrator.
+order with a factor. Three ways to ``R``: closed form (homogeneous agents, constant coefficients: two scalar modes,
+hyperbolic functions), Radon's lemma (constant coefficients: matrix exponentials), and a general integrator.
 """
 
 from __future__ import annotations

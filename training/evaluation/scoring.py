@@ -60,7 +60,13 @@ class _Gains:
     against: str
 
 
-def evaluate(game: Game, policies: Mapping[str, Policy], steps: int, information: Information) -> Evaluation:
+def evaluate(
+    game: Game,
+    policies: Mapping[str, Policy],
+    steps: int,
+    information: Information,
+    equilibrium: Equilibrium | None = None,
+) -> Evaluation:
     """Compare policies with the equilibrium.
 
     Exploitability is exact where opponents do not react: actors see time only, as in the paper, or, in the execution
@@ -75,11 +81,12 @@ def evaluate(game: Game, policies: Mapping[str, Policy], steps: int, information
         policies: everyone's, without exploration.
         steps: K.
         information: what actors see.
+        equilibrium: the game's, where it is solved already.
 
     Raises:
         EquilibriumNotFound: the game, or an agent's best response, was not solved.
     """
-    equilibrium = solve(game, steps)
+    equilibrium = solve(game, steps) if equilibrium is None else equilibrium
     noise = draw_noise(game, steps, _PATHS, seed=0)
     learned = rollout(game, policies, steps, noise)
     target = _along(equilibrium, noise)
