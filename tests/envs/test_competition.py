@@ -1,0 +1,59 @@
+"""Shares of the flow and their derivatives, against the same functions for complex arguments."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from makertaker.envs import (
+    MakerTakerGame,
+    SoftmaxShare,
+)
+from support.derivatives import difference
+from support.market_parts import each_competition, gradient, moved, values
+
+DRAWN = settings(max_examples=15, deadline=None, derandomize=True)
+SEEDS = st.integers(0, 10**6)
+
+
+@each_competition
+def test_shares_and_their_derivatives(competition, share):
+    rng = np.random.default_rng(2)
+    for quotes, own in rng.normal(0, 1.5, (5, 2, 3)):
+        best, shares = competition.fill(quotes)
+        assert best == quotes.min()
+        np.testing.assert_allclose(shares, values(share, quotes.astype(complex)).real, rtol=1e-12)
+        np.testing.assert_allclose(competition.share_jacobian(quotes), gradient(share, quotes), rtol=1e-11, atol=1e-13)
+        alone = np.array([share(i, moved(quotes, i, own[i] + 1e-30j)) for i in range(3)])
+        slope = alone.imag / 1e-30
+        np.testing.assert_allclose(competition.own_share(own, quotes), alone.real, rtol=1e-12)
+        np.testing.assert_allclose(competition.own_share_slope(own, quotes), slope, rtol=1e-11)
+        np.testing.assert_allclose(competition.own_markup(own, quotes), -alone.real / slope, rtol=1e-11)
+        markup = difference(lambda at: competition.own_markup(at, quotes), own)  # noqa: B023
+        np.testing.assert_allclose(np.diag(competition.own_markup_slope(own, quotes)), markup, atol=1e-7)
+        jacobian = difference(lambda at: competition.own_markup(at, at), quotes)
+        np.testing.assert_allclose(competition.markup_jacobian(quotes), jacobian, atol=1e-7)
+        np.testing.assert_array_equal(competition.best_jacobian(quotes), 1.0 * (quotes == quotes.min()))
+
+
+@DRAWN
+@given(SEEDS)
+def test_softmax_shares_sum_to_one_and_the_gap_of_38_is_one(seed):
+    rng = np.random.default_rng(seed)
+    makers = int(rng.integers(2, 6))
+    competition = SoftmaxShare(float(rng.uniform(0.3, 3)), tuple(rng.normal(0, 1, makers)))
+    quotes = rng.normal(0, 2, makers)
+    shares = competition.fill(quotes).share
+    assert shares.sum() == pytest.approx(1, abs=1e-14)
+    odds = shares[:, None] / shares * np.exp(competition.rate * (quotes[:, None] - quotes))  # of i against j
+    np.testing.assert_allclose(np.log(odds), np.subtract.outer(competition.offsets, competition.offsets), atol=1e-12)
+    jacobian = competition.markup_jacobian(quotes)
+    own = np.diag(jacobian)
+    gap = 1 - own - (np.abs(jacobian).sum(axis=1) - np.abs(own))
+    np.testing.assert_allclose(gap, 1, atol=1e-14 * (1 + np.abs(own).max()))
+
+
+@each_competition
+def test_one_maker_has_nobody_to_compete_with(competition, share):
+    with pytest.raises(ValueError, match=r"maker_inventory: .* at least 2 makers, got 1"):
+        MakerTakerGame(maker_inventory=(1.0,), competition=competition)

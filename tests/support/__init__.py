@@ -1,0 +1,1 @@
+"""Games, independent formulas and ways to play that several test files share."""

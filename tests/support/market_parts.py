@@ -1,0 +1,107 @@
+"""Intensities, impacts and shares of the general market, written down a second time, also for complex arguments.
+
+The derivative of such a function along an imaginary step of 1e-30 is exact to rounding.
+"""
+
+import numpy as np
+import pytest
+
+from makertaker.envs import (
+    BestQuote,
+    CrowdedImpact,
+    CustomImpact,
+    Exponential,
+    ProductShare,
+    QuadraticImpact,
+    QuarticImpact,
+    SoftmaxShare,
+    Softplus,
+)
+
+BETA = np.array([0.4, 0.7, 1.1])
+OFFSETS = (0.3, -0.2, 0.0)
+
+
+def exponential(x, gamma=0.8):
+    return np.exp(-gamma * x)
+
+
+def softplus(x, gamma=0.8):
+    return np.log1p(np.exp(-gamma * x))
+
+
+def best_quote(intensity):
+    """``Lambda`` of the distance from the best of the others; minima are compared by their real parts."""
+
+    def share(i, quotes):
+        others = np.delete(quotes, i)
+        return intensity(quotes[i] - others[np.argmin(others.real)])
+
+    return share
+
+
+def softmax(i, quotes):
+    score = -0.8 * quotes + np.array(OFFSETS)
+    return np.exp(score[i]) / np.exp(score).sum()
+
+
+def product(i, quotes):
+    return exponential(quotes[i]) * (0.3 + 0.7 / (1 + np.exp(-1.2 * np.delete(quotes, i)))).mean()
+
+
+def crowded(i, rate, crowding=1.4):
+    return BETA[i] * rate[i] * (rate[i] + crowding * np.delete(rate, i).mean())
+
+
+COMPETITIONS = {
+    "exponential": (BestQuote(Exponential(0.8)), best_quote(exponential)),
+    "softplus": (BestQuote(Softplus(0.8)), best_quote(softplus)),
+    "softmax": (SoftmaxShare(0.8, OFFSETS), softmax),
+    "product": (ProductShare(Exponential(0.8), 1.2, 0.3), product),
+}
+IMPACTS = {
+    "quadratic": (QuadraticImpact(tuple(BETA)), lambda i, rate: BETA[i] * rate[i] ** 2),
+    "quartic": (QuarticImpact(tuple(BETA), 0.02), lambda i, rate: BETA[i] * rate[i] ** 2 + 0.02 * rate[i] ** 4),
+    "crowded": (CrowdedImpact(tuple(BETA), 1.4), crowded),
+}
+each_competition = pytest.mark.parametrize(("competition", "share"), COMPETITIONS.values(), ids=COMPETITIONS)
+each_impact = pytest.mark.parametrize(("impact", "cost"), IMPACTS.values(), ids=IMPACTS)
+
+
+def gradient(function, point):
+    """(m, m) ``d function(i, point) / d point_j``, by imaginary steps."""
+    size, tiny = len(point), 1e-30j
+    return np.array(
+        [[function(i, point + tiny * np.eye(size)[j]).imag / 1e-30 for j in range(size)] for i in range(size)]
+    )
+
+
+def values(function, point):
+    return np.array([function(i, point) for i in range(len(point))])
+
+
+def moved(profile, i, own):
+    result = np.array(profile, dtype=complex)
+    result[i] = own
+    return result
+
+
+def logistic(x):
+    return np.exp(-np.logaddexp(0, x))  # 1 / (1 + exp(x))
+
+
+def diagonal(array):
+    return array[..., None] * np.eye(array.shape[-1])
+
+
+def custom_impact(beta=BETA, off=0.0, quartic=0.0):
+    """``beta v^i (v^i + off sum of the others) + quartic (v^i)^4``."""
+
+    def others(v):
+        return v.sum(axis=-1, keepdims=True) - v
+
+    return CustomImpact(
+        lambda v: beta * v * (v + off * others(v)) + quartic * v**4,
+        lambda v: beta * (2 * v + off * others(v)) + 4 * quartic * v**3,
+        lambda v: diagonal((2 - off) * beta + 12 * quartic * v**2) + off * beta[:, None],
+    )
