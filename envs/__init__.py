@@ -5,7 +5,8 @@ import gymnasium
 from . import acas_v0, approximation_v0, execution_v0, maker_taker_v0
 from .competition import BestQuote, Competition, ProductShare, SoftmaxShare
 from .execution_game import ExecutionGame
-from .factor import Affine, Factor, Logistic, bounded_reversion, ornstein_uhlenbeck
+from .factor import Factor, bounded_reversion, ornstein_uhlenbeck
+from .flows import Affine, Logistic
 from .game import Controls, Game
 from .grid import Noise, Policy, State, Trajectory, rollout, simulate
 from .impact import CrowdedImpact, CustomImpact, Impact, QuadraticImpact, QuarticImpact

@@ -33,7 +33,8 @@ from __future__ import annotations
 from typing import Any
 
 from .competition import SoftmaxShare
-from .factor import Logistic, ornstein_uhlenbeck
+from .factor import ornstein_uhlenbeck
+from .flows import Logistic
 from .maker_taker_game import MakerTakerGame
 from .parallel_env import module
 

@@ -7,9 +7,12 @@ from typing import Any, TypeAlias
 
 import array_api_compat
 import numpy as np
+from numpy.typing import NDArray
 
 Array: TypeAlias = Any
 """An array of NumPy, PyTorch or JAX; shapes stand in the docstrings."""
+
+FloatArray: TypeAlias = NDArray[np.float64]
 
 _NUMPY = (np.ndarray, np.generic)
 _NAMESPACES: dict[type, Any] = {}

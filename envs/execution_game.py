@@ -28,8 +28,18 @@ import numpy as np
 
 from .arrays import Array, as_like, namespace
 from .factor import Factor
-from .game import Activity, Controls, Flow, Game, as_inventory, as_parameter, check_number
-from .parameters import Parameter, PerAgent, agent_step_means, per_agent, require, step_means
+from .game import Activity, Controls, Flow, Game
+from .parameters import (
+    Parameter,
+    PerAgent,
+    agent_step_means,
+    as_inventory,
+    as_parameter,
+    check_number,
+    per_agent,
+    require,
+    step_means,
+)
 
 _STEPS = 64
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, as_like, is_number, namespace
-from .parameters import FloatArray
+from .arrays import Array, FloatArray, as_like, namespace
 
 FactorFunction = Callable[[FloatArray, FloatArray], Any]
 _PROBES = 33
@@ -53,47 +52,6 @@ class Constant:
 
     def __call__(self, t: Array, factor: Array) -> Array:
         return as_like(self.value, factor)
-
-
-@dataclass(frozen=True)
-class Affine:
-    """A flow that depends on a factor: ``constant + slope . L``; negative where ``slope . L < -constant``."""
-
-    constant: float
-    slope: float | tuple[float, ...] = 1.0
-
-    def __post_init__(self) -> None:
-        if not is_number(self.constant):
-            raise ValueError(f"constant: expected a number, got {self.constant!r}")
-        if not is_number(self.slope) and not (isinstance(self.slope, tuple) and all(map(is_number, self.slope))):
-            raise ValueError(f"slope: expected a number or a tuple of numbers, got {self.slope!r}")
-
-    def __call__(self, t: Array, factor: Array) -> Array:
-        if isinstance(self.slope, tuple) and len(self.slope) != factor.shape[-1]:
-            raise ValueError(f"slope: expected {factor.shape[-1]} numbers, one for each factor, got {self.slope!r}")
-        return self.constant + (factor * as_like(self.slope, factor)).sum(axis=-1)
-
-
-@dataclass(frozen=True)
-class Logistic:
-    """A flow between two bounds: ``low + (high - low) / (1 + exp(-slope . L))``. Positive, bounded and Lipschitz, as
-    Assumption 5.3 asks, for ``low > 0``."""
-
-    low: float
-    high: float
-    slope: float | tuple[float, ...] = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("low", "high"):
-            value = getattr(self, name)
-            if not is_number(value) or not 0 <= value < np.inf:
-                raise ValueError(f"{name}: expected a finite number >= 0, got {value!r}")
-        Affine(0.0, self.slope)  # checks the slope
-
-    def __call__(self, t: Array, factor: Array) -> Array:
-        score = Affine(0.0, self.slope)(t, factor)
-        xp = namespace(score)
-        return self.low + (self.high - self.low) * xp.exp(-xp.logaddexp(0 * score, -score))
 
 
 def _no_drift(t: FloatArray, factor: FloatArray) -> FloatArray:

@@ -6,15 +6,16 @@ Every array over agents has the ``N`` traders first, then the ``M`` makers (none
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from .arrays import Array, as_like, is_number, namespace
+from .arrays import Array, as_like, namespace
 from .factor import Factor
-from .parameters import Decay, Parameter, Points, Sine, evaluate, require, step_means
+from .flows import of_factor
+from .parameters import Parameter, evaluate, require, step_means
 
 Flow = Parameter | Callable[[Any, Any], Any]
 """A number, a callable of time, or, in a game with a factor, a callable of (time, factor (..., d))."""
@@ -161,7 +162,7 @@ class Game(ABC):
         """
         if factor is None:
             return c
-        driven = {name: self._flow(name, time, factor) for name in _FLOWS if _of_factor(getattr(self, name))}
+        driven = {name: self._flow(name, time, factor) for name in _FLOWS if of_factor(getattr(self, name))}
         return c._replace(**driven)
 
     def step_flows(self, times: np.ndarray, factors: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -175,7 +176,7 @@ class Game(ABC):
         return buys, sells
 
     def _step_flow(self, name: str, times: np.ndarray, path: np.ndarray) -> np.ndarray:
-        if not _of_factor(getattr(self, name)):
+        if not of_factor(getattr(self, name)):
             return step_means(getattr(self, name), times, name)
         return np.stack([self._flow(name, t, path[..., k, :]) for k, t in enumerate(times[:-1])], axis=-1)
 
@@ -185,10 +186,10 @@ class Game(ABC):
             return np.full(factor.shape[:-1], float(flow))
         xp = namespace(factor)
         if xp is not np:
-            values = flow(time, factor) if _of_factor(flow) else flow(time)
+            values = flow(time, factor) if of_factor(flow) else flow(time)
             return xp.broadcast_to(as_like(values, factor), factor.shape[:-1])
         try:
-            values = np.asarray(flow(time, factor) if _of_factor(flow) else flow(np.asarray(time)), dtype=float)
+            values = np.asarray(flow(time, factor) if of_factor(flow) else flow(np.asarray(time)), dtype=float)
         except TypeError as error:
             raise ValueError(f"{name}: expected a number or a callable of (time, factor), got {flow!r}") from error
         except ValueError as error:
@@ -220,7 +221,7 @@ class Game(ABC):
         if self.factor is not None and not isinstance(self.factor, Factor):
             raise ValueError(f"factor: expected a Factor or None, got {self.factor!r}")
         for name in _FLOWS:
-            if self.factor is None or not _of_factor(getattr(self, name)):
+            if self.factor is None or not of_factor(getattr(self, name)):
                 require(getattr(self, name), name, self.horizon)
             else:
                 points = np.array(self.factor.initial) + np.linspace(0.0, 0.5, 3)[:, None]
@@ -277,35 +278,3 @@ class Game(ABC):
             xp.clip(controls.ask, -limit, limit),
             xp.clip(controls.bid, -limit, limit),
         )
-
-
-def _of_factor(flow: object) -> bool:
-    """Whether a flow is a callable of (time, factor); the named shapes are callables of time."""
-    return callable(flow) and not isinstance(flow, Points | Sine | Decay)
-
-
-def as_inventory(values: Sequence[float], name: str) -> tuple[float, ...]:
-    """Initial inventories as a tuple of floats. Raises ValueError for anything but a list of finite numbers."""
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: expected a list of numbers, got {values!r}") from error
-    if array.ndim != 1 or not np.isfinite(array).all():
-        raise ValueError(f"{name}: expected a list of finite numbers, got {values!r}")
-    return tuple(array.tolist())
-
-
-def as_parameter(value: Any) -> Any:
-    """Lists and one-dimensional arrays as tuples, so that games are equal and hashable by value; others as they are."""
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    return tuple(value) if isinstance(value, list) else value
-
-
-def check_number(name: str, value: float, *, minimum: float = 0.0, strict: bool = False) -> None:
-    """Raises ValueError unless ``value`` is a finite number of at least, or above, the minimum."""
-    if not is_number(value):
-        raise ValueError(f"{name}: expected a number, got {value!r}")
-    if not (np.isfinite(value) and (value > minimum if strict else value >= minimum)):
-        bound = f" {'>' if strict else '>='} {minimum:g}" if np.isfinite(minimum) else ""
-        raise ValueError(f"{name}: expected a finite number{bound}, got {value!r}")

@@ -18,6 +18,7 @@ import numpy as np
 
 from .arrays import Array, as_like, floating, namespace
 from .game import Activity, Coefficients, Controls, Game
+from .parameters import check_count
 
 _PER_AGENT = 3  # fields of an Activity with an axis over agents; the others have none
 
@@ -87,8 +88,7 @@ class Trajectory(NamedTuple):
 
 def grid(game: Game, steps: int) -> np.ndarray:
     """Times (K+1,) of the grid. Raises ValueError if ``steps`` is not a positive whole number."""
-    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-        raise ValueError(f"steps: expected a positive whole number, got {steps!r}")
+    check_count("steps", steps)
     return np.linspace(0.0, game.horizon, int(steps) + 1)
 
 

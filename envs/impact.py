@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, is_number, namespace
+from .arrays import Array, FloatArray, is_number, namespace
 from .fixed_point import fixed_point, target_jacobian
-from .parameters import FloatArray, PerAgent, agent_step_means, require
+from .parameters import PerAgent, agent_step_means, require
 
 _PROBES = 400
 _STEP = 1e-4

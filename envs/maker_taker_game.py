@@ -30,9 +30,9 @@ import numpy as np
 from .arrays import Array, as_like, namespace
 from .competition import BestQuote, Competition, Fill
 from .factor import Factor
-from .game import Activity, Controls, Flow, Game, as_inventory, as_parameter, check_number
+from .game import Activity, Controls, Flow, Game
 from .impact import Impact, QuadraticImpact
-from .parameters import PerAgent, agent_step_means, per_agent, require
+from .parameters import PerAgent, agent_step_means, as_inventory, as_parameter, check_number, per_agent, require
 
 
 class Coefficients(NamedTuple):

@@ -8,76 +8,20 @@ array of the same shape. The grid game replaces every such parameter by its mean
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from .arrays import is_number
+from .arrays import FloatArray, is_number
+from .flows import Points
 
-FloatArray = NDArray[np.float64]
-TimeFunction = Callable[[FloatArray], Any]
+TimeFunction = Callable[[FloatArray], ArrayLike]
 Parameter = float | TimeFunction
 PerAgent = Parameter | Sequence[Parameter]
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 _PROBES = 65
-
-
-@dataclass(frozen=True)
-class Points:
-    """Piecewise linear interpolation of ``(time, value)`` points; constant beyond the first and the last."""
-
-    points: tuple[tuple[float, float], ...]
-
-    def __post_init__(self) -> None:
-        points = np.asarray(self.points, dtype=float)
-        if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-            raise ValueError(f"points: expected pairs of finite numbers (time, value), got {self.points!r}")
-        if (np.diff(points[:, 0]) <= 0).any():
-            raise ValueError(f"points: expected strictly increasing times, got {points[:, 0].tolist()}")
-        object.__setattr__(self, "points", tuple((float(t), float(v)) for t, v in points))
-
-    def __call__(self, t: FloatArray) -> FloatArray:
-        times, values = np.asarray(self.points).T
-        return np.asarray(np.interp(t, times, values))
-
-    def step_means(self, times: FloatArray) -> FloatArray:
-        """Exact means over the steps of a grid, corners within a step included."""
-        corners = np.asarray(self.points)[:, 0]
-        nodes = np.union1d(times, corners[(corners > times[0]) & (corners < times[-1])])
-        values = self(nodes)
-        areas = np.concatenate([[0.0], np.cumsum(np.diff(nodes) * (values[1:] + values[:-1]) / 2)])
-        return np.diff(areas[np.searchsorted(nodes, times)]) / np.diff(times)
-
-
-@dataclass(frozen=True)
-class Sine:
-    """``mean + amplitude sin(2 pi (t / period + phase))``."""
-
-    mean: float
-    amplitude: float
-    period: float = 1.0
-    phase: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.period == 0:
-            raise ValueError("period: expected a nonzero number, got 0")
-
-    def __call__(self, t: FloatArray) -> FloatArray:
-        return np.asarray(self.mean + self.amplitude * np.sin(2 * np.pi * (np.asarray(t) / self.period + self.phase)))
-
-
-@dataclass(frozen=True)
-class Decay:
-    """``scale exp(-decay t)``: a flow that dies out (``decay > 0``) or builds up (``decay < 0``)."""
-
-    scale: float
-    decay: float
-
-    def __call__(self, t: FloatArray) -> FloatArray:
-        return np.asarray(self.scale * np.exp(-self.decay * np.asarray(t)))
 
 
 def evaluate(parameter: Parameter, t: FloatArray, name: str) -> FloatArray:
@@ -161,3 +105,37 @@ def require(
             at = f" at t = {times[bad][0]:g}" if callable(each) else ""
             sign = ">" if strict else ">="
             raise ValueError(f"{name}: expected finite values {sign} 0, got {values[bad][0]:g}{at}")
+
+
+def as_inventory(values: Sequence[float], name: str) -> tuple[float, ...]:
+    """Initial inventories as a tuple of floats. Raises ValueError for anything but a list of finite numbers."""
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: expected a list of numbers, got {values!r}") from error
+    if array.ndim != 1 or not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected a list of finite numbers, got {values!r}")
+    return tuple(array.tolist())
+
+
+def as_parameter(value: Any) -> Any:
+    """Lists and one-dimensional arrays as tuples, so that games are equal and hashable by value; others as they are."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return tuple(value) if isinstance(value, list) else value
+
+
+def check_number(name: str, value: float, *, minimum: float = 0.0, strict: bool = False) -> None:
+    """Raises ValueError unless ``value`` is a finite number of at least, or above, the minimum."""
+    if not is_number(value):
+        raise ValueError(f"{name}: expected a number, got {value!r}")
+    if not (np.isfinite(value) and (value > minimum if strict else value >= minimum)):
+        bound = f" {'>' if strict else '>='} {minimum:g}" if np.isfinite(minimum) else ""
+        raise ValueError(f"{name}: expected a finite number{bound}, got {value!r}")
+
+
+def check_count(name: str, value: object, *, least: int = 1) -> None:
+    """Raises ValueError unless ``value`` is a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        expected = "a positive whole number" if least == 1 else f"a whole number >= {least}"
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")

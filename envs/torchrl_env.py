@@ -34,6 +34,7 @@ from .game import Controls, Game
 from .grid import Policy, State, agent_controls, agent_index, step, terminal_reward
 from .market import Range, Reward
 from .observation import LIMIT, Kind
+from .parameters import check_count
 from .roles import RoleView
 
 Groups = Literal["role", "agent"]
@@ -86,8 +87,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         device: Any = "cpu",
         seed: int | None = None,
     ) -> None:
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-            raise ValueError(f"num_envs: expected a positive whole number, got {num_envs!r}")
+        check_count("num_envs", num_envs)
         if control_units and not normalize:
             raise ValueError("control_units: expected normalize=True with it, got normalize=False")
         if groups not in ("role", "agent"):

@@ -14,13 +14,8 @@ from .game import Game
 from .grid import Policy, agent_index
 from .market import Market, Range, Reward
 from .observation import Kind, check_kind, space, width
+from .parameters import check_count as check_count  # importable from here, too
 from .single_agent_env import check_others
-
-
-def check_count(name: str, value: int) -> None:
-    """Raises ValueError unless ``value`` is a positive whole number."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name}: expected a positive whole number, got {value!r}")
 
 
 class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):

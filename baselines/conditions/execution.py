@@ -11,8 +11,9 @@ import numpy as np
 
 from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
+from ...envs.flows import Points
 from ...envs.grid import grid
-from ...envs.parameters import Points, evaluate, per_agent
+from ...envs.parameters import evaluate, per_agent
 from ..execution import linear_system as linear
 from ..execution.cooperative import NoOptimum, cooperative_pivot, require_crowding
 from ..execution.equilibrium import least_curvature, least_pivot

@@ -62,13 +62,13 @@ from typing import Any
 
 from ..competition import BestQuote, Competition, ProductShare, SoftmaxShare
 from ..execution_game import ExecutionGame
-from ..factor import Affine, Factor, Logistic, bounded_reversion, ornstein_uhlenbeck
+from ..factor import Factor, bounded_reversion, ornstein_uhlenbeck
+from ..flows import Affine, Decay, Logistic, Points, Sine
 from ..game import Game
 from ..grid import grid
 from ..impact import CrowdedImpact, Impact, QuadraticImpact, QuarticImpact
 from ..intensity import Exponential, Softplus
 from ..maker_taker_game import MakerTakerGame
-from ..parameters import Decay, Points, Sine
 
 _GAMES: dict[str, type[MakerTakerGame] | type[ExecutionGame]] = {
     "maker_taker": MakerTakerGame,

@@ -26,7 +26,7 @@ from makertaker.envs import (
     simulate,
 )
 from makertaker.envs.factor import Constant, MeanReversion
-from makertaker.envs.parameters import Points
+from makertaker.envs.flows import Points
 from makertaker.training import cli
 
 STEPS = 4

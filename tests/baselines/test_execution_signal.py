@@ -31,7 +31,7 @@ from makertaker.baselines import (
 from makertaker.baselines.execution.dynamic_programming import values
 from makertaker.baselines.reference_points import COOPERATIVE, FEEDBACK, OPEN_LOOP, TWAP
 from makertaker.envs import Affine, Controls, ExecutionGame, Factor, Noise, ornstein_uhlenbeck, rollout, simulate
-from makertaker.envs.parameters import Sine
+from makertaker.envs.flows import Sine
 
 STEPS = 3
 

@@ -42,9 +42,9 @@ from makertaker.envs import (
     rollout,
     simulate,
 )
+from makertaker.envs.flows import Points
 from makertaker.envs.market import Market
 from makertaker.envs.parallel_env import GameParallelEnv
-from makertaker.envs.parameters import Points
 from makertaker.envs.single_agent_env import SingleAgentEnv
 
 STEPS, HORIZON = 4, 1.5

@@ -27,9 +27,9 @@ from makertaker.envs import (
     rollout,
     simulate,
 )
+from makertaker.envs.flows import Points
 from makertaker.envs.market import Market
 from makertaker.envs.parallel_env import GameParallelEnv
-from makertaker.envs.parameters import Points
 from makertaker.envs.single_agent_env import SingleAgentEnv
 
 STEPS = 5

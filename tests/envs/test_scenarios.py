@@ -11,7 +11,8 @@ from scipy.integrate import quad
 
 from makertaker.baselines import FieldOptions, exploitability, solve
 from makertaker.envs import BestQuote, Exponential, MakerTakerGame, load_scenario, read_scenario, scenario_names
-from makertaker.envs.parameters import Decay, Points, Sine, step_means
+from makertaker.envs.flows import Decay, Points, Sine
+from makertaker.envs.parameters import step_means
 from makertaker.training.cli import main
 
 # Packaged scenarios

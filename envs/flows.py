@@ -1,0 +1,110 @@
+"""Named shapes of flows: functions of time, which serve as any other parameter as well, and functions of a factor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .arrays import Array, FloatArray, as_like, is_number, namespace
+
+
+@dataclass(frozen=True)
+class Points:
+    """Piecewise linear interpolation of ``(time, value)`` points; constant beyond the first and the last."""
+
+    points: tuple[tuple[float, float], ...]
+
+    def __post_init__(self) -> None:
+        points = np.asarray(self.points, dtype=float)
+        if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+            raise ValueError(f"points: expected pairs of finite numbers (time, value), got {self.points!r}")
+        if (np.diff(points[:, 0]) <= 0).any():
+            raise ValueError(f"points: expected strictly increasing times, got {points[:, 0].tolist()}")
+        object.__setattr__(self, "points", tuple((float(t), float(v)) for t, v in points))
+
+    def __call__(self, t: FloatArray) -> FloatArray:
+        times, values = np.asarray(self.points).T
+        return np.asarray(np.interp(t, times, values))
+
+    def step_means(self, times: FloatArray) -> FloatArray:
+        """Exact means over the steps of a grid, corners within a step included."""
+        corners = np.asarray(self.points)[:, 0]
+        nodes = np.union1d(times, corners[(corners > times[0]) & (corners < times[-1])])
+        values = self(nodes)
+        areas = np.concatenate([[0.0], np.cumsum(np.diff(nodes) * (values[1:] + values[:-1]) / 2)])
+        return np.diff(areas[np.searchsorted(nodes, times)]) / np.diff(times)
+
+
+@dataclass(frozen=True)
+class Sine:
+    """``mean + amplitude sin(2 pi (t / period + phase))``."""
+
+    mean: float
+    amplitude: float
+    period: float = 1.0
+    phase: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.period == 0:
+            raise ValueError("period: expected a nonzero number, got 0")
+
+    def __call__(self, t: FloatArray) -> FloatArray:
+        return np.asarray(self.mean + self.amplitude * np.sin(2 * np.pi * (np.asarray(t) / self.period + self.phase)))
+
+
+@dataclass(frozen=True)
+class Decay:
+    """``scale exp(-decay t)``: a flow that dies out (``decay > 0``) or builds up (``decay < 0``)."""
+
+    scale: float
+    decay: float
+
+    def __call__(self, t: FloatArray) -> FloatArray:
+        return np.asarray(self.scale * np.exp(-self.decay * np.asarray(t)))
+
+
+@dataclass(frozen=True)
+class Affine:
+    """A flow that depends on a factor: ``constant + slope . L``; negative where ``slope . L < -constant``."""
+
+    constant: float
+    slope: float | tuple[float, ...] = 1.0
+
+    def __post_init__(self) -> None:
+        if not is_number(self.constant):
+            raise ValueError(f"constant: expected a number, got {self.constant!r}")
+        if not is_number(self.slope) and not (isinstance(self.slope, tuple) and all(map(is_number, self.slope))):
+            raise ValueError(f"slope: expected a number or a tuple of numbers, got {self.slope!r}")
+
+    def __call__(self, t: Array, factor: Array) -> Array:
+        if isinstance(self.slope, tuple) and len(self.slope) != factor.shape[-1]:
+            raise ValueError(f"slope: expected {factor.shape[-1]} numbers, one for each factor, got {self.slope!r}")
+        return self.constant + (factor * as_like(self.slope, factor)).sum(axis=-1)
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """A flow between two bounds: ``low + (high - low) / (1 + exp(-slope . L))``. Positive, bounded and Lipschitz, as
+    Assumption 5.3 asks, for ``low > 0``."""
+
+    low: float
+    high: float
+    slope: float | tuple[float, ...] = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            value = getattr(self, name)
+            if not is_number(value) or not 0 <= value < np.inf:
+                raise ValueError(f"{name}: expected a finite number >= 0, got {value!r}")
+        Affine(0.0, self.slope)  # checks the slope
+
+    def __call__(self, t: Array, factor: Array) -> Array:
+        score = Affine(0.0, self.slope)(t, factor)
+        xp = namespace(score)
+        return self.low + (self.high - self.low) * xp.exp(-xp.logaddexp(0 * score, -score))
+
+
+def of_factor(flow: object) -> bool:
+    """True if a flow is a callable of (time, factor): any callable but the named functions of time."""
+    return callable(flow) and not isinstance(flow, Points | Sine | Decay)
