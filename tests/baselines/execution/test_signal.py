@@ -32,6 +32,8 @@ from makertaker.baselines.execution.dynamic_programming import values
 from makertaker.baselines.reference_points import COOPERATIVE, FEEDBACK, OPEN_LOOP, TWAP
 from makertaker.envs import Affine, Controls, ExecutionGame, Factor, Noise, ornstein_uhlenbeck, rollout, simulate
 from makertaker.envs.flows import Sine
+from support.convergence import assert_first_order
+from support.quadratic import quadratic
 
 STEPS = 3
 
@@ -99,17 +101,6 @@ def adapted(game, steps=STEPS):
             at[:, k] = node == each
             columns.append(at)
     return np.stack(columns, axis=-1)
-
-
-def quadratic(function, size):
-    """Value, gradient and Hessian at 0 of a quadratic function (points, size) -> (points,), exact up to rounding."""
-    unit = np.eye(size)
-    first, second = np.triu_indices(size, 1)
-    points = np.concatenate([np.zeros((1, size)), unit, -unit, unit[first] + unit[second]])
-    base, plus, minus, pairs = np.split(function(points), [1, 1 + size, 1 + 2 * size])
-    hessian = np.diag(plus + minus - 2 * base[0])
-    hessian[first, second] = hessian[second, first] = pairs - plus[first] - plus[second] + base[0]
-    return base[0], (plus - minus) / 2, hessian
 
 
 def own_problem(game, rates, index):
@@ -390,8 +381,7 @@ def test_grid_approaches_the_field_at_first_order(game):
         unit = equilibrium.adjoint(0, np.zeros(count), start + 1.0) - equilibrium.adjoint(0, np.zeros(count), start)
         other.append(np.abs(unit - field.signal_slope[0].sum(axis=-1)).max())
     for each in (errors, other):
-        ratios = np.divide(each[:-1], each[1:])
-        assert ((ratios > 1.8) & (ratios < 2.2)).all(), (errors, other)
+        assert_first_order(each)
 
 
 def test_field_solves_its_equations():

@@ -14,6 +14,9 @@ from scipy.integrate import quad
 from makertaker.baselines import solve
 from makertaker.baselines.fbsde import GameSystem
 from makertaker.envs import BestQuote, Exponential, MakerTakerGame, QuadraticImpact
+from support.convergence import assert_second_order
+from support.drawing import number
+from support.functions import wave
 
 DRAWN = settings(max_examples=40, deadline=None, derandomize=True)
 WIDE = {"max_rate": 1e4, "max_quote": 1e3}  # Theorem 4.1 is about truncations large enough to have no effect
@@ -21,14 +24,6 @@ WIDE = {"max_rate": 1e4, "max_quote": 1e3}  # Theorem 4.1 is about truncations l
 # (22) acts on (Q^{1,m}, Q^{2,m}, Q^{1,e}); the package has the trader first
 PAPER_ORDER = [1, 2, 0]
 COORDINATES = np.array([[1.0, 0.0, 0.0], [1.0, -1.0, 0.0], [-1.0, 0.0, 1.0]])
-
-
-def number(low, high):
-    return st.floats(low, high, allow_nan=False)
-
-
-def wave(mean, amplitude, frequency):
-    return lambda t: mean * (1 + amplitude * np.sin(frequency * t))
 
 
 WAVES = st.builds(wave, number(0.3, 2.0), number(-0.8, 0.8), number(1.0, 6.0))
@@ -170,8 +165,7 @@ def test_riccati_matrix_approaches_the_papers_at_second_order():
 
             integral[place] = quad(entry, 0.0, game.horizon, epsabs=1e-13)[0]
         errors.append(np.abs(transformed_slope(equilibrium)[0, 1:, 1:] - closed_form(game, integral)).max())
-    ratios = np.divide(errors[:-1], errors[1:])
-    assert ((ratios > 3.8) & (ratios < 4.2)).all(), errors
+    assert_second_order(errors)
 
 
 @DRAWN
