@@ -5,10 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from makertaker.envs import (
-    MakerTakerGame,
-    SoftmaxShare,
-)
+from makertaker.envs import BestQuote, Exponential, MakerTakerGame, SoftmaxShare
 from support.derivatives import difference
 from support.market_parts import each_competition, gradient, moved, values
 
@@ -57,3 +54,25 @@ def test_softmax_shares_sum_to_one_and_the_gap_of_38_is_one(seed):
 def test_one_maker_has_nobody_to_compete_with(competition, share):
     with pytest.raises(ValueError, match=r"maker_inventory: .* at least 2 makers, got 1"):
         MakerTakerGame(maker_inventory=(1.0,), competition=competition)
+
+
+def test_makers_who_tie_but_for_rounding_count_as_tied():
+    """Derivatives at a tie are one-sided with the first maker as the best, not with whoever is lower by a rounding."""
+    quotes = np.array([[1.0, 1.0 - 1e-14, 2.0], [1.0, 1.0 + 1e-14, 2.0]])
+    competition = BestQuote(Exponential(1.0))
+    np.testing.assert_array_equal(competition.best_jacobian(quotes), [[1, 0, 0], [1, 0, 0]])
+    first, second = competition.share_jacobian(quotes)
+    np.testing.assert_allclose(first, second, atol=1e-12)
+    np.testing.assert_allclose(first[0], [-1, 1, 0], atol=1e-12)  # the first maker's rival is the second
+    np.testing.assert_allclose(first[2, [0, 2]], [np.exp(-1.0), -np.exp(-1.0)], atol=1e-12)
+
+
+def test_the_gap_of_38_is_one() -> None:
+    """``d(quote - markup) / d quote`` on the diagonal less the sum of the others, at drawn quotes, is exactly 1."""
+    share = SoftmaxShare(1.7, (0.3, -0.2, 0.0))
+    quotes = np.random.default_rng(0).normal(size=(100, 3))
+    jacobian = share.markup_jacobian(quotes)
+    own = np.einsum("...ii->...i", jacobian)
+    gap = 1 - own - (np.abs(jacobian).sum(axis=-1) - np.abs(own))
+    np.testing.assert_allclose(gap, 1.0, atol=1e-12)
+    np.testing.assert_allclose(share.fill(quotes).share.sum(axis=-1), 1.0, atol=1e-15)

@@ -12,16 +12,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad, solve_ivp
 
 from makertaker.baselines import open_loop_policies
-from makertaker.envs import (
-    BestQuote,
-    Controls,
-    Exponential,
-    MakerTakerGame,
-    Noise,
-    QuadraticImpact,
-    rollout,
-    simulate,
-)
+from makertaker.envs import BestQuote, Controls, Exponential, MakerTakerGame, Noise, QuadraticImpact, rollout, simulate
 from makertaker.envs.competition import best_of_others
 from makertaker.envs.grid import grid, step
 

@@ -7,11 +7,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import api_test, parallel_api_test
 
-from makertaker.envs import (
-    QuarticImpact,
-    SoftmaxShare,
-    maker_taker_v0,
-)
+from makertaker.envs import QuarticImpact, SoftmaxShare, maker_taker_v0
 
 
 @pytest.mark.parametrize("game", [{}, {"competition": SoftmaxShare(2.0), "impact": QuarticImpact(0.5, 0.01)}])

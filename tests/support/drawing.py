@@ -1,8 +1,9 @@
 """Strategies of Hypothesis that draw games."""
 
+import numpy as np
 from hypothesis import strategies as st
 
-from makertaker.envs import ExecutionGame
+from makertaker.envs import BestQuote, ExecutionGame, Exponential, MakerTakerGame, QuadraticImpact
 from support.functions import wave
 
 
@@ -29,4 +30,30 @@ def execution_games(draw, most=4, crowding=1.9):
         buy_flow=draw(number(0, 3)),
         sell_flow=wave(draw(number(0, 2)), 0.7, 4.0),
         max_rate=1e4,
+    )
+
+
+@st.composite
+def maker_taker_games(draw, flow=(0.1, 2.0)):
+    """One to three buyers and sellers, two to four makers, everyone with its own penalties and impact."""
+    traders, makers = draw(st.integers(1, 3)), draw(st.integers(2, 4))
+
+    def each(count, low, high):
+        return draw(st.lists(number(low, high), min_size=count, max_size=count))
+
+    sides = draw(st.lists(st.sampled_from([-1.0, 1.0]), min_size=traders, max_size=traders))
+    return MakerTakerGame(
+        trader_inventory=np.multiply(sides, each(traders, 0.5, 6.0)),
+        maker_inventory=each(makers, -2.0, 2.0),
+        horizon=draw(number(0.3, 1.5)),
+        competition=BestQuote(Exponential(draw(number(0.3, 1.5)))),
+        impact=QuadraticImpact(each(traders, 0.2, 2.0)),
+        trader_running_penalty=each(traders, 0.0, 1.0),
+        trader_terminal_penalty=each(traders, 0.1, 2.0),
+        maker_running_penalty=each(makers, 0.0, 1.0),
+        maker_terminal_penalty=each(makers, 0.1, 2.0),
+        buy_flow=draw(number(*flow)),
+        sell_flow=draw(number(*flow)),
+        min_rate=draw(st.sampled_from([0.0, 0.3])),
+        flow_from=draw(st.sampled_from(["sum", "mean"])),
     )

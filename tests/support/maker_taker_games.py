@@ -52,3 +52,29 @@ GENERAL_MARKETS = {
     "softmax": load_scenario("maker-taker-softmax"),
     "product": replace(load_scenario("maker-taker-3x3"), competition=ProductShare(Softplus(1.0), 1.0, 0.4)),
 }
+
+# makers far enough apart that their quotes never cross, and a buyer who wants to trade at once: nothing is truncated
+APART = MakerTakerGame(
+    trader_inventory=(-6.0,),
+    maker_inventory=(2.0, -0.5),
+    competition=BestQuote(Exponential(0.8)),
+    trader_running_penalty=0.4,
+    maker_running_penalty=(0.3, 0.6),
+    trader_terminal_penalty=1.0,
+    maker_terminal_penalty=(0.7, 1.2),
+    sell_flow=lambda t: 1 + 0.5 * np.sin(4 * t),
+)
+# both sides, and a third maker between the two
+CROWD = replace(
+    APART,
+    trader_inventory=(-6.0, -3.0, 4.0),
+    maker_inventory=(2.0, -2.0, 0.5),
+    maker_running_penalty=0.3,
+    maker_terminal_penalty=0.7,
+    impact=QuadraticImpact((0.5, 0.4, 0.8)),
+)
+
+
+def scenario_game(name="approximation", **changed):
+    """A scenario of the maker-taker game with parameters changed."""
+    return replace(load_scenario(name), **changed)

@@ -12,13 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.linalg import eigh
 
-from makertaker.baselines import (
-    EquilibriumNotFound,
-    NoOptimum,
-    check,
-    cooperative_optimum,
-    solve,
-)
+from makertaker.baselines import EquilibriumNotFound, NoOptimum, check, cooperative_optimum, solve
 from makertaker.baselines.execution.equilibrium import least_pivot
 from makertaker.envs import ExecutionGame
 from support.drawing import execution_games

@@ -1,0 +1,114 @@
+"""Sides without flow, truncations, far starts, solvers that fail, and wrong input: what comes back and what is said."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from makertaker.baselines import (
+    EquilibriumNotFound,
+    best_response,
+    best_response_to_policies,
+    exploitability,
+    newton,
+    solve,
+)
+from makertaker.baselines.fbsde import GameSystem
+from makertaker.envs import Controls
+from support.maker_taker_games import APART
+
+# --- markets where a side has no flow, and failures ------------------------------------------------------------------
+
+
+def test_side_without_flow():
+    """Guo and Jin's Theorem 4.1 needs volume on both sides to determine quotes; with one buyer nobody sells."""
+    game = replace(APART, sell_flow=0.0)
+    equilibrium = solve(game, 10)
+    assert "bid quotes are undetermined on 10 of 10 steps" in equilibrium.message
+    assert "ask" not in equilibrium.message
+    assert equilibrium.quotes_matter[:, 0].all()
+    assert not equilibrium.quotes_matter[:, 1].any()
+    np.testing.assert_allclose(exploitability(game, equilibrium.controls, 10).gains, 0, atol=1e-9)
+    # the equilibrium is not unique: other bids change no payoff and leave nobody anything to gain
+    other = equilibrium.controls._replace(bid=equilibrium.controls.bid + 3.0)
+    result = exploitability(game, other, 10)
+    np.testing.assert_array_equal(result.payoffs, equilibrium.payoffs)
+    np.testing.assert_allclose(result.gains, 0, atol=1e-9)
+
+
+def test_flow_that_starts_late():
+    game = replace(APART, sell_flow=lambda t: np.where(t < 0.5, 0.0, 1.0))
+    equilibrium = solve(game, 10)
+    assert equilibrium.quotes_matter[:, 1].tolist() == [False] * 5 + [True] * 5
+    assert "bid quotes are undetermined on 5 of 10 steps" in equilibrium.message
+
+
+def test_message_names_truncations():
+    assert "rates are truncated at max_rate = 2" in solve(replace(APART, max_rate=2.0), 10).message
+    assert "quotes are truncated at max_quote = 1" in solve(replace(APART, max_quote=1.0), 10).message
+
+
+def test_failure():
+    """No residual of rounding size is below 1e-30."""
+    result = solve(APART, 10, tolerance=1e-30, throw=False)
+    assert not result.converged
+    assert result.message.startswith("not converged")
+    assert 1e-30 < result.residual < 1e-10
+    with pytest.raises(EquilibriumNotFound, match=r"residual .* it is largest for .* at step"):
+        solve(APART, 10, tolerance=1e-30)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("size", [1.0, 10.0, 1e3])
+def test_any_guess_leads_to_the_same_equilibrium(size, seed):
+    guess = size * np.random.default_rng(seed).standard_normal((10, 3))
+    result = solve(APART, 10, guess=guess)
+    np.testing.assert_allclose(result.adjoints, solve(APART, 10).adjoints, atol=1e-10)
+
+
+def test_continuation_where_newton_fails(monkeypatch):
+    """Plain Newton is kept from iterating; the scaled systems of the continuation are not."""
+    plain = newton.newton
+
+    def crippled(system, start, **options):
+        limit = {"iterations": 0} if isinstance(system, GameSystem) else {}
+        return plain(system, start, **{**options, **limit})
+
+    expected = solve(APART, 10)
+    monkeypatch.setattr(newton, "newton", crippled)
+    result = solve(APART, 10)
+    assert "of continuation in the penalties" in result.message
+    assert "continuation" not in expected.message
+    np.testing.assert_allclose(result.adjoints, expected.adjoints, atol=1e-10)
+
+
+# --- input -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda e: solve(APART, 0), "steps: expected a positive whole number, got 0"),
+        (lambda e: solve(APART, 2.5), "steps: expected a positive whole number, got 2.5"),
+        (lambda e: solve(APART, 10, guess=np.zeros((9, 3))), r"guess: expected finite adjoints of shape \(10, 3\)"),
+        (lambda e: solve(APART, 10, guess=np.full((10, 3), np.nan)), "guess: expected finite adjoints"),
+        (lambda e: best_response(APART, e.controls, "taker", 10), "agent: expected one of .*, got 'taker'"),
+        (lambda e: best_response(APART, e.controls, "maker_0", 9), r"controls.rate: expected shape \(\.\.\., 9, 1\)"),
+        (
+            lambda e: best_response_to_policies(APART, {"trader_0": e.open_loop()["trader_0"]}, "trader_0", 10),
+            "expected one entry for each of",
+        ),
+        (lambda e: best_response_to_policies(APART, e.open_loop(), "nobody", 10), "agent: expected one of"),
+        (lambda e: exploitability(APART, e.controls._replace(ask=e.controls.ask[:, :1]), 10), "controls.ask: expected"),
+        (lambda e: exploitability(APART, e.controls._replace(bid=e.controls.bid * np.nan), 10), "controls.bid: .*nan"),
+        (lambda e: exploitability(APART, Controls(*(x[None] for x in e.controls)), 10), "without batch axes"),
+        (lambda e: e.adjoint(11, APART.initial_inventory), r"k: expected a step in 0\.\.10, got 11"),
+        (lambda e: e.adjoint(-1, APART.initial_inventory), "k: expected a step"),
+        (lambda e: e.adjoint(0, [1.0, 2.0]), r"inventory: expected finite numbers of shape \(\.\.\., 3\)"),
+        (lambda e: e.adjoint(0, [1.0, 2.0, np.inf]), "inventory: expected finite numbers"),
+    ],
+)
+def test_bad_input(call, message):
+    equilibrium = solve(APART, 10)
+    with pytest.raises(ValueError, match=message):
+        call(equilibrium)
