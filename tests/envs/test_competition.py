@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from makertaker.envs import BestQuote, Exponential, MakerTakerGame, SoftmaxShare
+from makertaker.envs.competition import best_of_others
+from support.arrays import LIBRARIES, arrays
 from support.derivatives import difference
 from support.market_parts import each_competition, gradient, moved, values
 
@@ -76,3 +78,13 @@ def test_the_gap_of_38_is_one() -> None:
     gap = 1 - own - (np.abs(jacobian).sum(axis=-1) - np.abs(own))
     np.testing.assert_allclose(gap, 1.0, atol=1e-12)
     np.testing.assert_allclose(share.fill(quotes).share.sum(axis=-1), 1.0, atol=1e-15)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(makers=st.sampled_from([2, 3, 5]), data=st.data())
+def test_best_of_others_is_the_minimum_over_the_others(library, makers, data):
+    row = st.lists(st.integers(-2, 2).map(float), min_size=makers, max_size=makers)
+    quotes = np.array(data.draw(st.lists(row, min_size=2, max_size=2)))
+    expected = [[min(row[:i] + row[i + 1 :]) for i in range(makers)] for row in quotes.tolist()]
+    np.testing.assert_array_equal(np.asarray(best_of_others(*arrays(library, quotes))), expected)

@@ -1,78 +1,32 @@
-"""The grid game: its pure step, open-loop simulation and policy rollout, and the game's validation.
+"""The grid game of traders and makers: its pure step, open-loop simulation and policy rollout.
 
 Payoffs are compared with an integration of the market's differential equations that shares no code with the package,
-array libraries with each other, and transformed markets (agents permuted, units changed, sides swapped) with the
-original.
+and array libraries with each other.
 """
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.integrate import quad, solve_ivp
+from scipy.integrate import solve_ivp
 
 from makertaker.baselines import open_loop_policies
-from makertaker.envs import BestQuote, Controls, Exponential, MakerTakerGame, Noise, QuadraticImpact, rollout, simulate
-from makertaker.envs.competition import best_of_others
+from makertaker.envs import BestQuote, Controls, Exponential, MakerTakerGame, Noise, rollout, simulate
 from makertaker.envs.grid import grid, step
-
-STEPS = 6
-LIBRARIES = ("numpy", "torch", "jax")
-hypothesis = settings(deadline=None, derandomize=True, max_examples=30)
-seeds = st.integers(0, 2**32 - 1)
-
-# A buyer, a seller and three makers in a market whose every coefficient may move with time.
-GAMMA = 0.8
-HORIZON = 1.5
-START = (-5.0, 3.0, 1.0, 0.0, -1.0)
-BETA = (lambda t: 0.5 + 0.2 * t, lambda t: 0.3 + 0 * t)
-PHI = (lambda t: 0.1 + 0 * t, lambda t: 0.2 * t, lambda t: 0.3 - 0.1 * t, lambda t: 0.05 * t**2, lambda t: 0 * t)
-A = (0.5, 0.7, 0.2, 0.3, 0.4)
-
-
-def buy_flow(t):
-    return 2 + np.sin(3 * t)
-
-
-def sell_flow(t):
-    return 1.5 * np.exp(-t) + 0.5 * t
-
-
-def moving_game(**changes):
-    parameters = {
-        "trader_inventory": START[:2],
-        "maker_inventory": START[2:],
-        "horizon": HORIZON,
-        "competition": BestQuote(Exponential(GAMMA)),
-        "impact": QuadraticImpact(BETA),
-        "trader_running_penalty": PHI[:2],
-        "maker_running_penalty": PHI[2:],
-        "trader_terminal_penalty": A[:2],
-        "maker_terminal_penalty": A[2:],
-        "buy_flow": buy_flow,
-        "sell_flow": sell_flow,
-    }
-    return MakerTakerGame(**parameters | changes)
-
-
-def draw_controls(rng, batch=(), traders=(-1.0, 1.0), makers=3, steps=STEPS):
-    """Random controls of traders with the signs of these inventories; ties between quotes are possible."""
-    rate = -np.sign(traders) * rng.uniform(0, 4, (*batch, steps, len(traders)))
-    ask, bid = np.round(rng.uniform(-0.5, 2, (2, *batch, steps, makers)), 1)
-    return Controls(rate, ask, bid)
-
-
-def arrays(library, *values, dtype="float64"):
-    """The values as arrays of a library; skips the test where it is not installed."""
-    if library == "numpy":
-        return tuple(np.asarray(value, dtype=dtype) for value in values)
-    if library == "torch":
-        torch = pytest.importorskip("torch")
-        return tuple(torch.tensor(np.asarray(value), dtype=getattr(torch, dtype)) for value in values)
-    jax = pytest.importorskip("jax")
-    jax.config.update("jax_enable_x64", True)
-    return tuple(jax.numpy.asarray(value, dtype=dtype) for value in values)
-
+from support.arrays import LIBRARIES, arrays
+from support.controls import draw_controls
+from support.functions import averaged
+from support.moving_maker_taker import (
+    BETA,
+    GAMMA,
+    HORIZON,
+    NODES,
+    PHI,
+    START,
+    STEPS,
+    A,
+    buy_flow,
+    moving_game,
+    sell_flow,
+)
 
 # The market from its definitions
 
@@ -82,7 +36,6 @@ def integrate(controls, flows, phi, beta):
 
     The displays of Sections 3 and 4 of Guo and Jin, one agent after the other, by a Runge-Kutta method of order 8.
     """
-    times = np.linspace(0, HORIZON, STEPS + 1)
 
     def share(quotes, i):
         return np.exp(-GAMMA * (quotes[i] - min(quotes[j] for j in range(3) if j != i)))
@@ -103,22 +56,15 @@ def integrate(controls, flows, phi, beta):
     y = np.concatenate([START, np.zeros(5)])
     path = [y[:5]]
     for k in range(STEPS):
-        result = solve_ivp(slope, times[k : k + 2], y, args=(k,), method="DOP853", rtol=1e-13, atol=1e-13)
+        result = solve_ivp(slope, NODES[k : k + 2], y, args=(k,), method="DOP853", rtol=1e-13, atol=1e-13)
         y = result.y[:, -1]
         path.append(y[:5])
     return np.array(path), y[5:] - np.array(A) * y[:5] ** 2
 
 
-def averaged(function):
-    """A function of time as ``(t, step) -> mean over the step``, by adaptive quadrature."""
-    width = HORIZON / STEPS
-    means = [quad(function, k * width, (k + 1) * width, epsabs=1e-13)[0] / width for k in range(STEPS)]
-    return lambda t, k: means[k]
-
-
 def test_payoffs_are_those_of_the_market_with_step_constant_coefficients():
     controls = draw_controls(np.random.default_rng(1))
-    flows, phi, beta = ([averaged(f) for f in each] for each in ((buy_flow, sell_flow), PHI, BETA))
+    flows, phi, beta = ([averaged(f, NODES) for f in each] for each in ((buy_flow, sell_flow), PHI, BETA))
     inventories, payoffs = integrate(controls, flows, phi, beta)
     found = simulate(moving_game(), controls, STEPS)
     np.testing.assert_allclose(found.inventories, inventories, rtol=0, atol=1e-11)
@@ -236,19 +182,6 @@ def test_torch_differentiates_simulate():
     assert torch.autograd.gradcheck(payoffs, inputs)
 
 
-# The best of the other makers' quotes
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-@hypothesis
-@given(makers=st.sampled_from([2, 3, 5]), data=st.data())
-def test_best_of_others_is_the_minimum_over_the_others(library, makers, data):
-    row = st.lists(st.integers(-2, 2).map(float), min_size=makers, max_size=makers)
-    quotes = np.array(data.draw(st.lists(row, min_size=2, max_size=2)))
-    expected = [[min(row[:i] + row[i + 1 :]) for i in range(makers)] for row in quotes.tolist()]
-    np.testing.assert_array_equal(np.asarray(best_of_others(*arrays(library, quotes))), expected)
-
-
 # Policies
 
 
@@ -349,176 +282,7 @@ def test_makers_who_face_the_mean_see_each_trader_at_one_nth_of_its_rate():
     np.testing.assert_allclose(found.payoffs[:3], undiluted.payoffs[:3], rtol=1e-14)
 
 
-# Invariants
-
-
-def draw_market(seed, traders=3, makers=3):
-    """Parameters of a random market, and controls."""
-    rng = np.random.default_rng(seed)
-    inventory = rng.choice([-1.0, 1.0], traders) * rng.uniform(1, 5, traders)
-    parameters = {
-        "trader_inventory": inventory,
-        "maker_inventory": rng.uniform(-2, 2, makers),
-        "horizon": rng.uniform(0.5, 2),
-        "gamma": rng.uniform(0.5, 2),
-        "beta": rng.uniform(0.1, 1, traders),
-        "trader_running_penalty": rng.uniform(0, 1, traders),
-        "maker_running_penalty": rng.uniform(0, 1, makers),
-        "trader_terminal_penalty": rng.uniform(0, 1, traders),
-        "maker_terminal_penalty": rng.uniform(0, 1, makers),
-        "buy_flow": rng.uniform(0, 3),
-        "sell_flow": rng.uniform(0, 3),
-    }
-    return parameters, draw_controls(rng, traders=inventory, makers=makers)
-
-
-def play(parameters, controls):
-    rest = {name: value for name, value in parameters.items() if name not in ("gamma", "beta")}
-    competition = BestQuote(Exponential(float(parameters["gamma"])))
-    game = MakerTakerGame(**rest, competition=competition, impact=QuadraticImpact(parameters["beta"]))
-    return simulate(game, controls, STEPS)
-
-
-def scaled(parameters, **factors):
-    """The parameters with some multiplied; a penalty's factor holds for traders and makers."""
-    result = dict(parameters)
-    for name in parameters:
-        for key, factor in factors.items():
-            if name == key or name.endswith(f"_{key}"):
-                result[name] = parameters[name] * factor
-    return result
-
-
-@hypothesis
-@given(seed=seeds, traders=st.permutations(range(3)), makers=st.permutations(range(3)))
-def test_permuting_agents_permutes_payoffs(seed, traders, makers):
-    parameters, controls = draw_market(seed)
-    permuted = {
-        name: value[traders if name == "beta" or name.startswith("trader") else makers] if np.ndim(value) else value
-        for name, value in parameters.items()
-    }
-    found = play(permuted, Controls(controls.rate[:, traders], controls.ask[:, makers], controls.bid[:, makers]))
-    order = [*traders, *(3 + i for i in makers)]
-    np.testing.assert_allclose(found.payoffs, play(parameters, controls).payoffs[order], rtol=1e-11)
-
-
-@hypothesis
-@given(seed=seeds, unit=st.floats(0.1, 10))
-def test_the_unit_of_currency_scales_payoffs(seed, unit):
-    parameters, controls = draw_market(seed)
-    other = scaled(parameters, gamma=1 / unit, beta=unit, penalty=unit)
-    found = play(other, controls._replace(ask=unit * controls.ask, bid=unit * controls.bid))
-    expected = play(parameters, controls)
-    np.testing.assert_allclose(found.payoffs, unit * expected.payoffs, rtol=1e-9)
-    np.testing.assert_allclose(found.inventories, expected.inventories, rtol=0, atol=1e-9)
-
-
-@hypothesis
-@given(seed=seeds, unit=st.floats(0.1, 10))
-def test_the_unit_of_shares_scales_inventories_and_with_prices_per_share_payoffs(seed, unit):
-    parameters, controls = draw_market(seed)
-    other = scaled(parameters, inventory=unit, buy_flow=unit, sell_flow=unit, beta=1 / unit, penalty=1 / unit)
-    found = play(other, controls._replace(rate=unit * controls.rate))
-    expected = play(parameters, controls)
-    np.testing.assert_allclose(found.payoffs, unit * expected.payoffs, rtol=1e-9)
-    np.testing.assert_allclose(found.inventories, unit * expected.inventories, rtol=0, atol=1e-8)
-
-
-@hypothesis
-@given(seed=seeds, unit=st.floats(0.1, 10))
-def test_the_unit_of_time_does_not_matter(seed, unit):
-    parameters, controls = draw_market(seed)
-    rates = {"buy_flow": 1 / unit, "sell_flow": 1 / unit, "running_penalty": 1 / unit}
-    found = play(scaled(parameters, horizon=unit, beta=unit, **rates), controls._replace(rate=controls.rate / unit))
-    expected = play(parameters, controls)
-    np.testing.assert_allclose(found.payoffs, expected.payoffs, rtol=1e-9)
-    np.testing.assert_allclose(found.inventories, expected.inventories, rtol=0, atol=1e-9)
-
-
-@hypothesis
-@given(seed=seeds)
-def test_the_two_sides_of_the_market_mirror_each_other(seed):
-    parameters, controls = draw_market(seed)
-    other = scaled(parameters, inventory=-1.0)
-    other |= {"buy_flow": parameters["sell_flow"], "sell_flow": parameters["buy_flow"]}
-    found = play(other, Controls(-controls.rate, controls.bid, controls.ask))
-    expected = play(parameters, controls)
-    np.testing.assert_allclose(found.payoffs, expected.payoffs, rtol=1e-11)
-    np.testing.assert_allclose(found.inventories, -expected.inventories, rtol=0, atol=1e-11)
-
-
 # Bad input
-
-NAN, INF = float("nan"), float("inf")
-REFUSED = [
-    ({"horizon": 0.0}, r"horizon: expected a finite number > 0, got 0\.0"),
-    ({"horizon": -1.0}, r"horizon: expected a finite number > 0, got -1\.0"),
-    ({"horizon": NAN}, "horizon: expected a finite number > 0, got nan"),
-    ({"horizon": INF}, "horizon: expected a finite number > 0, got inf"),
-    ({"horizon": "1"}, "horizon: expected a number, got '1'"),
-    ({"trader_inventory": ()}, "trader_inventory: expected at least one trader, got none"),
-    ({"trader_inventory": (-1.0, 0.0)}, r"trader_inventory: expected nonzero inventories .* got \[-1\.0, 0\.0\]"),
-    ({"trader_inventory": (NAN,)}, "trader_inventory: expected a list of finite numbers"),
-    ({"trader_inventory": -1.0}, "trader_inventory: expected a list of finite numbers, got -1.0"),
-    ({"trader_inventory": ("x",)}, "trader_inventory: expected a list of numbers"),
-    ({"maker_inventory": (0.0,)}, "maker_inventory: best-quote competition needs at least 2 makers, got 1"),
-    ({"maker_inventory": (0.0, INF)}, "maker_inventory: expected a list of finite numbers"),
-    ({"competition": 1.0}, r"competition: expected an instance of Competition, got 1\.0"),
-    ({"impact": 0.5}, r"impact: expected an instance of Impact, got 0\.5"),
-    ({"impact": QuadraticImpact(0.0)}, r"impact\.beta: expected finite values > 0, got 0"),
-    ({"impact": QuadraticImpact(-1.0)}, r"impact\.beta: expected finite values > 0, got -1"),
-    ({"impact": QuadraticImpact(NAN)}, r"impact\.beta: expected finite values > 0, got nan"),
-    ({"impact": QuadraticImpact((0.5, 0.5))}, r"impact\.beta: expected one value or 1, got 2"),
-    ({"impact": QuadraticImpact(lambda t: 0.5 - t)}, r"impact\.beta: expected finite values > 0, got 0 at t = 0\.5"),
-    ({"trader_running_penalty": -0.1}, r"trader_running_penalty: expected finite values >= 0, got -0\.1"),
-    ({"trader_running_penalty": (0.1, 0.1)}, "trader_running_penalty: expected one value or 1, got 2"),
-    ({"trader_terminal_penalty": NAN}, "trader_terminal_penalty: expected finite values >= 0, got nan"),
-    ({"trader_terminal_penalty": lambda t: t}, "trader_terminal_penalty: expected a number .* got a callable"),
-    ({"maker_running_penalty": (0.1,)}, "maker_running_penalty: expected one value or 2, got 1"),
-    ({"maker_running_penalty": (0.1, NAN)}, "maker_running_penalty: expected finite values >= 0, got nan"),
-    ({"maker_terminal_penalty": -1.0}, "maker_terminal_penalty: expected finite values >= 0, got -1"),
-    ({"buy_flow": -1.0}, "buy_flow: expected finite values >= 0, got -1"),
-    ({"sell_flow": NAN}, "sell_flow: expected finite values >= 0, got nan"),
-    ({"buy_flow": lambda t: 0.25 - t}, r"buy_flow: expected finite values >= 0, got -0\.015625 at t = 0\.265625"),
-    ({"sell_flow": lambda t: t[:3]}, "sell_flow: a callable of time must return the shape of its argument"),
-    ({"buy_flow": lambda t: t * NAN}, "buy_flow: expected finite values >= 0, got nan at t = 0"),
-    ({"min_rate": -1.0}, "min_rate: expected a finite number >= 0"),
-    ({"min_rate": 100.0}, "min_rate: expected less than max_rate = 100, got 100"),
-    ({"max_rate": 0.0}, "max_rate: expected a finite number > 0"),
-    ({"max_quote": NAN}, "max_quote: expected a finite number > 0"),
-    ({"volatility": -1.0}, "volatility: expected a finite number >= 0"),
-    ({"initial_price": INF}, "initial_price: expected a finite number, got inf"),
-    ({"flow_from": "median"}, "flow_from: expected 'sum' or 'mean', got 'median'"),
-]
-
-
-@pytest.mark.parametrize(("parameters", "message"), REFUSED)
-def test_the_game_refuses_bad_parameters(parameters, message):
-    with pytest.raises(ValueError, match=message):
-        MakerTakerGame(**parameters)
-
-
-@pytest.mark.parametrize("gamma", [0.0, -1.0, NAN, INF])
-def test_the_intensity_refuses_a_bad_decay(gamma):
-    with pytest.raises(ValueError, match="gamma: expected a positive finite number"):
-        Exponential(gamma)
-
-
-@pytest.mark.parametrize(
-    ("build", "name"),
-    [
-        (lambda: MakerTakerGame(buy_flow=None), "buy_flow"),
-        (lambda: MakerTakerGame(buy_flow=(1.0,)), "buy_flow"),
-        (lambda: MakerTakerGame(buy_flow="1"), "buy_flow"),
-        (lambda: MakerTakerGame(maker_running_penalty=None), "maker_running_penalty"),
-        (lambda: MakerTakerGame(trader_terminal_penalty=(lambda t: 1 + t,)), "trader_terminal_penalty"),
-        (lambda: MakerTakerGame(competition=BestQuote(1.0)), "intensity"),
-        (lambda: Exponential("x"), "gamma"),
-    ],
-)
-def test_parameters_of_a_wrong_type_are_refused(build, name):
-    with pytest.raises(ValueError, match=name):
-        build()
 
 
 @pytest.mark.parametrize(
@@ -528,7 +292,7 @@ def test_parameters_of_a_wrong_type_are_refused(build, name):
         ({"rate": np.zeros((STEPS + 1, 2))}, r"controls\.rate: expected shape \(\.\.\., 6, 2\), got \(7, 2\)"),
         ({"ask": np.zeros((STEPS, 2))}, r"controls\.ask: expected shape \(\.\.\., 6, 3\), got \(6, 2\)"),
         ({"bid": np.zeros(3)}, r"controls\.bid: expected shape \(\.\.\., 6, 3\), got \(3,\)"),
-        ({"bid": np.full((STEPS, 3), NAN)}, r"controls\.bid: expected finite values, got nan"),
+        ({"bid": np.full((STEPS, 3), np.nan)}, r"controls\.bid: expected finite values, got nan"),
     ],
 )
 def test_simulate_refuses_controls_that_do_not_fit(changes, message):

@@ -67,3 +67,9 @@ def test_a_power_of_the_logistic_function_is_an_intensity():
     """``(1 + exp(x))^-1/2``: the ratio is ``1 - 2 exp(-x)``."""
     root, share = lambda x: logistic(x) ** 0.5, lambda x: logistic(-x)
     CustomIntensity(root, lambda x: -root(x) * share(x) / 2, lambda x: root(x) * share(x) * (3 * share(x) / 2 - 1) / 2)
+
+
+@pytest.mark.parametrize("gamma", [0.0, -1.0, np.nan, np.inf])
+def test_the_intensity_refuses_a_bad_decay(gamma):
+    with pytest.raises(ValueError, match="gamma: expected a positive finite number"):
+        Exponential(gamma)

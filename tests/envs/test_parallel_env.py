@@ -1,7 +1,6 @@
-"""The environments: their interfaces' own checkers, and that they play the grid game and nothing else.
+"""The environment of traders and makers: the interfaces' checkers, and that it plays the grid game and nothing else.
 
-Whatever an environment reports is compared with ``simulate``, with the solver, or with the definition in plain
-arithmetic.
+What it reports is compared with ``simulate``, with the solver, or with the definition in plain arithmetic.
 """
 
 import copy
@@ -14,67 +13,16 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
 
-from makertaker.baselines import open_loop_policies, random_controls, solve
-from makertaker.envs import (
-    Controls,
-    MakerTakerGame,
-    MarketVectorEnv,
-    acas_v0,
-    load_scenario,
-    read_scenario,
-    scenario_names,
-    simulate,
-)
+from makertaker.baselines import random_controls, solve
+from makertaker.envs import Controls, acas_v0, load_scenario, read_scenario, scenario_names, simulate
 from makertaker.envs.parallel_env import GameParallelEnv
-from makertaker.envs.single_agent_env import SingleAgentEnv
-
-STEPS = 5
-KINDS = ("time", "own", "full")
-GAME = {
-    "trader_inventory": (-5.0, 3.0),
-    "maker_inventory": (1.0, 0.0, -1.0),
-    "trader_running_penalty": (0.1, 0.2),
-    "maker_running_penalty": 0.1,
-    "trader_terminal_penalty": 0.5,
-    "maker_terminal_penalty": 0.2,
-    "buy_flow": lambda t: 1 + t,
-    "volatility": 2.0,
-}
-
-
-def make(**arguments):
-    """A market with a buyer, a seller and three makers, of five steps."""
-    return acas_v0.parallel_env(**{"steps": STEPS} | GAME | arguments)
-
-
-def draw_actions(env, seed=0):
-    """Random normalised actions of everyone, one dictionary a step."""
-    rng = np.random.default_rng(seed)
-    widths = {agent: env.action_space(agent).shape for agent in env.possible_agents}
-    return [{agent: rng.uniform(-1, 1, shape) for agent, shape in widths.items()} for _ in range(STEPS)]
-
-
-def play(env, actions, **reset):
-    """A whole episode: everything that ``reset`` and ``step`` return."""
-    return [env.reset(**reset), *(env.step(each) for each in actions)]
-
-
-def same(one, other):
-    """Whether two nested results are bitwise the same."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, tuple | list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return np.array_equal(one, other)
+from support.controls import at_step
+from support.env_markets import ACAS, KINDS, STEPS, acas_env
+from support.episodes import draw_actions, play, same
 
 
 def reward_sums(episode, agents):
     return np.array([sum(result[1][agent] for result in episode[1:]) for agent in agents])
-
-
-def at(controls, k):
-    """The controls of step ``k``."""
-    return Controls(*(each[k] for each in controls))
 
 
 # The interfaces' own checkers
@@ -86,10 +34,10 @@ def at(controls, k):
 @pytest.mark.filterwarnings("ignore:Observation")  # the time alone is one number, and zero at first
 def test_pettingzoo_checks_pass(observation, normalize, reward):
     arguments = {"observation": observation, "normalize": normalize, "reward": reward, "inventory_spread": 1.0}
-    parallel_api_test(make(**arguments), num_cycles=3 * STEPS)
-    parallel_seed_test(lambda: make(**arguments), num_cycles=STEPS)
+    parallel_api_test(acas_env(**arguments), num_cycles=3 * STEPS)
+    parallel_seed_test(lambda: acas_env(**arguments), num_cycles=STEPS)
     for form in (acas_v0.env, acas_v0.raw_env):
-        api_test(form(steps=STEPS, **GAME, **arguments), num_cycles=20)
+        api_test(form(steps=STEPS, **ACAS, **arguments), num_cycles=20)
 
 
 @pytest.mark.parametrize("agent", ["trader_0", "maker_1"])
@@ -113,9 +61,9 @@ def test_stable_baselines3_check_passes(agent):
 
 @pytest.mark.parametrize("normalize", [True, False])
 def test_rewards_add_up_to_the_payoffs_of_the_grid_game(normalize):
-    env = make(normalize=normalize)
+    env = acas_env(normalize=normalize)
     controls = random_controls(env.game, STEPS, seed=1)
-    episode = play(env, [env.actions_from(at(controls, k)) for k in range(STEPS)])
+    episode = play(env, [env.actions_from(at_step(controls, k)) for k in range(STEPS)])
     expected = simulate(env.game, controls, STEPS)
     np.testing.assert_allclose(reward_sums(episode, env.possible_agents), expected.payoffs, rtol=1e-9)
     np.testing.assert_allclose(env.market.inventories, expected.inventories[-1], rtol=0, atol=1e-12)
@@ -130,14 +78,14 @@ def test_the_equilibrium_played_in_the_environment_is_the_solver_s(name, normali
     env.reset()
     payoffs = np.zeros(len(env.possible_agents))
     for k in range(scenario.steps):
-        rewards = env.step(env.actions_from(at(equilibrium.controls, k)))[1]
+        rewards = env.step(env.actions_from(at_step(equilibrium.controls, k)))[1]
         payoffs += [rewards[agent] for agent in env.possible_agents]
         np.testing.assert_allclose(env.market.inventories, equilibrium.inventories[k + 1], rtol=0, atol=1e-12)
     np.testing.assert_allclose(payoffs, equilibrium.payoffs, rtol=0, atol=1e-12)
 
 
 def test_wealth_is_pnl_less_penalties_and_pnl_is_the_traded_cash():
-    env = make(reward="wealth", inventory_spread=1.0)
+    env = acas_env(reward="wealth", inventory_spread=1.0)
     play(env, draw_actions(env), seed=3)  # the second episode must not remember the first
     actions = draw_actions(env, seed=1)
     env.reset()
@@ -179,7 +127,7 @@ def test_wealth_is_pnl_less_penalties_and_pnl_is_the_traded_cash():
 
 
 def test_everyone_terminates_at_the_horizon_and_nobody_is_truncated():
-    env = make()
+    env = acas_env()
     episode = play(env, draw_actions(env))
     for k, (_, _, terminated, truncated, _) in enumerate(episode[1:], start=1):
         assert terminated == dict.fromkeys(env.possible_agents, k == STEPS)
@@ -191,7 +139,7 @@ def test_everyone_terminates_at_the_horizon_and_nobody_is_truncated():
 
 
 def test_an_episode_is_a_function_of_its_seed():
-    one, other = (make(reward="wealth", inventory_spread=1.0) for _ in range(2))
+    one, other = (acas_env(reward="wealth", inventory_spread=1.0) for _ in range(2))
     actions = draw_actions(one)
     first = play(one, actions, seed=0)
     assert same(first, play(other, actions, seed=0))
@@ -201,14 +149,14 @@ def test_an_episode_is_a_function_of_its_seed():
 
 
 def test_payoff_rewards_without_spread_are_deterministic():
-    one, other = make(), make()
+    one, other = acas_env(), acas_env()
     actions = draw_actions(one)
     assert same(play(one, actions, seed=0), play(other, actions, seed=1))
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
 def test_a_copy_goes_on_as_the_original(duplicate):
-    env = make(reward="wealth", inventory_spread=1.0, buy_flow=1.0)  # a lambda would not pickle
+    env = acas_env(reward="wealth", inventory_spread=1.0, buy_flow=1.0)  # a lambda would not pickle
     first, *rest = draw_actions(env)
     env.reset(seed=0)
     env.step(first)
@@ -220,7 +168,7 @@ def test_a_copy_goes_on_as_the_original(duplicate):
 
 
 def test_observations_are_prefixes_of_what_the_module_documents():
-    envs = {kind: make(observation=kind) for kind in KINDS}
+    envs = {kind: acas_env(observation=kind) for kind in KINDS}
     full = envs["full"]
     actions = draw_actions(full)
     episodes = {kind: play(env, actions, seed=0) for kind, env in envs.items()}
@@ -248,7 +196,7 @@ def test_observations_are_prefixes_of_what_the_module_documents():
 @pytest.mark.parametrize("size", [1.0, 1e9, np.inf])
 @pytest.mark.parametrize("normalize", [True, False])
 def test_observations_stay_in_their_spaces(normalize, size):
-    env = make(normalize=normalize)
+    env = acas_env(normalize=normalize)
     extreme = {agent: size * np.array([1.0, -1.0][: env.action_space(agent).shape[0]]) for agent in env.possible_agents}
     for observations, *_ in play(env, [extreme] * STEPS, options={"inventory": [-1e6, 1e6, 1e6, 0, -1e6]}):
         assert all(env.observation_space(agent).contains(each) for agent, each in observations.items())
@@ -257,7 +205,7 @@ def test_observations_stay_in_their_spaces(normalize, size):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_observations_stay_in_their_spaces_where_only_the_highest_quote_is_worth_exploring():
-    env = make(max_quote=0.5, maker_inventory=(-100.0, -100.0))
+    env = acas_env(max_quote=0.5, maker_inventory=(-100.0, -100.0))
     for observations, *_ in play(env, draw_actions(env)):
         assert all(env.observation_space(agent).contains(each) for agent, each in observations.items())
 
@@ -266,14 +214,14 @@ def test_observations_stay_in_their_spaces_where_only_the_highest_quote_is_worth
 
 
 def test_actions_and_controls_are_inverse():
-    for env in (make(), make(normalize=False), make(rate_range=(0.0, 5.0), quote_range=(-1.0, 2.0))):
+    for env in (acas_env(), acas_env(normalize=False), acas_env(rate_range=(0.0, 5.0), quote_range=(-1.0, 2.0))):
         controls = Controls(np.array([2.0, -1.5]), np.array([0.5, 1.0, 1.5]), np.array([0.2, 0.0, 1.9]))
         found = env.controls_from(env.actions_from(controls))
         np.testing.assert_allclose(np.concatenate(found), np.concatenate(controls), rtol=0, atol=1e-14)
 
 
 def test_normalised_actions_span_the_range():
-    env = make(rate_range=(0.5, 5.0), quote_range=(-1.0, 2.0))
+    env = acas_env(rate_range=(0.5, 5.0), quote_range=(-1.0, 2.0))
     ones = {agent: np.ones(env.action_space(agent).shape) for agent in env.possible_agents}
     low = env.controls_from({agent: -each for agent, each in ones.items()})
     high = env.controls_from(ones)
@@ -283,7 +231,7 @@ def test_normalised_actions_span_the_range():
 
 
 def test_float64_actions_keep_their_precision():
-    env = make(quote_range=(0.0, 3.0))
+    env = acas_env(quote_range=(0.0, 3.0))
     tenths = {agent: np.full(env.action_space(agent).shape, 0.1) for agent in env.possible_agents}
     assert env.controls_from(tenths).ask[0] == pytest.approx(1.65, abs=1e-15)
     single = env.controls_from({agent: each.astype(np.float32) for agent, each in tenths.items()})
@@ -292,7 +240,7 @@ def test_float64_actions_keep_their_precision():
 
 @pytest.mark.parametrize("size", [1e6, np.inf])
 def test_actions_out_of_bounds_are_clipped(size):
-    env, physical = make(), make(normalize=False, min_rate=0.5, max_rate=20.0, max_quote=3.0)
+    env, physical = acas_env(), acas_env(normalize=False, min_rate=0.5, max_rate=20.0, max_quote=3.0)
     shapes = {agent: env.action_space(agent).shape for agent in env.possible_agents}
     for sign, rate in ((1, [20.0, -0.5]), (-1, [0.5, -20.0])):  # a buyer only buys, a seller only sells
         one, beyond = ({agent: np.full(shape, sign * x) for agent, shape in shapes.items()} for x in (1.0, size))
@@ -315,7 +263,7 @@ BAD_ACTIONS = [
 
 @pytest.mark.parametrize(("changes", "message"), BAD_ACTIONS)
 def test_bad_actions_are_refused_and_nothing_is_played(changes, message):
-    env, untouched = (make(reward="wealth") for _ in range(2))
+    env, untouched = (acas_env(reward="wealth") for _ in range(2))
     first, *rest = draw_actions(env)
     for each in (env, untouched):
         each.reset(seed=0)
@@ -327,7 +275,7 @@ def test_bad_actions_are_refused_and_nothing_is_played(changes, message):
 
 
 def test_a_step_before_reset_or_after_the_end_is_refused():
-    env = make()
+    env = acas_env()
     actions = draw_actions(env)
     with pytest.raises(ValueError, match="the episode has ended, or not begun"):
         env.step(actions[0])
@@ -342,7 +290,7 @@ def test_a_step_before_reset_or_after_the_end_is_refused():
 
 
 def test_reset_starts_from_given_inventories():
-    env = make()
+    env = acas_env()
     start = [-1.0, 0.0, 2.0, -2.0, 7.0]
     observations, _ = env.reset(options={"inventory": start})
     np.testing.assert_array_equal(env.market.inventories, start)
@@ -352,13 +300,13 @@ def test_reset_starts_from_given_inventories():
 
 
 def test_reset_starts_from_given_inventories_whatever_the_spread():
-    env = make(inventory_spread=1.0)
+    env = acas_env(inventory_spread=1.0)
     env.reset(seed=0, options={"inventory": [-1.0, 1.0, 2.0, -2.0, 7.0]})
     np.testing.assert_array_equal(env.market.inventories, [-1.0, 1.0, 2.0, -2.0, 7.0])
 
 
 def test_random_inventories_keep_traders_on_their_side():
-    env = make(inventory_spread=4.0)
+    env = acas_env(inventory_spread=4.0)
     starts = np.array([env.reset(seed=seed) and env.market.inventories for seed in range(300)])
     assert (starts[:, 0] <= 0).all()
     assert (starts[:, 1] >= 0).all()
@@ -377,7 +325,7 @@ def test_random_inventories_keep_traders_on_their_side():
 )
 def test_reset_refuses_inventories_that_do_not_fit(inventory, message):
     with pytest.raises(ValueError, match=message):
-        make().reset(options={"inventory": inventory})
+        acas_env().reset(options={"inventory": inventory})
 
 
 @pytest.mark.parametrize(
@@ -397,241 +345,4 @@ def test_reset_refuses_inventories_that_do_not_fit(inventory, message):
 )
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        make(**arguments)
-
-
-# Pictures
-
-
-def test_pictures_change_as_the_episode_goes():
-    pytest.importorskip("matplotlib")
-    env = make(render_mode="rgb_array")
-    env.reset()
-    frames = [env.render()]
-    for actions in draw_actions(env)[:2]:
-        env.step(actions)
-        frames.append(env.render())
-    for frame in frames:
-        assert frame.dtype == np.uint8
-        assert frame.shape == frames[0].shape == (*frame.shape[:2], 3)
-    assert not np.array_equal(frames[0], frames[1])
-    assert not np.array_equal(frames[1], frames[2])
-    env.reset()
-    for actions in draw_actions(env)[:3]:
-        env.step(actions)
-    again = make(render_mode="rgb_array")
-    again.reset()
-    for actions in draw_actions(env)[:3]:
-        again.step(actions)
-    assert np.array_equal(env.render(), again.render()), "the episode before is forgotten"
-    env.close()
-
-
-def test_looking_twice_shows_the_same_picture():
-    pytest.importorskip("matplotlib")
-    env = make(render_mode="rgb_array")
-    env.reset()
-    env.render()
-    env.step(draw_actions(env)[0])
-    assert np.array_equal(env.render(), env.render())
-
-
-def test_render_needs_a_mode():
-    with pytest.raises(ValueError, match="render: construct the environment with render_mode in"):
-        make().render()
-
-
-# One learner
-
-
-def state_policies(game):
-    """Policies that look at the market's state, so that a mix-up between markets or agents would show."""
-    low, high = game.action_range()
-
-    def trader(i):
-        return lambda k, state: np.clip(-(0.5 + 0.1 * k) * state.inventories[..., [i]], low.rate[i], high.rate[i])
-
-    def maker(i):
-        bounds = [low.ask[i], low.bid[i]], [high.ask[i], high.bid[i]]
-        own = [game.traders + i]
-        return lambda k, state: np.clip(0.5 + 0.2 * (state.quotes[..., i] - state.inventories[..., own]), *bounds)
-
-    policies = [*map(trader, range(game.traders)), *map(maker, range(game.makers))]
-    return dict(zip(game.agents, policies, strict=True))
-
-
-@pytest.mark.parametrize("agent", ["trader_1", "maker_1"])
-@pytest.mark.parametrize("normalize", [True, False])
-def test_learners_views_agree_with_the_parallel_environment_market_by_market(agent, normalize):
-    parallel = make(normalize=normalize)
-    game = parallel.game
-    others = state_policies(game)
-    alone = SingleAgentEnv(make(normalize=normalize), agent, others)
-    batch = MarketVectorEnv(game, 3, agent, others, steps=STEPS, normalize=normalize)
-    starts = np.array([[-5, 3, 1, 0, -1], [-1, 2, 0, 0, 0], [-8, 0, 3, -3, 1]], dtype=float)
-    actions = np.random.default_rng(0).uniform(-1, 1, (STEPS, 3, *parallel.action_space(agent).shape))
-    found = [batch.reset(options={"inventory": starts}), *map(batch.step, actions)]
-    for market, start in enumerate(starts):
-        options = {"inventory": start}
-        expected = parallel.reset(options=options)[0][agent]
-        np.testing.assert_array_equal(alone.reset(options=options)[0], expected)
-        np.testing.assert_array_equal(found[0][0][market], expected)
-        for k, action in enumerate(actions[:, market]):
-            state = parallel.market.state
-            controls = np.concatenate([others[name](k, state) for name in game.agents])
-            everyone = parallel.actions_from(Controls(controls[:2], controls[2::2], controls[3::2]))
-            expected = tuple(each[agent] for each in parallel.step(everyone | {agent: action}))
-            observation, reward, terminated, truncated, info = alone.step(action)
-            np.testing.assert_allclose(observation, expected[0], atol=1e-6)
-            assert reward == pytest.approx(expected[1], rel=1e-12)
-            assert (terminated, truncated) == expected[2:4] == (k == STEPS - 1, False)
-            assert info == pytest.approx(expected[4], rel=1e-12)
-            observations, rewards, _, _, infos = found[k + 1]
-            np.testing.assert_allclose(infos.get("final_obs", observations)[market], expected[0], atol=1e-6)
-            assert rewards[market] == pytest.approx(expected[1], rel=1e-12)
-
-
-def test_the_default_opponents_play_the_equilibrium_and_do_not_react():
-    env = gymnasium.make("makertaker/Acas-v0", agent="trader_0", steps=STEPS, normalize=False, **GAME).unwrapped
-    game = MakerTakerGame(**GAME)
-    controls = solve(game, STEPS).controls
-    deviation = controls._replace(rate=controls.rate * [2.0, 1.0])
-    for played in (controls, deviation):
-        env.reset()
-        total = sum(env.step(played.rate[k, :1])[1] for k in range(STEPS))
-        assert total == pytest.approx(simulate(game, played, STEPS).payoffs[0], rel=1e-12)
-
-
-def test_make_vec_builds_the_array_environment():
-    entry = {"vectorization_mode": "vector_entry_point", "agent": "maker_0", "steps": STEPS, "observation": "own"}
-    env = gymnasium.make_vec("makertaker/Acas-v0", num_envs=4, inventory_spread=1.0, reward="wealth", **entry)
-    assert isinstance(env.unwrapped, MarketVectorEnv)
-    assert env.observation_space.shape == (4, 2)
-    assert env.action_space.shape == (4, 2)
-    assert env.metadata["autoreset_mode"] is gymnasium.vector.AutoresetMode.SAME_STEP
-    first, _ = env.reset(seed=0)
-    assert env.observation_space.contains(first)
-    assert len(np.unique(first[:, 1])) == 4, "every market draws its own inventories"
-    actions = np.random.default_rng(0).uniform(-1, 1, (2 * STEPS, 4, 2))
-    runs = [[env.reset(seed=seed), *map(env.step, actions)] for seed in (0, 0, 1)]
-    assert same(runs[0], runs[1])
-    assert not same(runs[0], runs[2])
-    starts = [runs[0][k][0][:, 1] for k in (0, STEPS, 2 * STEPS)]
-    assert len(np.unique(starts)) == 12, "every episode draws anew"
-    twins = gymnasium.make_vec("makertaker/Acas-v0", num_envs=2, vectorization_mode="sync", steps=STEPS)
-    assert twins.reset(seed=0)[0].shape == (2, 8)
-
-
-def test_wealth_in_a_batch_has_the_mean_and_the_spread_of_the_price_gains():
-    game, count = MakerTakerGame(**GAME), 4000
-    controls = random_controls(game, STEPS, seed=3)
-    others = open_loop_policies(game, controls)
-    env = MarketVectorEnv(game, count, "trader_0", others, steps=STEPS, reward="wealth", normalize=False)
-    env.reset(seed=0)
-    wealth = sum(env.step(np.tile(controls.rate[k, :1], (count, 1)))[1] for k in range(STEPS))
-    expected = simulate(game, controls, STEPS)
-    # sum Q_{k+1} dP, dP independent and normal with standard deviation volatility sqrt(dt)
-    deviation = 2.0 * np.sqrt((expected.inventories[1:, 0] ** 2).sum() / STEPS)
-    assert wealth.mean() == pytest.approx(expected.payoffs[0], abs=4 * deviation / count**0.5)
-    assert wealth.std() == pytest.approx(deviation, rel=4 / (2 * count) ** 0.5)
-
-
-def test_markets_that_end_are_reset_in_the_same_step():
-    game = MakerTakerGame(**GAME)
-    env = MarketVectorEnv(game, 2, "maker_1", state_policies(game), steps=STEPS)
-    start, _ = env.reset()
-    actions = np.random.default_rng(0).uniform(-1, 1, (STEPS, 2, 2))
-    totals = np.zeros((2, 2))
-    for episode in range(2):
-        for k, each in enumerate(actions):
-            observations, rewards, terminated, truncated, infos = env.step(each)
-            totals[episode] += rewards
-            assert (terminated == (k == STEPS - 1)).all()
-            assert not truncated.any()
-            assert ("final_obs" in infos) == (k == STEPS - 1)
-        np.testing.assert_array_equal(observations, start)  # already the next episode's
-        np.testing.assert_array_equal(infos["_final_obs"], [True, True])
-        np.testing.assert_array_equal(infos["final_obs"][:, 0], [1.0, 1.0])
-        np.testing.assert_allclose(infos["final_obs"][:, 1] * 5.0, infos["final_info"]["inventory"], rtol=1e-6)
-    np.testing.assert_array_equal(totals[0], totals[1])
-
-
-def test_episode_statistics_of_gymnasium_see_the_payoff():
-    game = MakerTakerGame(**GAME)
-    controls = random_controls(game, STEPS, seed=2)
-    market = MarketVectorEnv(game, 2, "trader_0", open_loop_policies(game, controls), steps=STEPS, normalize=False)
-    env = gymnasium.wrappers.vector.RecordEpisodeStatistics(market)
-    env.reset()
-    for k in range(STEPS):
-        infos = env.step(np.tile(controls.rate[k, :1], (2, 1)))[-1]
-    payoff = simulate(game, controls, STEPS).payoffs[0]
-    np.testing.assert_allclose(infos["episode"]["r"], [payoff, payoff], rtol=1e-12)
-    np.testing.assert_array_equal(infos["episode"]["l"], [STEPS, STEPS])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"agent": "taker_0"}, "agent: expected one of .* got 'taker_0'"),
-        ({"others": {}}, r"others: expected policies of \['maker_0', 'maker_1'\], got \[\]"),
-        ({"others": {"maker_0": None, "maker_1": None, "maker_2": None}}, "others: expected policies of"),
-        ({"num_envs": 0}, "num_envs: expected a positive whole number, got 0"),
-        ({"render_mode": "rgb_array"}, "render_mode: a batch of markets is not drawn"),
-        ({"gamma": 2.0}, r"unknown argument \['gamma'\]"),
-    ],
-)
-def test_make_refuses_bad_arguments(arguments, message):
-    entry = {"num_envs": 2, "vectorization_mode": "vector_entry_point", "steps": STEPS}
-    with pytest.raises(ValueError, match=message):
-        gymnasium.make_vec("makertaker/Acas-v0", **entry | arguments)
-    if not arguments.keys() & {"num_envs", "render_mode"}:
-        with pytest.raises(ValueError, match=message):
-            gymnasium.make("makertaker/Acas-v0", steps=STEPS, **arguments)
-
-
-@pytest.mark.parametrize(
-    ("agent", "action"),
-    [
-        ("trader_0", np.zeros(2)),
-        ("trader_0", np.full(1, np.nan)),
-        ("maker_0", np.zeros(3)),
-        ("maker_0", np.array([0.0, np.nan])),
-        ("maker_0", np.zeros(1)),
-        ("trader_0", np.zeros(())),
-    ],
-)
-def test_a_learner_s_bad_action_is_refused_and_nothing_is_played(agent, action):
-    env = gymnasium.make("makertaker/Acas-v0", agent=agent, steps=STEPS).unwrapped
-    env.reset()
-    with pytest.raises(ValueError, match=r"shape|NaN"):
-        env.step(action)
-    assert env.parallel.market.k == 0
-
-
-def test_a_learner_s_step_after_the_end_is_refused():
-    env = gymnasium.make("makertaker/Acas-v0", steps=STEPS).unwrapped
-    env.reset()
-    for _ in range(STEPS):
-        env.step(np.zeros(1))
-    with pytest.raises(ValueError, match=r"the episode (has )?ended"):
-        env.step(np.zeros(1))
-
-
-@pytest.mark.parametrize(
-    "actions",
-    [
-        np.zeros((2, 2)),
-        np.zeros((3, 3)),
-        np.full((3, 2), np.nan),
-        (np.zeros(2)),
-        (np.zeros((1, 2))),
-        (np.zeros((3, 1))),
-    ],
-)
-def test_a_batch_of_bad_actions_is_refused_and_nothing_is_played(actions):
-    game = MakerTakerGame(**GAME)
-    env = MarketVectorEnv(game, 3, "maker_0", state_policies(game), steps=STEPS)
-    env.reset()
-    with pytest.raises(ValueError, match=r"shape|NaN"):
-        env.step(actions)
-    assert env.market.k == 0
+        acas_env(**arguments)
