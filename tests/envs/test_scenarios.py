@@ -1,19 +1,11 @@
-"""Scenario files, their functions of time, and the commands that read them."""
-
-import json
-import subprocess
-import sys
-from itertools import pairwise
+"""Scenarios: those of the package, overrides, and files of the user."""
 
 import numpy as np
 import pytest
-from scipy.integrate import quad
 
 from makertaker.baselines import FieldOptions, exploitability, solve
 from makertaker.envs import BestQuote, Exponential, MakerTakerGame, load_scenario, read_scenario, scenario_names
 from makertaker.envs.flows import Decay, Points, Sine
-from makertaker.envs.parameters import step_means
-from makertaker.training.cli import main
 
 # Packaged scenarios
 
@@ -186,136 +178,3 @@ def test_unknown_scenarios_are_refused(name, message):
 def test_values_of_a_wrong_type_are_refused(override, name):
     with pytest.raises(ValueError, match=name):
         read_scenario("acas", [override])
-
-
-# Functions of time
-
-
-@pytest.mark.parametrize(
-    "function",
-    [
-        Points(((0.0, 1.0), (0.5, 4.0), (1.5, 0.5))),
-        Points(((0.5, 1.0), (1.0, 2.0))),
-        Sine(2.0, 1.0),
-        Sine(2.0, 0.5, period=0.7, phase=0.1),
-        Decay(3.0, 2.0),
-        Decay(1.0, -1.0),
-        lambda t: 1 / (1 + t**2),
-        lambda t: 2.0,
-        1.5,
-    ],
-)
-def test_step_means_are_averages(function):
-    times = np.linspace(0.0, 2.0, 13)  # corners of the points lie on nodes
-    value = function if callable(function) else lambda t: function
-    means = [quad(value, a, b, epsabs=1e-13)[0] / (b - a) for a, b in pairwise(times)]
-    np.testing.assert_allclose(step_means(function, times), means, rtol=1e-12)
-
-
-def test_functions_of_time_are_these():
-    t = np.array([0.0, 0.25, 0.5, 2.0])
-    np.testing.assert_allclose(Points(((0.0, 1.0), (0.5, 3.0)))(t), [1.0, 2.0, 3.0, 3.0])
-    np.testing.assert_allclose(Sine(1.0, 0.5, period=1.0)(t), [1.0, 1.5, 1.0, 1.0], atol=1e-15)
-    np.testing.assert_allclose(Sine(1.0, 0.5, period=2.0, phase=0.25)(t[[0, 2]]), [1.5, 1.0], atol=1e-15)
-    np.testing.assert_allclose(Decay(2.0, np.log(4.0))(t), [2.0, 2**0.5, 1.0, 0.125])
-
-
-def test_step_means_of_points_are_averages_on_any_grid():
-    # triangle with its corner in the middle of the only step: mean (1 + 4) / 2
-    assert step_means(Points(((0.0, 1.0), (0.5, 4.0), (1.0, 1.0))), np.array([0.0, 1.0])) == pytest.approx(
-        2.5, rel=1e-9
-    )
-
-
-def test_points_below_zero_are_refused_however_short():
-    with pytest.raises(ValueError, match="buy_flow: expected finite values >= 0"):
-        MakerTakerGame(buy_flow=Points(((0.0, 1.0), (0.005, -50.0), (0.01, 1.0))))
-
-
-# Commands
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs ``makertaker`` with these arguments: exit code, standard output, standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["makertaker", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        return exit_.value.code, *capsys.readouterr()
-
-    return run
-
-
-def test_scenarios_lists_them(command):
-    code, out, err = command("scenarios", "--json")
-    assert (code, err) == (0, "")
-    listed = json.loads(out)
-    assert list(listed) == scenario_names()
-    assert listed["acas"] == {"description": read_scenario("acas").description, "steps": 20}
-    code, out, err = command("scenarios")
-    assert (code, err) == (0, "")
-    assert "acas-risk-neutral" in out
-
-
-def test_solve_prints_an_equilibrium():
-    """As users run it, in a process of its own."""
-    run = [sys.executable, "-m", "makertaker.training.cli", "solve", "acas", "--steps", "100", "--json"]
-    result = subprocess.run(run, capture_output=True, text=True, check=True)
-    document = json.loads(result.stdout)
-    assert document["residual"] <= 1e-10
-    assert list(document["agents"]) == ["trader_0", "maker_0", "maker_1"]
-    assert all(abs(agent["exploitability"]) <= 1e-9 for agent in document["agents"].values())
-    assert document["nash_conv"] == pytest.approx(0.0, abs=1e-9)
-    assert np.shape(document["inventories"]) == (101, 3)
-    assert {key: np.shape(value) for key, value in document["controls"].items()} == {
-        "rate": (100, 1),
-        "ask": (100, 2),
-        "bid": (100, 2),
-    }
-    equilibrium = solve(load_scenario("acas"), 100)
-    assert document["agents"]["trader_0"]["payoff"] == pytest.approx(equilibrium.payoffs[0], rel=1e-12)
-
-
-def test_solve_takes_steps_and_values(command):
-    arguments = ("--set", "competition.gamma=2.0", "--set", "trader_inventory=[-6.0]", "--json")
-    code, out, err = command("solve", "acas", "--steps", "7", *arguments)
-    document = json.loads(out)
-    assert (code, err) == (0, "")
-    assert document["steps"] == 7
-    assert document["inventories"][0] == [-6.0, 1.0, 0.0]
-    game = load_scenario("acas", ["competition.gamma=2.0", "trader_inventory=[-6.0]"])
-    np.testing.assert_allclose(document["controls"]["ask"], solve(game, 7).controls.ask, rtol=1e-12)
-
-
-def test_solve_prints_a_table_without_json(command):
-    code, out, err = command("solve", "acas")
-    assert (code, err) == (0, "")
-    assert all(word in out for word in ("trader_0", "maker_1", "converged", "residual"))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("solve", "akas"), "scenario: expected one of"),
-        (("solve", "nowhere.toml"), "there is no file 'nowhere.toml'"),
-        (("solve", "acas", "--steps", "0"), "steps: expected a positive whole number, got 0"),
-        (("solve", "acas", "--set", "gamma=1"), "unknown key 'gamma'"),
-        (("solve", "acas", "--set", "horizon"), "--set: expected key=value"),
-        (("solve", "acas", "--set", "horizon=-1", "--json"), "horizon: expected a finite number > 0, got -1"),
-    ],
-)
-def test_a_bad_argument_is_one_line_and_exit_code_2(command, arguments, message):
-    code, out, err = command(*arguments)
-    assert (code, out) == (2, "")
-    assert err.startswith("makertaker: ")
-    assert message in err
-    assert err.count("\n") == 1
-
-
-def test_an_unknown_option_is_a_usage_error(command):
-    code, out, err = command("solve", "acas", "--stepz", "3")
-    assert (code, out) == (2, "")
-    assert "No such option" in err
-    assert "Traceback" not in err

@@ -19,4 +19,5 @@ def array(library, value, dtype="float64"):
 
 
 def arrays(library, *values, dtype="float64"):
+    """Several values, one by one."""
     return tuple(array(library, value, dtype) for value in values)

@@ -1,0 +1,19 @@
+"""The command line, as users meet it."""
+
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs ``makertaker`` with these arguments: exit code, standard output, standard error."""
+    from makertaker.training import cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["makertaker", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        return exit_.value.code, *capsys.readouterr()
+
+    return run
