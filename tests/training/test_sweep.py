@@ -14,6 +14,9 @@ pytest.importorskip("stable_baselines3")
 from makertaker.envs import read_scenario  # noqa: E402
 from makertaker.training import cli, runs, sweep  # noqa: E402
 from makertaker.training.sb3 import checkpoint  # noqa: E402
+from support.interruptions import interrupt_after  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_machine")
 
 BUDGET = 640
 HOPELESS = """
@@ -24,13 +27,6 @@ maker_terminal_penalty = 0.0
 buy_flow = 0.0
 sell_flow = 0.0
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_machine():
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 def config(scenario="acas", seed=0, **changes):
@@ -99,15 +95,7 @@ def test_only_what_is_missing_is_done(swept, tmp_path):
 
 def test_an_interrupted_training_goes_on_from_its_checkpoint(swept, tmp_path, monkeypatch):
     out, _, _ = swept
-    save, calls = checkpoint.save, []
-
-    def interrupt(*arguments):
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        save(*arguments)
-        calls.append(1)
-
-    monkeypatch.setattr(checkpoint, "save", interrupt)
+    interrupt_after(monkeypatch, checkpoint, "save", 3)
     folder = tmp_path / "runs" / "acas-ppo-0"
     with pytest.raises(KeyboardInterrupt):
         runs.train(config(), folder)

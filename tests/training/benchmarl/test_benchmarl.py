@@ -2,7 +2,7 @@
 
 Runs in the environment of ``requirements-benchmarl.txt``::
 
-    .venv-benchmarl/bin/python -m pytest -q tests/training/test_benchmarl.py
+    .venv-benchmarl/bin/python -m pytest -q tests/training/benchmarl
 """
 
 from __future__ import annotations

@@ -30,17 +30,10 @@ from makertaker.training.rllib.config import ppo_config  # noqa: E402
 from makertaker.training.rllib.connector import WholeEpisodes  # noqa: E402
 from makertaker.training.rllib.learners import RLlibLearners  # noqa: E402
 from makertaker.training.rllib.runner import MarketRunner, share  # noqa: E402
+from support.interruptions import interrupt_after  # noqa: E402
+from support.learning import EPISODE, GAME, MARKETS, STEPS  # noqa: E402
 
-GAME = load_scenario("acas")
-STEPS, MARKETS = 5, 8
-EPISODE = STEPS * MARKETS
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_machine():
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+pytestmark = pytest.mark.usefixtures("one_machine")
 
 
 def learners(game=GAME, **changes):
@@ -288,15 +281,7 @@ def test_a_corrupt_actor_is_refused(run, tmp_path):
 def test_an_interrupted_run_goes_on(run, tmp_path, monkeypatch):
     folder, printed = run
     out = tmp_path / "interrupted"
-    save, calls = RLlibLearners.save_checkpoint, []
-
-    def interrupt(*arguments):
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        save(*arguments)
-        calls.append(1)
-
-    monkeypatch.setattr(RLlibLearners, "save_checkpoint", interrupt)
+    interrupt_after(monkeypatch, RLlibLearners, "save_checkpoint", 2)
     with pytest.raises(KeyboardInterrupt):
         runs.train(runs.load_config(folder), out)
     assert (out / "models" / "trader_0.pt").is_file()
