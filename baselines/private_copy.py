@@ -15,7 +15,8 @@ import numpy as np
 
 from ..envs.arrays import Array
 from ..envs.game import Controls, Game
-from ..envs.grid import Policy, State, agent_controls, grid
+from ..envs.grid import Policy, State, grid, move, shake
+from ..envs.packing import agent_controls
 
 
 class Rule(Protocol):
@@ -49,7 +50,7 @@ class _PrivateCopy:
         self._inventory: Array = rule.game.start
         self._controls: Controls | None = None
         self._seen: tuple[Array, Array] = (np.zeros(0), np.zeros(0))
-        self._rate: Array = np.zeros(0)
+        self._end: Array = rule.game.start  # of the step, before noise arrives
 
     @cached_property
     def _coefficients(self) -> tuple[Array, Any]:
@@ -76,13 +77,12 @@ class _PrivateCopy:
             )
         if not again or self._controls is None:
             if k:
-                self._inventory = self._inventory + rule.game.horizon / rule.steps * self._rate
-                if state.shock is not None:
-                    self._inventory = self._inventory + state.shock
+                self._inventory = shake(self._end, state.shock)
             self._controls = rule.controls_at(k, self._inventory, state.factor)
             times, coefficients = self._coefficients
             c = rule.game.with_factor(coefficients.at(k), times[k], state.factor)
-            self._rate = rule.game.activity(c, self._controls).inventory_rate
+            rate = rule.game.activity(c, self._controls).inventory_rate
+            self._end = move(self._inventory, rate, rule.game.horizon / rule.steps)
             self._seen, self._next = (seen[0], seen[1]), k + 1
         return self._controls
 

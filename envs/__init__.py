@@ -8,11 +8,11 @@ from .execution_game import ExecutionGame
 from .factor import Factor, bounded_reversion, ornstein_uhlenbeck
 from .flows import Affine, Logistic
 from .game import Controls, Game
-from .grid import Noise, Policy, State, Trajectory, rollout, simulate
+from .grid import Policy, State, Trajectory, rollout, simulate
 from .impact import CrowdedImpact, CustomImpact, Impact, QuadraticImpact, QuarticImpact
 from .intensity import CustomIntensity, Exponential, Intensity, Softplus
 from .maker_taker_game import MakerTakerGame
-from .noise import draw_noise
+from .noise import Noise, draw_noise
 from .scenarios import Scenario, load_scenario, read_scenario, scenario_names
 from .vector_env import MarketVectorEnv
 

@@ -1,68 +1,87 @@
-"""Which controls are worth exploring: a rule that knows the game's parameters and nothing of its solution.
-
-- A trader who must trade ``q`` shares in ``T`` at impact ``beta`` and running penalty ``phi`` starts, in the model of
-  Almgren and Chriss, at the rate ``q kappa coth(kappa T)``, ``kappa = sqrt(phi / beta)``; without penalty that is
-  ``q / T``. The range goes up to twice that, with ``q`` enlarged by what makers who start with inventory may offer.
-- A maker's optimal ask is the margin ``1 / gamma`` plus its marginal value ``y`` of inventory, its bid the margin minus
-  ``y``; for an inventory ``S`` held to the end ``y = -(2 A + 2 phi T) S``. The range covers every ``S`` between the
-  makers' initial inventories and what is left of them when a maker has served half of the net demand that traders and
-  noise flows bring, and one margin more on either side; with noise, what it may bring besides.
-"""
+"""The range of actions, and the map between normalised actions and physical controls."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from .game import Controls
+from .game import Controls, Game
+from .packing import agent_controls, join_controls, split_controls
 
-if TYPE_CHECKING:
-    from .maker_taker_game import MakerTakerGame
-
-_STEPS = 64
-
-
-def action_range(game: MakerTakerGame) -> tuple[Controls, Controls]:
-    """Lowest and highest controls, (N,) rates and (M,) quotes, within the game's constraints."""
-    c = game.coefficients(np.linspace(0.0, game.horizon, _STEPS + 1))
-    traders = np.abs(game.trader_inventory)
-    makers = np.abs(game.maker_inventory).mean()
-    running = c.running_penalty.mean(axis=0)
-
-    urgency = np.sqrt(running[: game.traders] / c.impact.mean(axis=0)) * game.horizon
-    first_rate = np.where(urgency > 1e-6, urgency / np.tanh(np.maximum(urgency, 1e-6)), 1.0) / game.horizon
-    fast = np.clip(2 * first_rate * (traders + makers / 2), 2 * game.min_rate, game.max_rate)
-    low, high = game.rate_bounds
-    buyer = c.buyer > 0
-    rate = np.where(buyer, low, -fast), np.where(buyer, fast, high)
-
-    orders = -float((c.buy_weight + c.sell_weight) @ np.asarray(game.trader_inventory))
-    demand = orders + game.horizon * float((c.buy_flow - c.sell_flow).mean())
-    inventories = np.asarray(game.maker_inventory)
-    reach = _surprise(game)
-    ends = [inventories - demand / 2 + reach, inventories - demand / 2 - reach] if reach else [inventories - demand / 2]
-    stocks = np.concatenate([inventories, *ends])[:, None]
-    value = -(2 * c.terminal_penalty + 2 * running * game.horizon)[game.traders :] * stocks
-    margin = game.margin
-    least, most = value.min(axis=0) - margin, value.max(axis=0) + margin
-    ask = _within(game, margin + least, margin + most)
-    bid = _within(game, margin - most, margin - least)
-    return Controls(rate[0], ask[0], bid[0]), Controls(rate[1], ask[1], bid[1])
+Range = tuple[float, float] | None
+"""the user's range of rates or of quotes; None: the game's"""
 
 
-def _surprise(game: MakerTakerGame) -> float:
-    """Shares that noise may bring to a maker besides: two standard deviations of its own, half of the extra flow."""
-    reach = 2 * game.inventory_noise * float(np.sqrt(game.horizon))
-    if game.factor is None:
-        return reach
-    usual, unusual = (game.flow_range(scales) for scales in (0.0, 1.0))
-    return reach + game.horizon * float(np.abs(unusual - usual).max()) / 2
+def controls_range(game: Game, rate_range: Range, quote_range: Range) -> tuple[Controls, Controls]:
+    """The game's action range, with the user's for rates or quotes in its place where given.
+
+    Args:
+        game: the game.
+        rate_range: lowest and highest rate in units of the trader's direction of trade, shares per unit of time: (0, 5)
+            lets a buyer choose rates in [0, 5] and a seller in [-5, 0]. In the execution game it may begin below 0.
+        quote_range: lowest and highest ask and bid, in currency.
+
+    Raises:
+        ValueError: a range is not a pair of finite increasing numbers within the game's constraints.
+    """
+    low, high = game.action_range()
+    if rate_range is not None:
+        least, most = _pair("rate_range", rate_range, *game.rate_limits)
+        slow, fast = game.directed(least, most)
+        low, high = low._replace(rate=slow), high._replace(rate=fast)
+    if quote_range is not None:
+        if not game.makers:
+            raise ValueError(f"quote_range: nobody quotes in this game, expected None, got {quote_range!r}")
+        least, most = _pair("quote_range", quote_range, -game.quote_limit, game.quote_limit)
+        low = low._replace(ask=np.full(game.makers, least), bid=np.full(game.makers, least))
+        high = high._replace(ask=np.full(game.makers, most), bid=np.full(game.makers, most))
+    return low, high
 
 
-def _within(game: MakerTakerGame, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Quotes within the constraint; all of them where the constraint leaves nothing of the range."""
-    limit = game.max_quote
-    clipped = np.clip(low, -limit, limit), np.clip(high, -limit, limit)
-    empty = clipped[1] - clipped[0] <= 1e-9 * limit
-    return np.where(empty, -limit, clipped[0]), np.where(empty, limit, clipped[1])
+def _pair(name: str, value: Sequence[float], least: float, most: float) -> tuple[float, float]:
+    pair = np.asarray(value, dtype=float)
+    if pair.shape != (2,) or not np.isfinite(pair).all() or not least <= pair[0] < pair[1] <= most:
+        raise ValueError(f"{name}: expected two increasing numbers within [{least:g}, {most:g}], got {value!r}")
+    return float(pair[0]), float(pair[1])
+
+
+class ActionScale:
+    """Affine map between actions in [-1, 1] and physical controls within ``low`` and ``high``."""
+
+    def __init__(self, game: Game, low: Controls, high: Controls) -> None:
+        self.game, self.low, self.high = game, low, high
+        lowest, highest = join_controls(game, low), join_controls(game, high)
+        self._center, self._half = (lowest + highest) / 2, (highest - lowest) / 2
+        self._cast: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
+
+    def physical(self, actions: np.ndarray) -> np.ndarray:
+        """Physical controls side by side, (..., N + 2M), of normalised ones, which are truncated at [-1, 1]."""
+        if actions.dtype not in self._cast:
+            self._cast[actions.dtype] = self._center.astype(actions.dtype), self._half.astype(actions.dtype)
+        center, half = self._cast[actions.dtype]
+        return np.asarray(center + half * np.minimum(np.maximum(actions, -1.0), 1.0))
+
+    def normal(self, controls: Controls) -> Controls:
+        """Normalised actions of physical controls; outside [-1, 1] where a control is outside the range."""
+        return split_controls(self.game, (join_controls(self.game, controls) - self._center) / self._half)
+
+    def bounds(self, agent: str) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest physical action of one agent, (1,) or (2,). Raises ValueError for an unknown agent."""
+        low, high = (agent_controls(self.game, bound, agent) for bound in (self.low, self.high))
+        return low, high
+
+    def physical_action(self, agent: str, action: np.ndarray) -> np.ndarray:
+        """One agent's physical action, (..., 1) or (..., 2), of a normalised one; truncated at [-1, 1]."""
+        low, high = (bound.astype(action.dtype) for bound in self.bounds(agent))
+        return np.asarray((low + high) / 2 + (high - low) / 2 * np.minimum(np.maximum(action, -1.0), 1.0))
+
+    def unit(self, agent: str) -> np.ndarray:
+        """The game's control unit of an agent as a fraction of the half-width of its action range, (1,) or (2,).
+
+        Raises:
+            ValueError: an unknown agent.
+        """
+        low, high = self.bounds(agent)
+        return np.asarray(self.game.control_unit(agent) / ((high - low) / 2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import array_api_compat
 import numpy as np
@@ -15,13 +15,18 @@ Array: TypeAlias = Any
 FloatArray: TypeAlias = NDArray[np.float64]
 
 _NUMPY = (np.ndarray, np.generic)
-_NAMESPACES: dict[type, Any] = {}
-"""the namespace of every other library's array type seen so far; looking it up anew costs more than a small product"""
+_NAMESPACES: dict[type, Any] = {np.ndarray: np}
+"""the namespace of every array type seen so far; looking it up anew costs more than a small product"""
 
 
 def is_number(value: object) -> bool:
-    """Whether something is a real number, a truth value not being one."""
+    """True for a real number; a truth value is none."""
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """True for a whole number; a truth value is none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def namespace(*arrays: Array) -> Any:

@@ -74,13 +74,10 @@ class Affine:
     def __post_init__(self) -> None:
         if not is_number(self.constant):
             raise ValueError(f"constant: expected a number, got {self.constant!r}")
-        if not is_number(self.slope) and not (isinstance(self.slope, tuple) and all(map(is_number, self.slope))):
-            raise ValueError(f"slope: expected a number or a tuple of numbers, got {self.slope!r}")
+        _check_slope(self.slope)
 
     def __call__(self, t: Array, factor: Array) -> Array:
-        if isinstance(self.slope, tuple) and len(self.slope) != factor.shape[-1]:
-            raise ValueError(f"slope: expected {factor.shape[-1]} numbers, one for each factor, got {self.slope!r}")
-        return self.constant + (factor * as_like(self.slope, factor)).sum(axis=-1)
+        return self.constant + _along(self.slope, factor)
 
 
 @dataclass(frozen=True)
@@ -97,12 +94,24 @@ class Logistic:
             value = getattr(self, name)
             if not is_number(value) or not 0 <= value < np.inf:
                 raise ValueError(f"{name}: expected a finite number >= 0, got {value!r}")
-        Affine(0.0, self.slope)  # checks the slope
+        _check_slope(self.slope)
 
     def __call__(self, t: Array, factor: Array) -> Array:
-        score = Affine(0.0, self.slope)(t, factor)
+        score = _along(self.slope, factor)
         xp = namespace(score)
         return self.low + (self.high - self.low) * xp.exp(-xp.logaddexp(0 * score, -score))
+
+
+def _check_slope(slope: object) -> None:
+    if not is_number(slope) and not (isinstance(slope, tuple) and all(map(is_number, slope))):
+        raise ValueError(f"slope: expected a number or a tuple of numbers, got {slope!r}")
+
+
+def _along(slope: float | tuple[float, ...], factor: Array) -> Array:
+    """``slope . L``, (...,)."""
+    if isinstance(slope, tuple) and len(slope) != factor.shape[-1]:
+        raise ValueError(f"slope: expected {factor.shape[-1]} numbers, one for each factor, got {slope!r}")
+    return (factor * as_like(slope, factor)).sum(axis=-1)
 
 
 def of_factor(flow: object) -> bool:

@@ -18,20 +18,51 @@ import numpy as np
 
 from .arrays import Array, as_like, floating, namespace
 from .game import Activity, Coefficients, Controls, Game
+from .noise import Noise, Shocks, factor_path, inventory_shocks, shocks_of
+from .packing import (
+    agent_controls,
+    agent_index,
+    check_names,
+    check_steps,
+    join_actions,
+    join_controls,
+    split_controls,
+)
 from .parameters import check_count
 
-_PER_AGENT = 3  # fields of an Activity with an axis over agents; the others have none
-
-
-class Noise(NamedTuple):
-    """Randomness of a simulation, as an argument."""
-
-    price: Array | None = None
-    """(..., K) standard normal increments of the reference price"""
-    factor: Array | None = None
-    """(..., K, d) standard normal increments of the factor; without them it follows its drift alone"""
-    inventory: Array | None = None
-    """(..., K, n) standard normal increments of the inventories; without them inventories have no noise"""
+__all__ = [
+    "Activity",
+    "Advance",
+    "Array",
+    "Coefficients",
+    "Controls",
+    "Game",
+    "Noise",
+    "Policy",
+    "State",
+    "Step",
+    "Trajectory",
+    "advance",
+    "agent_controls",
+    "agent_index",
+    "check_controls",
+    "check_names",
+    "check_steps",
+    "factor_path",
+    "grid",
+    "inventory_shocks",
+    "join_actions",
+    "join_controls",
+    "move",
+    "rollout",
+    "shake",
+    "simulate",
+    "split_controls",
+    "squared_integral",
+    "step",
+    "step_reward",
+    "terminal_reward",
+]
 
 
 class State(NamedTuple):
@@ -62,6 +93,33 @@ class Step(NamedTuple):
     reward: Array
     """(..., n) the step's part of the payoff; the terminal penalty is not in it"""
     activity: Activity
+
+
+class Advance(NamedTuple):
+    """Result of :func:`advance`: a market after a step, noise included."""
+
+    inventories: Array
+    """(..., n)"""
+    factor: Array | None
+    """(..., d)"""
+    price: Array
+    """(...,) market price"""
+    reward: Array
+    """(..., n) the step's part of the payoff, in the last step with the terminal penalty"""
+    gain: Array | None
+    """(..., n) ``Q dP``, the part of wealth that is not in the payoff; None without noise in the price"""
+    activity: Activity
+    mean_price: Array
+    """(...,) at which the step's trades take place, before their premiums"""
+    settlement: Array
+    """(...,) market price before its jump, at which shares that noise brings are settled"""
+    shock: Array | None
+    """(..., n) shares that noise has added; None without"""
+
+    @property
+    def gross(self) -> Array:
+        """(..., n) reward, and gain where there is one."""
+        return self.reward if self.gain is None else self.reward + self.gain
 
 
 class Trajectory(NamedTuple):
@@ -110,8 +168,18 @@ def terminal_reward(c: Coefficients, inventories: Array) -> Array:
     return -c.terminal_penalty * inventories * inventories
 
 
+def move(inventories: Array, rate: Array, dt: float) -> Array:
+    """Inventories at the end of a step, before noise arrives; rates are constant within it."""
+    return inventories + dt * rate
+
+
+def shake(inventories: Array, shock: Array | None) -> Array:
+    """Inventories after the noise that arrives at the end of a step."""
+    return inventories if shock is None else inventories + shock
+
+
 def step(game: Game, c: Coefficients, dt: float, inventories: Array, controls: Controls) -> Step:
-    """One step of the grid game.
+    """One step of the grid game, in which no noise arrives.
 
     Args:
         game: the game.
@@ -121,8 +189,55 @@ def step(game: Game, c: Coefficients, dt: float, inventories: Array, controls: C
         controls: (..., N), (..., M), (..., M); not truncated here.
     """
     activity = game.activity(c, controls)
-    after = inventories + dt * activity.inventory_rate
+    after = move(inventories, activity.inventory_rate, dt)
     return Step(after, step_reward(c, dt, activity, inventories, after), activity)
+
+
+def advance(
+    game: Game,
+    c: Coefficients,
+    time: float | Array,
+    dt: float,
+    inventories: Array,
+    factor: Array | None,
+    price: Array,
+    controls: Controls,
+    shocks: Shocks,
+    last: bool | Array,
+) -> Advance:
+    """Everything that happens in a step: the step of the game, and the noise that arrives at its end.
+
+    Args:
+        game: the game.
+        c: its coefficients on this step, in the array library and dtype of ``inventories``; flows that a factor drives
+            are put in here.
+        time: at the start of the step.
+        dt: length of the step.
+        inventories: (..., n).
+        factor: (..., d); handed back as it is in a game without.
+        price: (...,) market price.
+        controls: (..., N), (..., M), (..., M); not truncated here.
+        shocks: noise that arrives; a factor follows its drift alone without.
+        last: true for the last step, which ends with the terminal penalty; an array in compiled code.
+    """
+    if game.factor is not None:
+        c = game.with_factor(c, time, factor)
+    after, reward, activity = step(game, c, dt, inventories, controls)
+    mean = price
+    if activity.drift is not None:  # the price moves linearly: trades take place at its mean
+        drift = dt * activity.drift
+        mean, price = price + drift / 2, price + drift
+    after = shake(after, shocks.inventory)
+    if not isinstance(last, bool):
+        reward = reward + namespace(after).where(last, terminal_reward(c, after), 0.0)
+    elif last:
+        reward = reward + terminal_reward(c, after)
+    settled, gain = price, None
+    if shocks.price is not None:
+        price, gain = price + shocks.price, after * shocks.price[..., None]
+    if game.factor is not None and factor is not None:
+        factor = game.factor.move(time, factor, dt, 0 * factor if shocks.factor is None else shocks.factor)
+    return Advance(after, factor, price, reward, gain, activity, mean, settled, shocks.inventory)
 
 
 def simulate(game: Game, controls: Controls, steps: int, noise: Noise | None = None) -> Trajectory:
@@ -143,9 +258,10 @@ def simulate(game: Game, controls: Controls, steps: int, noise: Noise | None = N
     dt = game.horizon / steps
     controls = check_controls(game, controls, steps)
     xp = namespace(*controls)
-    factors, shocks = factor_path(game, times, noise), inventory_shocks(game, steps, noise)
-    if factors is not None or shocks is not None:  # a market for each path
-        batches = [np.shape(each)[:-2] for each in (factors, shocks) if each is not None]
+    shocks = shocks_of(game, steps, noise)
+    factors = None if game.factor is None else game.factor.path(times, shocks.factor)
+    batches = [np.shape(each)[:-2] for each in (factors, shocks.inventory) if each is not None]
+    if batches:  # a market for each path
         batch = np.broadcast_shapes(tuple(controls.rate.shape[:-2]), *batches)
         controls = Controls(*(xp.broadcast_to(each, (*batch, *each.shape[-2:])) for each in controls))
         if factors is not None:
@@ -156,81 +272,22 @@ def simulate(game: Game, controls: Controls, steps: int, noise: Noise | None = N
         as_like(game.start, controls.rate), (*activity.inventory_rate.shape[:-2], 1, len(game.start))
     )
     moves = dt * activity.inventory_rate
-    if shocks is not None:
-        moves = moves + as_like(shocks, moves)
+    if shocks.inventory is not None:
+        moves = moves + as_like(shocks.inventory, moves)
     inventories = xp.concat([start, start + xp.cumulative_sum(moves, axis=-2)], axis=-2)
-    before = inventories[..., :-1, :]
-    after = inventories[..., 1:, :] if shocks is None else before + dt * activity.inventory_rate
-    rewards = step_reward(c, dt, activity, before, after)
-    last = terminal_reward(c, inventories[..., -1:, :])
+    before, after = inventories[..., :-1, :], inventories[..., 1:, :]
+    linear = after if shocks.inventory is None else move(before, activity.inventory_rate, dt)
+    rewards = step_reward(c, dt, activity, before, linear)
+    last = terminal_reward(c, after[..., -1:, :])
     rewards = xp.concat([rewards[..., :-1, :], rewards[..., -1:, :] + last], axis=-2)
-    payoffs = xp.sum(rewards, axis=-2)
-    mid, wealth = _price(game, inventories, payoffs, activity, noise, dt)
+    payoffs, wealth = xp.sum(rewards, axis=-2), None
+    prices = 0 * activity.buy_volume if activity.drift is None else dt * activity.drift
+    if shocks.price is not None:
+        jumps = as_like(shocks.price, inventories)
+        prices = prices + jumps
+        wealth = payoffs + xp.sum(after * jumps[..., None], axis=-2)
+    mid = game.initial_price + xp.concat([0 * prices[..., :1], xp.cumulative_sum(prices, axis=-1)], axis=-1)
     return Trajectory(times, inventories, payoffs, rewards, controls, activity, mid, factors, wealth)
-
-
-def factor_path(game: Game, times: np.ndarray, noise: Noise | None) -> np.ndarray | None:
-    """(..., K+1, d) path of the game's factor; None in a game without.
-
-    Raises:
-        ValueError: the noise has a wrong shape, or the game has no factor.
-    """
-    given = None if noise is None else noise.factor
-    if game.factor is None:
-        if given is not None:
-            raise ValueError("noise.factor: the game has no factor, expected None")
-        return None
-    if given is not None:
-        given = np.asarray(given, dtype=float)
-        _require_finite("noise.factor", given)
-    return game.factor.path(times, given)
-
-
-def _require_finite(name: str, values: Array) -> None:
-    """Raises ValueError for NumPy values that are not finite; other libraries' may be traced."""
-    if isinstance(values, np.ndarray) and not np.isfinite(values).all():
-        raise ValueError(f"{name}: expected finite increments, got {values[~np.isfinite(values)][0]}")
-
-
-def inventory_shocks(game: Game, steps: int, noise: Noise | None) -> Array | None:
-    """(..., K, n) shares that noise adds at the end of every step; None without.
-
-    Raises:
-        ValueError: the noise has a wrong shape, or the game has no inventory noise.
-    """
-    given = None if noise is None else noise.inventory
-    if given is None:
-        return None
-    if not game.inventory_noise:
-        raise ValueError("noise.inventory: the game has no inventory_noise, expected None")
-    given = floating(given)
-    expected = (steps, len(game.agents))
-    if tuple(given.shape)[-2:] != expected:
-        raise ValueError(f"noise.inventory: expected shape (..., {steps}, {expected[1]}), got {tuple(given.shape)}")
-    _require_finite("noise.inventory", given)
-    return game.inventory_noise * (game.horizon / steps) ** 0.5 * given
-
-
-def _price(
-    game: Game, inventories: Array, payoffs: Array, activity: Activity, noise: Noise | None, dt: float
-) -> tuple[Array, Array | None]:
-    """The market price (..., K+1), and the wealth where price noise is given."""
-    xp = namespace(inventories)
-    moves = 0 * activity.buy_volume if activity.drift is None else dt * activity.drift
-    wealth = None
-    if noise is not None and noise.price is not None:
-        price = as_like(noise.price, inventories)
-        _require_finite("noise.price", price)
-        steps = inventories.shape[-2] - 1
-        if tuple(price.shape[-1:]) != (steps,):
-            raise ValueError(
-                f"noise.price: expected {steps} increments on the last axis, got shape {tuple(price.shape)}"
-            )
-        jumps = game.volatility * dt**0.5 * price
-        moves = moves + jumps
-        wealth = payoffs + xp.sum(inventories[..., 1:, :] * jumps[..., None], axis=-2)
-    mid = game.initial_price + xp.concat([0 * moves[..., :1], xp.cumulative_sum(moves, axis=-1)], axis=-1)
-    return mid, wealth
 
 
 def check_controls(game: Game, controls: Controls, steps: int) -> Controls:
@@ -280,117 +337,45 @@ def rollout(
     dt = game.horizon / steps
     check_names(game, policies)
     check_steps(policies, steps)
-    factors, shocks = factor_path(game, times, noise), inventory_shocks(game, steps, noise)
+    shocks = shocks_of(game, steps, noise)
     current = np.asarray(game.start if inventories is None else inventories, dtype=float)
     if current.shape[-1:] != (len(game.agents),) or not np.isfinite(current).all():
         raise ValueError(f"inventories: expected finite numbers (..., {len(game.agents)}), got {inventories!r}")
-    batches = [np.shape(each)[:-2] for each in (factors, shocks) if each is not None]
+    batches = [np.shape(each)[:-2] for each in (shocks.factor, shocks.inventory) if each is not None]
     batch = np.broadcast_shapes(current.shape[:-1], *batches)  # one market for each path of the noise
     current = np.broadcast_to(current, (*batch, len(game.agents)))
-    if factors is not None:
-        factors = np.broadcast_to(factors, (*batch, *factors.shape[-2:]))
-    shock: Array | None = None
-    quotes = np.zeros((*current.shape[:-1], 2, game.makers))
-    c = game.coefficients(times, factors)
-    states, rewards, taken, activities = [current], [], [], []
+    factor = None if game.factor is None else np.broadcast_to(game.factor.initial, (*batch, game.factor.size))
+    price: Array = np.full(batch, game.initial_price)
+    shock, quotes = None, np.zeros((*batch, 2, game.makers))
+    c = game.coefficients(times)  # a factor's flows are put in step by step
+    path, taken, played = [(current, factor, price)], [], []
     for k in range(steps):
-        state = State(float(times[k]), None if factors is None else factors[..., k, :], current, quotes, shock)
+        state = State(float(times[k]), factor, current, quotes, shock)
         actions = {name: policies[name](k, state) for name in game.agents}
-        controls = game.clip(split_controls(game, join_actions(game, actions, current.shape[:-1])))
-        current, reward, activity = step(game, c.at(k), dt, current, controls)
-        if shocks is not None:
-            shock = np.broadcast_to(shocks[..., k, :], current.shape)
-            current = current + shock
+        controls = game.clip(split_controls(game, join_actions(game, actions, batch)))
+        end = advance(game, c.at(k), times[k], dt, current, factor, price, controls, shocks.at(k), k + 1 == steps)
+        current, factor, price = end.inventories, end.factor, end.price
+        shock = None if end.shock is None else np.broadcast_to(end.shock, current.shape)
         quotes = np.stack([controls.ask, controls.bid], axis=-2)
-        states.append(current)
-        rewards.append(reward)
+        path.append((current, factor, price))
         taken.append(controls)
-        activities.append(activity)
-    rewards[-1] = rewards[-1] + terminal_reward(c, current)
-    activity = _stack(activities)
-    path, payoffs = np.stack(states, axis=-2), sum(rewards[1:], rewards[0])
-    mid, wealth = _price(game, path, payoffs, activity, noise, dt)
-    played = Controls(*(np.stack(each, axis=-2) for each in zip(*taken, strict=True)))
-    return Trajectory(times, path, payoffs, np.stack(rewards, axis=-2), played, activity, mid, factors, wealth)
-
-
-def _stack(activities: Sequence[Activity]) -> Activity:
-    """Activities of single steps as one of all steps."""
-    return Activity(
-        *(np.stack(each, axis=-2) for each in list(zip(*activities, strict=True))[:_PER_AGENT]),
-        *(
-            None if each[0] is None else np.stack(each, axis=-1)
-            for each in list(zip(*activities, strict=True))[_PER_AGENT:]
-        ),
+        played.append(end)
+    stocks, factors, prices = zip(*path, strict=True)
+    rewards, gains = ([getattr(each, name) for each in played] for name in ("reward", "gain"))
+    payoffs = sum(rewards[1:], rewards[0])
+    return Trajectory(
+        times,
+        np.stack(stocks, axis=-2),
+        payoffs,
+        np.stack(rewards, axis=-2),
+        Controls(*(np.stack(each, axis=-2) for each in zip(*taken, strict=True))),
+        Activity(*(_stack(each, len(batch)) for each in zip(*(each.activity for each in played), strict=True))),
+        np.stack(np.broadcast_arrays(*prices), axis=-1),
+        _stack(factors, -2),
+        None if shocks.price is None else payoffs + np.sum(np.stack(gains, axis=-2), axis=-2),
     )
 
 
-def check_names(game: Game, named: Mapping[str, object]) -> None:
-    """Raises ValueError unless there is exactly one entry for each agent."""
-    if set(named) != set(game.agents):
-        raise ValueError(f"expected one entry for each of {list(game.agents)}, got {sorted(named)}")
-
-
-def check_steps(policies: Mapping[str, Policy], steps: int) -> None:
-    """Raises ValueError for a policy made for a grid with another number of steps; a policy may say so in ``steps``."""
-    for name, policy in policies.items():
-        own = getattr(policy, "steps", steps)
-        if own != steps:
-            raise ValueError(f"{name}: its policy was made for {own} steps, expected one for {steps}")
-
-
-def join_actions(game: Game, actions: Mapping[str, Array], batch: tuple[int, ...] = ()) -> np.ndarray:
-    """Everyone's actions side by side, (*batch, N + 2M), from each agent's own.
-
-    Args:
-        game: the game.
-        actions: by agent; each broadcasts to ``(*batch, 1)`` or ``(*batch, 2)``.
-        batch: batch axes of the market.
-
-    Raises:
-        ValueError: a wrong shape, or NaN.
-    """
-    columns = []
-    for index, name in enumerate(game.agents):
-        width = 1 if index < game.traders else 2
-        array = actions[name]
-        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
-            array = np.asarray(array, dtype=float)
-        if array.shape[-1:] != (width,) or (len(array.shape) > 1 and array.shape[:-1] != batch):
-            raise ValueError(f"{name}: expected an action of shape {(*batch, width)}, got {array.shape}")
-        columns.append(array if array.shape[:-1] == batch else np.broadcast_to(array, (*batch, width)))
-    flat = np.concatenate(columns, axis=-1)
-    if np.isnan(flat).any():
-        name = next(name for name, column in zip(game.agents, columns, strict=True) if np.isnan(column).any())
-        raise ValueError(f"{name}: expected numbers, got an action with NaN: {actions[name]}")
-    return flat
-
-
-def split_controls(game: Game, flat: Array) -> Controls:
-    """Controls from everyone's actions side by side, (..., N + 2M): rates, then ask and bid of each maker."""
-    n = game.traders
-    return Controls(flat[..., :n], flat[..., n::2], flat[..., n + 1 :: 2])
-
-
-def join_controls(game: Game, controls: Controls) -> Array:
-    """The inverse of :func:`split_controls`."""
-    flat = np.empty((*controls.rate.shape[:-1], game.traders + 2 * game.makers), dtype=controls.rate.dtype)
-    for part, values in zip(split_controls(game, flat), controls, strict=True):
-        part[...] = values
-    return flat
-
-
-def agent_controls(game: Game, controls: Controls, agent: str) -> Array:
-    """The controls of one agent, (..., 1) or (..., 2), from those of all."""
-    index = agent_index(game, agent)
-    if index < game.traders:
-        return controls.rate[..., index : index + 1]
-    maker = index - game.traders
-    return np.stack([controls.ask[..., maker], controls.bid[..., maker]], axis=-1)
-
-
-def agent_index(game: Game, agent: str) -> int:
-    """Position of an agent in arrays. Raises ValueError for an unknown name."""
-    if agent not in game.positions:
-        raise ValueError(f"agent: expected one of {list(game.agents)}, got {agent!r}")
-    return game.positions[agent]
+def _stack(values: Sequence[Array], axis: int) -> Array:
+    """Arrays of single steps as one of all steps; None for a field without arrays."""
+    return None if values[0] is None else np.stack(values, axis=axis)

@@ -22,9 +22,11 @@ try:
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
     raise ImportError("makertaker.envs.jax_env needs JAX: pip install 'makertaker[jax]'") from error
 
+from .actions import Range
 from .game import Controls, Game
-from .grid import step, terminal_reward
-from .market import Range, Reward
+from .grid import advance
+from .market import Reward
+from .noise import Noise, scaled
 from .observation import Kind
 from .roles import Roles, RoleView
 
@@ -185,21 +187,24 @@ class JaxMarket:
     ) -> tuple[JaxState, Any, Any]:
         """One step with physical controls and given noise: state, rewards (n,), spread (NaN where nobody quotes)."""
         game = self.game
-        c = self._drive_at(state, params)
-        played = step(game, c, self.dt, state.inventories, controls)
-        inventories = played.inventories + params.inventory_noise * self.dt**0.5 * noise.inventory
-        last = state.k + 1 == self.steps
-        reward = played.reward + jnp.where(last, terminal_reward(c, inventories), 0.0)
-        drift = 0.0 if played.activity.drift is None else self.dt * played.activity.drift
-        jump = params.volatility * self.dt**0.5 * noise.price if self.reward == "wealth" else 0.0
-        factor: Any = state.factor
-        if game.factor is not None:
-            factor = game.factor.move(jnp.asarray(self.times)[state.k], factor, self.dt, noise.factor)
+        given = Noise(noise.price if self.reward == "wealth" else None, noise.factor, noise.inventory)
+        played = advance(
+            game,
+            params.coefficients.at(state.k),
+            jnp.asarray(self.times)[state.k],
+            self.dt,
+            state.inventories,
+            state.factor,
+            state.price,
+            controls,
+            scaled(given, self.dt, params.volatility, params.inventory_noise),
+            last=state.k + 1 == self.steps,
+        )
         quotes = jnp.stack([controls.ask, controls.bid])
         best: Any = (played.activity.best_ask, played.activity.best_bid)
         spread = best[0] + best[1] if game.makers else jnp.nan
-        after = JaxState(state.k + 1, inventories, factor, state.price + drift + jump, quotes)
-        return after, reward + inventories * jump, spread
+        after = JaxState(state.k + 1, played.inventories, played.factor, played.price, quotes)
+        return after, played.gross, spread
 
     def observe(self, state: JaxState) -> Roles:
         """Every agent's observation, by role: (N, size) and (M, size), float32."""
@@ -214,10 +219,6 @@ class JaxMarket:
             return params.coefficients.at(0)
         moved = game.factor.move(time, params.factor, self.dt, params.factor)
         return game.with_factor(params.coefficients.at(0), time, moved)
-
-    def _drive_at(self, state: JaxState, params: JaxParams) -> Any:
-        factor = None if self.game.factor is None else state.factor
-        return self.game.with_factor(params.coefficients.at(state.k), jnp.asarray(self.times)[state.k], factor)
 
 
 __all__ = ["JaxMarket", "JaxNoise", "JaxParams", "JaxState"]

@@ -34,6 +34,8 @@ from .game import Activity, Controls, Flow, Game
 from .impact import Impact, QuadraticImpact
 from .parameters import PerAgent, agent_step_means, as_inventory, as_parameter, check_number, per_agent, require
 
+_STEPS = 64
+
 
 class Coefficients(NamedTuple):
     """A game's parameters as arrays: means over the K steps of a grid, one row a step."""
@@ -273,10 +275,58 @@ class MakerTakerGame(Game):
         return margin * (orders + self.horizon * float(c.buy_flow[0] + c.sell_flow[0]))
 
     def action_range(self) -> tuple[Controls, Controls]:
-        """Lowest and highest controls worth exploring, from the parameters alone; see :func:`action_range`."""
-        from .actions import action_range  # the rule is long enough for a file of its own
+        """Lowest and highest controls worth exploring, (N,) rates and (M,) quotes, from the parameters alone.
 
-        return action_range(self)
+        - A trader who must trade ``q`` shares in ``T`` at impact ``beta`` and running penalty ``phi`` starts, in the
+          model of Almgren and Chriss, at the rate ``q kappa coth(kappa T)``, ``kappa = sqrt(phi / beta)``; without
+          penalty that is ``q / T``. The range goes up to twice that, with ``q`` enlarged by what makers who start with
+          inventory may offer.
+        - A maker's optimal ask is the margin ``1 / gamma`` plus its marginal value ``y`` of inventory, its bid the
+          margin minus ``y``; for an inventory ``S`` held to the end ``y = -(2 A + 2 phi T) S``. The range covers every
+          ``S`` between the makers' initial inventories and what is left of them when a maker has served half of the net
+          demand that traders and noise flows bring, and one margin more on either side; with noise, what it may bring
+          besides.
+        """
+        c = self.coefficients(np.linspace(0.0, self.horizon, _STEPS + 1))
+        traders = np.abs(self.trader_inventory)
+        makers = np.abs(self.maker_inventory).mean()
+        running = c.running_penalty.mean(axis=0)
+
+        urgency = np.sqrt(running[: self.traders] / c.impact.mean(axis=0)) * self.horizon
+        first_rate = np.where(urgency > 1e-6, urgency / np.tanh(np.maximum(urgency, 1e-6)), 1.0) / self.horizon
+        fast = np.clip(2 * first_rate * (traders + makers / 2), 2 * self.min_rate, self.max_rate)
+        low, high = self.rate_bounds
+        buyer = c.buyer > 0
+        rate = np.where(buyer, low, -fast), np.where(buyer, fast, high)
+
+        orders = -float((c.buy_weight + c.sell_weight) @ np.asarray(self.trader_inventory))
+        demand = orders + self.horizon * float((c.buy_flow - c.sell_flow).mean())
+        inventories, reach = np.asarray(self.maker_inventory), self._surprise
+        served = inventories - demand / 2
+        stocks = np.concatenate([inventories, served + reach, served - reach])[:, None]
+        value = -(2 * c.terminal_penalty + 2 * running * self.horizon)[self.traders :] * stocks
+        margin = self.margin
+        least, most = value.min(axis=0) - margin, value.max(axis=0) + margin
+        ask = _within(self.max_quote, margin + least, margin + most)
+        bid = _within(self.max_quote, margin - most, margin - least)
+        return Controls(rate[0], ask[0], bid[0]), Controls(rate[1], ask[1], bid[1])
+
+    @property
+    def _surprise(self) -> float:
+        """Shares that noise may bring to a maker besides: two standard deviations of its own, half of the extra
+        flow."""
+        reach = 2 * self.inventory_noise * float(np.sqrt(self.horizon))
+        if self.factor is None:
+            return reach
+        usual, unusual = (self.flow_range(scales) for scales in (0.0, 1.0))
+        return reach + self.horizon * float(np.abs(unusual - usual).max()) / 2
+
+
+def _within(limit: float, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Quotes within the constraint; all of them where the constraint leaves nothing of the range."""
+    clipped = np.clip(low, -limit, limit), np.clip(high, -limit, limit)
+    empty = clipped[1] - clipped[0] <= 1e-9 * limit
+    return np.where(empty, -limit, clipped[0]), np.where(empty, limit, clipped[1])
 
 
 def _part(name: str, value: object, kind: type) -> None:

@@ -2,110 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 from gymnasium.spaces import Box
 
+from .actions import ActionScale, Range, controls_range
 from .arrays import Array, is_number
 from .game import Controls, Game
-from .grid import (
-    Noise,
-    Policy,
-    State,
-    agent_controls,
-    check_names,
-    grid,
-    join_actions,
-    join_controls,
-    split_controls,
-    step,
-    terminal_reward,
-)
+from .grid import Policy, State, advance, grid
+from .noise import Noise, draw_step, scaled
 from .observation import Observer
+from .packing import check_names, join_actions, split_controls
+
+__all__ = ["Market", "Range", "Reward", "check_reward"]
 
 Reward = Literal["payoff", "wealth"]
-Range = tuple[float, float] | None
 
 
 def check_reward(reward: str) -> None:
     """Raises ValueError for an unknown reward."""
     if reward not in ("payoff", "wealth"):
         raise ValueError(f"reward: expected 'payoff' or 'wealth', got {reward!r}")
-
-
-def controls_range(game: Game, rate_range: Range, quote_range: Range) -> tuple[Controls, Controls]:
-    """The game's action range, with the user's for rates or quotes in its place where given.
-
-    Args:
-        game: the game.
-        rate_range: lowest and highest rate in units of the trader's direction of trade, shares per unit of time: (0, 5)
-            lets a buyer choose rates in [0, 5] and a seller in [-5, 0]. In the execution game it may begin below 0.
-        quote_range: lowest and highest ask and bid, in currency.
-
-    Raises:
-        ValueError: a range is not a pair of finite increasing numbers within the game's constraints.
-    """
-    low, high = game.action_range()
-    if rate_range is not None:
-        least, most = _pair("rate_range", rate_range, *game.rate_limits)
-        slow, fast = game.directed(least, most)
-        low, high = low._replace(rate=slow), high._replace(rate=fast)
-    if quote_range is not None:
-        if not game.makers:
-            raise ValueError(f"quote_range: nobody quotes in this game, expected None, got {quote_range!r}")
-        least, most = _pair("quote_range", quote_range, -game.quote_limit, game.quote_limit)
-        low = low._replace(ask=np.full(game.makers, least), bid=np.full(game.makers, least))
-        high = high._replace(ask=np.full(game.makers, most), bid=np.full(game.makers, most))
-    return low, high
-
-
-def _pair(name: str, value: Sequence[float], least: float, most: float) -> tuple[float, float]:
-    pair = np.asarray(value, dtype=float)
-    if pair.shape != (2,) or not np.isfinite(pair).all() or not least <= pair[0] < pair[1] <= most:
-        raise ValueError(f"{name}: expected two increasing numbers within [{least:g}, {most:g}], got {value!r}")
-    return float(pair[0]), float(pair[1])
-
-
-class ActionScale:
-    """Affine map between actions in [-1, 1] and physical controls within ``low`` and ``high``."""
-
-    def __init__(self, game: Game, low: Controls, high: Controls) -> None:
-        self.game, self.low, self.high = game, low, high
-        lowest, highest = join_controls(game, low), join_controls(game, high)
-        self._center, self._half = (lowest + highest) / 2, (highest - lowest) / 2
-        self._cast: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
-
-    def physical(self, actions: np.ndarray) -> np.ndarray:
-        """Physical controls side by side, (..., N + 2M), of normalised ones, which are truncated at [-1, 1]."""
-        if actions.dtype not in self._cast:
-            self._cast[actions.dtype] = self._center.astype(actions.dtype), self._half.astype(actions.dtype)
-        center, half = self._cast[actions.dtype]
-        return np.asarray(center + half * np.minimum(np.maximum(actions, -1.0), 1.0))
-
-    def normal(self, controls: Controls) -> Controls:
-        """Normalised actions of physical controls; outside [-1, 1] where a control is outside the range."""
-        return split_controls(self.game, (join_controls(self.game, controls) - self._center) / self._half)
-
-    def bounds(self, agent: str) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest physical action of one agent, (1,) or (2,). Raises ValueError for an unknown agent."""
-        low, high = (agent_controls(self.game, bound, agent) for bound in (self.low, self.high))
-        return low, high
-
-    def physical_action(self, agent: str, action: np.ndarray) -> np.ndarray:
-        """One agent's physical action, (..., 1) or (..., 2), of a normalised one; truncated at [-1, 1]."""
-        low, high = (bound.astype(action.dtype) for bound in self.bounds(agent))
-        return np.asarray((low + high) / 2 + (high - low) / 2 * np.minimum(np.maximum(action, -1.0), 1.0))
-
-    def unit(self, agent: str) -> np.ndarray:
-        """The game's control unit of an agent as a fraction of the half-width of its action range, (1,) or (2,).
-
-        Raises:
-            ValueError: an unknown agent.
-        """
-        low, high = self.bounds(agent)
-        return np.asarray(self.game.control_unit(agent) / ((high - low) / 2))
 
 
 class Market:
@@ -145,8 +64,6 @@ class Market:
         self._coefficients = [coefficients.at(k) for k in range(steps)]
         self._initial = game.start
         self._names = set(game.agents)
-        self._shake = game.inventory_noise * self.dt**0.5
-        self._jump = game.volatility * self.dt**0.5
         self.reset(np.random.default_rng(0))
 
     def action_space(self, agent: str) -> Box:
@@ -233,37 +150,29 @@ class Market:
                 the market price.
         """
         self._check_open()
-        time = self.times[self.k]
-        c = self.game.with_factor(self._coefficients[self.k], time, self.factor)
-        before = self.inventories
-        after, reward, activity = step(self.game, c, self.dt, before, controls)
-        moved = after - before
-        price = self.price[..., None]
-        if activity.drift is not None:  # the price moves linearly: trades take place at its mean
-            drift = self.dt * activity.drift
-            price = price + drift[..., None] / 2
-            self.price = self.price + drift
-        self.paid = activity.premium + price
-        self.cash = self.cash + self.dt * activity.income - price * moved
-        self.shock = None
-        if noise is not None and noise.inventory is not None:
-            self.shock = self._shake * np.asarray(noise.inventory)
-            after = after + self.shock
-            self.cash = self.cash - self.price[..., None] * self.shock
-        self.inventories, self.activity = after, activity
-        self._played = controls
+        k = self.k
+        shocks = scaled(noise, self.dt, self.game.volatility, self.game.inventory_noise)
+        played = advance(
+            self.game,
+            self._coefficients[k],
+            self.times[k],
+            self.dt,
+            self.inventories,
+            self.factor,
+            self.price,
+            controls,
+            shocks,
+            last=k + 1 == self.steps,
+        )
+        self.inventories, self.factor, self.price = played.inventories, played.factor, played.price
+        activity, mean = played.activity, played.mean_price[..., None]
+        self.paid = activity.premium + mean
+        self.cash = self.cash + self.dt * activity.income - mean * (self.dt * activity.inventory_rate)
+        if played.shock is not None:
+            self.cash = self.cash - played.settlement[..., None] * played.shock
+        self.activity, self.shock, self._played = activity, played.shock, controls
         self.k += 1
-        if self.done:
-            reward = reward + terminal_reward(c, after)
-        if noise is not None and noise.price is not None:
-            jump = self._jump * np.asarray(noise.price)
-            self.price = self.price + jump
-            reward = reward + after * jump[..., None]
-        if self.game.factor is not None and self.factor is not None:
-            shock = None if noise is None else noise.factor
-            shock = np.zeros_like(self.factor) if shock is None else np.asarray(shock)
-            self.factor = self.game.factor.move(time, self.factor, self.dt, shock)
-        return reward
+        return played.gross
 
     def _check_open(self) -> None:
         if self.done:
@@ -271,14 +180,7 @@ class Market:
 
     def draw(self, rng: np.random.Generator) -> Noise | None:
         """The noise of one step, where the reward or a factor needs it."""
-        factor, shaken = self.game.factor, self.game.inventory_noise > 0
-        if factor is None and not shaken and self.reward == "payoff":
-            return None
-        return Noise(
-            price=rng.standard_normal(self.batch) if self.reward == "wealth" else None,
-            factor=None if factor is None else rng.standard_normal((*self.batch, factor.size)),
-            inventory=rng.standard_normal((*self.batch, len(self.game.agents))) if shaken else None,
-        )
+        return draw_step(self.game, rng, self.batch, price=self.reward == "wealth")
 
     @property
     def quotes(self) -> np.ndarray | None:

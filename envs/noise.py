@@ -1,11 +1,140 @@
-"""Draws of a game's noise."""
+"""Noise as an argument: standard normal increments, the units in which they arrive, and draws of them.
+
+On a grid all noise lands at the end of a step: inventories gain ``epsilon sqrt(dt) Z`` shares, the market price jumps
+by ``volatility sqrt(dt) Z``, and a factor moves by its own increment.
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
+from .arrays import Array, floating, is_whole
 from .game import Game
-from .grid import Noise, grid
+from .parameters import check_count
+
+
+class Noise(NamedTuple):
+    """Standard normal increments; those of a single step have no axis over steps."""
+
+    price: Array | None = None
+    """(..., K) of the reference price"""
+    factor: Array | None = None
+    """(..., K, d) of the factor; without them it follows its drift alone"""
+    inventory: Array | None = None
+    """(..., K, n) of the inventories; without them inventories have no noise"""
+
+
+class Shocks(NamedTuple):
+    """Noise in the units of what it moves, of all steps or of one."""
+
+    price: Array | None = None
+    """(..., K) or (...,) currency"""
+    factor: Array | None = None
+    """(..., K, d) or (..., d) standard normal: the effect depends on the factor, see :meth:`.Factor.move`"""
+    inventory: Array | None = None
+    """(..., K, n) or (..., n) shares"""
+
+    def at(self, k: int) -> Shocks:
+        """The shocks of step ``k``."""
+        price, factor, inventory = self
+        return Shocks(
+            None if price is None else price[..., k],
+            None if factor is None else factor[..., k, :],
+            None if inventory is None else inventory[..., k, :],
+        )
+
+
+STILL = Shocks()
+
+
+def scaled(noise: Noise | None, dt: float, volatility: float, inventory_noise: float) -> Shocks:
+    """Shocks that increments lead to over steps of length ``dt``; no shocks without noise."""
+    if noise is None:
+        return STILL
+    price, factor, inventory = noise
+    return Shocks(
+        None if price is None else volatility * dt**0.5 * price,
+        factor,
+        None if inventory is None else inventory_noise * dt**0.5 * inventory,
+    )
+
+
+def shocks_of(game: Game, steps: int, noise: Noise | None) -> Shocks:
+    """The shocks of a simulation, from increments of all its steps.
+
+    Raises:
+        ValueError: an increment is not finite or has a shape that does not fit, or the game has no such noise.
+    """
+    if noise is None:
+        return STILL
+    price, factor, inventory = (None if each is None else floating(each) for each in noise)
+    if factor is not None:
+        if game.factor is None:
+            raise ValueError("noise.factor: the game has no factor, expected None")
+        _check("noise.factor", factor, steps, game.factor.size)
+    if inventory is not None:
+        if not game.inventory_noise:
+            raise ValueError("noise.inventory: the game has no inventory_noise, expected None")
+        _check("noise.inventory", inventory, steps, len(game.agents))
+    if price is not None:
+        if tuple(price.shape[-1:]) != (steps,):
+            raise ValueError(
+                f"noise.price: expected {steps} increments on the last axis, got shape {tuple(price.shape)}"
+            )
+        _check_finite("noise.price", price)
+    return scaled(Noise(price, factor, inventory), game.horizon / steps, game.volatility, game.inventory_noise)
+
+
+def _check(name: str, values: Array, steps: int, count: int) -> None:
+    if tuple(values.shape[-2:]) != (steps, count):
+        raise ValueError(f"{name}: expected shape (..., {steps}, {count}), got {tuple(values.shape)}")
+    _check_finite(name, values)
+
+
+def _check_finite(name: str, values: Array) -> None:
+    """Raises ValueError for NumPy values that are not finite; other libraries' may be traced."""
+    if isinstance(values, np.ndarray) and not np.isfinite(values).all():
+        raise ValueError(f"{name}: expected finite increments, got {values[~np.isfinite(values)][0]}")
+
+
+def factor_path(game: Game, times: np.ndarray, noise: Noise | None) -> np.ndarray | None:
+    """(..., K+1, d) path of the game's factor; None in a game without.
+
+    Raises:
+        ValueError: the noise does not fit, see :func:`shocks_of`.
+    """
+    increments = shocks_of(game, len(times) - 1, noise).factor
+    return None if game.factor is None else game.factor.path(times, increments)
+
+
+def inventory_shocks(game: Game, steps: int, noise: Noise | None) -> Array | None:
+    """(..., K, n) shares that noise adds at the end of every step; None without.
+
+    Raises:
+        ValueError: the noise does not fit, see :func:`shocks_of`.
+    """
+    return shocks_of(game, steps, noise).inventory
+
+
+def draw_step(game: Game, rng: np.random.Generator, batch: tuple[int, ...], *, price: bool) -> Noise | None:
+    """Increments of one step of a batch of markets; None where nothing is random.
+
+    Args:
+        game: the game.
+        rng: of the draws.
+        batch: batch axes.
+        price: draws of the reference price are wanted.
+    """
+    factor, shaken = game.factor, game.inventory_noise > 0
+    if factor is None and not shaken and not price:
+        return None
+    return Noise(
+        price=rng.standard_normal(batch) if price else None,
+        factor=None if factor is None else rng.standard_normal((*batch, factor.size)),
+        inventory=rng.standard_normal((*batch, len(game.agents))) if shaken else None,
+    )
 
 
 def draw_noise(game: Game, steps: int, paths: int, seed: int, *, price: bool = False) -> Noise | None:
@@ -18,7 +147,7 @@ def draw_noise(game: Game, steps: int, paths: int, seed: int, *, price: bool = F
         steps: K.
         paths: even number of paths.
         seed: of the draws.
-        price: whether to draw the reference price, too.
+        price: draws of the reference price are wanted, too.
 
     Returns:
         Noise with a leading axis of ``paths``; None where nothing is random.
@@ -26,8 +155,8 @@ def draw_noise(game: Game, steps: int, paths: int, seed: int, *, price: bool = F
     Raises:
         ValueError: ``steps`` or ``paths`` is not a positive whole number, or ``paths`` is odd.
     """
-    grid(game, steps)
-    if isinstance(paths, bool) or not isinstance(paths, int | np.integer) or paths < 2 or paths % 2:
+    check_count("steps", steps)
+    if not is_whole(paths) or paths < 2 or paths % 2:
         raise ValueError(f"paths: expected a positive even number, got {paths!r}")
     rng = np.random.default_rng(seed)
 

@@ -11,8 +11,9 @@ from gymnasium.spaces import Box
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import OrderEnforcingWrapper, parallel_to_aec
 
+from .actions import Range
 from .game import Controls, Game
-from .market import Market, Range, Reward
+from .market import Market, Reward
 from .observation import Kind, check_kind, space, width
 
 Outcome = tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]

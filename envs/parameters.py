@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FloatArray, is_number
+from .arrays import FloatArray, is_number, is_whole
 from .flows import Points
 
 TimeFunction = Callable[[FloatArray], ArrayLike]
@@ -136,6 +136,6 @@ def check_number(name: str, value: float, *, minimum: float = 0.0, strict: bool 
 
 def check_count(name: str, value: object, *, least: int = 1) -> None:
     """Raises ValueError unless ``value`` is a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+    if not is_whole(value) or value < least:
         expected = "a positive whole number" if least == 1 else f"a whole number >= {least}"
         raise ValueError(f"{name}: expected {expected}, got {value!r}")

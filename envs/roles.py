@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from array_api_compat import device
 
+from .actions import ActionScale, Range, controls_range
 from .arrays import Array, as_like, namespace
 from .game import Controls, Game
 from .grid import grid
-from .market import ActionScale, Range, Reward, check_reward, controls_range
+from .market import Reward, check_reward
 from .observation import Kind, Observer, width
 
 Roles = dict[str, Any]

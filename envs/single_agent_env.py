@@ -9,7 +9,8 @@ import gymnasium
 import numpy as np
 
 from .arrays import floating
-from .grid import Policy, agent_index, check_steps
+from .grid import Policy
+from .packing import agent_index, check_steps
 from .parallel_env import GameParallelEnv
 
 

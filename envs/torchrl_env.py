@@ -30,10 +30,13 @@ try:
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
     raise ImportError(f"makertaker.envs.torchrl_env needs {error.name}: pip install 'makertaker[torchrl]'") from error
 
+from .actions import Range
 from .game import Controls, Game
-from .grid import Policy, State, agent_controls, agent_index, step, terminal_reward
-from .market import Range, Reward
+from .grid import Policy, State, advance
+from .market import Reward
+from .noise import Noise, scaled
 from .observation import LIMIT, Kind
+from .packing import agent_controls, agent_index
 from .parameters import check_count
 from .roles import RoleView
 
@@ -230,26 +233,23 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         if k >= self.steps:
             raise ValueError(f"the episode ended after {self.steps} steps: reset before another step")
         inventories, factor, price = (tensordict.get(name) for name in ("inventories", "factor", "price"))
-        driven = game.factor is not None
+        price = price[..., 0]
         controls = self.controls(tensordict)
-        c = game.with_factor(self._coefficients[k], float(view.times[k]), factor if driven else None)
-        played = step(game, c, view.dt, inventories, controls)
-        reward, after = played.reward, played.inventories
-        if game.inventory_noise:
-            after = after + game.inventory_noise * view.dt**0.5 * self._draw(after)
-        if k + 1 == self.steps:
-            reward = reward + terminal_reward(c, after)
-        if played.activity.drift is not None:
-            price = price + view.dt * played.activity.drift[..., None]
-        if view.reward == "wealth":
-            jump = game.volatility * view.dt**0.5 * self._draw(price)
-            price, reward = price + jump, reward + after * jump
-        if game.factor is not None:
-            factor = game.factor.move(float(view.times[k]), factor, view.dt, self._draw(factor))
-        quotes = torch.stack([controls.ask, controls.bid], dim=-2)
-        if self._payoff_unit is not None:
-            reward = reward / self._payoff_unit
-        inside = {"inventories": after, "factor": factor, "quotes": quotes, "price": price}
+        noise = Noise(  # drawn in this order
+            inventory=self._draw(inventories) if game.inventory_noise else None,
+            price=self._draw(price) if view.reward == "wealth" else None,
+            factor=None if game.factor is None else self._draw(factor),
+        )
+        shocks = scaled(noise, view.dt, game.volatility, game.inventory_noise)
+        c, time = self._coefficients[k], float(view.times[k])
+        played = advance(game, c, time, view.dt, inventories, factor, price, controls, shocks, last=k + 1 == self.steps)
+        reward = played.gross if self._payoff_unit is None else played.gross / self._payoff_unit
+        inside = {
+            "inventories": played.inventories,
+            "factor": played.factor,
+            "quotes": torch.stack([controls.ask, controls.bid], dim=-2),
+            "price": played.price[..., None],
+        }
         return self._pack(k + 1, inside, reward)
 
     def _draw(self, like: torch.Tensor) -> torch.Tensor:

@@ -9,11 +9,13 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from .actions import Range
 from .arrays import floating
 from .game import Game
-from .grid import Policy, agent_index
-from .market import Market, Range, Reward
+from .grid import Policy
+from .market import Market, Reward
 from .observation import Kind, check_kind, space, width
+from .packing import agent_index
 from .parameters import check_count as check_count  # importable from here, too
 from .single_agent_env import check_others
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionGame
 from ...envs.game import Controls
-from ...envs.grid import Noise, Policy, State, Trajectory, factor_path, grid, simulate
+from ...envs.grid import Noise, Policy, State, Trajectory, factor_path, grid, move, simulate
 from ..private_copy import private_copies
 
 
@@ -52,7 +52,7 @@ class LinearFeedback:
         inventory, rates = np.broadcast_to(game.start, (*batch, game.traders)), []
         for k in range(steps):
             rates.append(self.rates(k, inventory, None if factors is None else factors[..., k, :]))
-            inventory = inventory + game.horizon / steps * rates[-1]
+            inventory = move(inventory, rates[-1], game.horizon / steps)
         return simulate(game, Controls(np.stack(rates, axis=-2)), steps, noise)
 
     def feedback(self) -> dict[str, Policy]:

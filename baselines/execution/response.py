@@ -12,7 +12,7 @@ import numpy as np
 from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
 from ...envs.game import Activity, Controls
-from ...envs.grid import Noise, Trajectory, factor_path, grid, simulate, step_reward, terminal_reward
+from ...envs.grid import Noise, Trajectory, factor_path, grid, move, simulate, step_reward, terminal_reward
 from . import linear_system as linear
 from .equilibrium import require_concave
 from .linear_rule import LinearFeedback
@@ -123,7 +123,7 @@ class AdaptedResponse:
                 seen = np.concatenate([np.broadcast_to(factors[..., k, :], (*batch, factors.shape[-1])), seen], axis=-1)
             rate = self._swept.gain[k, 0, 0] * own + self._response.shift[k, 0] + seen @ self._response.signal[k, 0]
             rates.append(rate)
-            own = own + self._dt * rate
+            own = move(own, rate, self._dt)
         joint = np.array(np.broadcast_to(undisturbed.controls.rate, (*batch, steps, game.traders)))
         joint[..., self.index] = np.stack(rates, axis=-1)
         return simulate(game, Controls(joint), steps, noise), undisturbed

@@ -1,0 +1,81 @@
+"""Agents and arrays: everyone's actions by name, side by side as one array, and as controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .arrays import Array
+from .game import Controls, Game
+
+
+def check_names(game: Game, named: Mapping[str, object]) -> None:
+    """Raises ValueError unless there is exactly one entry for each agent."""
+    if set(named) != set(game.agents):
+        raise ValueError(f"expected one entry for each of {list(game.agents)}, got {sorted(named)}")
+
+
+def check_steps(policies: Mapping[str, object], steps: int) -> None:
+    """Raises ValueError for a policy made for a grid with another number of steps; a policy may say so in ``steps``."""
+    for name, policy in policies.items():
+        own = getattr(policy, "steps", steps)
+        if own != steps:
+            raise ValueError(f"{name}: its policy was made for {own} steps, expected one for {steps}")
+
+
+def join_actions(game: Game, actions: Mapping[str, Array], batch: tuple[int, ...] = ()) -> np.ndarray:
+    """Everyone's actions side by side, (*batch, N + 2M), from each agent's own.
+
+    Args:
+        game: the game.
+        actions: by agent; each broadcasts to ``(*batch, 1)`` or ``(*batch, 2)``.
+        batch: batch axes of the market.
+
+    Raises:
+        ValueError: a wrong shape, or NaN.
+    """
+    columns = []
+    for index, name in enumerate(game.agents):
+        width = 1 if index < game.traders else 2
+        array = actions[name]
+        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+            array = np.asarray(array, dtype=float)
+        if array.shape[-1:] != (width,) or (len(array.shape) > 1 and array.shape[:-1] != batch):
+            raise ValueError(f"{name}: expected an action of shape {(*batch, width)}, got {array.shape}")
+        columns.append(array if array.shape[:-1] == batch else np.broadcast_to(array, (*batch, width)))
+    flat = np.concatenate(columns, axis=-1)
+    if np.isnan(flat).any():
+        name = next(name for name, column in zip(game.agents, columns, strict=True) if np.isnan(column).any())
+        raise ValueError(f"{name}: expected numbers, got an action with NaN: {actions[name]}")
+    return flat
+
+
+def split_controls(game: Game, flat: Array) -> Controls:
+    """Controls from everyone's actions side by side, (..., N + 2M): rates, then ask and bid of each maker."""
+    n = game.traders
+    return Controls(flat[..., :n], flat[..., n::2], flat[..., n + 1 :: 2])
+
+
+def join_controls(game: Game, controls: Controls) -> Array:
+    """The inverse of :func:`split_controls`."""
+    flat = np.empty((*controls.rate.shape[:-1], game.traders + 2 * game.makers), dtype=controls.rate.dtype)
+    for part, values in zip(split_controls(game, flat), controls, strict=True):
+        part[...] = values
+    return flat
+
+
+def agent_controls(game: Game, controls: Controls, agent: str) -> Array:
+    """The controls of one agent, (..., 1) or (..., 2), from those of all."""
+    index = agent_index(game, agent)
+    if index < game.traders:
+        return controls.rate[..., index : index + 1]
+    maker = index - game.traders
+    return np.stack([controls.ask[..., maker], controls.bid[..., maker]], axis=-1)
+
+
+def agent_index(game: Game, agent: str) -> int:
+    """Position of an agent in arrays. Raises ValueError for an unknown name."""
+    if agent not in game.positions:
+        raise ValueError(f"agent: expected one of {list(game.agents)}, got {agent!r}")
+    return game.positions[agent]
