@@ -15,39 +15,57 @@
 from __future__ import annotations
 
 import csv
-import json
 import platform
 import shutil
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..baselines import EquilibriumNotFound, solve
-from ..baselines.gains import payoff_size
-from ..envs.game import Game
+from ..baselines import EquilibriumNotFound
 from ..envs.grid import Policy
 from ..envs.market import Market
+from ..envs.parameters import check_count
 from ..envs.scenarios import Scenario
 from ..envs.scenarios.loader import build_scenario
-from ..envs.vector_env import check_count
-from .common import engines
-from .common.engines import Engine, Learners
+from .common import engines, files
 from .common.extras import needed
 from .common.information import Information, check_information
+from .common.joint_market import everyone
+from .common.learners import Learners
 from .evaluation.scoring import Evaluation, evaluate, open_loop_nash_conv
+from .task import Task
 
 _PACKAGES = ("makertaker", "torch", "numpy", "scipy", "gymnasium", "pettingzoo")
 _EVALUATIONS = 40
+_EQUILIBRIUM = "equilibrium"
 _HISTORY = ("timesteps", "nash_conv", "relative_nash_conv")
+
+
+class Circumstances(TypedDict):
+    """A training beside its result: when, how long, how far, with what."""
+
+    finished: str
+    seconds: float
+    joint_market_steps: int
+    python: str
+    machine: str
+    versions: dict[str, str]
+
+
+class _Past(TypedDict):
+    """A training up to a checkpoint."""
+
+    history: list[tuple[int, float, float]]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -64,15 +82,15 @@ class RunConfig:
         markets: played at once; None: what the algorithms ask for.
         seed: of everything.
         checkpoints: number of checkpoints during the training.
-        engine: the library that learns, ``"sb3"`` or ``"ray"``.
-        runners: processes that play, with ``"ray"``; 0: the one that learns.
+        engine: name of the library that learns, of :data:`.engines.ENGINES`.
+        runners: processes that play, where the engine has some; 0: the one that learns.
 
     Raises:
         ValueError: a number is out of its range.
     """
 
     scenario: str
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     algorithm: str | Mapping[str, str] = "ppo"
     timesteps: int = 160_000
     steps: int = 20
@@ -80,63 +98,67 @@ class RunConfig:
     markets: int | None = None
     seed: int = 0
     checkpoints: int = 4
-    engine: Engine = "sb3"
+    engine: str = "sb3"
     runners: int = 0
 
     def __post_init__(self) -> None:
-        engines.check_engine(self.engine)
-        if isinstance(self.runners, bool) or not isinstance(self.runners, int) or self.runners < 0:
-            raise ValueError(f"runners: expected a whole number >= 0, got {self.runners!r}")
-        if self.runners and self.engine not in engines.ADDRESSED:
+        distributed = engines.find(self.engine).distributed
+        check_count("runners", self.runners, least=0)
+        if self.runners and not distributed:
             raise ValueError(f"runners: expected 0 with engine {self.engine!r}, got {self.runners}")
         for name in ("timesteps", "steps", "checkpoints"):
             check_count(name, getattr(self, name))
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed: expected a whole number >= 0, got {self.seed!r}")
+        check_count("seed", self.seed, least=0)
         if self.markets is not None:
             check_count("markets", self.markets)
         check_information(self.information)
-        if not isinstance(self.algorithm, str) and set(self.algorithm.values()) == {"equilibrium"}:
-            raise ValueError("algorithm: expected at least one agent that learns, got 'equilibrium' for all")
+        if not isinstance(self.algorithm, str) and set(self.algorithm.values()) == {_EQUILIBRIUM}:
+            raise ValueError(f"algorithm: expected at least one agent that learns, got {_EQUILIBRIUM!r} for all")
 
     def load(self) -> Scenario:
         """The scenario. Raises ValueError as :func:`~makertaker.envs.read_scenario` does."""
         return build_scenario(self.scenario, self.values)
 
-    def fixed(self, game: Game) -> dict[str, Policy]:
-        """Policies of the agents that do not learn: those of the equilibrium. Raises ValueError for unknown agents."""
+    @cached_property
+    def task(self) -> Task:
+        """The game, its grid, and its equilibrium, solved once. Raises ValueError as :meth:`load` does."""
+        return Task(self.load(), self.steps)
+
+    def algorithms(self) -> dict[str, str]:
+        """Names of the algorithms, by agent that learns. Raises ValueError for unknown agents."""
+        agents = self.task.game.agents
         if isinstance(self.algorithm, str):
-            return {}
-        unknown = set(self.algorithm) - set(game.agents)
+            return dict.fromkeys(agents, self.algorithm)
+        unknown = set(self.algorithm) - set(agents)
         if unknown:
-            raise ValueError(f"algorithm: expected agents of {list(game.agents)}, got {sorted(unknown)}")
-        still = [agent for agent, name in self.algorithm.items() if name == "equilibrium"]
-        if not still:
+            raise ValueError(f"algorithm: expected agents of {list(agents)}, got {sorted(unknown)}")
+        return {agent: name for agent, name in self.algorithm.items() if name != _EQUILIBRIUM}
+
+    def fixed(self) -> dict[str, Policy]:
+        """Policies of the agents that do not learn: those of the equilibrium."""
+        if isinstance(self.algorithm, str) or _EQUILIBRIUM not in self.algorithm.values():
             return {}
-        policies = solve(game, self.steps).open_loop()
-        return {agent: policies[agent] for agent in still}
+        policies = self.task.equilibrium.open_loop()
+        return {agent: policies[agent] for agent, name in self.algorithm.items() if name == _EQUILIBRIUM}
 
     def learners(self, tensorboard: Path | None = None, address: str | None = None) -> Learners:
         """Fresh learners, to be closed after use. Raises ValueError for a bad configuration."""
-        if address is not None and self.engine not in engines.ADDRESSED:
+        engine = engines.find(self.engine)
+        if address is not None and not engine.distributed:
             raise ValueError(f"address: expected none with engine {self.engine!r}, got {address!r}")
-        game = self.load().game
-        fixed, algorithm = self.fixed(game), self.algorithm
-        if not isinstance(algorithm, str):
-            algorithm = {agent: name for agent, name in algorithm.items() if agent not in fixed}
-        return engines.build(
-            self.engine,
-            game,
-            steps=self.steps,
-            timesteps=self.timesteps,
-            algorithm=algorithm,
-            information=self.information,
-            markets=self.markets,
-            seed=self.seed,
-            fixed=fixed,
-            runners=self.runners,
-            address=address,
-            tensorboard=tensorboard,
+        return engine.build(
+            engines.Training(
+                task=self.task,
+                algorithms=self.algorithms(),
+                fixed=self.fixed(),
+                timesteps=self.timesteps,
+                information=self.information,
+                markets=self.markets,
+                seed=self.seed,
+                runners=self.runners,
+                address=address,
+                tensorboard=tensorboard,
+            )
         )
 
 
@@ -145,7 +167,7 @@ class _History:
     """NashConv over training, from evaluations without exploration."""
 
     learners: Learners
-    total: float
+    size: float
     every: int
     rows: list[tuple[int, float, float]] = field(default_factory=list)
 
@@ -168,8 +190,8 @@ class _History:
             value = open_loop_nash_conv(game, learners.policies(), steps)
         except EquilibriumNotFound:
             value = float("nan")
-        self.rows.append((done, value, value / self.total))
-        learners.record("equilibrium/relative_nash_conv", value / self.total)
+        self.rows.append((done, value, value / self.size))
+        learners.record("equilibrium/relative_nash_conv", value / self.size)
 
     def write(self, path: Path) -> None:
         with open(path, "w", newline="") as file:
@@ -178,23 +200,23 @@ class _History:
             writer.writerows(self.rows)
 
 
-def parse_algorithm(text: str, agents: tuple[str, ...], engine: Engine = "sb3") -> str | dict[str, str]:
+def parse_algorithm(text: str, agents: tuple[str, ...], engine: str = "sb3") -> str | dict[str, str]:
     """``"ppo"``, or ``"trader_0=sac,maker_0=ppo,maker_1=equilibrium"``; agents not named get ``"ppo"``.
 
     Raises:
         ValueError: an unknown agent or algorithm.
     """
-    engines.check_engine(engine)
+    check = engines.find(engine).check_algorithm
     if "=" not in text:
-        engines.check_algorithm(engine, text)
+        check(text)
         return text
     result = dict.fromkeys(agents, "ppo")
     for part in text.split(","):
         agent, _, name = part.strip().partition("=")
         if agent not in agents:
             raise ValueError(f"algorithm: expected agents of {list(agents)}, got {agent!r}")
-        if name != "equilibrium":
-            engines.check_algorithm(engine, name)
+        if name != _EQUILIBRIUM:
+            check(name)
         result[agent] = name
     return result
 
@@ -228,46 +250,38 @@ def train(
         except ValueError as error:
             raise ValueError(f"out: {str(out)!r} is not a run directory, it will not be overwritten") from error
     # all that may fail comes before an older run is removed
-    total = _total(config)
-    with closing(config.learners(out / "tensorboard", address)) as learners:
-        text = json.dumps(asdict(config), indent=2, default=str) + "\n"
+    _ = config.task.payoff_size
+    with config.learners(out / "tensorboard", address) as learners:
         if out.exists():
             shutil.rmtree(out)
         out.mkdir(parents=True)
-        _write(out / "config.json", text)
-        start = {"history": [], "seconds": 0.0}
-        learners.save_checkpoint(out / "checkpoint", start)
-        _train(config, learners, out, total, start, console)
-    return evaluate_run(out)
+        files.write_json(out / "config.json", asdict(config))
+        past: _Past = {"history": [], "seconds": 0.0}
+        learners.save_checkpoint(out / "checkpoint", past)
+        _train(config, learners, out, past, console)
+    return _evaluate(config, out)
 
 
 def resume(out: Path, *, console: Console | None = None, address: str | None = None) -> Evaluation:
-    """Go on with an interrupted training from its last checkpoint; the end is that of an uninterrupted one.
+    """Resume an interrupted training from its last checkpoint; the end is that of an uninterrupted one.
 
     Raises:
         ValueError: there is no run or no checkpoint, or it is corrupt.
     """
     config = load_config(out)
-    total = _total(config)
-    with closing(config.learners(out / "tensorboard", address)) as learners:
-        before = learners.load_checkpoint(out / "checkpoint")
-        _train(config, learners, out, total, before, console)
-    return evaluate_run(out)
+    with config.learners(out / "tensorboard", address) as learners:
+        past = cast(_Past, learners.load_checkpoint(out / "checkpoint"))
+        _train(config, learners, out, past, console)
+    return _evaluate(config, out)
 
 
-def _total(config: RunConfig) -> float:
-    return payoff_size(solve(config.load().game, config.steps).payoffs)
-
-
-def _train(
-    config: RunConfig, learners: Learners, out: Path, total: float, before: Mapping[str, Any], console: Console | None
-) -> None:
-    started = time.perf_counter() - before["seconds"]
+def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, console: Console | None) -> None:
+    started = time.perf_counter() - past["seconds"]
     (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
-    history = _History(learners, total, max(1, config.timesteps // _EVALUATIONS), list(before["history"]))
-    chunk = -(-config.timesteps // max(1, config.checkpoints))
-    bar = progress_bar(console)
-    with bar:
+    every = max(1, config.timesteps // _EVALUATIONS)
+    history = _History(learners, config.task.payoff_size, every, list(past["history"]))
+    chunk = -(-config.timesteps // config.checkpoints)
+    with progress_bar(console) as bar:
         task = bar.add_task("training", total=config.timesteps, completed=learners.steps_done, gain="")
 
         def follow(done: int) -> None:
@@ -278,16 +292,15 @@ def _train(
             while learners.steps_done < config.timesteps:
                 until = min(config.timesteps, (learners.steps_done // chunk + 1) * chunk)
                 learners.learn(config.timesteps, until=until, on_episode=follow)
-                state = {"history": history.rows, "seconds": time.perf_counter() - started}
-                learners.save_checkpoint(out / "checkpoint", state)
+                now: _Past = {"history": history.rows, "seconds": time.perf_counter() - started}
+                learners.save_checkpoint(out / "checkpoint", now)
             history.finish(learners.steps_done)
             bar.update(task, gain=f"NashConv {100 * history.rows[-1][2]:.3f}%")
         finally:  # an interrupt leaves what was computed
             (out / "models").mkdir(exist_ok=True)
             learners.save_models(out / "models")
             history.write(out / "history.csv")
-            seconds = time.perf_counter() - started
-            _write(out / "run.json", json.dumps(_circumstances(config, learners, seconds), indent=2) + "\n")
+            files.write_json(out / "run.json", _circumstances(config, learners, time.perf_counter() - started))
 
 
 def progress_bar(console: Console | None) -> Progress:
@@ -304,22 +317,15 @@ def progress_bar(console: Console | None) -> Progress:
     )
 
 
-def _circumstances(config: RunConfig, learners: Learners, seconds: float) -> dict[str, Any]:
+def _circumstances(config: RunConfig, learners: Learners, seconds: float) -> Circumstances:
     return {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 2),
         "joint_market_steps": learners.steps_done,
         "python": platform.python_version(),
         "machine": platform.platform(),
-        "versions": {name: version(name) for name in (*_PACKAGES, *engines.PACKAGES[config.engine])},
+        "versions": {name: version(name) for name in (*_PACKAGES, *engines.find(config.engine).packages)},
     }
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole: whatever ends this process, the old one or the new one is there."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_text(text)
-    fresh.replace(path)
 
 
 def load_config(out: Path) -> RunConfig:
@@ -328,8 +334,8 @@ def load_config(out: Path) -> RunConfig:
     if not path.is_file():
         raise ValueError(f"run: {str(out)!r} is not a run directory, it has no config.json")
     try:
-        return RunConfig(**json.loads(path.read_text()))
-    except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
+        return RunConfig(**files.read_json(path))
+    except TypeError as error:
         raise ValueError(f"run: {str(path)!r} cannot be read: {error}") from error
 
 
@@ -346,28 +352,20 @@ def load_history(out: Path) -> np.ndarray:
     return np.array(rows)
 
 
-def load_circumstances(out: Path) -> dict[str, Any]:
+def load_circumstances(out: Path) -> Circumstances:
     """Versions, machine, and how far a training came. Raises ValueError where there is no record of it."""
-    try:
-        found: dict[str, Any] = json.loads((out / "run.json").read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"run: {str(out / 'run.json')!r} is missing or cannot be read: {error}") from error
-    return found
+    return cast(Circumstances, files.read_json(out / "run.json"))
 
 
 def load_policies(out: Path) -> dict[str, Policy]:
-    """Everyone's policy of a run, as training left it. Raises ValueError where a model is missing or corrupt."""
-    config, models = load_config(out), out / "models"
-    if config.engine == "ray":  # read without Ray
-        actor = needed("common.actor", "ray")
-        game = config.load().game
-        fixed = config.fixed(game)
-        learned = {agent: actor.load(models / f"{agent}.pt") for agent in game.agents if agent not in fixed}
-        found = {**fixed, **actor.policies(Market(game, config.steps), learned)}
-        return {agent: found[agent] for agent in game.agents}
-    learners = config.learners()
-    needed("sb3.checkpoint", "train").load_policies(learners, models)
-    return learners.policies()
+    """Every agent's policy of a run, as training left it. Raises ValueError where a model is missing or corrupt."""
+    return _policies(load_config(out), out)
+
+
+def _policies(config: RunConfig, out: Path) -> dict[str, Policy]:
+    market = Market(config.task.game, config.steps)
+    acts = engines.find(config.engine).load(market, config.algorithms(), out / "models")
+    return everyone(market, acts, config.fixed())
 
 
 def evaluate_run(out: Path) -> Evaluation:
@@ -378,11 +376,15 @@ def evaluate_run(out: Path) -> Evaluation:
     Raises:
         ValueError: the directory is not a run, or a file in it is missing or corrupt.
     """
+    needed("evaluation.plots", "train")  # said first where it is missing
+    return _evaluate(load_config(out), out)
+
+
+def _evaluate(config: RunConfig, out: Path) -> Evaluation:
     plots = needed("evaluation.plots", "train")
-    config = load_config(out)
-    policies, history = load_policies(out), load_history(out)
-    result = evaluate(config.load().game, policies, config.steps, config.information)
-    document = {
+    policies, history, task = _policies(config, out), load_history(out), config.task
+    result = evaluate(task.game, policies, task.steps, config.information, task.equilibrium)
+    metrics = {
         "scenario": config.scenario,
         "seed": config.seed,
         "timesteps": config.timesteps,
@@ -390,5 +392,5 @@ def evaluate_run(out: Path) -> Evaluation:
         **result.metrics,
     }
     plots.save(result, history, out / "figures")
-    _write(out / "metrics.json", json.dumps(document, indent=2) + "\n")  # last: where it stands, all is there
-    return Evaluation(result.learned, result.equilibrium, document)
+    files.write_json(out / "metrics.json", metrics)  # last: where it stands, all is there
+    return Evaluation(result.learned, result.equilibrium, metrics)

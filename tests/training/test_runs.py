@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
 from makertaker.baselines import EquilibriumNotFound
-from makertaker.training import IndependentLearners, cli, runs
+from makertaker.training import IndependentLearners, cli, runs, task
 from makertaker.training.evaluation.html_report import percent
 from makertaker.training.sb3 import checkpoint
 from support.interruptions import interrupt_after
@@ -82,7 +82,7 @@ def test_a_run_is_not_removed_for_one_that_cannot_start(run, monkeypatch):
     def fail(*_, **__):
         raise EquilibriumNotFound("no")
 
-    monkeypatch.setattr(runs, "solve", fail)
+    monkeypatch.setattr(task, "solve", fail)
     with pytest.raises(EquilibriumNotFound):
         CliRunner().invoke(cli.app, [*command, "--overwrite"], catch_exceptions=False)
     assert (folder / "metrics.json").read_bytes() == before

@@ -6,16 +6,12 @@ A file is read with PyTorch alone, whatever library trained the actor, and holds
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
-
-from ...envs.grid import Policy
-from ...envs.market import Market
-from .joint_market import LearnedPolicy
 
 
 def network(inputs: int, hidden: Sequence[int], outputs: int, last_gain: float) -> nn.Sequential:
@@ -73,8 +69,3 @@ def load(path: Path) -> Actor:
     except (OSError, EOFError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
         raise ValueError(f"model {str(path)!r}: missing, corrupt or of another run: {error}") from error
     return actor
-
-
-def policies(market: Market, actors: Mapping[str, Actor]) -> dict[str, Policy]:
-    """What actors would do without exploration, as policies by agent."""
-    return {agent: LearnedPolicy(each.act, market, agent) for agent, each in actors.items()}

@@ -9,13 +9,15 @@ import pickle
 import random
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
+
+from . import files
 
 _STATE = "state.pkl"
 DAMAGE = (
@@ -25,47 +27,56 @@ DAMAGE = (
 """what reading a corrupt checkpoint, or one of other learners, raises"""
 
 
+class Generators(TypedDict):
+    """States of the global generators: the libraries that learn draw from them."""
+
+    python: tuple[object, ...]
+    numpy: dict[str, object] | tuple[str, np.ndarray, int, int, float]
+    torch: torch.Tensor
+
+
+class State(Generators):
+    """The part of a checkpoint's state that all learners have."""
+
+    extra: dict[str, object]
+    steps_done: int
+
+
 @contextmanager
-def replaced(folder: Path, state: dict[str, Any]) -> Iterator[Path]:
+def replaced(folder: Path, state: Mapping[str, object]) -> Iterator[Path]:
     """A new folder to write into; with the state it takes the place of an older one when all has been written.
 
     An interrupt leaves the older one, or the new one, whole.
     """
     _recover(folder)
-    fresh = _beside(folder, "new")
-    fresh.mkdir(parents=True)
-    yield fresh
-    (fresh / "writing").write_bytes(pickle.dumps(state))
-    (fresh / "writing").rename(fresh / _STATE)
-    if folder.exists():
-        folder.rename(_beside(folder, "old"))
-    fresh.rename(folder)
-    shutil.rmtree(_beside(folder, "old"), ignore_errors=True)
+    with files.replaced(folder) as fresh:
+        yield fresh
+        (fresh / "writing").write_bytes(pickle.dumps(state))
+        (fresh / "writing").rename(fresh / _STATE)
 
 
-def stored_state(folder: Path) -> dict[str, Any]:
+def stored_state(folder: Path) -> object:
     """The state in a checkpoint's folder. Raises ValueError where there is none, or it cannot be read."""
     _recover(folder)
     if not (folder / _STATE).is_file():
         raise ValueError(f"checkpoint: there is none in {str(folder)!r}")
     try:
-        state: dict[str, Any] = pickle.loads((folder / _STATE).read_bytes())
+        return pickle.loads((folder / _STATE).read_bytes())
     except DAMAGE as error:
         raise corrupt(folder, error) from error
-    return state
 
 
 def corrupt(folder: Path, error: BaseException) -> ValueError:
-    """What to raise for one of :data:`DAMAGE`."""
+    """The error to raise for one of :data:`DAMAGE`."""
     return ValueError(f"checkpoint {str(folder)!r} is corrupt or belongs to other learners: {error}")
 
 
-def generators() -> dict[str, Any]:
-    """States of the global generators of Python, NumPy and torch: the libraries that learn draw from them."""
+def generators() -> Generators:
+    """States of the global generators of Python, NumPy and torch."""
     return {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}  # noqa: NPY002
 
 
-def set_generators(states: dict[str, Any]) -> None:
+def set_generators(states: Generators) -> None:
     """Put the global generators where :func:`generators` found them."""
     random.setstate(states["python"])
     np.random.set_state(states["numpy"])  # noqa: NPY002
@@ -74,14 +85,10 @@ def set_generators(states: dict[str, Any]) -> None:
 
 def _recover(folder: Path) -> None:
     """Finish, or undo, a replacement that was interrupted; the state is written last."""
+    versions = [files.beside(folder, suffix) for suffix in ("new", "old")]
     if not folder.exists():
-        for suffix in ("new", "old"):
-            if (_beside(folder, suffix) / _STATE).is_file():
-                _beside(folder, suffix).rename(folder)
-                break
-    for suffix in ("new", "old"):
-        shutil.rmtree(_beside(folder, suffix), ignore_errors=True)
-
-
-def _beside(folder: Path, suffix: str) -> Path:
-    return folder.with_name(f"{folder.name}.{suffix}")
+        whole = next((each for each in versions if (each / _STATE).is_file()), None)
+        if whole is not None:
+            whole.rename(folder)
+    for each in versions:
+        shutil.rmtree(each, ignore_errors=True)

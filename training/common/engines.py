@@ -1,106 +1,144 @@
-"""The libraries that learn: stable-baselines3 in this process, or RLlib on Ray; each is imported when asked for."""
+"""The libraries that learn; each is imported when it is asked for.
+
+Another library takes a folder with its :class:`~.learners.Learners` and an entry of :data:`ENGINES`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
-from ...envs.game import Game
 from ...envs.grid import Policy
 from ...envs.market import Market
+from ..task import Task
 from .extras import needed
 from .information import Information
-
-Engine = Literal["sb3", "ray"]
-ENGINES: tuple[Engine, ...] = ("sb3", "ray")
-PACKAGES: dict[Engine, tuple[str, ...]] = {"sb3": ("stable-baselines3", "sb3-contrib"), "ray": ("ray",)}
-"""whose versions a run records"""
-ADDRESSED: tuple[Engine, ...] = ("ray",)
-"""engines that may run on a cluster"""
+from .joint_market import Act
+from .learners import Learners
 
 
-class Learners(Protocol):
-    """What a run asks of learners, whichever library they come from."""
+@dataclass(frozen=True)
+class Training:
+    """All that learners are built from.
 
-    game: Game
-    market: Market
+    Args:
+        task: the game and its grid.
+        algorithms: by agent that learns.
+        fixed: policies of the agents that do not learn.
+        timesteps: joint market steps of the whole training.
+        information: what actors see.
+        markets: played at once; None: what the algorithms ask for.
+        seed: of everything.
+        runners: processes that play; 0: the one that learns.
+        address: of a cluster; None: this machine.
+        tensorboard: folder for the learners' own logs.
+    """
 
-    @property
-    def steps_done(self) -> int:
-        """Joint market steps so far."""
-
-    def policies(self) -> dict[str, Policy]:
-        """Everyone's policy, learners without exploration."""
-
-    def learn(
-        self, timesteps: int, *, until: int | None = None, on_episode: Callable[[int], None] | None = None
-    ) -> None:
-        """Learn for ``timesteps`` joint market steps in all, or up to ``until`` of them."""
-
-    def record(self, name: str, value: float) -> None:
-        """Put a number into the learners' own logs."""
-
-    def save_models(self, folder: Path) -> None:
-        """What :func:`stored_policies` reads."""
-
-    def save_checkpoint(self, folder: Path, extra: dict[str, Any] | None = None) -> None:
-        """Where :meth:`load_checkpoint` goes on."""
-
-    def load_checkpoint(self, folder: Path) -> dict[str, Any]:
-        """Go on from a checkpoint; returns its ``extra``. Raises ValueError where there is none that fits."""
-
-    def close(self) -> None:
-        """Release processes."""
+    task: Task
+    algorithms: Mapping[str, str]
+    fixed: Mapping[str, Policy]
+    timesteps: int
+    information: Information
+    markets: int | None
+    seed: int
+    runners: int
+    address: str | None = None
+    tensorboard: Path | None = None
 
 
-def check_engine(engine: str) -> None:
-    """Raises ValueError for an unknown engine."""
-    if engine not in ENGINES:
-        raise ValueError(f"engine: expected one of {list(ENGINES)}, got {engine!r}")
+class Engine(Protocol):
+    """A library that learns."""
+
+    packages: tuple[str, ...]
+    """whose versions a run records"""
+    distributed: bool
+    """True if it takes runners and a cluster's address"""
+
+    def check_algorithm(self, name: str) -> None:
+        """Raises ValueError for an algorithm that the engine does not have."""
+
+    def build(self, training: Training) -> Learners:
+        """Fresh learners, to be closed after use. Raises ValueError for a bad argument."""
+
+    def load(self, market: Market, algorithms: Mapping[str, str], folder: Path) -> Mapping[str, Act]:
+        """Actions without exploration of the models in a folder, by agent that learned.
+
+        Raises:
+            ValueError: a model is missing, corrupt or of another run.
+        """
 
 
-def check_algorithm(engine: Engine, name: str) -> None:
-    """Raises ValueError for an algorithm that the engine does not have."""
-    if engine == "sb3":
+class StableBaselines3(Engine):
+    """stable-baselines3, in this process."""
+
+    packages = ("stable-baselines3", "sb3-contrib")
+    distributed = False
+
+    def check_algorithm(self, name: str) -> None:
+        """Raises ValueError for a name that :data:`~.sb3.algorithms.ALGORITHMS` does not have."""
         needed("sb3.algorithms", "train").find(name)
-    elif name != "ppo":
-        raise ValueError(f"algorithm: with --engine ray expected 'ppo', got {name!r}")
+
+    def build(self, training: Training) -> Learners:
+        """See :class:`~.sb3.independent.IndependentLearners`."""
+        learners: Learners = needed("sb3.independent", "train").IndependentLearners(
+            training.task.game,
+            steps=training.task.steps,
+            algorithm=training.algorithms,
+            information=training.information,
+            markets=training.markets,
+            seed=training.seed,
+            fixed=training.fixed,
+            tensorboard=training.tensorboard,
+        )
+        return learners
+
+    def load(self, market: Market, algorithms: Mapping[str, str], folder: Path) -> Mapping[str, Act]:
+        """The actors in zips of stable-baselines3."""
+        actors: Mapping[str, Act] = needed("sb3.checkpoint", "train").load_actors(market, algorithms, folder)
+        return actors
 
 
-def build(
-    engine: Engine,
-    game: Game,
-    *,
-    steps: int,
-    timesteps: int,
-    algorithm: str | Mapping[str, str],
-    information: Information,
-    markets: int | None,
-    seed: int,
-    fixed: Mapping[str, Policy],
-    runners: int,
-    address: str | None = None,
-    tensorboard: Path | None = None,
-) -> Learners:
-    """Fresh learners. Raises ValueError for a bad argument."""
-    names = [algorithm] if isinstance(algorithm, str) else algorithm.values()
-    for name in names:
-        check_algorithm(engine, name)
-    common: dict[str, Any] = {
-        "steps": steps,
-        "information": information,
-        "markets": markets,
-        "seed": seed,
-        "fixed": fixed,
-    }
-    learners: Learners
-    if engine == "ray":
-        learners = needed("rllib.learners", "ray").RLlibLearners(
-            game, timesteps=timesteps, runners=runners, address=address, **common
+class RLlib(Engine):
+    """RLlib's PPO on Ray: one machine or a cluster."""
+
+    packages = ("ray",)
+    distributed = True
+
+    def check_algorithm(self, name: str) -> None:
+        """Raises ValueError for anything but PPO."""
+        if name != "ppo":
+            raise ValueError(f"algorithm: with --engine ray expected 'ppo', got {name!r}")
+
+    def build(self, training: Training) -> Learners:
+        """See :class:`~.rllib.learners.RLlibLearners`."""
+        for name in training.algorithms.values():
+            self.check_algorithm(name)
+        learners: Learners = needed("rllib.learners", "ray").RLlibLearners(
+            training.task.game,
+            steps=training.task.steps,
+            timesteps=training.timesteps,
+            information=training.information,
+            markets=training.markets,
+            seed=training.seed,
+            fixed=training.fixed,
+            runners=training.runners,
+            address=training.address,
         )
-    else:
-        learners = needed("sb3.independent", "train").IndependentLearners(
-            game, algorithm=algorithm, tensorboard=tensorboard, **common
-        )
-    return learners
+        return learners
+
+    def load(self, market: Market, algorithms: Mapping[str, str], folder: Path) -> Mapping[str, Act]:
+        """The actors' networks, read without Ray."""
+        actor = needed("common.actor", "train")
+        return {agent: actor.load(folder / f"{agent}.pt").act for agent in algorithms}
+
+
+ENGINES: dict[str, Engine] = {"sb3": StableBaselines3(), "ray": RLlib()}
+
+
+def find(name: str) -> Engine:
+    """The engine of a name. Raises ValueError for an unknown one."""
+    if name not in ENGINES:
+        raise ValueError(f"engine: expected one of {list(ENGINES)}, got {name!r}")
+    return ENGINES[name]

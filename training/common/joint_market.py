@@ -34,17 +34,21 @@ def reward_units(game: Game, agents: Sequence[str]) -> dict[str, float]:
     return {agent: 1.0 / game.payoff_unit(agent) for agent in agents}
 
 
+Act = Callable[[np.ndarray], np.ndarray]
+"""An agent's actions (B, 1) or (B, 2), in its :func:`action_unit`, from full observations (B, d)."""
+
+
 @dataclass(frozen=True)
 class LearnedPolicy:
-    """What a learner would do without exploration, as a policy in physical units.
+    """A learner's actions as a policy in physical units.
 
     Args:
-        act: actions (B, 1) or (B, 2) in the agent's :func:`action_unit`, from full observations (B, d).
+        act: the actions, without exploration.
         market: gives observations their units and actions their range.
         agent: its name.
     """
 
-    act: Callable[[np.ndarray], np.ndarray]
+    act: Act
     market: Market
     agent: str
 
@@ -58,6 +62,14 @@ class LearnedPolicy:
         normal = np.asarray(self.act(flat), dtype=float) * action_unit(market, self.agent)
         physical = market.scale.physical_action(self.agent, normal)
         return physical.reshape(*seen.shape[:-1], -1)
+
+
+def everyone(market: Market, acts: Mapping[str, Act], fixed: Mapping[str, Policy]) -> dict[str, Policy]:
+    """Every agent's policy, from the actions of those who learned and the policies of the others."""
+    return {
+        agent: LearnedPolicy(acts[agent], market, agent) if agent in acts else fixed[agent]
+        for agent in market.game.agents
+    }
 
 
 class JointMarket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from ...envs.arrays import Array
-from ..runs import evaluate_run, load_circumstances, load_config, load_history
+from ..runs import Circumstances, evaluate_run, load_circumstances, load_config, load_history
 from .plots import NAMED, color
 from .scoring import Evaluation
 
@@ -42,11 +43,11 @@ def write_report(run: Path) -> Path:
     result = evaluate_run(run)
     history = load_history(run)
     path = run / "report.html"
-    path.write_text(page(run.name, result, history, load_config(run).__dict__, load_circumstances(run)))
+    path.write_text(page(run.name, result, history, asdict(load_config(run)), load_circumstances(run)))
     return path
 
 
-def page(name: str, result: Evaluation, history: Array, config: dict[str, Any], run: dict[str, Any]) -> str:
+def page(name: str, result: Evaluation, history: Array, config: dict[str, Any], run: Circumstances) -> str:
     """The page as text."""
     metrics = result.metrics
     text = {key: html.escape(str(config[key])) for key in ("scenario", "algorithm", "information", "seed")}

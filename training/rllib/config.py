@@ -11,13 +11,14 @@ from ray.rllib.policy.policy import PolicySpec
 
 from ...envs.game import Game
 from ...envs.grid import Policy
-from ...envs.vector_env import check_count
+from ...envs.parameters import check_count
 from ..common.hyperparameters import PPO
 from ..common.information import Information, visible
+from ..common.learners import learning
 from .algorithm import PatientPPO
 from .learner import ShrinkingPPOLearner
 from .module import PrefixPPOModule
-from .runner import MarketRunner, module_spaces
+from .runner import MarketRunner, MarketSettings, module_spaces
 
 
 def ppo_config(
@@ -52,10 +53,21 @@ def ppo_config(
         ValueError: an argument is out of its range.
     """
     fixed = dict(fixed or {})
-    agents = [agent for agent in game.agents if agent not in fixed]
-    check_settings(game, fixed, steps=steps, timesteps=timesteps, markets=markets, seed=seed, runners=runners)
-    seen = visible(game, information)
-    settings = {
+    for name, value in (("steps", steps), ("timesteps", timesteps), ("markets", markets)):
+        check_count(name, value)
+    if not set(fixed) < set(game.agents):
+        raise ValueError(f"fixed: expected policies of some, not all, of {list(game.agents)}, got {sorted(fixed)}")
+    check_count("runners", runners, least=0)
+    if runners > markets:
+        raise ValueError(f"runners: expected a whole number from 0 to the number of markets {markets}, got {runners}")
+    check_count("seed", seed, least=0)
+    if seed >= 2**32 - runners:
+        raise ValueError(f"seed: expected a whole number from 0 to 2**32 - 1, got {seed}")
+    rollout, least = markets * steps, 2 * PPO.minibatches
+    if rollout < least:
+        raise ValueError(f"markets: PPO needs at least {least} steps in all markets of an episode, got {rollout}")
+    agents = learning(game, fixed)
+    settings: MarketSettings = {
         "game": game,
         "steps": steps,
         "markets": markets,
@@ -63,14 +75,13 @@ def ppo_config(
         "fixed": fixed,
         "seed": seed,
     }
-    network = {"visible": seen, "hidden": list(PPO.hidden), "exploration": PPO.exploration[0]}
+    network = {"visible": visible(game, information), "hidden": list(PPO.hidden), "exploration": PPO.exploration[0]}
     specs = {
         agent: RLModuleSpec(
             module_class=PrefixPPOModule, observation_space=observed, action_space=acted, model_config=network
         )
         for agent, (observed, acted) in module_spaces(settings).items()
     }
-    rollout = markets * steps
     return (
         PPOConfig(algo_class=PatientPPO)
         .environment("makertaker", env_config=settings, disable_env_checking=True)
@@ -106,25 +117,6 @@ def ppo_config(
         .reporting(min_time_s_per_iteration=0)
         .debugging(seed=seed, log_level="ERROR")
     )
-
-
-def check_settings(
-    game: Game, fixed: Mapping[str, Policy], *, steps: int, timesteps: int, markets: int, seed: int, runners: int
-) -> None:
-    """Raises ValueError for an argument of :func:`ppo_config` that is out of its range."""
-    for name, value in (("steps", steps), ("timesteps", timesteps), ("markets", markets)):
-        check_count(name, value)
-    if not set(fixed) < set(game.agents):
-        raise ValueError(f"fixed: expected policies of some, not all, of {list(game.agents)}, got {sorted(fixed)}")
-    if isinstance(runners, bool) or not isinstance(runners, int) or not 0 <= runners <= markets:
-        raise ValueError(f"runners: expected a whole number from 0 to the number of markets {markets}, got {runners!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32 - runners:
-        raise ValueError(f"seed: expected a whole number from 0 to 2**32 - 1, got {seed!r}")
-    if markets * steps < 2 * PPO.minibatches:
-        least = 2 * PPO.minibatches
-        raise ValueError(
-            f"markets: PPO needs at least {least} steps in all markets of an episode, got {markets * steps}"
-        )
 
 
 def _module_of(agent: str, *_: object, **__: object) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import ray
 import torch
@@ -18,15 +18,22 @@ from ...envs.market import Market
 from ..common import actor, checkpoint_folder
 from ..common.cluster import check_processors, connected
 from ..common.hyperparameters import PPO
-from ..common.information import Information, visible
-from .config import check_settings, ppo_config
+from ..common.information import Information
+from ..common.joint_market import Act
+from ..common.learners import Learners
+from .config import ppo_config
+from .runner import RunnerGenerators
 
 _PATIENCE = 180.0
 """seconds without any sample after which a training is given up"""
 
 
-class RLlibLearners:
-    """One RLlib policy for every agent that does not follow a fixed policy.
+class _State(checkpoint_folder.State):
+    runners: dict[int, RunnerGenerators]
+
+
+class RLlibLearners(Learners):
+    """An RLlib policy for every agent that does not follow a fixed policy.
 
     A context: leaving it stops the runners, and Ray where it was started here.
 
@@ -46,6 +53,8 @@ class RLlibLearners:
         ValueError: an argument is out of its range, or there is no cluster at the address.
     """
 
+    steps_done = 0
+
     def __init__(
         self,
         game: Game,
@@ -60,42 +69,26 @@ class RLlibLearners:
         address: str | None = None,
         configure: Callable[[PPOConfig], PPOConfig] | None = None,
     ) -> None:
-        fixed = dict(fixed or {})
-        agents = [agent for agent in game.agents if agent not in fixed]
         markets = PPO.markets if markets is None else markets
-        # all that is wrong with the arguments is said before anything is started
-        check_settings(game, fixed, steps=steps, timesteps=timesteps, markets=markets, seed=seed, runners=runners)
-        visible(game, information)
-        self.game, self.fixed, self.agents, self.timesteps = game, fixed, agents, timesteps
-        self.market = Market(game, steps, batch=(markets,))
-        self.steps_done = 0
+        config = ppo_config(
+            game,
+            steps=steps,
+            timesteps=timesteps,
+            fixed=fixed,
+            information=information,
+            markets=markets,
+            seed=seed,
+            runners=runners,
+        )
+        super().__init__(Market(game, steps, batch=(markets,)), fixed or {})
+        self.timesteps = timesteps
         torch.set_num_threads(1)
         with ExitStack() as stack:
             stack.enter_context(connected(address))
             check_processors(runners)
-            config = ppo_config(
-                game,
-                steps=steps,
-                timesteps=timesteps,
-                fixed=fixed,
-                information=information,
-                markets=markets,
-                seed=seed,
-                runners=runners,
-            )
             self.algorithm = (config if configure is None else configure(config)).build_algo()
             stack.callback(self._stop)
             self._opened = stack.pop_all()
-
-    def __enter__(self) -> RLlibLearners:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop the runners, and Ray where it was started here."""
-        self._opened.close()
 
     def _stop(self) -> None:
         folder = Path(self.algorithm.logdir)
@@ -105,28 +98,17 @@ class RLlibLearners:
 
     @property
     def actors(self) -> dict[str, actor.Actor]:
-        """The learners' networks as they are now."""
+        """The learners' current networks."""
         return {agent: self.algorithm.get_module(agent).actor for agent in self.agents}
 
-    def policies(self) -> dict[str, Policy]:
-        """Everyone's policy: learners without exploration, and the fixed ones."""
-        policies = {**self.fixed, **actor.policies(self.market, self.actors)}
-        return {agent: policies[agent] for agent in self.game.agents}
-
-    @property
-    def episode(self) -> int:
-        """Joint market steps of one episode of the batch."""
-        return self.market.steps * self.market.batch[0]
+    def acts(self) -> dict[str, Act]:
+        """Each learner's current actions, without exploration."""
+        return {agent: each.act for agent, each in self.actors.items()}
 
     def learn(
         self, timesteps: int, *, until: int | None = None, on_episode: Callable[[int], None] | None = None
     ) -> None:
-        """Learn for ``timesteps`` joint market steps in all, rounded up to whole episodes of the batch.
-
-        Args:
-            timesteps: length of the whole training: that of the constructor.
-            until: stop after as many instead; a later call goes on.
-            on_episode: called after every iteration with the number of joint market steps so far.
+        """See :meth:`.Learners.learn`; an episode of the batch is an iteration of RLlib.
 
         Raises:
             ValueError: ``timesteps`` is not the constructor's.
@@ -165,14 +147,14 @@ class RLlibLearners:
         self.algorithm.metrics.log_value(name, value, window=1)
 
     def save_models(self, folder: Path) -> None:
-        """One file for each learner, which :func:`~.actor.load` reads without Ray."""
+        """One file for each learner, read by :func:`~.actor.load` without Ray."""
         for agent, each in self.actors.items():
             actor.save(each, folder / f"{agent}.pt")
 
-    def save_checkpoint(self, folder: Path, extra: dict[str, Any] | None = None) -> None:
-        """Write a checkpoint in place of an older one; an interrupt leaves the older one, or the new one, whole."""
-        state = {
-            "extra": extra or {},
+    def save_checkpoint(self, folder: Path, extra: Mapping[str, object] | None = None) -> None:
+        """Write the checkpoint to resume from; an interrupt leaves the older one, or the new one, whole."""
+        state: _State = {
+            "extra": dict(extra or {}),
             "steps_done": self.steps_done,
             "runners": self._generators(),
             **checkpoint_folder.generators(),
@@ -180,31 +162,30 @@ class RLlibLearners:
         with checkpoint_folder.replaced(folder, state) as fresh:
             self.algorithm.save_to_path((fresh / "rllib").absolute())
 
-    def load_checkpoint(self, folder: Path) -> dict[str, Any]:
-        """Go on from a checkpoint of learners with the same arguments; returns its ``extra``.
+    def load_checkpoint(self, folder: Path) -> dict[str, object]:
+        """Resume from a checkpoint of learners with the same arguments; returns its ``extra``.
 
         Raises:
             ValueError: there is no checkpoint, it is corrupt, or it belongs to other learners.
         """
-        state = checkpoint_folder.stored_state(folder)
+        state = cast(_State, checkpoint_folder.stored_state(folder))
         try:
             self.algorithm.restore_from_path((folder / "rllib").absolute())
         except checkpoint_folder.DAMAGE as error:
             raise checkpoint_folder.corrupt(folder, error) from error
         generators = state["runners"]
         self.steps_done = state["steps_done"]
-        now = ray.put(
-            self.algorithm.env_runner.get_state()
-        )  # RLlib leaves the networks of other processes as they were
+        # RLlib leaves the networks of other processes as they were
+        now = ray.put(self.algorithm.env_runner.get_state())
         self.algorithm.env_runner_group.foreach_env_runner(
             lambda runner: (runner.set_state(ray.get(now)), runner.set_generators(generators.get(runner.worker_index))),
             local_env_runner=True,
         )
         # last: what comes before may draw numbers
         checkpoint_folder.set_generators(state)
-        return dict(state["extra"])
+        return state["extra"]
 
-    def _generators(self) -> dict[int, Any]:
+    def _generators(self) -> dict[int, RunnerGenerators]:
         group = self.algorithm.env_runner_group
         return dict(
             group.foreach_env_runner(lambda each: (each.worker_index, each.generators()), local_env_runner=True)

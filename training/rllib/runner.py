@@ -6,14 +6,17 @@ asks every agent's network once a step for all markets, and hands over ordinary 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import TypedDict
 
 import numpy as np
 import ray
 import torch
+from gymnasium.spaces import Box
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import COMPONENT_RL_MODULE
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
@@ -30,24 +33,43 @@ from ray.rllib.utils.metrics import (
     NUM_MODULE_STEPS_SAMPLED,
     WEIGHTS_SEQ_NO,
 )
-from ray.rllib.utils.typing import StateDict
+from ray.rllib.utils.typing import ResultDict, StateDict
 
-from ...envs.grid import agent_index
+from ...envs.game import Game
+from ...envs.grid import Policy, agent_index
 from ...envs.market import Market
+from ...envs.observation import space
 from ..common.joint_market import JointMarket, action_unit, learner_space, reward_units
 
 
+class MarketSettings(TypedDict):
+    """The algorithm's ``env_config``."""
+
+    game: Game
+    steps: int
+    markets: int
+    """of all runners together"""
+    learners: list[str]
+    """names of the agents that learn, which are also those of their modules"""
+    fixed: Mapping[str, Policy]
+    """policies of the others"""
+    seed: int
+
+
+class RunnerGenerators(TypedDict):
+    """States of the generators of noise and, PyTorch's own, of exploration."""
+
+    market: Mapping[str, object]
+    actions: torch.Tensor
+
+
 class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is untyped
-    """Plays whole episodes of a batch of markets.
+    """Plays whole episodes of a batch of markets; its algorithm's ``env_config`` is :class:`MarketSettings`."""
 
-    The algorithm's ``env_config`` holds ``game``, ``steps``, ``markets`` (of all runners together), ``learners`` (names
-    of the agents that learn, which are also those of their modules), ``fixed`` (policies of the others) and ``seed``.
-    """
-
-    def __init__(self, *, config: Any, **keywords: Any) -> None:
+    def __init__(self, *, config: AlgorithmConfig, **keywords: object) -> None:
         super().__init__(config=config, **keywords)
         torch.set_num_threads(1)
-        self.settings = dict(self.config.env_config)
+        self.settings: MarketSettings = self.config.env_config
         self.spaces = module_spaces(self.settings)
         self.make_env()
         self.make_module()
@@ -76,7 +98,7 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
         spec = self.config.get_multi_rl_module_spec(spaces=self.get_spaces(), inference_only=True)
         self.module = spec.build()
 
-    def get_spaces(self) -> dict[str, Any]:
+    def get_spaces(self) -> dict[str, tuple[Box, Box]]:
         """Observation and action space of each module."""
         return self.spaces
 
@@ -89,7 +111,7 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
         """Nothing to release."""
 
     @torch.no_grad()
-    def sample(self, *, explore: bool | None = None, **_: Any) -> list[Any]:
+    def sample(self, *, explore: bool | None = None, **_: object) -> list[MultiAgentEpisode]:
         """One episode of every market; actions are drawn from the networks, or their means without exploration."""
         explore = self.config.explore if explore is None else explore
         joint, agents, steps = self.env, self.settings["learners"], self.settings["steps"]
@@ -128,7 +150,7 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
             Columns.ACTION_LOGP: chances.logp(actions).numpy(),
         }
 
-    def _episode(self, b: int, columns: dict[str, dict[str, np.ndarray]], earned: np.ndarray) -> Any:
+    def _episode(self, b: int, columns: dict[str, dict[str, np.ndarray]], earned: np.ndarray) -> MultiAgentEpisode:
         steps = self.settings["steps"]
         joint = MultiAgentEpisode(agent_to_module_mapping_fn=self.config.policy_mapping_fn)
         joint.env_t, joint.is_terminated = steps, True
@@ -169,7 +191,7 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
             own = float(returns[agent_index(self.env.market.game, agent)])
             log((EPISODE_AGENT_RETURN_MEAN, agent), own, window=1)
 
-    def get_metrics(self) -> Any:
+    def get_metrics(self) -> ResultDict:
         """Metrics since the last call."""
         return self.metrics.reduce()
 
@@ -178,7 +200,7 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
         components: str | Collection[str] | None = None,
         *,
         not_components: str | Collection[str] | None = None,
-        **keywords: Any,
+        **keywords: object,
     ) -> StateDict:
         """Networks and counters."""
         state: StateDict = {
@@ -201,21 +223,21 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
         if NUM_ENV_STEPS_SAMPLED_LIFETIME in state:
             self.num_env_steps_sampled_lifetime = state[NUM_ENV_STEPS_SAMPLED_LIFETIME]
 
-    def generators(self) -> dict[str, Any]:
+    def generators(self) -> RunnerGenerators:
         """States of the generators of noise and, PyTorch's own, of exploration."""
         return {"market": self.env.rng.bit_generator.state, "actions": torch.get_rng_state()}
 
-    def set_generators(self, states: dict[str, Any] | None) -> None:
+    def set_generators(self, states: RunnerGenerators | None) -> None:
         """Put the generators where :meth:`generators` found them; None leaves them."""
         if states is not None:
             self.env.rng.bit_generator.state = states["market"]
             torch.set_rng_state(states["actions"])
 
-    def get_ctor_args_and_kwargs(self) -> tuple[tuple[()], dict[str, Any]]:
+    def get_ctor_args_and_kwargs(self) -> tuple[tuple[()], dict[str, AlgorithmConfig]]:
         """How RLlib builds it again."""
         return (), {"config": self.config}
 
-    def get_checkpointable_components(self) -> list[tuple[str, Any]]:
+    def get_checkpointable_components(self) -> list[tuple[str, MultiRLModule]]:
         """The networks."""
         return [(COMPONENT_RL_MODULE, self.module)]
 
@@ -225,10 +247,8 @@ def share(markets: int, index: int, runners: int) -> int:
     return len(range(index, markets, max(runners, 1)))
 
 
-def module_spaces(settings: dict[str, Any]) -> dict[str, Any]:
+def module_spaces(settings: MarketSettings) -> dict[str, tuple[Box, Box]]:
     """Observation and action space of each learner's module."""
-    from ...envs.observation import space
-
     market = Market(settings["game"], settings["steps"])
     seen = space(settings["game"], "full")
     return {agent: (seen, learner_space(market, agent)) for agent in settings["learners"]}

@@ -8,29 +8,60 @@ you trust.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Protocol, TypedDict, cast
 
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.save_util import load_from_zip_file
 
-from ..common.checkpoint_folder import DAMAGE, corrupt, generators, replaced, set_generators, stored_state
-from . import algorithms
+from ...envs.market import Market
+from ...envs.observation import space
+from ..common.checkpoint_folder import DAMAGE, State, corrupt, generators, replaced, set_generators, stored_state
+from ..common.joint_market import Act, learner_space
+from .algorithms import Algorithm, Progress, find, learning_rate
+from .hub import Hub
 
-if TYPE_CHECKING:
-    from .independent import IndependentLearners
+
+class Learners(Protocol):
+    """What a checkpoint is taken of."""
+
+    hub: Hub
+    progress: Progress
+    algorithms: dict[str, Algorithm]
+    models: dict[str, BaseAlgorithm]
 
 
-def save(learners: IndependentLearners, folder: Path, extra: dict[str, Any] | None = None) -> None:
-    """Write a checkpoint in place of an older one; an interrupt leaves the older one, or the new one, whole.
+class _Markets(TypedDict):
+    k: int
+    inventories: np.ndarray
+    price: np.ndarray
+    quotes: np.ndarray | None
+
+
+class _State(State):
+    fraction: float
+    market: _Markets
+    hub: Mapping[str, object]
+    spaces: dict[str, Mapping[str, object]]
+
+
+def save(learners: Learners, folder: Path, extra: Mapping[str, object] | None = None) -> None:
+    """Write the checkpoint to resume from, in place of an older one.
 
     Args:
         learners: between two calls of ``learn``.
         folder: where to.
         extra: kept beside, and returned by :func:`load`.
     """
-    hub, market = learners.hub, learners.market
-    state = {
-        "extra": extra or {},
+    hub, market = learners.hub, learners.hub.market
+    state: _State = {
+        "extra": dict(extra or {}),
         "fraction": learners.progress.fraction,
         "steps_done": hub.steps_done,
         "market": {"k": market.k, "inventories": market.inventories, "price": market.price, "quotes": market.quotes},
@@ -45,16 +76,16 @@ def save(learners: IndependentLearners, folder: Path, extra: dict[str, Any] | No
                 model.save_replay_buffer(fresh / f"{agent}.replay.pkl")
 
 
-def load(learners: IndependentLearners, folder: Path) -> dict[str, Any]:
+def load(learners: Learners, folder: Path) -> dict[str, object]:
     """Put learners that were built with the same arguments where a checkpoint left them; returns its ``extra``.
 
     Raises:
         ValueError: there is no checkpoint, it is corrupt, or it belongs to other learners.
     """
-    state = stored_state(folder)
+    state = cast(_State, stored_state(folder))
     try:
         for agent in learners.models:
-            _load_model(learners, agent, folder)
+            learners.models[agent] = _load_model(learners, agent, folder)
     except DAMAGE as error:
         raise corrupt(folder, error) from error
     hub = learners.hub
@@ -68,28 +99,65 @@ def load(learners: IndependentLearners, folder: Path) -> dict[str, Any]:
         model.action_space.np_random.bit_generator.state = state["spaces"][agent]
     # last: loading a model reseeds the global generators
     set_generators(state)
-    return dict(state["extra"])
+    return state["extra"]
 
 
-def load_policies(learners: IndependentLearners, folder: Path) -> None:
-    """Load the learners' networks only. Raises ValueError as :func:`load` does."""
-    for agent in learners.models:
-        try:
-            _load_model(learners, agent, folder, replay=False)
-        except DAMAGE as error:
-            raise ValueError(f"model {str(folder / agent)!r}: missing, corrupt or of another run: {error}") from error
-
-
-def _load_model(learners: IndependentLearners, agent: str, folder: Path, *, replay: bool = True) -> None:
+def _load_model(learners: Learners, agent: str, folder: Path) -> BaseAlgorithm:
     algorithm = learners.algorithms[agent]
-    schedule = algorithms.learning_rate(algorithm, learners.progress)
     model = algorithm.model.load(
         folder / f"{agent}.zip",
         env=learners.models[agent].get_env(),
         device="cpu",
-        custom_objects={"learning_rate": schedule, "lr_schedule": schedule},
+        custom_objects=_not_read(algorithm, learners.progress),
         force_reset=False,
     )
-    if replay and isinstance(model, OffPolicyAlgorithm):
+    if isinstance(model, OffPolicyAlgorithm):
         model.load_replay_buffer(folder / f"{agent}.replay.pkl")
-    learners.models[agent] = model
+    return model
+
+
+def load_actors(market: Market, names: Mapping[str, str], folder: Path) -> dict[str, Act]:
+    """Actions without exploration of stored models, by agent; of each model the policy alone is built.
+
+    Args:
+        market: one in which they learned.
+        names: of the algorithms, by agent that learned.
+        folder: where the models are.
+
+    Raises:
+        ValueError: a model is missing, corrupt or of another run.
+    """
+    torch.set_num_threads(1)
+    acts = {}
+    for agent, name in names.items():
+        try:
+            acts[agent] = deterministic(_load_policy(find(name), market, agent, folder))
+        except DAMAGE as error:
+            raise ValueError(f"model {str(folder / agent)!r}: missing, corrupt or of another run: {error}") from error
+    return acts
+
+
+def _load_policy(algorithm: Algorithm, market: Market, agent: str, folder: Path) -> BasePolicy:
+    objects = _not_read(algorithm, Progress())
+    data, parameters, _ = load_from_zip_file(folder / f"{agent}.zip", device="cpu", custom_objects=objects)
+    seen, acted = space(market.game, "full"), learner_space(market, agent)
+    if data is None or (data["observation_space"], data["action_space"]) != (seen, acted):
+        raise ValueError("its observations or actions are not those of the game")
+    policy: BasePolicy = algorithm.policy(seen, acted, objects["lr_schedule"], **data["policy_kwargs"])
+    policy.load_state_dict(cast(Mapping[str, torch.Tensor], parameters["policy"]))
+    return policy
+
+
+def _not_read(algorithm: Algorithm, progress: Progress) -> dict[str, object]:
+    """Objects in place of stored ones: they refer to this process, or to modules that may have moved."""
+    schedule = learning_rate(algorithm, progress)
+    return {"learning_rate": schedule, "lr_schedule": schedule, "policy_class": algorithm.policy}
+
+
+def deterministic(model: BaseAlgorithm | BasePolicy) -> Act:
+    """A model's actions without exploration."""
+    return partial(_mean, model)
+
+
+def _mean(model: BaseAlgorithm | BasePolicy, seen: np.ndarray) -> np.ndarray:
+    return model.predict(seen, deterministic=True)[0]

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from stable_baselines3.common.base_class import BaseAlgorithm
 
 from ...envs.game import Game
 from ...envs.grid import Policy
 from ...envs.market import Market, Range
-from ...envs.vector_env import check_count
+from ...envs.parameters import check_count
 from ..common.information import Information, visible
-from ..common.joint_market import LearnedPolicy, action_unit, reward_units
+from ..common.joint_market import Act, action_unit, reward_units
+from ..common.learners import Learners, learning
 from . import algorithms, checkpoint
 from .hub import Hub, LearnerVecEnv
 
 
-class IndependentLearners:
-    """A learner for every agent that does not follow a fixed policy.
+class IndependentLearners(Learners):
+    """A stable-baselines3 learner for every agent that does not follow a fixed policy.
 
     Args:
         game: the game.
@@ -56,29 +55,28 @@ class IndependentLearners:
         inventory_spread: float = 0.0,
         tensorboard: Path | None = None,
     ) -> None:
-        fixed = dict(fixed or {})
-        learners = [agent for agent in game.agents if agent not in fixed]
-        names = dict.fromkeys(learners, algorithm) if isinstance(algorithm, str) else dict(algorithm)
-        if sorted(names) != sorted(learners):
-            raise ValueError(f"algorithm: expected one for each of {learners}, got {sorted(names)}")
-        self.algorithms = {agent: algorithms.find(names[agent]) for agent in learners}
+        fixed = fixed or {}
+        agents = learning(game, fixed)
+        names = dict.fromkeys(agents, algorithm) if isinstance(algorithm, str) else dict(algorithm)
+        if sorted(names) != sorted(agents):
+            raise ValueError(f"algorithm: expected one for each of {agents}, got {sorted(names)}")
+        self.algorithms = {agent: algorithms.find(names[agent]) for agent in agents}
         if markets is None:
             markets = min((each.markets for each in self.algorithms.values()), default=1)
         check_count("markets", markets)
         seen = visible(game, information)
         torch.set_num_threads(1)
-        self.game, self.information, self.seed = game, information, seed
-        self.market = Market(game, steps, batch=(markets,), rate_range=rate_range, quote_range=quote_range)
+        super().__init__(Market(game, steps, batch=(markets,), rate_range=rate_range, quote_range=quote_range), fixed)
         self.hub = Hub(
             self.market,
-            learners,
-            fixed,
+            agents,
+            self.fixed,
             seed=seed,
             inventory_spread=inventory_spread,
-            reward_scale=reward_units(game, learners),
+            reward_scale=reward_units(game, agents),
         )
         self.progress = algorithms.Progress()
-        seeds = np.random.SeedSequence(seed).generate_state(len(learners))
+        seeds = np.random.SeedSequence(seed).generate_state(len(agents))
         self.models = {
             agent: algorithms.build(
                 self.algorithms[agent],
@@ -90,40 +88,22 @@ class IndependentLearners:
                 self.progress,
                 None if tensorboard is None else str(tensorboard),
             )
-            for i, agent in enumerate(learners)
+            for i, agent in enumerate(agents)
         }
-
-    def policies(self) -> dict[str, Policy]:
-        """Everyone's policy: learners without exploration, and the fixed ones."""
-        policies: dict[str, Policy] = dict(self.hub.fixed)
-        for agent, model in self.models.items():
-            policies[agent] = LearnedPolicy(partial(_without_exploration, model), self.market, agent)
-        return {agent: policies[agent] for agent in self.game.agents}
 
     @property
     def steps_done(self) -> int:
         """Joint market steps so far."""
         return self.hub.steps_done
 
-    @property
-    def episode(self) -> int:
-        """Joint market steps of one episode of the batch."""
-        return self.market.steps * self.market.batch[0]
+    def acts(self) -> dict[str, Act]:
+        """Each learner's current actions, without exploration."""
+        return {agent: checkpoint.deterministic(model) for agent, model in self.models.items()}
 
     def learn(
         self, timesteps: int, *, until: int | None = None, on_episode: Callable[[int], None] | None = None
     ) -> None:
-        """Learn for ``timesteps`` joint market steps in all, rounded up to whole episodes of the batch.
-
-        Args:
-            timesteps: length of the whole training, to which schedules refer.
-            until: stop after as many instead; a later call goes on.
-            on_episode: called after every episode of the batch with the number of joint market steps so far.
-
-        Raises:
-            ValueError: ``timesteps`` is not a positive whole number.
-            FloatingPointError: a learner's actions became NaN.
-        """
+        """See :meth:`.Learners.learn`."""
         check_count("timesteps", timesteps)
         stop = timesteps if until is None else until
         total, target = (-(-each // self.episode) * self.episode for each in (timesteps, stop))
@@ -152,16 +132,13 @@ class IndependentLearners:
         for agent, model in self.models.items():
             model.save(folder / f"{agent}.zip")
 
-    def save_checkpoint(self, folder: Path, extra: dict[str, Any] | None = None) -> None:
+    def save_checkpoint(self, folder: Path, extra: Mapping[str, object] | None = None) -> None:
         """See :func:`.checkpoint.save`."""
         checkpoint.save(self, folder, extra)
 
-    def load_checkpoint(self, folder: Path) -> dict[str, Any]:
+    def load_checkpoint(self, folder: Path) -> dict[str, object]:
         """See :func:`.checkpoint.load`."""
         return checkpoint.load(self, folder)
-
-    def close(self) -> None:
-        """Nothing to release."""
 
     def _learn(self, agent: str, target: int) -> None:
         model = self.models[agent]
@@ -177,7 +154,3 @@ class IndependentLearners:
     def _act(self, agent: str, seen: np.ndarray) -> np.ndarray:
         action, _ = self.models[agent].predict(seen, deterministic=False)
         return np.asarray(action * action_unit(self.market, agent))
-
-
-def _without_exploration(model: BaseAlgorithm, seen: np.ndarray) -> np.ndarray:
-    return model.predict(seen, deterministic=True)[0]

@@ -1,0 +1,101 @@
+"""Learners of all agents at once, whichever library they come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from ...envs.game import Game
+from ...envs.grid import Policy
+from ...envs.market import Market
+from .joint_market import Act, everyone
+
+
+def learning(game: Game, fixed: Mapping[str, Policy]) -> list[str]:
+    """Names of the agents that do not follow a fixed policy."""
+    return [agent for agent in game.agents if agent not in fixed]
+
+
+class Learners(ABC):
+    """A learner for every agent that does not follow a fixed policy.
+
+    A context: leaving it closes the learners.
+
+    Args:
+        market: the batch of markets that they play.
+        fixed: policies of the agents that do not learn.
+    """
+
+    def __init__(self, market: Market, fixed: Mapping[str, Policy]) -> None:
+        self.game, self.market, self.fixed = market.game, market, dict(fixed)
+        self.agents = learning(market.game, fixed)
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Learners:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release processes."""
+        self._opened.close()
+
+    @property
+    def episode(self) -> int:
+        """Joint market steps of one episode of the batch."""
+        return self.market.steps * self.market.batch[0]
+
+    def policies(self) -> dict[str, Policy]:
+        """Every agent's current policy, learners without exploration."""
+        return everyone(self.market, self.acts(), self.fixed)
+
+    @property
+    @abstractmethod
+    def steps_done(self) -> int:
+        """Joint market steps so far."""
+
+    @abstractmethod
+    def acts(self) -> Mapping[str, Act]:
+        """Each learner's current actions, without exploration."""
+
+    @abstractmethod
+    def learn(
+        self, timesteps: int, *, until: int | None = None, on_episode: Callable[[int], None] | None = None
+    ) -> None:
+        """Learn for ``timesteps`` joint market steps in all, rounded up to whole episodes of the batch.
+
+        Args:
+            timesteps: length of the whole training, to which schedules refer.
+            until: stop after as many instead; a later call goes on.
+            on_episode: called after every episode of the batch with the number of joint market steps so far.
+
+        Raises:
+            ValueError: ``timesteps`` is not a positive whole number, or not that of the constructor where it has one.
+            FloatingPointError: a learner's actions or network became NaN.
+        """
+
+    @abstractmethod
+    def record(self, name: str, value: float) -> None:
+        """Put a number into the learners' own logs."""
+
+    @abstractmethod
+    def save_models(self, folder: Path) -> None:
+        """Write one file for each learner: the models that the engine's ``load`` reads."""
+
+    @abstractmethod
+    def save_checkpoint(self, folder: Path, extra: Mapping[str, object] | None = None) -> None:
+        """Write the checkpoint to resume from; ``extra`` is kept beside.
+
+        An interrupt leaves the older checkpoint, or the new one, whole.
+        """
+
+    @abstractmethod
+    def load_checkpoint(self, folder: Path) -> dict[str, object]:
+        """Resume from a checkpoint of learners with the same arguments; returns its ``extra``.
+
+        Raises:
+            ValueError: there is no checkpoint, it is corrupt, or it belongs to other learners.
+        """
