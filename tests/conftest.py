@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+pytest.register_assert_rewrite("support")  # its assertions are as talkative as those of tests
+
 
 @pytest.fixture
 def command(monkeypatch, capsys):

@@ -2,16 +2,17 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from makertaker.envs import BestQuote, Exponential, MakerTakerGame, SoftmaxShare
 from makertaker.envs.competition import best_of_others
 from support.arrays import LIBRARIES, arrays
 from support.derivatives import difference
+from support.drawing import drawn
 from support.market_parts import each_competition, gradient, moved, values
 
-DRAWN = settings(max_examples=15, deadline=None, derandomize=True)
+DRAWN = drawn(15)
 SEEDS = st.integers(0, 10**6)
 
 
@@ -81,7 +82,7 @@ def test_the_gap_of_38_is_one() -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-@settings(deadline=None, derandomize=True, max_examples=30)
+@drawn(30)
 @given(makers=st.sampled_from([2, 3, 5]), data=st.data())
 def test_best_of_others_is_the_minimum_over_the_others(library, makers, data):
     row = st.lists(st.integers(-2, 2).map(float), min_size=makers, max_size=makers)

@@ -32,7 +32,7 @@ from support.env_markets import (
     episode_noise,
     execution_env,
 )
-from support.episodes import draw_actions, listed, play, same
+from support.episodes import assert_a_copy_goes_on, assert_refused_and_not_played, draw_actions, listed, play, same
 
 # The interfaces' own checkers
 
@@ -176,11 +176,7 @@ def test_an_episode_is_a_function_of_its_seed(execution_market, arguments):
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
 def test_a_copy_goes_on_as_the_original(execution_market, duplicate):
     env = execution_env(execution_market, reward="wealth", inventory_spread=1.0)
-    first, *rest = draw_actions(env)
-    env.reset(seed=0)
-    env.step(first)
-    twin = duplicate(env)
-    assert same([env.step(each) for each in rest], [twin.step(each) for each in rest])
+    assert_a_copy_goes_on(env, duplicate)
 
 
 # Observations
@@ -261,14 +257,7 @@ BAD_ACTIONS = [
 @pytest.mark.parametrize(("changes", "message"), BAD_ACTIONS)
 def test_bad_actions_are_refused_and_nothing_is_played(execution_market, changes, message):
     env, untouched = (execution_env(execution_market, reward="wealth") for _ in range(2))
-    first, *rest = draw_actions(env)
-    for each in (env, untouched):
-        each.reset(seed=0)
-        each.step(first)
-    bad = {agent: action for agent, action in (rest[0] | changes).items() if action is not None}
-    with pytest.raises(ValueError, match=message):
-        env.step(bad)
-    assert same([env.step(each) for each in rest], [untouched.step(each) for each in rest])
+    assert_refused_and_not_played(env, untouched, changes, message)
 
 
 def test_a_step_before_reset_or_after_the_end_is_refused():

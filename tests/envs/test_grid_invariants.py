@@ -1,14 +1,15 @@
 """The grid game with agents permuted, in other units and with its sides swapped, against the original."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from makertaker.envs import BestQuote, Controls, Exponential, MakerTakerGame, QuadraticImpact, simulate
 from support.controls import draw_controls
+from support.drawing import drawn
 from support.moving_maker_taker import STEPS
 
-hypothesis = settings(deadline=None, derandomize=True, max_examples=30)
+DRAWN = drawn(30)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -49,7 +50,7 @@ def scaled(parameters, **factors):
     return result
 
 
-@hypothesis
+@DRAWN
 @given(seed=seeds, traders=st.permutations(range(3)), makers=st.permutations(range(3)))
 def test_permuting_agents_permutes_payoffs(seed, traders, makers):
     parameters, controls = draw_market(seed)
@@ -62,7 +63,7 @@ def test_permuting_agents_permutes_payoffs(seed, traders, makers):
     np.testing.assert_allclose(found.payoffs, play(parameters, controls).payoffs[order], rtol=1e-11)
 
 
-@hypothesis
+@DRAWN
 @given(seed=seeds, unit=st.floats(0.1, 10))
 def test_the_unit_of_currency_scales_payoffs(seed, unit):
     parameters, controls = draw_market(seed)
@@ -73,7 +74,7 @@ def test_the_unit_of_currency_scales_payoffs(seed, unit):
     np.testing.assert_allclose(found.inventories, expected.inventories, rtol=0, atol=1e-9)
 
 
-@hypothesis
+@DRAWN
 @given(seed=seeds, unit=st.floats(0.1, 10))
 def test_the_unit_of_shares_scales_inventories_and_with_prices_per_share_payoffs(seed, unit):
     parameters, controls = draw_market(seed)
@@ -84,7 +85,7 @@ def test_the_unit_of_shares_scales_inventories_and_with_prices_per_share_payoffs
     np.testing.assert_allclose(found.inventories, unit * expected.inventories, rtol=0, atol=1e-8)
 
 
-@hypothesis
+@DRAWN
 @given(seed=seeds, unit=st.floats(0.1, 10))
 def test_the_unit_of_time_does_not_matter(seed, unit):
     parameters, controls = draw_market(seed)
@@ -95,7 +96,7 @@ def test_the_unit_of_time_does_not_matter(seed, unit):
     np.testing.assert_allclose(found.inventories, expected.inventories, rtol=0, atol=1e-9)
 
 
-@hypothesis
+@DRAWN
 @given(seed=seeds)
 def test_the_two_sides_of_the_market_mirror_each_other(seed):
     parameters, controls = draw_market(seed)

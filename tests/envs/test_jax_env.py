@@ -12,6 +12,7 @@ jax = pytest.importorskip("jax")
 from makertaker.envs import Noise, draw_noise, load_scenario, simulate  # noqa: E402
 from makertaker.envs.jax_env import JaxMarket, JaxNoise  # noqa: E402
 from makertaker.envs.parallel_env import GameParallelEnv  # noqa: E402
+from support.arrays import jax_precision  # noqa: E402
 
 NAMES = ("acas", "acas-noise-flow", "maker-taker-3x3", "maker-taker-softmax", "execution-signal", "approximation-2x3")
 STEPS = 6
@@ -19,10 +20,8 @@ STEPS = 6
 
 @pytest.fixture(autouse=True)
 def double_precision() -> Any:
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+    with jax_precision():
+        yield
 
 
 def draw(env: JaxMarket, seed: int) -> dict[str, np.ndarray]:

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from makertaker.baselines import open_loop_policies, random_controls
 from makertaker.envs import BestQuote, MakerTakerGame, Noise, SoftmaxShare, draw_noise, rollout, simulate
+from support.drawing import drawn
 from support.noisy_market import (
     COMPETITIONS,
     EPSILON,
@@ -26,7 +27,7 @@ from support.noisy_market import (
     quoting,
 )
 
-hypothesis = settings(deadline=None, derandomize=True, max_examples=25)
+DRAWN = drawn(25)
 seeds = st.integers(0, 2**32 - 1)
 either_competition = pytest.mark.parametrize("competition", COMPETITIONS)
 
@@ -58,7 +59,7 @@ def test_noise_may_come_in_lists() -> None:
     np.testing.assert_array_equal(found.wealth, simulate(game, quoting(game), STEPS, noise).wealth)
 
 
-@hypothesis
+@DRAWN
 @given(seed=seeds, makers=st.integers(2, 5), steps=st.integers(1, 6), epsilon=st.floats(0.01, 10.0))
 def test_softmax_conserves_shares_up_to_the_noise(seed: int, makers: int, steps: int, epsilon: float) -> None:
     """Makers take exactly what traders and noise traders leave; best-quote shares need not sum to one."""
@@ -116,7 +117,7 @@ def cubature(game: MakerTakerGame, steps: int) -> Noise:
     return Noise(price, factor.reshape(-1, steps, 2), inventory.reshape(-1, steps, 5))
 
 
-@hypothesis
+@DRAWN
 @given(seeds, st.integers(1, 5), st.floats(0.01, 3.0), st.floats(0.5, 3.0), st.sampled_from(list(COMPETITIONS)))
 def test_the_mean_cost_of_noise(seed: int, steps: int, epsilon: float, horizon: float, competition: str) -> None:
     """In step ``k`` an inventory has the variance ``k dt epsilon^2`` and costs ``phi_k dt`` of it: for a constant

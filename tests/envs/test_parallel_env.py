@@ -18,7 +18,7 @@ from makertaker.envs import Controls, acas_v0, load_scenario, read_scenario, sce
 from makertaker.envs.parallel_env import GameParallelEnv
 from support.controls import at_step
 from support.env_markets import ACAS, KINDS, STEPS, acas_env
-from support.episodes import draw_actions, play, same
+from support.episodes import assert_a_copy_goes_on, assert_refused_and_not_played, draw_actions, play, same
 
 
 def reward_sums(episode, agents):
@@ -157,11 +157,7 @@ def test_payoff_rewards_without_spread_are_deterministic():
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
 def test_a_copy_goes_on_as_the_original(duplicate):
     env = acas_env(reward="wealth", inventory_spread=1.0, buy_flow=1.0)  # a lambda would not pickle
-    first, *rest = draw_actions(env)
-    env.reset(seed=0)
-    env.step(first)
-    twin = duplicate(env)
-    assert same([env.step(each) for each in rest], [twin.step(each) for each in rest])
+    assert_a_copy_goes_on(env, duplicate)
 
 
 # Observations
@@ -264,14 +260,7 @@ BAD_ACTIONS = [
 @pytest.mark.parametrize(("changes", "message"), BAD_ACTIONS)
 def test_bad_actions_are_refused_and_nothing_is_played(changes, message):
     env, untouched = (acas_env(reward="wealth") for _ in range(2))
-    first, *rest = draw_actions(env)
-    for each in (env, untouched):
-        each.reset(seed=0)
-        each.step(first)
-    bad = {agent: action for agent, action in (rest[0] | changes).items() if action is not None}
-    with pytest.raises(ValueError, match=message):
-        env.step(bad)
-    assert same([env.step(each) for each in rest], [untouched.step(each) for each in rest])
+    assert_refused_and_not_played(env, untouched, changes, message)
 
 
 def test_a_step_before_reset_or_after_the_end_is_refused():

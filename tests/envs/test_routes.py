@@ -17,6 +17,7 @@ from makertaker.envs.grid import State, agent_controls  # noqa: E402
 from makertaker.envs.parallel_env import GameParallelEnv  # noqa: E402
 from makertaker.envs.roles import RoleView  # noqa: E402
 from makertaker.envs.torchrl_env import ActorPolicy, TorchMarket  # noqa: E402
+from support.arrays import jax_precision  # noqa: E402
 
 STEPS = 8
 NAMES = ("acas", "maker-taker-3x3", "execution-2", "execution-signal", "approximation")
@@ -93,19 +94,17 @@ def test_every_route_pays_the_same(name: str) -> None:
     jax = pytest.importorskip("jax")
     from makertaker.envs.jax_env import JaxMarket
 
-    before = jax.config.jax_enable_x64
     for double, tolerance in ((True, 1e-9), (False, 1e-4)):
-        jax.config.update("jax_enable_x64", double)
-        market = JaxMarket(game, steps=STEPS)
-        params, key = market.default_params, jax.random.key(0)
-        _, inside = market.reset(key, params)
-        gained = np.zeros(n)
-        for k in range(STEPS):
-            chosen = {role: jax.numpy.asarray(each[k]) for role, each in actions.items()}
-            _, inside, rewards, _, _ = market.step_env(key, inside, chosen, params)
-            gained += np.concatenate([np.asarray(rewards[role]) for role in market.roles])
+        with jax_precision(double):
+            market = JaxMarket(game, steps=STEPS)
+            params, key = market.default_params, jax.random.key(0)
+            _, inside = market.reset(key, params)
+            gained = np.zeros(n)
+            for k in range(STEPS):
+                chosen = {role: jax.numpy.asarray(each[k]) for role, each in actions.items()}
+                _, inside, rewards, _, _ = market.step_env(key, inside, chosen, params)
+                gained += np.concatenate([np.asarray(rewards[role]) for role in market.roles])
         routes[f"JAX {double}"] = gained, tolerance
-    jax.config.update("jax_enable_x64", before)
 
     pytest.importorskip("stable_baselines3")
     from makertaker.training import MarketVecEnv
@@ -259,9 +258,8 @@ def test_reactive_jax(reactive: tuple[Reactive, np.ndarray], double: bool) -> No
     from makertaker.envs.jax_env import JaxMarket
 
     rule, payoffs = reactive
-    split, before = rule.game.traders, jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", double)
-    try:
+    split = rule.game.traders
+    with jax_precision(double):
         market, key = JaxMarket(rule.game, steps=STEPS), jax.random.key(0)
         params = market.default_params
         for source, tolerance in (("state", 1e-9 if double else 1e-4), ("observations", 1e-4)):
@@ -277,8 +275,6 @@ def test_reactive_jax(reactive: tuple[Reactive, np.ndarray], double: bool) -> No
                 seen, inside, rewards, _, _ = market.step_env(key, inside, chosen, params)
                 total += np.concatenate([np.asarray(rewards[role]) for role in market.roles])
             np.testing.assert_allclose(total, payoffs, rtol=tolerance, err_msg=source)
-    finally:
-        jax.config.update("jax_enable_x64", before)
 
 
 @pytest.mark.parametrize("name", ["acas", "execution-2"])

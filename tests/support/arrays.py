@@ -1,5 +1,7 @@
 """Arrays of NumPy, PyTorch and JAX."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
@@ -21,3 +23,15 @@ def array(library, value, dtype="float64"):
 def arrays(library, *values, dtype="float64"):
     """Several values, one by one."""
     return tuple(array(library, value, dtype) for value in values)
+
+
+@contextmanager
+def jax_precision(double=True):
+    """JAX in double precision, or in single, which is its own choice; afterwards as before."""
+    jax = pytest.importorskip("jax")
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", double)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_x64", before)

@@ -21,3 +21,12 @@ def invoke(*arguments):
     result = CliRunner().invoke(cli.app, [str(each) for each in arguments])
     assert result.exit_code == 0, result.output
     return result.stdout
+
+
+def assert_one_line(result, message):
+    """Exit code 2, nothing on standard output, and one line on standard error, which says this."""
+    code, out, err = result
+    assert (code, out) == (2, "")
+    assert err.startswith("makertaker: ")
+    assert message in err
+    assert err.count("\n") == 1

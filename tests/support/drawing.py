@@ -1,13 +1,20 @@
-"""Strategies of Hypothesis that draw games."""
+"""Strategies of Hypothesis that draw games, the same in every run."""
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from makertaker.envs import BestQuote, ExecutionGame, Exponential, MakerTakerGame, QuadraticImpact
 from support.functions import wave
 
 
+def drawn(examples):
+    """Settings of a test that runs on so many examples."""
+    return settings(max_examples=examples, deadline=None, derandomize=True)
+
+
 def number(low, high):
+    """A finite number."""
     return st.floats(low, high, allow_nan=False)
 
 

@@ -1,6 +1,7 @@
 """Episodes of PettingZoo's environments: random actions, whole episodes, and comparisons to the bit."""
 
 import numpy as np
+import pytest
 
 
 def draw_actions(env, seed=0):
@@ -27,3 +28,24 @@ def same(one, other):
 def listed(by_agent):
     """The numbers of a dictionary of agents, in their order."""
     return np.array(list(by_agent.values()))
+
+
+def assert_a_copy_goes_on(env, duplicate):
+    """A copy made within an episode, with noise still to come, ends as the original does."""
+    first, *rest = draw_actions(env)
+    env.reset(seed=0)
+    env.step(first)
+    twin = duplicate(env)
+    assert same([env.step(each) for each in rest], [twin.step(each) for each in rest])
+
+
+def assert_refused_and_not_played(env, untouched, changes, message):
+    """Actions with these changes (None: without the agent's) are refused, and the episode goes on as the other one."""
+    first, *rest = draw_actions(env)
+    for each in (env, untouched):
+        each.reset(seed=0)
+        each.step(first)
+    bad = {agent: action for agent, action in (rest[0] | changes).items() if action is not None}
+    with pytest.raises(ValueError, match=message):
+        env.step(bad)
+    assert same([env.step(each) for each in rest], [untouched.step(each) for each in rest])

@@ -78,3 +78,14 @@ CROWD = replace(
 def scenario_game(name="approximation", **changed):
     """A scenario of the maker-taker game with parameters changed."""
     return replace(load_scenario(name), **changed)
+
+
+def mirrored(game):
+    """The game with every inventory's sign turned and the flows swapped."""
+    return replace(
+        game,
+        trader_inventory=-np.array(game.trader_inventory),
+        maker_inventory=-np.array(game.maker_inventory),
+        buy_flow=game.sell_flow,
+        sell_flow=game.buy_flow,
+    )

@@ -9,6 +9,7 @@ import pytest
 
 from makertaker.baselines import solve
 from makertaker.envs import load_scenario, read_scenario, scenario_names
+from support.commands import assert_one_line
 
 
 def test_scenarios_lists_them(command):
@@ -70,11 +71,7 @@ def test_solve_prints_a_table_without_json(command):
     ],
 )
 def test_a_bad_argument_is_one_line_and_exit_code_2(command, arguments, message):
-    code, out, err = command(*arguments)
-    assert (code, out) == (2, "")
-    assert err.startswith("makertaker: ")
-    assert message in err
-    assert err.count("\n") == 1
+    assert_one_line(command(*arguments), message)
 
 
 def test_an_unknown_option_is_a_usage_error(command):

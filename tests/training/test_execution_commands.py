@@ -5,7 +5,7 @@ import pytest
 
 from makertaker.baselines import exploitability, solve
 from makertaker.envs import Controls, load_scenario, read_scenario, scenario_names, simulate
-from support.commands import invoke, strict_json
+from support.commands import assert_one_line, invoke, strict_json
 
 # Commands
 
@@ -74,11 +74,7 @@ def test_commands_print_tables_without_json(command, name):
     ],
 )
 def test_a_bad_argument_is_one_line_and_exit_code_2(command, arguments, message):
-    code, out, err = command(*arguments, "--json")
-    assert (code, out) == (2, "")
-    assert err.startswith("makertaker: ")
-    assert message in err
-    assert err.count("\n") == 1
+    assert_one_line(command(*arguments, "--json"), message)
 
 
 # Training

@@ -8,17 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.linalg import eigh
 
 from makertaker.baselines import EquilibriumNotFound, NoOptimum, check, cooperative_optimum, solve
 from makertaker.baselines.execution.equilibrium import least_pivot
 from makertaker.envs import ExecutionGame
-from support.drawing import execution_games
+from support.drawing import drawn, execution_games
 from support.quadratic import payoff_forms, total_hessian
 
-DRAWN = settings(max_examples=30, deadline=None, derandomize=True)
+DRAWN = drawn(30)
 
 
 def shape(t):

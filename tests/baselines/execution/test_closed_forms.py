@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from makertaker.baselines import continuous, solve
 from makertaker.envs import ExecutionGame
-from support.drawing import number
+from support.drawing import drawn, number
 
-DRAWN = settings(max_examples=40, deadline=None, derandomize=True)
+DRAWN = drawn(40)
 
 
 @DRAWN

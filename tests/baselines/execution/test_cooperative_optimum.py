@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from makertaker.baselines import NoOptimum, cooperative_optimum, solve
 from makertaker.envs import Controls, ExecutionGame, simulate
-from support.drawing import execution_games
+from support.drawing import drawn, execution_games
 from support.quadratic import payoff_forms, total_hessian
 
-DRAWN = settings(max_examples=30, deadline=None, derandomize=True)
+DRAWN = drawn(30)
 
 
 @DRAWN

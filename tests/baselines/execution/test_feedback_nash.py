@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
@@ -20,11 +20,11 @@ from makertaker.baselines import (
 from makertaker.baselines.execution.dynamic_programming import values
 from makertaker.envs import ExecutionGame, rollout
 from support.convergence import assert_first_order
-from support.drawing import execution_games
+from support.drawing import drawn, execution_games
 from support.execution_games import HOMOGENEOUS, ONE_TRADER, UNCROWDED, WEAKLY_CROWDED
 from support.quadratic import quadratic
 
-DRAWN = settings(max_examples=30, deadline=None, derandomize=True)
+DRAWN = drawn(30)
 STEPS = 6
 GAMES = {"one trader": ONE_TRADER, "homogeneous": HOMOGENEOUS, "no crowding": UNCROWDED, "varying": WEAKLY_CROWDED}
 everywhere = pytest.mark.parametrize("game", GAMES.values(), ids=GAMES)

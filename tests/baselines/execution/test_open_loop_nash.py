@@ -8,20 +8,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from scipy.integrate import quad
 
 from makertaker.baselines import EquilibriumNotFound, best_response, exploitability, solve
 from makertaker.baselines.execution import linear_system as linear
 from makertaker.envs import Controls, ExecutionGame, simulate
-from support.drawing import execution_games, number
+from support.drawing import drawn, execution_games, number
 from support.execution_games import GAMES
-from support.functions import of_everyone, value_at
+from support.functions import averages, of_everyone, value_at
 from support.quadratic import payoff_forms
 
-DRAWN = settings(max_examples=40, deadline=None, derandomize=True)
-FEW = settings(max_examples=15, deadline=None, derandomize=True)
+DRAWN = drawn(40)
+FEW = drawn(15)
 everywhere = pytest.mark.parametrize("game", GAMES.values(), ids=GAMES)
 
 
@@ -39,8 +38,8 @@ def paper_payoffs(game, rates):
     for v, start, end in zip(rates, edges[:-1], edges[1:], strict=True):
         dt = end - start
 
-        def mean(parameter, start=start, end=end, dt=dt):
-            return quad(lambda t: float(value_at(parameter, t)), start, end, epsabs=1e-13)[0] / dt
+        def mean(parameter, start=start, end=end):
+            return averages(lambda t: float(value_at(parameter, t)), (start, end))[0]
 
         alpha, beta = mean(game.permanent_impact), mean(game.temporary_impact)
         phi = np.array([mean(one) for one in of_everyone(game.running_penalty, count)])

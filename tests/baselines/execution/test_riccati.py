@@ -7,18 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_bvp, solve_ivp
 
 from makertaker.baselines import EquilibriumNotFound, continuous, solve
 from makertaker.envs import ExecutionGame
 from support.convergence import assert_second_order
-from support.drawing import number
+from support.drawing import drawn, number
 from support.execution_games import GAMES, HOMOGENEOUS, UNCROWDED
 from support.functions import value_at, values_at
 
-FEW = settings(max_examples=15, deadline=None, derandomize=True)
+FEW = drawn(15)
 STEPS = (20, 40, 80)
 VARYING = {name: game for name, game in GAMES.items() if name.startswith("varying")}
 

@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from makertaker.baselines import solve
-from support.drawing import execution_games, number
+from support.drawing import drawn, execution_games, number
 from support.functions import value_at
 
-DRAWN = settings(max_examples=40, deadline=None, derandomize=True)
+DRAWN = drawn(40)
 
 
 def outcome(game, steps):

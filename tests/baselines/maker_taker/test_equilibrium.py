@@ -7,19 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from makertaker.baselines import exploitability, newton, solve
 from makertaker.baselines.fbsde import GameSystem
 from makertaker.envs import Controls, QuadraticImpact, simulate
 from makertaker.envs.grid import grid
+from support.arrays import jax_precision
 from support.derivatives import difference
-from support.drawing import maker_taker_games, number
-from support.maker_taker_games import APART, CROWD
+from support.drawing import drawn, maker_taker_games, number
+from support.maker_taker_games import APART, CROWD, mirrored
 
-DRAWN = settings(max_examples=40, deadline=None, derandomize=True)
-FEW = settings(DRAWN, max_examples=25)
+DRAWN = drawn(40)
+FEW = drawn(25)
 MARKETS = {"ACAS": APART, "crowd": CROWD}
 
 
@@ -118,15 +119,11 @@ def payoff_gradients(game, controls, library):
         gradients = [[each.numpy() for each in row] for row in gradients]
     else:
         jax = pytest.importorskip("jax")
-        before = jax.config.jax_enable_x64
-        jax.config.update("jax_enable_x64", True)  # for this function only: JAX computes in single precision otherwise
-        try:
+        with jax_precision():  # for this function only
             arrays = Controls(*(jax.numpy.asarray(each) for each in controls))
             jacobian = jax.jacrev(lambda c: simulate(game, c, len(controls.rate)).payoffs)(arrays)
             assert jacobian.rate.dtype == np.float64
             gradients = [[np.asarray(each[i]) for each in jacobian] for i in index]
-        finally:
-            jax.config.update("jax_enable_x64", before)
     own = []
     for i, (rate, ask, bid) in enumerate(gradients):
         maker = i - game.traders
@@ -199,14 +196,7 @@ def test_identical_makers_stay_identical(game, inventory):
 @given(maker_taker_games())
 def test_the_two_sides_are_mirror_images(game):
     """Turn every inventory's sign and swap the flows: rates turn their sign, asks and bids change places."""
-    mirror = replace(
-        game,
-        trader_inventory=[-q for q in game.trader_inventory],
-        maker_inventory=[-q for q in game.maker_inventory],
-        buy_flow=game.sell_flow,
-        sell_flow=game.buy_flow,
-    )
-    one, other = solve(game, 10), solve(mirror, 10)
+    one, other = solve(game, 10), solve(mirrored(game), 10)
     np.testing.assert_allclose(other.controls.rate, -one.controls.rate, atol=1e-9)
     np.testing.assert_allclose(other.controls.ask, one.controls.bid, atol=1e-9)
     np.testing.assert_allclose(other.payoffs, one.payoffs, rtol=1e-9, atol=1e-9)

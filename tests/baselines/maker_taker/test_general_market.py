@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from makertaker.baselines import exploitability, solve
@@ -23,10 +23,11 @@ from makertaker.envs import (
 )
 from support.controls import assert_same_controls
 from support.derivatives import difference
-from support.maker_taker_games import GENERAL_MARKETS, draw_market
+from support.drawing import drawn
+from support.maker_taker_games import GENERAL_MARKETS, draw_market, mirrored
 from support.market_parts import COMPETITIONS, IMPACTS, custom_impact
 
-DRAWN = settings(max_examples=15, deadline=None, derandomize=True)
+DRAWN = drawn(15)
 SEEDS = st.integers(0, 10**6)
 STEPS = 10
 
@@ -34,7 +35,7 @@ STEPS = 10
 # --- equilibria ------------------------------------------------------------------------------------------------------
 
 
-@settings(DRAWN, max_examples=25)
+@drawn(25)
 @given(SEEDS)
 def test_nobody_gains_by_deviating(seed):
     game = draw_market(np.random.default_rng(seed))
@@ -137,14 +138,7 @@ def test_identical_makers_stay_identical(game):
 @given(SEEDS)
 def test_buying_is_selling_in_a_mirror(seed):
     game = draw_market(np.random.default_rng(seed))
-    mirror = replace(
-        game,
-        trader_inventory=-np.array(game.trader_inventory),
-        maker_inventory=-np.array(game.maker_inventory),
-        buy_flow=game.sell_flow,
-        sell_flow=game.buy_flow,
-    )
-    first, second = solve(game, 6), solve(mirror, 6)
+    first, second = solve(game, 6), solve(mirrored(game), 6)
     assert_same_controls(second.controls, Controls(-first.controls.rate, first.controls.bid, first.controls.ask), 1e-8)
     np.testing.assert_allclose(second.payoffs, first.payoffs, atol=1e-8)
 

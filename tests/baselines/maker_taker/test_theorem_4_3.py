@@ -7,7 +7,7 @@ rate; the proof of Theorem 4.2 orders makers by inventory. Markets are drawn by 
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
@@ -15,10 +15,10 @@ from makertaker.baselines import solve
 from makertaker.baselines.fbsde import GameSystem
 from makertaker.envs import BestQuote, Exponential, MakerTakerGame, QuadraticImpact
 from support.convergence import assert_second_order
-from support.drawing import number
-from support.functions import wave
+from support.drawing import drawn, number
+from support.functions import averages, wave
 
-DRAWN = settings(max_examples=40, deadline=None, derandomize=True)
+DRAWN = drawn(40)
 WIDE = {"max_rate": 1e4, "max_quote": 1e3}  # Theorem 4.1 is about truncations large enough to have no effect
 
 # (22) acts on (Q^{1,m}, Q^{2,m}, Q^{1,e}); the package has the trader first
@@ -140,11 +140,10 @@ def test_riccati_matrix_with_varying_flows(game, steps):
 def test_riccati_matrix_with_varying_impact(game, steps):
     """The grid game has the impact's mean over each step: with it, the sum of G over steps is exact."""
     equilibrium = solved(game, steps)
-    ends = zip(equilibrium.times[:-1], equilibrium.times[1:], strict=True)
     parameters = (game.impact.beta, game.buy_flow, game.sell_flow)
-    means = [[quad(each, a, b, epsabs=1e-13)[0] / (b - a) for each in parameters] for a, b in ends]
+    means = [averages(each, equilibrium.times) for each in parameters]
     dt = game.horizon / steps
-    pieces = [dt * matrix_g(game, *each) for each in zip(equilibrium.adjoints, *np.transpose(means), strict=True)]
+    pieces = [dt * matrix_g(game, *each) for each in zip(equilibrium.adjoints, *means, strict=True)]
     check_slope(equilibrium, tail_sums(np.array(pieces)), 1e-10)
 
 
