@@ -41,6 +41,7 @@ from .common.extras import needed
 from .common.information import Information, check_information
 from .common.joint_market import everyone
 from .common.learners import Learners
+from .evaluation.metrics import RunMetrics
 from .evaluation.scoring import Evaluation, evaluate, open_loop_nash_conv
 from .task import Task
 
@@ -66,6 +67,13 @@ class _Past(TypedDict):
 
     history: list[tuple[int, float, float]]
     seconds: float
+
+
+@dataclass(frozen=True)
+class RunEvaluation(Evaluation):
+    """A run's comparison with the equilibrium."""
+
+    metrics: RunMetrics
 
 
 @dataclass(frozen=True)
@@ -228,7 +236,7 @@ def train(
     overwrite: bool = False,
     console: Console | None = None,
     address: str | None = None,
-) -> Evaluation:
+) -> RunEvaluation:
     """Train, evaluate, and write a run directory.
 
     Args:
@@ -262,7 +270,7 @@ def train(
     return _evaluate(config, out)
 
 
-def resume(out: Path, *, console: Console | None = None, address: str | None = None) -> Evaluation:
+def resume(out: Path, *, console: Console | None = None, address: str | None = None) -> RunEvaluation:
     """Resume an interrupted training from its last checkpoint; the end is that of an uninterrupted one.
 
     Raises:
@@ -368,7 +376,7 @@ def _policies(config: RunConfig, out: Path) -> dict[str, Policy]:
     return everyone(market, acts, config.fixed())
 
 
-def evaluate_run(out: Path) -> Evaluation:
+def evaluate_run(out: Path) -> RunEvaluation:
     """Compare a run with the equilibrium; writes ``metrics.json`` and the figures.
 
     An interrupted run is evaluated as it stands: ``timesteps_done`` says how far it came.
@@ -380,11 +388,11 @@ def evaluate_run(out: Path) -> Evaluation:
     return _evaluate(load_config(out), out)
 
 
-def _evaluate(config: RunConfig, out: Path) -> Evaluation:
+def _evaluate(config: RunConfig, out: Path) -> RunEvaluation:
     plots = needed("evaluation.plots", "train")
     policies, history, task = _policies(config, out), load_history(out), config.task
     result = evaluate(task.game, policies, task.steps, config.information, task.equilibrium)
-    metrics = {
+    metrics: RunMetrics = {
         "scenario": config.scenario,
         "seed": config.seed,
         "timesteps": config.timesteps,
@@ -393,4 +401,4 @@ def _evaluate(config: RunConfig, out: Path) -> Evaluation:
     }
     plots.save(result, history, out / "figures")
     files.write_json(out / "metrics.json", metrics)  # last: where it stands, all is there
-    return Evaluation(result.learned, result.equilibrium, metrics)
+    return RunEvaluation(result.learned, result.equilibrium, metrics)

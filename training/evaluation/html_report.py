@@ -13,7 +13,8 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from ...envs.arrays import Array
-from ..runs import Circumstances, evaluate_run, load_circumstances, load_config, load_history
+from ..runs import Circumstances, RunEvaluation, evaluate_run, load_circumstances, load_config, load_history
+from .metrics import ProfileMetrics, RunMetrics
 from .plots import NAMED, color
 from .scoring import Evaluation
 
@@ -47,7 +48,7 @@ def write_report(run: Path) -> Path:
     return path
 
 
-def page(name: str, result: Evaluation, history: Array, config: dict[str, Any], run: Circumstances) -> str:
+def page(name: str, result: RunEvaluation, history: Array, config: dict[str, Any], run: Circumstances) -> str:
     """The page as text."""
     metrics = result.metrics
     text = {key: html.escape(str(config[key])) for key in ("scenario", "algorithm", "information", "seed")}
@@ -110,7 +111,7 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def agent_table(metrics: dict[str, Any]) -> str:
+def agent_table(metrics: RunMetrics) -> str:
     """Payoffs, exploitability and distances of every agent."""
     header = ["agent", "learned", "equilibrium", "gap", "exploitability", "controls' distance", "inventory's distance"]
     rows = [
@@ -128,27 +129,28 @@ def agent_table(metrics: dict[str, Any]) -> str:
     return table(header, rows)
 
 
-def baseline_table(metrics: dict[str, Any]) -> str:
+def baseline_table(metrics: RunMetrics) -> str:
     """The learned profile among reference profiles; payoffs of every agent where they are few."""
     agents = list(metrics["agents"]) if len(metrics["agents"]) <= NAMED else []
     indexed = metrics["collusion_index"] is not None
     header = ["profile", "relative NashConv", "distance", *(["collusion index"] if indexed else []), "total payoff"]
     header += [f"payoff {agent}" for agent in agents]
-    learned, exact = (
-        {agent: each[kind] for agent, each in metrics["agents"].items()} for kind in ("learned", "equilibrium")
-    )
-    profiles: dict[str, dict[str, Any]] = {
+    learned = {agent: each["learned"] for agent, each in metrics["agents"].items()}
+    exact = {agent: each["equilibrium"] for agent, each in metrics["agents"].items()}
+    profiles: dict[str, ProfileMetrics] = {
         "equilibrium": {
             "payoffs": exact,
             "relative_nash_conv": 0.0,
             "control_distance": 0.0,
             "collusion_index": 0.0,
+            "note": "",
         },
         "learned": {
             "payoffs": learned,
             "relative_nash_conv": metrics["open_loop_relative_nash_conv"],
             "control_distance": metrics["control_distance"],
             "collusion_index": metrics["collusion_index"],
+            "note": "",
         },
         **metrics["baselines"],
     }
@@ -164,7 +166,7 @@ def baseline_table(metrics: dict[str, Any]) -> str:
     return table(header, rows)
 
 
-def notes(metrics: dict[str, Any]) -> str:
+def notes(metrics: RunMetrics) -> str:
     """Why a reference profile is missing, and what the collusion index is."""
     said = []
     if any("learned_se" in each for each in metrics["agents"].values()):

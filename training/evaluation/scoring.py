@@ -33,6 +33,7 @@ from ...envs.grid import Noise, Policy, Trajectory, grid, rollout, simulate
 from ...envs.maker_taker_game import MakerTakerGame
 from ...envs.noise import draw_noise
 from ..common.information import Information
+from .metrics import AgentMetrics, Metrics
 
 COALITION = "makers' coalition"
 _PATHS = 4096
@@ -47,7 +48,7 @@ class Evaluation:
     learned: Trajectory
     """means over the factor's paths, in a game that has one"""
     equilibrium: Equilibrium
-    metrics: dict[str, Any]
+    metrics: Metrics
     """plain numbers, ready for JSON"""
 
 
@@ -95,7 +96,7 @@ def evaluate(
     gains = _gains(game, policies, learned, steps, information)
     schedule = _open_loop_gains(game, policies, learned, steps, gains)
     control_distances = agent_distances(game, learned.controls, target)
-    agents = {
+    agents: dict[str, AgentMetrics] = {
         agent: {
             "learned": float(payoffs[i]),
             "equilibrium": float(equilibrium.payoffs[i]),
@@ -108,9 +109,9 @@ def evaluate(
     }
     if noise is not None:
         for i, each in enumerate(agents.values()):
-            each |= {"learned_se": float(errors[i]), "exploitability_se": float(gains.errors[i])}
+            each["learned_se"], each["exploitability_se"] = float(errors[i]), float(gains.errors[i])
     compared = reference_profiles(game, steps, equilibrium)
-    metrics = {
+    metrics: Metrics = {
         "steps": steps,
         "information": information,
         "exploitability_against": gains.against,

@@ -1,0 +1,63 @@
+"""The numbers of a comparison with the equilibrium, as they stand in ``metrics.json``."""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+
+class AgentMetrics(TypedDict):
+    """One agent's numbers; standard errors in games with noise."""
+
+    learned: float
+    equilibrium: float
+    gap: float
+    exploitability: float
+    control_distance: float
+    inventory_distance: float
+    learned_se: NotRequired[float]
+    exploitability_se: NotRequired[float]
+
+
+class ProfileMetrics(TypedDict):
+    """A reference profile; None for what does not exist or was not found, ``note`` gives the reason."""
+
+    payoffs: dict[str, float] | None
+    relative_nash_conv: float | None
+    control_distance: float | None
+    collusion_index: float | None
+    note: str
+
+
+class EquilibriumMetrics(TypedDict):
+    """The solver's account of the equilibrium."""
+
+    residual: float
+    message: str
+
+
+class Metrics(TypedDict):
+    """The whole comparison."""
+
+    steps: int
+    information: str
+    exploitability_against: str
+    agents: dict[str, AgentMetrics]
+    nash_conv: float
+    relative_nash_conv: float
+    open_loop_nash_conv: float
+    open_loop_relative_nash_conv: float
+    control_distance: float
+    inventory_distance: float
+    collusion_index: float | None
+    collusion_index_se: float | None
+    equilibrium: EquilibriumMetrics
+    baselines: dict[str, ProfileMetrics]
+
+
+class RunMetrics(Metrics):
+    """The comparison of a run."""
+
+    scenario: str
+    seed: int
+    timesteps: int
+    timesteps_done: int
