@@ -1,17 +1,23 @@
 """Equilibria and other reference points: to play, to compare with, to exploit."""
 
-from .conditions.report import Condition, check
-from .execution.cooperative import NoOptimum, cooperative_optimum
+from .conditions.condition import Condition
+from .conditions.report import check
+from .equilibrium import Equilibrium, Status
+from .errors import EquilibriumNotFound, NoOptimum
+from .execution.cooperative import cooperative_optimum
 from .execution.dynamic_programming import best_response_to_feedback, feedback_gains, feedback_nash
 from .execution.linear_rule import LinearFeedback
+from .execution.references import almgren_chriss_alone, collusion_index
 from .gains import Exploitability, exploitability
 from .heuristics import almgren_chriss, constant_spread, heuristic_profiles, random_controls, twap
 from .maker_taker.coalition import Coalition, coalition_optimum
 from .maker_taker.mean_field_limit import MeanField, mean_field
-from .nash import Equilibrium, EquilibriumNotFound, FieldOptions, solve
+from .nash import solve
+from .noise.field import FieldOptions
 from .policies import OpenLoop, open_loop_policies
-from .reference_points import Reference, almgren_chriss_alone, collusion_index, references
-from .responses import BestResponse, best_response, best_response_to_policies
+from .profiles import BestResponse, Reference
+from .reference_points import references
+from .responses import best_response, best_response_to_policies
 
 __all__ = [
     "BestResponse",
@@ -26,6 +32,7 @@ __all__ = [
     "NoOptimum",
     "OpenLoop",
     "Reference",
+    "Status",
     "almgren_chriss",
     "almgren_chriss_alone",
     "best_response",

@@ -1,32 +1,40 @@
-"""What a solver returns: a Nash equilibrium of the grid game."""
+"""Nash equilibria of the grid game: what all games' equilibria have in common."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..envs.arrays import Array
 from ..envs.game import Controls, Game
 from ..envs.grid import Policy
-from .policies import FieldPolicy, open_loop_policies
-
-if TYPE_CHECKING:
-    from .noise.field import Field, FieldOptions
+from .noise.field import Field, FieldOptions
+from .noise.scheme import Still, decoupling_field
+from .noise.step_system import StepSystem
+from .policies import Rule, open_loop_policies
+from .profiles import Profile
 
 LARGEST_SLOPE = 2000
+_NO_VOLUME = 1e-12
 
 
-class EquilibriumNotFound(RuntimeError):
-    """A solver did not reach its tolerance; the message has the residual, where it got stuck and what to try."""
+class Status(Enum):
+    """Outcome of a solver."""
+
+    CONVERGED = "converged"
+    NOT_CONVERGED = "the tolerance was not reached"
+    UNBOUNDED = "an agent's own problem has no maximum"
+    BEYOND_BOUNDS = "the solution is beyond the bounds that environments have"
+    INACCURATE = "the error estimate is too large"
 
 
 @dataclass(frozen=True)
-class Equilibrium:
-    """An open-loop Nash equilibrium of the grid game: what all games' equilibria have in common."""
+class Equilibrium(Rule):
+    """An open-loop Nash equilibrium of the grid game."""
 
     game: Game
     times: Array
@@ -40,14 +48,19 @@ class Equilibrium:
     payoffs: Array
     """(n,) without the constant ``P_0 q_0``"""
     quotes_matter: Array
-    """(K, 2) whether any volume arrives at the asks, and at the bids"""
+    """(K, 2) true where volume arrives at the asks, and at the bids"""
     residual: float
     """largest absolute residual of the equations for the adjoints, in currency"""
     iterations: int
-    converged: bool
+    status: Status
     message: str
     payoffs_se: Array | None = None
     """(n,) standard errors of the payoffs; None where they are exact"""
+
+    @property
+    def converged(self) -> bool:
+        """True if the status is :attr:`Status.CONVERGED`."""
+        return self.status is Status.CONVERGED
 
     @property
     def steps(self) -> int:
@@ -55,7 +68,7 @@ class Equilibrium:
         return len(self.times) - 1
 
     @property
-    def profile(self) -> Any:
+    def profile(self) -> Profile:
         """The equilibrium as a profile to evaluate: its controls, or a rule where they depend on noise."""
         return self.controls
 
@@ -74,6 +87,10 @@ class Equilibrium:
     def _slope(self) -> Array: ...
 
     @abstractmethod
+    def _step_system(self) -> StepSystem:
+        """The game's equations one step at a time."""
+
+    @abstractmethod
     def adjoint(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
         """The decoupling field ``p_k = u(t_k, L, Q)`` at inventories (..., n) and factors (..., d)."""
 
@@ -90,10 +107,9 @@ class Equilibrium:
         """The decoupling field as a policy: the controls of the equilibrium that starts from where the market is.
 
         Along the equilibrium path it plays the same controls as :meth:`open_loop`. It is not an equilibrium among
-        feedback policies: a deviator who knows that the others react may gain.
+        feedback policies: a deviator that knows that the others react may gain.
         """
-        field = FieldPolicy(self)
-        return {agent: field.of(agent) for agent in self.game.agents}
+        return super().feedback()
 
     def tabulate(self, options: FieldOptions | None = None) -> Field:
         """The decoupling field in a tube around the path, fitted: a policy for large batches of markets.
@@ -102,14 +118,12 @@ class Equilibrium:
         microseconds.
 
         Args:
-            options: how it is approximated.
+            options: of the approximation.
 
         Raises:
             EquilibriumNotFound: the equations were not solved in the tube.
         """
-        from .noise.equilibrium import decoupling_field  # which builds on this module
-
-        return decoupling_field(self.game, self.steps, options)[0]
+        return decoupling_field(self._step_system(), Still(self.inventories, self.adjoints), options)[0]
 
     def _inventory(self, k: int, inventory: Array, last: int) -> Array:
         inventory = np.asarray(inventory, dtype=float)
@@ -119,3 +133,21 @@ class Equilibrium:
         if inventory.shape[-1:] != (count,) or not np.isfinite(inventory).all():
             raise ValueError(f"inventory: expected finite numbers of shape (..., {count}), got {inventory!r}")
         return inventory
+
+    def _known_factor(self, factor: Array | None, default: Array | None) -> Array | None:
+        """A factor (..., d), by default another; None in a game without. Raises ValueError where it does not fit."""
+        known = self.game.factor
+        if known is None:
+            if factor is not None:
+                raise ValueError("factor: the game has none, expected None")
+            return None
+        value = default if factor is None else np.asarray(factor, dtype=float)
+        if value is None or value.shape[-1:] != (known.size,) or not np.isfinite(value).all():
+            raise ValueError(f"factor: expected finite numbers of shape (..., {known.size}), got {factor!r}")
+        return value
+
+
+def quotes_matter(buy_volume: Array, sell_volume: Array) -> Array:
+    """(K, 2) true where volume (K,) arrives at the asks, and at the bids."""
+    volumes = np.stack([buy_volume, sell_volume], axis=-1)
+    return np.asarray(volumes > _NO_VOLUME * max(1.0, float(volumes.max())))

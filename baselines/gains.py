@@ -1,4 +1,4 @@
-"""Exploitability: what agents gain by best responses against opponents who do not react.
+"""Exploitability: everyone's gains by best responses against opponents that do not react.
 
 ``NashConv`` is the sum over agents of the gains ``J^i(best response, others) - J^i(profile)``; it is zero exactly at a
 Nash equilibrium. It does not identify *which* one: where no volume arrives at a side of the market, the quotes there
@@ -13,14 +13,10 @@ from functools import cached_property
 import numpy as np
 
 from ..envs.arrays import Array
-from ..envs.execution_game import ExecutionGame
 from ..envs.game import Game
-from ..envs.grid import simulate
-from .execution.linear_rule import LinearFeedback
-from .execution.response import adapted_gains, schedule_gains
+from .kinds import kind_of
 from .nash import solve
-from .noise.response import noisy_gains
-from .responses import Profile, as_rule, best_responses, by_simulation, schedules, single_profile
+from .profiles import Profile
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class Exploitability:
 
 
 def payoff_size(payoffs: Array) -> float:
-    """``sum |J|``, what relative NashConv is measured in. Raises ValueError where it is zero."""
+    """``sum |J|``, the unit of relative NashConv. Raises ValueError where it is zero."""
     size = float(np.abs(payoffs).sum())
     if size == 0:
         raise ValueError("relative NashConv is undefined: all equilibrium payoffs are zero")
@@ -75,17 +71,4 @@ def exploitability(game: Game, controls: Profile, steps: int) -> Exploitability:
         ValueError: controls do not fit the game and the grid.
         EquilibriumNotFound: an agent's own problem was not solved, or has no maximum.
     """
-    if by_simulation(game, controls, steps):
-        payoffs, found = noisy_gains(game, controls, steps)
-        gains, errors = np.array([each.gain for each in found]), np.array([each.gain_se for each in found])
-        return Exploitability(game, steps, payoffs, gains, errors)
-    if isinstance(controls, LinearFeedback) or (isinstance(game, ExecutionGame) and game.factor is not None):
-        payoffs, gains, errors = adapted_gains(as_rule(game, controls, steps))
-        return Exploitability(game, steps, payoffs, gains, errors if errors.any() else None)
-    controls = single_profile(game, schedules(game, controls, steps), steps)
-    if isinstance(game, ExecutionGame):
-        return Exploitability(game, steps, *schedule_gains(game, controls.rate))
-    payoffs = simulate(game, controls, steps).payoffs
-    responses = best_responses(game, controls, steps)
-    differences = [simulate(game, response, steps).payoffs[i] - payoffs[i] for i, response in enumerate(responses)]
-    return Exploitability(game, steps, payoffs, np.array(differences))
+    return Exploitability(game, steps, *kind_of(game, steps).gains(controls))

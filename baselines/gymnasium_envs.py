@@ -9,7 +9,8 @@ from ..envs import acas_v0, approximation_v0, execution_v0, maker_taker_v0
 from ..envs.grid import Policy
 from ..envs.single_agent_env import SingleAgentEnv
 from ..envs.vector_env import MarketVectorEnv
-from .nash import FieldOptions, solve
+from .nash import solve
+from .noise.field import FieldOptions
 
 ENVIRONMENT_ARGUMENTS = (
     "steps",

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from ..envs.arrays import Array
-from ..envs.execution_game import ExecutionGame
 from ..envs.game import Game
-from ..envs.grid import grid
-from ..envs.maker_taker_game import MakerTakerGame
-from .equilibrium import Equilibrium, EquilibriumNotFound
-from .execution.equilibrium import solve_execution
-from .execution.signal import NotLinear
-from .maker_taker.equilibrium import solve_maker_taker
-from .noise.equilibrium import solve_decoupling
+from .equilibrium import Equilibrium
+from .kinds import SolverOptions, kind_of
 from .noise.field import FieldOptions
-
-__all__ = ["Equilibrium", "EquilibriumNotFound", "FieldOptions", "solve"]
 
 
 def solve(
@@ -36,10 +28,10 @@ def solve(
         game: the game.
         steps: number K of steps. The result is exact in the environment with as many steps, and converges to the
             paper's continuous-time equilibrium at second order, at first order with a factor.
-        throw: whether to raise if the tolerance is not reached; otherwise the result says so in ``converged``.
+        throw: true to raise if the tolerance is not reached; otherwise the result says so in ``status``.
         guess: adjoints (K, n) to start from, in the maker-taker game.
         tolerance: on the residual, absolute for adjoints below 1 and relative above.
-        field: how the decoupling field is approximated, in a game with noise.
+        field: options of the decoupling field's approximation, in a game with noise.
 
     Raises:
         ValueError: ``steps`` or ``guess`` do not fit.
@@ -47,14 +39,4 @@ def solve(
             agents' own problems are unbounded, or whose solution needs a rate above ``max_rate``; or a decoupling field
             that refinement changes by more than 5%.
     """
-    times = grid(game, steps)
-    if isinstance(game, ExecutionGame):
-        try:
-            return solve_execution(game, times, throw=throw, tolerance=tolerance)
-        except NotLinear:
-            return solve_decoupling(game, steps, throw=throw, options=field)
-    if isinstance(game, MakerTakerGame):
-        if game.random:
-            return solve_decoupling(game, steps, throw=throw, options=field)
-        return solve_maker_taker(game, times, throw=throw, guess=guess, tolerance=tolerance)
-    raise ValueError(f"game: expected an ExecutionGame or a MakerTakerGame, got {game!r}")
+    return kind_of(game, steps).solve(SolverOptions(throw, guess, tolerance, field))

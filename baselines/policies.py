@@ -1,15 +1,48 @@
-"""Policies made from controls and from equilibria. A policy is ``(k, state) -> physical controls of one agent``."""
+"""Policies made from controls and from rules. A policy is ``(k, state) -> physical controls of one agent``."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..envs.arrays import Array
 from ..envs.game import Controls, Game
-from ..envs.grid import Policy, State, agent_controls, check_controls
-from .private_copy import Rule
+from ..envs.grid import Noise, Policy, State, Trajectory, agent_controls, check_controls, rollout
+from .private_copy import private_copies
+
+
+class Rule(ABC):
+    """Everyone's controls as a function of the state: a decoupling field, an affine rule, an equilibrium."""
+
+    game: Game
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """Number ``K`` of steps."""
+
+    @abstractmethod
+    def controls_at(self, k: int, inventory: Array, factor: Array | None = None) -> Controls:
+        """Controls of step ``k`` at inventories (..., n) and a factor (..., d)."""
+
+    def feedback(self) -> dict[str, Policy]:
+        """Policies that evaluate the rule at the market's state: they react to a deviation."""
+        field = FieldPolicy(self)
+        return {agent: Feedback(field, agent, self.steps) for agent in self.game.agents}
+
+    def open_loop(self) -> dict[str, Policy]:
+        """Policies that evaluate it along a private copy of the undisturbed state, which all agents' noise moves and
+        nobody's deviation: the paper's notion of a strategy.
+
+        They remember the noise's path, so they have to be asked step by step from the start.
+        """
+        return private_copies(self)
+
+    def play(self, noise: Noise | None = None) -> Trajectory:
+        """The paths if everyone follows, along those of the noise; controls truncated as in environments."""
+        return rollout(self.game, self.feedback(), self.steps, noise)
 
 
 @dataclass(frozen=True)
@@ -37,8 +70,7 @@ def open_loop_policies(game: Game, controls: Controls) -> dict[str, Policy]:
 
 
 class FieldPolicy:
-    """A rule, such as the decoupling field, as a policy of every agent. All agents' calls at one state share
-    one solution."""
+    """A rule as a policy of every agent. All agents' calls at one state share one solution."""
 
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
@@ -55,10 +87,6 @@ class FieldPolicy:
             self._controls = self._rule.controls_at(k, inventories, state.factor)
             self._seen = seen
         return self._controls
-
-    def of(self, agent: str) -> Policy:
-        """The policy of one agent."""
-        return Feedback(self, agent, self._rule.steps)
 
 
 @dataclass(frozen=True)

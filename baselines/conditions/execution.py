@@ -14,9 +14,10 @@ from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
 from ...envs.flows import Points
 from ...envs.grid import grid
 from ...envs.parameters import evaluate, per_agent
+from ..errors import NoOptimum
 from ..execution import linear_system as linear
-from ..execution.cooperative import NoOptimum, cooperative_pivot, require_crowding
-from ..execution.equilibrium import least_curvature, least_pivot
+from ..execution.concavity import least_curvature, least_pivot
+from ..execution.cooperative import cooperative_pivot, require_crowding
 from .condition import Condition
 
 _PROBES = 513

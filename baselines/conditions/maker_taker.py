@@ -1,6 +1,8 @@
-"""Sections 3 to 5: what the theory guarantees for a maker-taker game, and what is only observed numerically."""
+"""Sections 3 to 5: the guarantees of the theory for a maker-taker game, and numerical observations."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -10,12 +12,11 @@ from ...envs.grid import grid
 from ...envs.impact import QuadraticImpact
 from ...envs.intensity import Exponential
 from ...envs.maker_taker_game import MakerTakerGame
-from ..equilibrium import EquilibriumNotFound
+from ..errors import EquilibriumNotFound
+from ..maker_taker.equilibrium import solve_maker_taker
 from ..maker_taker.mean_field_limit import mean_field
-from ..nash import solve
-from ..noise.equilibrium import solve_decoupling
+from ..noise.equilibrium import DecouplingEquilibrium
 from .condition import Condition
-from .noise import noise_conditions
 
 _DRAWS = 2000
 _STARTS = 3
@@ -24,12 +25,10 @@ _REACH = 3.0
 """scales of the factor that flows are looked at"""
 
 
-def maker_taker_conditions(game: MakerTakerGame, steps: int) -> list[Condition]:
-    """Definitions 3.2, 3.4 and 5.1, Assumption 3.6 and what Sections 4 and 5 ask for; see
-    :func:`~makertaker.baselines.check`."""
-    grid(game, steps)
+def assumptions(game: MakerTakerGame) -> list[Condition]:
+    """Definitions 3.2, 3.4 and 5.1, Assumption 3.6, and flow on both sides."""
     rng = np.random.default_rng(0)
-    conditions = [
+    return [
         _competition(game, rng),
         _impact(game, rng),
         Condition(
@@ -41,20 +40,19 @@ def maker_taker_conditions(game: MakerTakerGame, steps: int) -> list[Condition]:
         ),
         _flow(game),
     ]
-    if game.random:
-        return [*conditions, *noise_conditions(game), _observed_field(game, steps)]
-    if _acas(game):
-        conditions += [_trade(game), _risk_neutral(game)]
-    if game.flow_from == "mean":
-        conditions.append(_population(game, steps))
-    return [*conditions, *_observed(game, steps)]
 
 
-def _observed_field(game: MakerTakerGame, steps: int) -> Condition:
-    """What the solver finds, and how much refinement changes it."""
+def model_conditions(game: MakerTakerGame, steps: int) -> list[Condition]:
+    """The conditions of Section 4, for the games that it is about."""
+    conditions = [_trade(game), _risk_neutral(game)] if _acas(game) else []
+    return [*conditions, *([_population(game, steps)] if game.flow_from == "mean" else [])]
+
+
+def field_condition(find: Callable[[], DecouplingEquilibrium], steps: int) -> Condition:
+    """The result of the solver, and how much refinement changes it."""
     name, reference = "a decoupling field is found", f"observed: backward scheme, {steps} steps"
     try:
-        found = solve_decoupling(game, steps, throw=True)
+        found = find()
     except EquilibriumNotFound as error:
         return Condition(name, False, -np.inf, reference, str(error))
     return Condition(name, True, float(-np.log10(found.errors.relative)), reference, f"digits; {found.message}")
@@ -193,11 +191,11 @@ def _sufficient(game: MakerTakerGame) -> str:
     return f"; (37), which is sufficient, {'holds' if margin >= 0 else 'fails'} by {abs(margin):.4g} shares"
 
 
-def _observed(game: MakerTakerGame, steps: int) -> list[Condition]:
-    """What the solver finds from several starts."""
-    reference = f"observed: Newton's method, {steps} steps"
+def observations(game: MakerTakerGame, steps: int) -> list[Condition]:
+    """The results of the solver from several starts."""
+    times, reference = grid(game, steps), f"observed: Newton's method, {steps} steps"
     try:
-        first = solve(game, steps)
+        first = solve_maker_taker(game, times)
     except EquilibriumNotFound as error:
         return [Condition("an equilibrium is found", False, -np.inf, reference, str(error))]
     found = Condition(
@@ -209,7 +207,8 @@ def _observed(game: MakerTakerGame, steps: int) -> list[Condition]:
     )
     rng, distances, failed = np.random.default_rng(1), [0.0], 0
     for _ in range(_STARTS):
-        other = solve(game, steps, throw=False, guess=first.adjoints + _noise(game, first.adjoints, rng))
+        guess = first.adjoints + _noise(game, first.adjoints, rng)
+        other = solve_maker_taker(game, times, throw=False, guess=guess)
         if not other.converged:
             failed += 1
             continue

@@ -1,15 +1,10 @@
-"""Which of the paper's assumptions and theorems hold for a game, and by what margin."""
+"""The paper's assumptions and theorems for a game, and the margins by which they hold."""
 
 from __future__ import annotations
 
-from ...envs.execution_game import ExecutionGame
 from ...envs.game import Game
-from ...envs.maker_taker_game import MakerTakerGame
+from ..kinds import kind_of
 from .condition import Condition
-from .execution import execution_conditions
-from .maker_taker import maker_taker_conditions
-
-__all__ = ["Condition", "check"]
 
 
 def check(game: Game, steps: int = 100) -> list[Condition]:
@@ -22,8 +17,4 @@ def check(game: Game, steps: int = 100) -> list[Condition]:
     Raises:
         ValueError: not a game of the paper, or ``steps`` is not a positive whole number.
     """
-    if isinstance(game, ExecutionGame):
-        return execution_conditions(game, steps)
-    if isinstance(game, MakerTakerGame):
-        return maker_taker_conditions(game, steps)
-    raise ValueError(f"check: expected an ExecutionGame or a MakerTakerGame, got a {type(game).__name__}")
+    return kind_of(game, steps).conditions()

@@ -24,7 +24,7 @@ from scipy.linalg import expm
 from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionGame
 from ...envs.parameters import evaluate, per_agent
-from ..equilibrium import EquilibriumNotFound
+from ..errors import EquilibriumNotFound
 from .signal import drift_parts, push_parts
 
 Method = Literal["closed form", "radon", "integrate"]

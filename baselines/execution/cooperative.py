@@ -7,14 +7,10 @@ import numpy as np
 from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
 from ...envs.grid import grid
 from ..equilibrium import LARGEST_SLOPE
+from ..errors import NoOptimum
 from . import linear_system as linear
-from .equilibrium import signal_load
 from .linear_rule import LinearFeedback
-from .signal import linear_signal
-
-
-class NoOptimum(ValueError):
-    """The sum of payoffs has no maximum, or one that the grid alone makes; the message says why."""
+from .signal import linear_signal, signal_load
 
 
 def cooperative_optimum(game: ExecutionGame, steps: int) -> LinearFeedback:

@@ -15,7 +15,7 @@ from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionGame
 from ...envs.game import Controls
 from ...envs.grid import agent_index, grid, step, terminal_reward
-from ..equilibrium import EquilibriumNotFound
+from ..errors import EquilibriumNotFound
 from .linear_rule import LinearFeedback
 from .signal import additive, linear_signal
 

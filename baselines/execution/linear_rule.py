@@ -9,16 +9,16 @@ import numpy as np
 from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionGame
 from ...envs.game import Controls
-from ...envs.grid import Noise, Policy, State, Trajectory, factor_path, grid, move, simulate
-from ..private_copy import private_copies
+from ...envs.grid import Noise, Trajectory, factor_path, grid, move, simulate
+from ..policies import Rule
 
 
 @dataclass(frozen=True)
-class LinearFeedback:
+class LinearFeedback(Rule):
     """Everyone's rates as an affine function of inventories and factor.
 
-    Played by :meth:`feedback` it reacts to what others do; by :meth:`open_loop` it follows the inventories that there
-    would be if nobody ever deviated, so that opponents do not react: the paper's notion of a strategy.
+    Played by :meth:`feedback` it reacts to what others do; by :meth:`open_loop` it follows the no-deviation
+    inventories, so that opponents do not react: the paper's notion of a strategy.
     """
 
     game: ExecutionGame
@@ -41,8 +41,7 @@ class LinearFeedback:
 
     def controls_at(self, k: int, inventory: Array, factor: Array | None = None) -> Controls:
         """Everyone's rates as controls."""
-        rate = self.rates(k, inventory, factor)
-        return Controls(rate, rate[..., :0], rate[..., :0])
+        return self.game.complete(Controls(self.rates(k, inventory, factor)))
 
     def play(self, noise: Noise | None = None) -> Trajectory:
         """What happens if all follow: rates and inventories along the noise's paths."""
@@ -54,32 +53,6 @@ class LinearFeedback:
             rates.append(self.rates(k, inventory, None if factors is None else factors[..., k, :]))
             inventory = move(inventory, rates[-1], game.horizon / steps)
         return simulate(game, Controls(np.stack(rates, axis=-2)), steps, noise)
-
-    def feedback(self) -> dict[str, Policy]:
-        """Policies that look at the market's inventories."""
-        return {agent: _Feedback(self, i) for i, agent in enumerate(self.game.agents)}
-
-    def open_loop(self) -> dict[str, Policy]:
-        """Policies that look at time and factor alone: they follow a private copy of the undisturbed inventories.
-
-        They remember the factor's path, so they have to be asked step by step from the start.
-        """
-        return private_copies(self)
-
-
-@dataclass(frozen=True)
-class _Feedback:
-    rule: LinearFeedback
-    index: int
-
-    @property
-    def steps(self) -> int:
-        return self.rule.steps
-
-    def __call__(self, k: int, state: State) -> Array:
-        rule, own = self.rule, slice(self.index, self.index + 1)
-        rate = np.asarray(state.inventories) @ rule.gain[k, own].T + rule.shift[k, own]
-        return rate if state.factor is None else rate + state.factor @ rule.signal[k, own].T
 
 
 def schedule(game: ExecutionGame, rates: Array) -> LinearFeedback:

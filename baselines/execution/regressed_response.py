@@ -1,4 +1,4 @@
-"""What a deviator can gain in an execution game with a factor, against any policies: a lower bound by simulation.
+"""Gains of a deviator in an execution game with a factor, against any policies: a lower bound by regression.
 
 The deviator's rate at step ``k`` is a linear combination of 1, the factor and the factor's integral so far. Were the
 opponents' rates along every path given, its mean payoff would be a concave quadratic function of the coefficients;
@@ -9,7 +9,6 @@ deviate at all, and on others, for the score. Any deviation gives a lower bound,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -18,33 +17,9 @@ from ...envs.execution_game import ExecutionGame
 from ...envs.game import Controls
 from ...envs.grid import Noise, Policy, State, Trajectory, agent_index, rollout, simulate
 from ...envs.noise import draw_noise
-from .equilibrium import marginal_payoff
-
-
-class SampledResponse(NamedTuple):
-    """A deviation found on one sample and scored on another."""
-
-    controls: Controls
-    """mean of the joint profile (K, N) with the deviation"""
-    payoff: float
-    gain: float
-    gain_se: float
-
-
-def sampled_response(
-    game: ExecutionGame, policies: Mapping[str, Policy], agent: str, steps: int, *, paths: int = 2048, seed: int = 0
-) -> SampledResponse:
-    """A lower bound on an agent's gain against policies that may react, with its standard error.
-
-    Args:
-        game: one with a factor.
-        policies: everyone's.
-        agent: the deviator.
-        steps: K.
-        paths: of the factor, for the search and for the score each; even, they come in antithetic pairs.
-        seed: of the factor's noise.
-    """
-    return sampled_responses(game, policies, [agent], steps, paths=paths, seed=seed)[0]
+from ..profiles import BestResponse
+from ..sampling import not_deviating, scored
+from .concavity import marginal_payoff
 
 
 def sampled_responses(
@@ -56,15 +31,15 @@ def sampled_responses(
     react: bool = True,
     paths: int = 2048,
     seed: int = 0,
-) -> list[SampledResponse]:
-    """The same for several agents, who share the undisturbed paths.
+) -> list[BestResponse]:
+    """Lower bounds on agents' gains against policies that may react, with standard errors.
 
     Args:
         game: one with a factor.
         policies: everyone's.
-        agents: the deviators, each alone.
+        agents: the deviators, each alone; they share the undisturbed paths.
         steps: K.
-        react: whether policies look at others' inventories; if not, their rates are not asked for again.
+        react: false if policies do not look at others' inventories: their rates are not asked for again.
         paths: of the factor, for the search and for the score each; even.
         seed: of the factor's noise.
     """
@@ -89,23 +64,10 @@ def sampled_responses(
         coefficients = _best_coefficients(game, search, index, steps)
         tried = deviate(search, noises[0], index, coefficients)
         if (tried.payoffs[:, index] - search.payoffs[:, index]).mean() <= 0:  # not to deviate is a response, too
-            results.append(SampledResponse(_mean_controls(score), float(score.payoffs[:, index].mean()), 0.0, 0.0))
-            continue
-        after = deviate(score, noises[1], index, coefficients)
-        pairs = np.mean(np.split(after.payoffs[:, index] - score.payoffs[:, index], 2), axis=0)
-        results.append(
-            SampledResponse(
-                _mean_controls(after),
-                float(after.payoffs[:, index].mean()),
-                float(pairs.mean()),
-                float(pairs.std(ddof=1) / np.sqrt(len(pairs))),
-            )
-        )
+            results.append(not_deviating(score, index))
+        else:
+            results.append(scored(score, deviate(score, noises[1], index, coefficients), index))
     return results
-
-
-def _mean_controls(paths: Trajectory) -> Controls:
-    return Controls(*(each.mean(axis=0) for each in paths.controls))
 
 
 def _basis(paths: Trajectory, steps: int) -> Array:

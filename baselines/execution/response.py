@@ -13,9 +13,10 @@ from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
 from ...envs.game import Activity, Controls
 from ...envs.grid import Noise, Trajectory, factor_path, grid, move, simulate, step_reward, terminal_reward
+from ..profiles import BestResponse, Profile, as_schedules, own_rule
 from . import linear_system as linear
-from .equilibrium import require_concave
-from .linear_rule import LinearFeedback
+from .concavity import require_concave
+from .linear_rule import LinearFeedback, schedule
 from .signal import expectation, linear_signal
 
 
@@ -132,6 +133,11 @@ class AdaptedResponse:
         """The mean of the joint profile (K, N) in which the agent deviates: linear rules turn means into means."""
         return self.play()[0].controls
 
+    def best(self) -> BestResponse:
+        """The best response; its controls are means."""
+        best, before, error = self.gain()
+        return BestResponse(self.mean_controls(), best, best - before, error)
+
     def gain(self) -> tuple[float, float, float]:
         """Expected payoff of the best response, of the profile, and the standard error of their difference (0:
         exact)."""
@@ -154,6 +160,21 @@ def _one(system: linear.LinearSystem, index: int) -> linear.LinearSystem:
         system.penalty[:, index],
         system.terminal[index],
     )
+
+
+def with_rate(controls: Controls, index: int, rate: Array) -> Controls:
+    """The profile with one agent's rates (K,) replaced."""
+    joint = controls.rate.copy()
+    joint[:, index] = rate
+    return controls._replace(rate=joint)
+
+
+def as_rule(game: ExecutionGame, profile: Profile, steps: int) -> LinearFeedback:
+    """A profile as a rule. Raises ValueError where it does not fit the game and the grid."""
+    if isinstance(profile, LinearFeedback):
+        own_rule(game, profile, steps)
+        return profile
+    return schedule(game, as_schedules(game, profile, steps).rate)
 
 
 def adapted_gains(rule: LinearFeedback) -> tuple[Array, Array, Array]:

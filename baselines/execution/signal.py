@@ -8,6 +8,7 @@ and the equilibrium is affine in inventories and factor, whatever the diffusion.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,13 +18,11 @@ from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
 from ...envs.factor import Factor
 from ...envs.grid import Noise
 from ...envs.parameters import evaluate
+from ..sampling import pair_mean
+from .linear_system import Load
 
 _SAMPLES = 4096
 _TOLERANCE = 1e-9
-
-
-class NotLinear(ValueError):
-    """The factor's drift, or what the flows do to the price, is not affine in the factor."""
 
 
 class Signal(NamedTuple):
@@ -43,41 +42,54 @@ def linear_signal(game: ExecutionGame, c: ExecutionCoefficients, times: Array) -
     """The signal of a game on a grid.
 
     Raises:
-        NotLinear: the factor's drift, or what the flows do to the price, is not affine in the factor.
-        ValueError: the steps are so long that the factor overshoots its mean ever further.
+        ValueError: the factor's drift, or what the flows do to the price, is not affine in the factor; or the steps are
+            so long that the factor overshoots its mean ever further.
     """
-    steps = len(times) - 1
-    if game.factor is None:
-        return Signal(game.push(c), np.zeros((steps, 0)), np.zeros((steps, 0, 0)), np.zeros((steps, 0)))
-    factor = game.factor
-    parts = []
-    for k, t in enumerate(times[:-1]):
-        dt = times[k + 1] - t
-
-        def move(at: Array, t: Array = t, dt: float = dt) -> Array:
-            return factor.move(t, at, dt, np.zeros_like(at))
-
-        constant, transition = _affine(move, factor, game.horizon, "factor.drift")
-        if np.linalg.eigvals(transition).real.min() < -1:
-            raise ValueError(
-                f"factor.drift: with {steps} steps the factor overshoots its mean and swings ever further; take more"
-            )
-
-        def push(at: Array, t: Array = t, k: int = k) -> Array:
-            return np.broadcast_to(game.push(game.with_factor(c.at(k), t, at)), at.shape[:-1])[..., None]
-
-        flow, slope = _affine(push, factor, game.horizon, "buy_flow - sell_flow")
-        parts.append((flow[0], slope[0], transition, constant))
-    return Signal(*(np.stack(each) for each in zip(*parts, strict=True)))
+    signal, bent = _read(game, c, times)
+    if bent:
+        raise ValueError(bent)
+    return signal
 
 
 def is_linear(game: ExecutionGame, times: Array) -> bool:
-    """Whether the factor's drift and what the flows do to the price are affine in the factor."""
-    try:
-        linear_signal(game, game.coefficients(times), times)
-    except NotLinear:
-        return False
-    return True
+    """True if the factor's drift and what the flows do to the price are affine in the factor.
+
+    Raises:
+        ValueError: the steps are so long that the factor overshoots its mean ever further.
+    """
+    return not _read(game, game.coefficients(times), times)[1]
+
+
+def _read(game: ExecutionGame, c: ExecutionCoefficients, times: Array) -> tuple[Signal, str]:
+    """The signal, and what is not affine in the factor: empty where all is."""
+    steps, factor = len(times) - 1, game.factor
+    if factor is None:
+        return Signal(game.push(c), np.zeros((steps, 0)), np.zeros((steps, 0, 0)), np.zeros((steps, 0))), ""
+    moves: list[_Affine] = []
+    pushes: list[_Affine] = []
+    for k, t in enumerate(times[:-1]):
+        dt = float(times[k + 1] - t)
+        moves.append(_affine(partial(_drifted, factor, t, dt), factor, game.horizon, "factor.drift"))
+        pushes.append(_affine(partial(_push, game, c.at(k), t), factor, game.horizon, "buy_flow - sell_flow"))
+        bent = moves[-1].bent or pushes[-1].bent
+        if not moves[-1].bent and np.linalg.eigvals(moves[-1].slope).real.min() < -1:
+            raise ValueError(
+                f"factor.drift: with {steps} steps the factor overshoots its mean and swings ever further; take more"
+            )
+        if bent:
+            break
+    flows = (np.stack([each.constant[0] for each in pushes]), np.stack([each.slope[0] for each in pushes]))
+    return Signal(*flows, np.stack([each.slope for each in moves]), np.stack([each.constant for each in moves])), bent
+
+
+def _drifted(factor: Factor, t: Array, dt: float, at: Array) -> Array:
+    """``E[L_{k+1}]`` at factors (..., d)."""
+    return factor.move(t, at, dt, np.zeros_like(at))
+
+
+def _push(game: ExecutionGame, c: ExecutionCoefficients, t: Array, at: Array) -> Array:
+    """(..., 1) the noise flow's drift of the price at factors (..., d)."""
+    return np.broadcast_to(game.push(game.with_factor(c, t, at)), at.shape[:-1])[..., None]
 
 
 def push_parts(game: ExecutionGame, t: float) -> tuple[Array, Array]:
@@ -92,7 +104,7 @@ def push_parts(game: ExecutionGame, t: float) -> tuple[Array, Array]:
         buys, sells = game.flows(np.asarray(t), at)
         return np.asarray(buys - sells)[..., None]
 
-    flow, slope = _affine(net_flow, game.factor, game.horizon, "buy_flow - sell_flow")
+    flow, slope = _parts(net_flow, game.factor, game.horizon, "buy_flow - sell_flow")
     return alpha * flow[0], alpha * slope[0]
 
 
@@ -105,11 +117,21 @@ def drift_parts(game: ExecutionGame, t: float) -> tuple[Array, Array]:
     def drift(at: Array) -> Array:
         return np.broadcast_to(np.asarray(factor.drift(np.asarray(t), at), dtype=float), at.shape)
 
-    return _affine(drift, factor, game.horizon, "factor.drift")
+    return _parts(drift, factor, game.horizon, "factor.drift")
 
 
-def _affine(function: Callable[[Array], Array], factor: Factor, horizon: float, name: str) -> tuple[Array, Array]:
-    """``(f0, f1)`` with ``f(L) = f0 + f1 L``, (m,) and (m, d)."""
+class _Affine(NamedTuple):
+    """``f(L) = constant + slope L``."""
+
+    constant: Array
+    """(m,)"""
+    slope: Array
+    """(m, d)"""
+    bent: str
+    """by how much the function is not affine; empty where it is"""
+
+
+def _affine(function: Callable[[Array], Array], factor: Factor, horizon: float, name: str) -> _Affine:
     size = factor.size
     start, unit = np.array(factor.initial), factor.scale(horizon)
     values = function(np.concatenate([start[None], start + np.diag(unit)]))
@@ -117,10 +139,15 @@ def _affine(function: Callable[[Array], Array], factor: Factor, horizon: float, 
     constant = values[0] - slope @ start
     probes = start + unit * _probes(size)
     defect = np.abs(function(probes) - constant - probes @ slope.T).max()
-    if defect > _TOLERANCE * (1 + np.abs(values).max()):
-        raise NotLinear(
-            f"{name}: the linear solution needs an affine function of the factor, got one off by {defect:.2g}"
-        )
+    bent = f"{name}: the linear solution needs an affine function of the factor, got one off by {defect:.2g}"
+    return _Affine(constant, slope, bent if defect > _TOLERANCE * (1 + np.abs(values).max()) else "")
+
+
+def _parts(function: Callable[[Array], Array], factor: Factor, horizon: float, name: str) -> tuple[Array, Array]:
+    """Constant and slope of an affine function. Raises ValueError for another."""
+    constant, slope, bent = _affine(function, factor, horizon, name)
+    if bent:
+        raise ValueError(bent)
     return constant, slope
 
 
@@ -167,10 +194,19 @@ def expectation(
         up, down = np.split(values[1:], 2)
         return values[0] + (up + down - 2 * values[0]).sum(axis=0) / 2, None
     draws = np.random.default_rng(seed).standard_normal((_SAMPLES, steps, factor.size))
-    pairs = np.mean(np.split(payoffs(Noise(factor=np.concatenate([draws, -draws]))), 2), axis=0)
-    return pairs.mean(axis=0), pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs))
+    return pair_mean(payoffs(Noise(factor=np.concatenate([draws, -draws]))))
 
 
 def unit_noise(factor: Factor, steps: int) -> Noise:
     """One path for each increment (K d, K, d), which is 1 there, the others being 0."""
     return Noise(factor=np.eye(steps * factor.size).reshape(-1, steps, factor.size))
+
+
+def signal_load(signal: Signal, count: int) -> Load:
+    """The signal as a load (K, N) that pushes the price for everyone."""
+    steps, size = signal.slope.shape
+    drift = np.broadcast_to(signal.drift[:, None], (steps, count))
+    slope = np.broadcast_to(signal.slope[:, None, :], (steps, count, size))
+    return Load(
+        drift, np.zeros((steps, count)), slope, np.zeros((steps, count, size)), signal.transition, signal.constant
+    )

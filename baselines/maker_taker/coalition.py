@@ -14,10 +14,8 @@ above it. The optimum is searched from several starts, one with each maker as th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 
 from ...envs.arrays import Array
 from ...envs.competition import SoftmaxShare
@@ -25,8 +23,10 @@ from ...envs.game import Controls
 from ...envs.grid import grid, simulate
 from ...envs.maker_taker_game import Coefficients, MakerTakerGame
 from .. import newton
-from ..execution.cooperative import NoOptimum
-from ..nash import solve
+from ..equilibrium import Equilibrium
+from ..errors import NoOptimum
+from ..search import climb
+from .equilibrium import solve_maker_taker
 
 _DIFFERENCE = 1e-5
 _ITERATIONS = 300
@@ -94,9 +94,14 @@ def coalition_optimum(game: MakerTakerGame, steps: int) -> Coalition:
         EquilibriumNotFound: the Nash equilibrium, from which the search starts, was not found.
     """
     _require(game)
-    times = grid(game, steps)
-    nash = solve(game, steps)
-    search = _Search(game, game.coefficients(times), game.horizon / steps, steps)
+    return coalition_from(game, solve_maker_taker(game, grid(game, steps)))
+
+
+def coalition_from(game: MakerTakerGame, nash: Equilibrium) -> Coalition:
+    """The same, from an equilibrium that is known. Raises NoOptimum as :func:`coalition_optimum` does."""
+    _require(game)
+    steps = nash.steps
+    search = _Search(game, game.coefficients(nash.times), game.horizon / steps, steps)
     base = np.stack([nash.controls.ask, nash.controls.bid])
     starts = [base + 0.2 * game.margin]
     for leader in range(game.makers):
@@ -179,14 +184,8 @@ class _Search:
 
     def climb(self, start: Array) -> tuple[float, Array]:
         """The best total found from a start, and its quotes."""
-        limit = self.game.max_quote
-        unit = self.game.margin
-
-        def objective(x: Array) -> tuple[float, Array]:
-            value, slope = self.gradient(x.reshape(start.shape) * unit)
-            return -value, -slope.ravel() * unit
-
-        bounds = [(-limit / unit, limit / unit)] * start.size
-        options: Any = {"maxiter": _ITERATIONS, "ftol": 1e-12, "gtol": 1e-7}
-        found = minimize(objective, start.ravel() / unit, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        return -float(found.fun), found.x.reshape(start.shape) * unit
+        limit = np.full(start.shape, self.game.max_quote)
+        quotes, total = climb(
+            self.gradient, start, self.game.margin, (-limit, limit), maxiter=_ITERATIONS, ftol=1e-12, gtol=1e-7
+        )
+        return total, quotes

@@ -12,9 +12,11 @@ from ...envs.game import Controls
 from ...envs.grid import simulate
 from ...envs.maker_taker_game import MakerTakerGame
 from .. import fbsde, newton
-from ..equilibrium import Equilibrium, EquilibriumNotFound
+from ..equilibrium import Equilibrium, Status, quotes_matter
+from ..errors import EquilibriumNotFound
+from .step_system import MakerTakerSteps
+from .system import GameSystem, optimal_controls
 
-_NO_VOLUME = 1e-12
 _ADVICE = "Try a larger max_quote and max_rate (kinks at the bounds), a shorter horizon or smaller penalties."
 
 
@@ -29,6 +31,9 @@ class MakerTakerEquilibrium(Equilibrium):
     """
 
     game: MakerTakerGame
+
+    def _step_system(self) -> MakerTakerSteps:
+        return MakerTakerSteps(self.game, self.steps)
 
     def _slope(self) -> Array:
         return newton.slopes(_system(self.game, self.times, 0, self.game.start), self.adjoints)
@@ -53,7 +58,7 @@ class MakerTakerEquilibrium(Equilibrium):
         """Equilibrium controls of step ``k`` in the game that starts at ``t_k`` from inventories (..., n)."""
         self._check_factor(k, factor)
         system, result = self._remaining(k, self._inventory(k, inventory, self.steps - 1))
-        return fbsde.optimal_controls(self.game, system.c.at(0), result.adjoints[..., 0, :])
+        return optimal_controls(self.game, system.c.at(0), result.adjoints[..., 0, :])
 
     def _check_factor(self, k: int, factor: Array | None) -> None:
         """Raises ValueError for a factor off its path: here nothing is random."""
@@ -65,7 +70,7 @@ class MakerTakerEquilibrium(Equilibrium):
         if np.shape(factor)[-1:] != here.shape or not np.allclose(factor, here):
             raise ValueError(f"factor: it has no noise, expected {here} at step {k}, got {factor!r}; see tabulate()")
 
-    def _remaining(self, k: int, inventory: Array) -> tuple[fbsde.GameSystem, newton.Result]:
+    def _remaining(self, k: int, inventory: Array) -> tuple[GameSystem, newton.Result]:
         system = _system(self.game, self.times, k, inventory)
         steps = self.steps - k
         guess = np.broadcast_to(self.adjoints[k:], (*inventory.shape[:-1], *self.adjoints[k:].shape))
@@ -79,7 +84,7 @@ class MakerTakerEquilibrium(Equilibrium):
 
 
 def solve_maker_taker(
-    game: MakerTakerGame, times: Array, *, throw: bool, guess: Array | None, tolerance: float
+    game: MakerTakerGame, times: Array, *, throw: bool = True, guess: Array | None = None, tolerance: float = 1e-11
 ) -> MakerTakerEquilibrium:
     """See :func:`~makertaker.baselines.solve`."""
     steps = len(times) - 1
@@ -88,13 +93,12 @@ def solve_maker_taker(
         raise ValueError(f"guess: expected finite adjoints of shape {shape}, got shape {np.shape(guess)}")
     system = _system(game, times, 0, game.start)
     result = newton.solve_system(system, steps, guess, tolerance=tolerance, longest=game.margin)
-    controls = fbsde.optimal_controls(game, system.c, result.adjoints)
+    controls = optimal_controls(game, system.c, result.adjoints)
     unusable = not all(np.isfinite(each).all() for each in controls)  # there is nothing to return
     if unusable or (throw and not result.converged):
         raise EquilibriumNotFound(_diagnosis(game, system, result))
     trajectory = simulate(game, controls, steps)
-    volumes = np.stack([trajectory.activity.buy_volume, trajectory.activity.sell_volume], axis=-1)
-    matter = volumes > _NO_VOLUME * max(1.0, float(volumes.max()))
+    matter = quotes_matter(trajectory.activity.buy_volume, trajectory.activity.sell_volume)
     return MakerTakerEquilibrium(
         game=game,
         times=times,
@@ -105,14 +109,14 @@ def solve_maker_taker(
         quotes_matter=matter,
         residual=float(result.residual),
         iterations=result.iterations,
-        converged=bool(result.converged),
+        status=Status.CONVERGED if result.converged else Status.NOT_CONVERGED,
         message=_message(game, controls, matter, result),
     )
 
 
-def _system(game: MakerTakerGame, times: Array, k: int, inventory: Array) -> fbsde.GameSystem:
+def _system(game: MakerTakerGame, times: Array, k: int, inventory: Array) -> GameSystem:
     dt = game.horizon / (len(times) - 1)
-    return fbsde.GameSystem(game, game.coefficients(times).at(slice(k, None)), dt, inventory)
+    return GameSystem(game, game.coefficients(times).at(slice(k, None)), dt, inventory)
 
 
 def _message(game: MakerTakerGame, controls: Controls, matter: Array, result: newton.Result) -> str:
@@ -137,7 +141,7 @@ def _message(game: MakerTakerGame, controls: Controls, matter: Array, result: ne
     return "; ".join(parts)
 
 
-def _diagnosis(game: MakerTakerGame, system: fbsde.GameSystem, result: newton.Result) -> str:
+def _diagnosis(game: MakerTakerGame, system: GameSystem, result: newton.Result) -> str:
     defect = np.abs(fbsde.residual(system, result.adjoints))
     k, agent = np.unravel_index(np.argmax(np.nan_to_num(defect, nan=np.inf)), defect.shape)
     return (

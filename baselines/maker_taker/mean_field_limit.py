@@ -19,9 +19,10 @@ from ...envs.arrays import Array
 from ...envs.grid import grid
 from ...envs.impact import QuadraticImpact
 from ...envs.maker_taker_game import MakerTakerGame
-from ..equilibrium import Equilibrium, EquilibriumNotFound
+from ..equilibrium import Equilibrium
+from ..errors import EquilibriumNotFound
 from ..execution import linear_system as linear
-from ..nash import solve
+from .equilibrium import solve_maker_taker
 
 _SHARED = ("trader_running_penalty", "trader_terminal_penalty")
 
@@ -73,13 +74,13 @@ def mean_field(game: MakerTakerGame, steps: int = 100) -> MeanField:
             as it takes, then is the way.
     """
     times = grid(game, steps)
-    if not isinstance(game, MakerTakerGame) or game.random:
+    if not game.makers or game.random:
         raise ValueError(f"mean_field: expected a MakerTakerGame without noise, got {game!r}")
     _check(game)
     mean = float(np.mean(game.trader_inventory))
     shared: dict[str, Any] = {name: _first(getattr(game, name)) for name in _SHARED}
     single = replace(game, trader_inventory=(mean,), impact=_impact(game), **shared)
-    representative = solve(single, steps)
+    representative = solve_maker_taker(single, times)
     c, dt = single.coefficients(times), game.horizon / steps
     none = np.zeros((steps, 1, 1))
     system = linear.LinearSystem(

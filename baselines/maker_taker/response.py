@@ -6,6 +6,7 @@ so the solution is unique; Newton's method solves it for all agents of a role at
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,12 @@ from ...envs.game import Controls
 from ...envs.grid import grid
 from ...envs.maker_taker_game import Coefficients, MakerTakerGame
 from .. import newton
-from ..equilibrium import EquilibriumNotFound
+from ..errors import EquilibriumNotFound
+from ..profiles import replaced
 
 
 @dataclass(frozen=True)
-class Deviators:
+class Deviators(ABC):
     """The agents of one role as a batch of scalar systems (role, K, 1), everyone else's controls being fixed.
 
     The rows K may be the steps of a grid, or as many states of one step.
@@ -43,6 +45,22 @@ class Deviators:
     @property
     def terminal(self) -> Array:
         return self.c.terminal_penalty[self.agents, None]
+
+    @abstractmethod
+    def rates(self, adjoints: Array) -> Array:
+        """(role, K, 1) inventory rates of optimal controls at adjoints (role, K, 1)."""
+
+    @abstractmethod
+    def jacobian(self, adjoints: Array) -> Array:
+        """(role, K, 1, 1) their derivatives."""
+
+    @abstractmethod
+    def start(self) -> Array:
+        """(role, K, 1) adjoints to start from."""
+
+    @abstractmethod
+    def own(self, adjoints: Array) -> Controls:
+        """The profile in which all agents of the role have their own optimal controls."""
 
 
 class TraderDeviators(Deviators):
@@ -67,14 +85,8 @@ class TraderDeviators(Deviators):
         """The crude guess of the equilibrium's solver will do: rates are piecewise linear in the adjoint."""
         return newton.start(self, len(self.c.buy_flow))
 
-    def responses(self, adjoints: Array) -> list[Controls]:
-        rates = self.schedules(adjoints)[0]
-        result = []
-        for i in range(self.game.traders):
-            rate = self.controls.rate.copy()
-            rate[:, i] = rates[:, i]
-            result.append(self.controls._replace(rate=rate))
-        return result
+    def own(self, adjoints: Array) -> Controls:
+        return self.controls._replace(rate=self.schedules(adjoints)[0])
 
 
 class MakerDeviators(Deviators):
@@ -115,14 +127,9 @@ class MakerDeviators(Deviators):
         middle = (best_of_others(self.controls.ask) - best_of_others(self.controls.bid)) / 2
         return np.array(middle.T[..., None])
 
-    def responses(self, adjoints: Array) -> list[Controls]:
-        asks, bids = self.quotes(adjoints)
-        result = []
-        for i in range(self.game.makers):
-            ask, bid = self.controls.ask.copy(), self.controls.bid.copy()
-            ask[:, i], bid[:, i] = asks[:, i], bids[:, i]
-            result.append(self.controls._replace(ask=ask, bid=bid))
-        return result
+    def own(self, adjoints: Array) -> Controls:
+        ask, bid = self.quotes(adjoints)
+        return self.controls._replace(ask=ask, bid=bid)
 
 
 def respond_to_controls(
@@ -152,5 +159,6 @@ def respond_to_controls(
                 f"the best response of {', '.join(stuck)} was not found: residual {solution.residual.max():.3g} after "
                 f"{solution.iterations} Newton iterations. The opponents' quotes may be extreme."
             )
-        result += system.responses(solution.adjoints)
+        own = system.own(solution.adjoints)
+        result += [replaced(game, controls, own, i) for i in range(len(game.start))[agents]]
     return result

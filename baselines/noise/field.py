@@ -23,12 +23,11 @@ from scipy.stats import qmc
 from ...envs.arrays import Array, is_number
 from ...envs.fixed_point import largest
 from ...envs.game import Controls, Game
-from ...envs.grid import Noise, Policy, Trajectory, rollout, step, terminal_reward
-from ..equilibrium import EquilibriumNotFound
-from ..policies import FieldPolicy
-from ..private_copy import private_copies
+from ...envs.grid import Trajectory, step, terminal_reward
+from ..errors import EquilibriumNotFound
+from ..policies import Rule
 from .polynomials import Box, cubature
-from .step_system import MarkovSystem, held_gain, some_markets
+from .step_system import StepSystem, held_gain, some_markets
 
 _ITERATIONS = 30
 _TOLERANCE = 1e-10
@@ -117,10 +116,11 @@ class Tube:
 
 
 @dataclass(frozen=True)
-class Field:
+class Field(Rule):
     """The decoupling field of a game on a grid, and the controls that follow from it."""
 
-    system: MarkovSystem
+    game: Game
+    system: StepSystem
     tube: Tube
     surfaces: tuple[Surface, ...]
     """K+1 functions of the state: ``u_k``, payoffs to come, and, but for the last, step-averaged adjoints"""
@@ -132,11 +132,6 @@ class Field:
     """sample points of all steps"""
     cubature: tuple[Array, Array]
     """nodes (J, d) and weights (J,) of the expectation over the factor's noise"""
-
-    @property
-    def game(self) -> Game:
-        """The game."""
-        return self.system.game
 
     @property
     def steps(self) -> int:
@@ -184,20 +179,6 @@ class Field:
             raise EquilibriumNotFound(f"the decoupling field was not found: at step {k} it leads to no finite controls")
         return controls
 
-    def feedback(self) -> dict[str, Policy]:
-        """Policies that evaluate the field at the market's state; for any batch of markets."""
-        policy = FieldPolicy(self)
-        return {agent: policy.of(agent) for agent in self.game.agents}
-
-    def open_loop(self) -> dict[str, Policy]:
-        """Policies that evaluate it along a private copy of the undisturbed state, which all agents' noise moves and
-        nobody's deviation; for any batch of markets. They have to be asked step by step from the start."""
-        return private_copies(self)
-
-    def play(self, noise: Noise | None) -> Trajectory:
-        """What happens if everyone follows, along the paths of the noise; controls truncated as in environments."""
-        return rollout(self.game, self.feedback(), self.steps, noise)
-
     def ahead(self, k: int, inventory: Array, factor: Array | None, rate: Array) -> Array:
         """(B, m) expectation in step ``k`` of the next node's surface, at states (B, n), (B, d) and rates (B, n)."""
         nodes, weights = self.cubature
@@ -212,12 +193,12 @@ class Field:
         return self.state(paths.inventories, paths.factor)
 
 
-def inventory_sd(system: MarkovSystem) -> Array:
+def inventory_sd(system: StepSystem) -> Array:
     """(n,) standard deviation of the inventories' noise in a step."""
     return np.full(len(system.game.start), system.game.inventory_noise * np.sqrt(system.dt))
 
 
-def next_factors(system: MarkovSystem, k: int, factor: Array, nodes: Array) -> Array:
+def next_factors(system: StepSystem, k: int, factor: Array, nodes: Array) -> Array:
     """(B, J, d) values of the factor after step ``k`` at the nodes (J, d) of a cubature, from values (B, d)."""
     known = system.game.factor
     if known is None:
@@ -306,7 +287,7 @@ def solve_points(
 
 
 def fit_field(
-    system: MarkovSystem,
+    system: StepSystem,
     tube: Tube,
     regress: Regressor,
     points: int,
@@ -365,11 +346,11 @@ def fit_field(
         values = np.concatenate([node, ahead[:, n : 2 * n] + played.reward, adjoint], axis=-1)
         surface = regress(tube.box(k), states[solved], values[solved], sizes[solved])
         surfaces.append(surface)
-    return Field(system, tube, tuple(surfaces[::-1]), worst, unsolved, points * system.steps, (nodes, weights))
+    return Field(game, system, tube, tuple(surfaces[::-1]), worst, unsolved, points * system.steps, (nodes, weights))
 
 
 def _solve_step(
-    system: MarkovSystem, k: int, c: Any, expected: Any, inventory: Array, guess: Array
+    system: StepSystem, k: int, c: Any, expected: Any, inventory: Array, guess: Array
 ) -> tuple[Array, Array, Array]:
     return solve_points(
         lambda members, adjoint: system.rates(some_markets(c, members), inventory[members], adjoint),

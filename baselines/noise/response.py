@@ -13,43 +13,28 @@ is a lower bound that is exact up to the square of the field's error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import qmc
 
 from ...envs.arrays import Array
-from ...envs.execution_game import ExecutionGame
 from ...envs.game import Controls, Game
-from ...envs.grid import Noise, Trajectory, agent_controls, rollout, simulate
-from ...envs.maker_taker_game import MakerTakerGame
+from ...envs.grid import Trajectory, agent_controls, simulate
 from ...envs.noise import draw_noise
-from ..equilibrium import EquilibriumNotFound
-from ..execution.linear_rule import LinearFeedback
-from ..maker_taker.response import MakerDeviators, TraderDeviators
-from .field import Field, inventory_sd, next_factors, solve_points
+from ..errors import EquilibriumNotFound
+from ..profiles import BestResponse, Profile, replaced, undisturbed
+from ..sampling import scored
+from .field import inventory_sd, next_factors, solve_points
 from .polynomials import Basis, Box, Expected, Polynomial, cubature, fit
-from .step_system import MarkovSystem, held_gain, markov_system, some_markets
+from .step_system import RoleInStep, StepSystem, held_gain
 
 _REACH = 1.2
 _DEVIATIONS = 4.0
 _PASSES = 3
 _FLOOR = 1e-9
 _SOLVED = 1e-7
-
-
-class NoisyGain(NamedTuple):
-    """What an agent gains by its best response, on fresh noise."""
-
-    controls: Controls
-    """(K, N), (K, M), (K, M): mean of the joint profile in which the agent's controls are replaced"""
-    payoff: float
-    """of the agent, in currency"""
-    gain: float
-    gain_se: float
-    """its standard error, on common random numbers"""
 
 
 @dataclass(frozen=True)
@@ -69,70 +54,47 @@ class ResponseOptions:
     seed: int = 0
 
 
-def undisturbed(game: Game, profile: Any, steps: int, noise: Noise | None) -> Trajectory:
-    """What a profile leads to along the paths of the noise.
-
-    Args:
-        game: the game.
-        profile: controls (K, N), (K, M), (K, M); a decoupling field or an affine rule; or a policy for every agent.
-        steps: K.
-        noise: with a leading axis of paths.
-
-    Raises:
-        ValueError: a profile that does not fit the game and the grid.
-    """
-    if isinstance(profile, Field | LinearFeedback):
-        if profile.game != game or profile.steps != steps:
-            raise ValueError(f"controls: expected a rule for this game and {steps} steps, got one for {profile.steps}")
-        return profile.play(noise)
-    if isinstance(profile, Controls):
-        return simulate(game, profile, steps, noise)
-    if isinstance(profile, Mapping):
-        return rollout(game, profile, steps, noise)
-    raise ValueError(f"controls: expected Controls, a rule or a policy for every agent, got {type(profile).__name__}")
-
-
 def noisy_gains(
-    game: Game, profile: Any, steps: int, agents: Sequence[str] | None = None, options: ResponseOptions | None = None
-) -> tuple[Array, list[NoisyGain]]:
+    system: StepSystem, profile: Profile, agents: Sequence[str] | None = None, options: ResponseOptions | None = None
+) -> tuple[Array, list[BestResponse]]:
     """Gains from best responses against open-loop opponents.
 
     Args:
-        game: one with noise.
-        profile: see :func:`undisturbed`.
-        steps: K.
+        system: equations of a game with noise.
+        profile: see :func:`~makertaker.baselines.profiles.undisturbed`.
         agents: the deviators, each alone; by default all.
         options: of the search.
 
     Returns:
         Mean payoffs (n,) in the profile, and a gain for each of the agents.
     """
-    options = options or ResponseOptions()
+    options, game, steps = options or ResponseOptions(), system.game, system.steps
     wanted = list(game.agents if agents is None else agents)
     noises = [
         draw_noise(game, steps, paths, options.seed + i) for i, paths in enumerate((options.paths, options.scored))
     ]
     search, score = (undisturbed(game, profile, steps, noise) for noise in noises)
-    system = markov_system(game, steps)
-    found: dict[str, NoisyGain] = {}
+    found: dict[str, BestResponse] = {}
     for role in _roles(game):
         names = [name for name in game.agents[role] if name in wanted]
         if names:
-            response = _Response(system, role, search, options)
-            response.solve()
-            found |= _score(game, response, score, steps, noises[1], names)
+            played = _Response(system, role, search, options).play(score)
+            for name in names:
+                index = game.positions[name]
+                after = simulate(game, replaced(game, score.controls, played, index), steps, noises[1])
+                found[name] = scored(score, after, index)
     return score.payoffs.mean(axis=0), [found[name] for name in wanted]
 
 
 def deviation(
-    game: Game, profile: Any, agent: str, steps: int, options: ResponseOptions
+    system: StepSystem, profile: Profile, agent: str, options: ResponseOptions
 ) -> Callable[[Trajectory], Array]:
-    """An agent's best response to opponents who do not react, as a function of undisturbed paths: its controls along
+    """An agent's best response to opponents that do not react, as a function of undisturbed paths: its controls along
     them, (B, K, 1) or (B, K, 2)."""
-    paths = undisturbed(game, profile, steps, draw_noise(game, steps, options.paths, options.seed))
+    game = system.game
+    noise = draw_noise(game, system.steps, options.paths, options.seed)
     (role,) = (each for each in _roles(game) if agent in game.agents[each])
-    response = _Response(markov_system(game, steps), role, paths, options)
-    response.solve()
+    response = _Response(system, role, undisturbed(game, profile, system.steps, noise), options)
     return lambda paths: agent_controls(game, response.play(paths), agent)
 
 
@@ -141,108 +103,10 @@ def _roles(game: Game) -> list[slice]:
     return [slice(0, split), slice(split, n)] if game.makers else [slice(0, n)]
 
 
-def _score(
-    game: Game, response: _Response, score: Trajectory, steps: int, noise: Noise | None, names: Sequence[str]
-) -> dict[str, NoisyGain]:
-    played = response.play(score)
-    result = {}
-    for name in names:
-        index = game.positions[name]
-        joint = _replaced(game, score.controls, played, index)
-        after = simulate(game, joint, steps, noise)
-        pairs = np.mean(np.split(after.payoffs[:, index] - score.payoffs[:, index], 2), axis=0)
-        result[name] = NoisyGain(
-            Controls(*(each.mean(axis=0) for each in joint)),
-            float(after.payoffs[:, index].mean()),
-            float(pairs.mean()),
-            float(pairs.std(ddof=1) / np.sqrt(len(pairs))),
-        )
-    return result
-
-
-def _replaced(game: Game, controls: Controls, own: Controls, index: int) -> Controls:
-    """The profile with one agent's controls taken from ``own``."""
-    rate, ask, bid = (np.array(each) for each in controls)
-    if index < game.traders:
-        rate[..., index] = own.rate[..., index]
-    else:
-        maker = index - game.traders
-        ask[..., maker], bid[..., maker] = own.ask[..., maker], own.bid[..., maker]
-    return Controls(rate, ask, bid)
-
-
-class _Role:
-    """The agents of a role in one step, at many states, everyone else's controls being given."""
-
-    def __init__(self, system: MarkovSystem, k: int, role: slice, paths: Trajectory) -> None:
-        self.system, self.role = system, role
-        self.c = system.coefficients(k, None if paths.factor is None else paths.factor[:, k])
-        self.controls = Controls(*(each[:, k] for each in paths.controls))
-
-    def _some(self, members: Array) -> tuple[Any, Controls]:
-        return some_markets(self.c, members), Controls(*(each[members] for each in self.controls))
-
-    def _deviators(self, members: Array) -> TraderDeviators | MakerDeviators:
-        c, controls = self._some(members)
-        game = self.system.game
-        if not isinstance(game, MakerTakerGame):
-            raise TypeError(f"expected a MakerTakerGame, got {type(game).__name__}")
-        kind = TraderDeviators if self.role.start == 0 else MakerDeviators
-        return kind(game, c, controls, self.system.dt, self.role)
-
-    def rates(self, members: Array, adjoint: Array, held: Array) -> Array:
-        """(b, m) inventory rates of optimal controls at adjoints (b, m) and inventories (b, m)."""
-        if isinstance(self.system.game, ExecutionGame):
-            return self._execution(members, adjoint, held)
-        return self._deviators(members).rates(adjoint.T[..., None])[..., 0].T
-
-    def jacobian(self, members: Array, adjoint: Array) -> Array:
-        """(b, m, m), diagonal."""
-        eye = np.eye(adjoint.shape[-1])
-        if isinstance(self.system.game, ExecutionGame):
-            return np.broadcast_to(eye / self._cost(self.c), (*adjoint.shape, adjoint.shape[-1]))
-        return self._deviators(members).jacobian(adjoint.T[..., None])[..., 0, 0].T[..., None] * eye
-
-    def own(self, adjoint: Array, held: Array) -> Controls:
-        """(B, N), (B, M), (B, M): everyone's own best controls in this role; the others' as they are."""
-        everyone = np.arange(len(adjoint))
-        if isinstance(self.system.game, ExecutionGame):
-            return self.controls._replace(rate=self._execution(everyone, adjoint, held))
-        deviators = self._deviators(everyone)
-        if isinstance(deviators, TraderDeviators):
-            return self.controls._replace(rate=deviators.schedules(adjoint.T[..., None])[0])
-        ask, bid = deviators.quotes(adjoint.T[..., None])
-        return self.controls._replace(ask=ask, bid=bid)
-
-    def drift(self, rates: Array) -> Array | float:
-        """(B, m) what a share gains per unit of time while only the agent itself deviates."""
-        if not isinstance(self.system.game, ExecutionGame):
-            return 0.0
-        others = self.controls.rate.sum(axis=-1, keepdims=True) - self.controls.rate
-        push = np.asarray(self.system.game.push(self.c))[..., None]
-        return np.asarray(self.c.permanent_impact / self.system.game.traders * (others + rates) + push)
-
-    def _cost(self, c: Any) -> float:
-        n = len(self.system.game.start)
-        return float(2 * c.temporary_impact - c.permanent_impact * self.system.dt) / n
-
-    def _execution(self, members: Array, adjoint: Array, held: Array) -> Array:
-        """The rate at which ``y + dt/2 drift + (alpha/N) Q = (beta/N) (2 v + pi others)``, all step-averaged."""
-        game = self.system.game
-        if not isinstance(game, ExecutionGame):
-            raise TypeError(f"expected an ExecutionGame, got {type(game).__name__}")
-        c, controls = self._some(members)
-        n, dt = game.traders, self.system.dt
-        others = controls.rate.sum(axis=-1, keepdims=True) - controls.rate
-        push = np.asarray(game.push(c))[..., None]
-        gained = dt / 2 * (push + c.permanent_impact / n * others) + c.permanent_impact / n * held
-        return np.asarray((adjoint + gained - c.temporary_impact / n * game.crowding * others) / self._cost(c))
-
-
 class _Response:
     """The field of every agent of a role, as functions of the undisturbed state and of its own deviation."""
 
-    def __init__(self, system: MarkovSystem, role: slice, paths: Trajectory, options: ResponseOptions) -> None:
+    def __init__(self, system: StepSystem, role: slice, paths: Trajectory, options: ResponseOptions) -> None:
         self.system, self.role, self.paths, self.options = system, role, paths, options
         self.count = role.stop - role.start
         factor = paths.factor
@@ -252,8 +116,9 @@ class _Response:
         self.center, self.half = np.zeros(shape), np.full(shape, 2 * _REACH)
         self.surfaces: list[list[Polynomial]] = []
         """for every step and agent: node adjoint, step average"""
+        self._solve()
 
-    def solve(self) -> None:
+    def _solve(self) -> None:
         """Backward passes, each around the deviations that the one before led to."""
         for number in range(_PASSES):
             last = number == _PASSES - 1
@@ -266,6 +131,11 @@ class _Response:
     def play(self, paths: Trajectory) -> Controls:
         """(B, K, ...) each agent's own controls if it alone deviates, along undisturbed paths."""
         return self._deviations(paths)[1]
+
+    def _in_role(self, k: int, paths: Trajectory) -> RoleInStep:
+        """The agents in one step, along undisturbed paths."""
+        c = self.system.coefficients(k, None if paths.factor is None else paths.factor[:, k])
+        return self.system.in_role(c, Controls(*(each[:, k] for each in paths.controls)), self.role)
 
     def _box(self, k: int, agent: int) -> Box:
         states = self.states[:, k]
@@ -295,7 +165,7 @@ class _Response:
         ahead = regress(system.steps, away, [-2 * terminal * (own[:, -1] + away)], np.ones(batch, dtype=bool))
         self.surfaces = []
         for k in reversed(range(system.steps)):
-            role = _Role(system, k, self.role, paths)
+            role = self._in_role(k, paths)
             away = deviations(k)
             held = own[:, k] + away
             factor = np.zeros((batch, 0)) if paths.factor is None else paths.factor[:, k]
@@ -310,10 +180,13 @@ class _Response:
             if self.surfaces:
                 guess = _averages(self.surfaces[0], self.states[:, k], away)
 
-            def rates(members: Array, adjoint: Array, role: _Role = role, held: Array = held) -> Array:
+            def rates(members: Array, adjoint: Array, role: RoleInStep = role, held: Array = held) -> Array:
                 return role.rates(members, adjoint, held[members])
 
-            adjoint, rate, left = solve_points(rates, role.jacobian, expected, held, running, dt, guess)
+            def jacobian(members: Array, adjoint: Array, role: RoleInStep = role) -> Array:
+                return role.slopes(members, adjoint)[..., None] * np.eye(count)
+
+            adjoint, rate, left = solve_points(rates, jacobian, expected, held, running, dt, guess)
             solved = left <= _SOLVED
             if solved.mean() < 0.5:
                 names = ", ".join(system.game.agents[self.role])
@@ -334,7 +207,7 @@ class _Response:
         away = np.zeros((len(states), self.count))
         path, taken = [away], []
         for k in range(system.steps):
-            role = _Role(system, k, self.role, paths)
+            role = self._in_role(k, paths)
             adjoint = _averages(self.surfaces[k], states[:, k], away)
             held = paths.inventories[:, k, self.role] + away
             taken.append(system.game.clip(role.own(adjoint, held)))

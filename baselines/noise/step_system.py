@@ -1,11 +1,12 @@
-"""The games' first-order conditions as functions of a random state, one step at a time.
+"""The first-order conditions as functions of a random state, one step at a time.
 
 With noise the adjoints of a step solve, at every state ``(L_k, Q_k)``,
 
     y = E_k[p_{k+1}] - 2 phi (dt Q_k / 2 + r dt^2 / 3),    r = r(y),    p_k = E_k[p_{k+1}] - 2 phi dt (Q_k + r dt / 2),
 
-``r`` being the inventory rates that everyone's optimal controls at ``y`` lead to; in the execution game, where what a
-share held gains is added to both. The expectation is over the noise that lands at the end of the step.
+``r`` being the inventory rates that everyone's optimal controls at ``y`` lead to; in the execution game, where a share
+held gains by the price's drift, that gain is added to both. The expectation is over the noise that lands at the end of
+the step. Each game has a :class:`StepSystem` of its own; the scheme that solves them asks for nothing else.
 """
 
 from __future__ import annotations
@@ -13,20 +14,34 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ...envs.arrays import Array
-from ...envs.execution_game import ExecutionGame
 from ...envs.game import Controls, Game
 from ...envs.grid import grid
-from ...envs.maker_taker_game import MakerTakerGame
-from .. import fbsde
+
+
+class RoleInStep(Protocol):
+    """The agents of a role in one step at B states, each the only one that deviates."""
+
+    def rates(self, members: Array, adjoint: Array, held: Array) -> Array:
+        """(b, m) inventory rates of optimal controls at states ``members`` (b,), adjoints (b, m), inventories held
+        (b, m)."""
+
+    def slopes(self, members: Array, adjoint: Array) -> Array:
+        """(b, m) their derivatives in the agent's own adjoint."""
+
+    def own(self, adjoint: Array, held: Array) -> Controls:
+        """(B, N), (B, M), (B, M): everyone's own best controls in this role; the others' as they are."""
+
+    def drift(self, rates: Array) -> Array | float:
+        """(B, m) gain of a share held per unit of time while only the agent itself deviates."""
 
 
 @dataclass(frozen=True)
-class MarkovSystem(ABC):
+class StepSystem(ABC):
     """One step of a game's forward-backward system at many states (B, d), (B, n)."""
 
     game: Game
@@ -73,60 +88,15 @@ class MarkovSystem(ABC):
 
     @abstractmethod
     def drift(self, c: Any, rates: Array) -> Array | float:
-        """(B, 1) what a share held gains per unit of time; 0 in a game without permanent impact."""
+        """(B, 1) gain of a share held per unit of time; 0 in a game without permanent impact."""
 
-
-class MakerTakerSystem(MarkovSystem):
-    """(13)-(14) and (40)-(41): the feedback maps of Theorems 3.9 and 5.4."""
-
-    game: MakerTakerGame
-
-    def _system(self, c: Any, inventory: Array) -> fbsde.GameSystem:
-        return fbsde.GameSystem(self.game, c, self.dt, inventory)
-
-    def controls(self, c: Any, inventory: Array, adjoint: Array) -> Controls:
-        return fbsde.optimal_controls(self.game, c, adjoint)
-
-    def rates(self, c: Any, inventory: Array, adjoint: Array) -> Array:
-        return self._system(c, inventory).rates(adjoint)
-
-    def jacobian(self, c: Any, inventory: Array, adjoint: Array) -> Array:
-        return self._system(c, inventory).jacobian(adjoint)
-
-    def drift(self, c: Any, rates: Array) -> float:
-        return 0.0
-
-
-class ExecutionSystem(MarkovSystem):
-    """(3), with the adjoints less ``w``, what noise traders have done to the price so far."""
-
-    game: ExecutionGame
-
-    def _matrix(self, c: Any) -> Array:
-        """``(beta/N) [(2 - pi) I + pi 1 1'] - (alpha dt / 2N) (I + 1 1')``."""
-        n, eye, ones = self.game.traders, np.eye(self.game.traders), np.ones((self.game.traders,) * 2)
-        pi = self.game.crowding
-        cost = c.temporary_impact / n * ((2 - pi) * eye + pi * ones)
-        return np.asarray(cost - c.permanent_impact * self.dt / (2 * n) * (eye + ones))
-
-    def controls(self, c: Any, inventory: Array, adjoint: Array) -> Controls:
-        rate = self.rates(c, inventory, adjoint)
-        return Controls(rate, rate[..., :0], rate[..., :0])
-
-    def rates(self, c: Any, inventory: Array, adjoint: Array) -> Array:
-        held = c.permanent_impact / self.game.traders * inventory
-        push = np.asarray(self.dt / 2 * self.game.push(c))[..., None]
-        return np.linalg.solve(self._matrix(c), (adjoint + push + held)[..., None])[..., 0]
-
-    def jacobian(self, c: Any, inventory: Array, adjoint: Array) -> Array:
-        return np.broadcast_to(np.linalg.inv(self._matrix(c)), (*adjoint.shape, adjoint.shape[-1]))
-
-    def drift(self, c: Any, rates: Array) -> Array:
-        return np.asarray(self.game.drift(c, rates.sum(axis=-1)))[..., None]
+    @abstractmethod
+    def in_role(self, c: Any, controls: Controls, role: slice) -> RoleInStep:
+        """The agents of a role, at the controls (B, N), (B, M), (B, M) that are played if nobody deviates."""
 
 
 def held_gain(running: Array, dt: float, inventory: Array, rates: Array, drift: Array | float) -> Array:
-    """``p_k - E_k[p_{k+1}]``, (..., m): what holding a share over the step gains, ``dt drift - 2 phi dt (Q_k +
+    """``p_k - E_k[p_{k+1}]``, (..., m): the gain of a share held over the step, ``dt drift - 2 phi dt (Q_k +
     r dt / 2)``."""
     return np.asarray(dt * drift - 2 * running * dt * (inventory + rates * dt / 2))
 
@@ -137,10 +107,6 @@ def some_markets(c: Any, members: Array) -> Any:
     return c._replace(**{name: each[members] if np.ndim(each) else each for name, each in flows.items()})
 
 
-def markov_system(game: Game, steps: int) -> MarkovSystem:
-    """The system of a game. Raises ValueError for anything that is not a game of the paper."""
-    if isinstance(game, ExecutionGame):
-        return ExecutionSystem(game, steps)
-    if isinstance(game, MakerTakerGame):
-        return MakerTakerSystem(game, steps)
-    raise ValueError(f"game: expected an ExecutionGame or a MakerTakerGame, got {game!r}")
+def some_controls(controls: Controls, members: Array) -> Controls:
+    """The controls of some of the states."""
+    return Controls(*(each[members] for each in controls))

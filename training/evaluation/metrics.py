@@ -24,7 +24,7 @@ class ProfileMetrics(TypedDict):
     payoffs: dict[str, float] | None
     relative_nash_conv: float | None
     control_distance: float | None
-    collusion_index: float | None
+    collusion_index: NotRequired[float | None]
     note: str
 
 

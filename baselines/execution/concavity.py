@@ -1,0 +1,94 @@
+"""An agent's own problem in the execution game: its first-order condition, and the decision if it is concave.
+
+The grid problem is concave exactly if the pivots of the Cholesky factorisation of its Hessian are positive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...envs.arrays import Array
+from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
+from ...envs.grid import grid
+from .. import fbsde
+from ..errors import EquilibriumNotFound
+from . import linear_system as linear
+
+
+@dataclass(frozen=True)
+class _Penalties:
+    dt: float
+    running: Array
+    terminal: Array
+
+
+def require_concave(c: ExecutionCoefficients, dt: float) -> None:
+    """Raises EquilibriumNotFound where an agent's own problem, the others' rates being given, is not concave."""
+    problem = unbounded(c, dt)
+    if problem:
+        raise EquilibriumNotFound(problem)
+
+
+def unbounded(c: ExecutionCoefficients, dt: float) -> str:
+    """The agent whose problem is not concave, and a remedy, as a message; empty where all are."""
+    pivot = least_pivot(c, dt)
+    if pivot.min() > 0:
+        return ""
+    return (
+        f"the payoff of trader_{int(pivot.argmin())} has no maximum, whatever the others do: the permanent impact "
+        "moves the price further than trading costs. Expected a smaller permanent_impact, or a larger "
+        "temporary_impact or penalty; check(game) says by how much"
+    )
+
+
+def least_pivot(c: ExecutionCoefficients, dt: float) -> Array:
+    """(N,) smallest pivot of each agent's own problem up to the first that is not positive, backward in time: the
+    problem is concave on the grid exactly if it is positive. Pivots beyond a failing one mean nothing."""
+    with np.errstate(all="ignore"):
+        pivots = linear.sweep(linear.lone_system(c, dt, 2.0, 1.0), strict=False).pivot[::-1, :, 0, 0]
+    failed = ~(pivots > 0)
+    seen = np.cumsum(failed, axis=0) - failed == 0
+    return np.min(np.where(seen, pivots, np.inf), axis=0)
+
+
+def least_curvature(game: ExecutionGame, index: int, steps: int) -> float:
+    """Least eigenvalue of minus the Hessian of an agent's payoff in its own rates, in units of ``2 beta / N`` at its
+    least: 1 for impact costs alone, not positive where the payoff is not concave."""
+    zero = np.zeros((1, steps))
+    hessian = marginal_payoff(game, index, np.eye(steps), np.zeros((steps, steps)), None)
+    hessian = hessian - marginal_payoff(game, index, zero, zero, None)
+    dt, beta = game.horizon / steps, game.coefficients(grid(game, steps)).temporary_impact.min()
+    return float(-np.linalg.eigvalsh(hessian)[-1] / dt / (2 * beta / game.traders))
+
+
+def marginal_payoff(game: ExecutionGame, index: int, own: Array, others: Array, factor: Array | None) -> Array:
+    """Derivative of an agent's payoff in its rate at every step, (..., K), currency times time per share.
+
+    Args:
+        game: the game.
+        index: the agent.
+        own: its rates (..., K).
+        others: sum of the others' rates (..., K).
+        factor: (..., K+1, d) path of the factor; None: the undisturbed one.
+    """
+    steps = own.shape[-1]
+    times, dt = grid(game, steps), game.horizon / steps
+    c = game.coefficients(times, factor)
+    drift = game.drift(c, own + others)[..., None]
+    c = c._replace(running_penalty=c.running_penalty[:, index, None], terminal_penalty=c.terminal_penalty[index, None])
+    start = np.full((*own.shape[:-1], 1, 1), game.start[index])
+    paths = np.concatenate([start, start + dt * np.cumsum(own, axis=-1)[..., None]], axis=-2)
+    return np.asarray(dt * first_order(game, c, dt, paths, own[..., None], others[..., None], drift)[1][..., 0])
+
+
+def first_order(
+    game: ExecutionGame, c: ExecutionCoefficients, dt: float, paths: Array, own: Array, others: Array, drift: Array
+) -> tuple[Array, Array]:
+    """Step-averaged adjoints less ``w``, and what is left of the first-order condition in every step:
+    ``Y + (alpha/N) Q - (beta/N) (2 v + pi sum of the others' v)``; (..., K, n) each."""
+    average = fbsde.average_adjoints(_Penalties(dt, c.running_penalty, c.terminal_penalty), paths, drift)
+    held = (paths[..., 1:, :] + paths[..., :-1, :]) / 2
+    alpha, beta = (each[:, None] / game.traders for each in (c.permanent_impact, c.temporary_impact))
+    return average, average + alpha * held - beta * (2 * own + game.crowding * others)

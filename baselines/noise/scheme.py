@@ -1,0 +1,191 @@
+"""The decoupling field of a game: backward passes in a tube that is found on the way, and estimates of its error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ...envs.arrays import Array
+from ...envs.grid import Trajectory, rollout
+from ...envs.noise import draw_noise
+from ..sampling import pair_mean
+from .field import Field, FieldOptions, Regressor, Tube, fit_field
+from .polynomials import Basis, fit
+from .step_system import StepSystem, held_gain
+
+_DEVIATIONS = 4.0
+_GROWTH = 3.0
+"""how much wider a tube may be than the one before"""
+_ROUGH_PATHS = 512
+_DEGREES = {1: 6, 2: 6, 3: 6, 4: 5, 5: 4}
+"""degree of the polynomials by number of state dimensions; 3 above"""
+_OVERSAMPLING = 6
+_MANY = 8
+"""state dimensions above which a neural network is the default"""
+ACCEPTED = 0.05
+"""relative error estimate above which a field counts as not found"""
+
+
+class FieldErrors(NamedTuple):
+    """Error estimates of a decoupling field, out of sample: along simulated paths."""
+
+    degree: float
+    """largest root mean square change of adjoints at a node when the degree is lowered by one (when a network has half
+    the units), over their size; NaN without refinement"""
+    points: float
+    """the same for other sample points"""
+    martingale: Array
+    """(n,) mean over paths of what the adjoints' equation leaves over the whole horizon, in currency; 0 if exact"""
+    martingale_se: Array
+    """(n,) its standard error"""
+    step: float
+    """root mean square of what the equation leaves in one step, its martingale part removed, over the adjoints' size"""
+    outside: float
+    """share of the paths that leave the tube"""
+
+    @property
+    def relative(self) -> float:
+        """The largest of the refinements' changes."""
+        return float(np.nanmax([self.degree, self.points, self.step]))
+
+
+class Still(NamedTuple):
+    """The game without noise, its factor following the drift: where the first tube is put."""
+
+    inventories: Array
+    """(K+1, n)"""
+    adjoints: Array
+    """(K, n)"""
+
+
+class _Scheme(NamedTuple):
+    """What the passes share."""
+
+    system: StepSystem
+    options: FieldOptions
+    size: int
+    """D"""
+
+    def run(
+        self, tube: Tube, guess: Callable[[int, Array], Array], degree: int, seed: int, coarse: bool = False
+    ) -> Field:
+        """One backward pass; a coarse one with half of a network's units."""
+        points = _power_of_two(self.options.points or _OVERSAMPLING * len(Basis(self.size, degree).index))
+        if self.options.regressor == "neural" or (self.options.regressor is None and self.size > _MANY):
+            from .neural import HIDDEN, neural_regressor  # PyTorch is optional
+
+            return fit_field(
+                self.system, tube, neural_regressor(seed, HIDDEN // 2 if coarse else HIDDEN), points, 5, seed, guess
+            )
+        return fit_field(self.system, tube, polynomial_regressor(self.size, degree), points, degree + 1, seed, guess)
+
+
+def polynomial_regressor(size: int, degree: int) -> Regressor:
+    """Least squares on polynomials of a total degree."""
+    basis = Basis(size, degree)
+    return lambda box, states, values, weights: fit(basis, box, states, values, weights)
+
+
+def _power_of_two(count: int) -> int:
+    """The next one, as Sobol's points want it."""
+    return int(2 ** np.ceil(np.log2(count)))
+
+
+def decoupling_field(
+    system: StepSystem, still: Still, options: FieldOptions | None = None
+) -> tuple[Field, FieldErrors, Trajectory]:
+    """The decoupling field of a game, with or without noise, estimates of its errors, and simulated paths.
+
+    Args:
+        system: the game's equations.
+        still: its solution without noise.
+        options: of the approximation.
+
+    Raises:
+        EquilibriumNotFound: the equations of a step were not solved.
+    """
+    options, game, steps = options or FieldOptions(), system.game, system.steps
+    size = len(game.start) + (0 if game.factor is None else game.factor.size)
+    scheme = _Scheme(system, options, size)
+    degree = options.degree or _DEGREES.get(size, 3)
+    tube = _first_tube(system, still, options)
+    latest: Field | None = None
+
+    def guess(k: int, states: Array) -> Array:
+        if latest is None:
+            return np.broadcast_to(still.adjoints[k], (len(states), len(game.start)))
+        return latest.surfaces[k](states)[..., 2 * len(game.start) :]
+
+    for number in range(options.passes if game.random else 0):
+        latest = scheme.run(tube, guess, min(2, degree), options.seed + number)
+        rough = latest.play(draw_noise(game, steps, _ROUGH_PATHS, options.seed))
+        tube = _tube_around(latest.states(rough), options.reach, _GROWTH * tube.half)
+    found = scheme.run(tube, guess, degree, options.seed)
+    latest = found
+    start = None if game.random else np.stack([game.start, game.start])  # a pair of paths, as there is with noise
+    noise = draw_noise(game, steps, options.paths, options.seed + 1)
+    paths = rollout(game, found.feedback(), steps, noise, inventories=start)
+    errors = _errors(found, paths)
+    if options.refine and errors.step <= ACCEPTED:  # above it there is nothing to refine
+        coarse = scheme.run(tube, guess, max(1, degree - 1), options.seed, coarse=True)
+        other = scheme.run(tube, guess, degree, options.seed + 1)
+        errors = errors._replace(degree=_change(found, coarse, paths), points=_change(found, other, paths))
+    return found, errors, paths
+
+
+def at_node(paths: Trajectory, k: int) -> tuple[Array, Array | None]:
+    """Inventories (B, n) and factor (B, d) at a node."""
+    return paths.inventories[:, k], None if paths.factor is None else paths.factor[:, k]
+
+
+def _errors(found: Field, paths: Trajectory) -> FieldErrors:
+    """Of a field along paths on which it is played; without refinement."""
+    system, n, steps = found.system, len(found.game.start), found.steps
+    left, total = [], np.zeros_like(paths.payoffs)
+    nodes = [found.adjoint(k, *at_node(paths, k)) for k in range(steps + 1)]
+    size = _size(nodes)
+    for k in range(steps):
+        inventory, factor = at_node(paths, k)
+        rate = paths.activity.inventory_rate[:, k]
+        drift = system.drift(system.coefficients(k, factor), rate)
+        change = held_gain(system.running(k), system.dt, inventory, rate, drift) - nodes[k]
+        total += nodes[k + 1] + change
+        left.append(_rms(found.ahead(k, inventory, factor, rate)[:, :n] + change))
+    mean, error = pair_mean(total)
+    outside = float((~found.tube.holds(found.states(paths))).mean())
+    return FieldErrors(np.nan, np.nan, mean, error, max(left) / size, outside)
+
+
+def _change(found: Field, other: Field, paths: Trajectory) -> float:
+    """Largest root mean square difference of two fields at a node, over the adjoints' size."""
+    nodes = [found.adjoint(k, *at_node(paths, k)) for k in range(found.steps)]
+    return max(_rms(other.adjoint(k, *at_node(paths, k)) - each) for k, each in enumerate(nodes)) / _size(nodes)
+
+
+def _size(nodes: Sequence[Array]) -> float:
+    """Largest root mean square of the adjoints at a node; 1 where all are zero."""
+    return max(map(_rms, nodes)) or 1.0
+
+
+def _rms(values: Array) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def _first_tube(system: StepSystem, still: Still, options: FieldOptions) -> Tube:
+    """Around the path without noise, as wide as noise alone would spread it."""
+    game, times = system.game, system.times
+    spread = np.broadcast_to(game.inventory_noise * np.sqrt(times)[:, None], still.inventories.shape)
+    center = still.inventories
+    if game.factor is not None:
+        noise = draw_noise(game, system.steps, _ROUGH_PATHS, options.seed)
+        factors = game.factor.path(times, None if noise is None else noise.factor)
+        center = np.concatenate([factors.mean(axis=0), center], axis=-1)
+        spread = np.concatenate([factors.std(axis=0), spread], axis=-1)
+    return Tube(center, np.maximum(options.reach, _DEVIATIONS * spread))
+
+
+def _tube_around(states: Array, reach: float, limit: Array) -> Tube:
+    """Around simulated paths (B, K+1, D), no wider than ``limit``: a rough field's paths may run away."""
+    return Tube(states.mean(axis=0), np.minimum(np.maximum(reach, _DEVIATIONS * states.std(axis=0)), limit))

@@ -1,0 +1,124 @@
+"""The search for a schedule that maximises a payoff: L-BFGS-B in the schedule's own unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from ..envs.arrays import Array
+from ..envs.game import Controls, Game
+from ..envs.grid import Policy, State, agent_controls, agent_index, rollout
+from .errors import EquilibriumNotFound
+from .policies import OpenLoop
+from .profiles import BestResponse
+
+_WIDTH = 1e-5
+"""of differences, in the game's control unit"""
+
+Objective = Callable[[Array], tuple[float, Array]]
+"""schedule -> payoff, and its gradient in the shape of the schedule"""
+
+
+def climb(
+    objective: Objective, start: Array, unit: float, limits: tuple[Array, Array] | None = None, **options: float
+) -> tuple[Array, float]:
+    """The best schedule found from a start, and its payoff.
+
+    Args:
+        objective: the payoff of a schedule and its gradient.
+        start: the first schedule, of any shape.
+        unit: characteristic scale of the schedule.
+        limits: lowest and highest schedules; none by default.
+        options: of SciPy's L-BFGS-B.
+    """
+
+    def negative(x: Array) -> tuple[float, Array]:
+        value, slope = objective(x.reshape(start.shape) * unit)
+        return -value, -slope.ravel() * unit
+
+    bounds = None if limits is None else list(zip(*(np.ravel(each) / unit for each in limits), strict=True))
+    settings: Any = options  # SciPy's types know its options by name
+    found = minimize(negative, start.ravel() / unit, jac=True, method="L-BFGS-B", bounds=bounds, options=settings)
+    return np.asarray(found.x).reshape(start.shape) * unit, -float(found.fun)
+
+
+def by_differences(
+    values: Callable[[Array], Array], width: float, limits: tuple[Array, Array] | None = None
+) -> Objective:
+    """An objective with central differences as its gradient, from one batched call.
+
+    Args:
+        values: payoffs (B,) of schedules (B, ...).
+        width: of the differences.
+        limits: lowest and highest schedules; a difference at a bound is one-sided.
+    """
+
+    def objective(schedule: Array) -> tuple[float, Array]:
+        size = schedule.size
+        probes = width * np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)])
+        points = schedule + probes.reshape(-1, *schedule.shape)
+        if limits is not None:
+            points = np.clip(points, *limits)
+        payoff = values(points)
+        up, down = (each.reshape(size, -1)[np.arange(size), np.arange(size)] for each in np.split(points[1:], 2))
+        slope = (payoff[1 : 1 + size] - payoff[1 + size :]) / np.maximum(up - down, 1e-7 * width)
+        return float(payoff[0]), slope.reshape(schedule.shape)
+
+    return objective
+
+
+def schedule_response(
+    game: Game,
+    policies: Mapping[str, Policy],
+    agent: str,
+    steps: int,
+    respond: Callable[[Controls], list[Controls]],
+    iterations: int,
+) -> BestResponse:
+    """A schedule of one agent that does well against policies that react, in a game without noise.
+
+    The search starts from its own path and from its best response to the path that the others take now, over the
+    game's action range, widened to hold both. One batched rollout gives a gradient.
+
+    Args:
+        game: the game.
+        policies: everyone's.
+        agent: name of the deviator.
+        steps: K.
+        respond: everyone's best response to schedules, as joint profiles.
+        iterations: of each search, at most.
+
+    Raises:
+        EquilibriumNotFound: an opponent's policy is an equilibrium's field that has no answer on its own path.
+    """
+    index, unit = agent_index(game, agent), game.control_unit(agent)
+    base = rollout(game, policies, steps)
+    starts = [agent_controls(game, each, agent) for each in (base.controls, respond(base.controls)[index])]
+    low, high = (agent_controls(game, bound, agent) for bound in game.action_range())
+    limits = np.minimum(low, np.min(starts, axis=0)), np.maximum(high, np.max(starts, axis=0))
+
+    def values(schedules: Array) -> Array:
+        def deviate(k: int, state: State) -> Array:
+            return schedules[:, k]
+
+        start = np.broadcast_to(game.start, (len(schedules), len(game.agents)))
+        return np.asarray(rollout(game, {**policies, agent: deviate}, steps, inventories=start).payoffs[:, index])
+
+    differences = by_differences(values, _WIDTH * unit, limits)
+
+    def objective(schedule: Array) -> tuple[float, Array]:
+        try:
+            return differences(schedule)
+        except EquilibriumNotFound:  # the others' field has no answer to this schedule: do not go there
+            return -1e3 * (1 + abs(float(base.payoffs[index]))), np.zeros(schedule.shape)
+
+    best, payoff = starts[0], float(base.payoffs[index])
+    for start in starts:
+        tried, reached = climb(objective, start, unit, limits, maxiter=iterations, maxls=40, ftol=1e-14, gtol=1e-9)
+        if reached > payoff:
+            best, payoff = tried, reached
+    controls = rollout(game, {**policies, agent: OpenLoop(best)}, steps).controls
+    return BestResponse(controls, payoff, payoff - float(base.payoffs[index]))

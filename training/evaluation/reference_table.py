@@ -1,0 +1,79 @@
+"""Reference profiles beside a learned one, as plain numbers; and the learned one's place between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ...baselines import Equilibrium, collusion_index
+from ...baselines.gains import payoff_size
+from ...baselines.kinds import QUICK_PATHS, Kind
+from ...baselines.profiles import Reference, undisturbed
+from ...baselines.reference_points import OPEN_LOOP
+from ...envs.arrays import Array
+from ...envs.game import Controls, Game
+from ...envs.noise import draw_noise
+from .distances import along, control_distance
+from .metrics import ProfileMetrics
+
+
+def reference_profiles(kind: Kind[Game], equilibrium: Equilibrium) -> dict[str, ProfileMetrics]:
+    """Payoffs, NashConv and distance of rules of thumb and reference points, by name."""
+    table = {name: each for name, each in kind.references(equilibrium).items() if name != OPEN_LOOP}
+    entries = {name: _entry(each, equilibrium) for name, each in table.items()}
+    for name, entry in entries.items():
+        payoffs = table[name].payoffs
+        if payoffs is not None:
+            entry["collusion_index"] = index_of(kind, payoffs, equilibrium.payoffs, entries)
+    return entries
+
+
+def _entry(reference: Reference, equilibrium: Equilibrium) -> ProfileMetrics:
+    profile, payoffs, gains = reference.profile, reference.payoffs, reference.nash_conv
+    if profile is None or payoffs is None:
+        return {
+            "payoffs": None,
+            "relative_nash_conv": None,
+            "control_distance": None,
+            "collusion_index": None,
+            "note": reference.note,
+        }
+    game = equilibrium.game
+    if isinstance(profile, Controls):
+        distance = control_distance(profile, equilibrium)
+    else:
+        noise = draw_noise(game, equilibrium.steps, QUICK_PATHS, seed=0)
+        played = undisturbed(game, profile, equilibrium.steps, noise).controls
+        distance = control_distance(played, along(equilibrium, noise))
+    return {
+        "payoffs": dict(zip(game.agents, payoffs.tolist(), strict=True)),
+        "relative_nash_conv": None if gains is None else gains / payoff_size(equilibrium.payoffs),
+        "control_distance": distance,
+        "note": reference.note,
+    }
+
+
+def _colluders(game: Game, payoffs: Array) -> float:
+    """Total payoff of those who could collude: the makers, or the traders where there are none."""
+    return float(payoffs[..., game.traders if game.makers else 0 :].sum())
+
+
+def _best_total(kind: Kind[Game], compared: Mapping[str, ProfileMetrics]) -> float | None:
+    found = compared.get(kind.capabilities.optimum)
+    best = None if found is None else found["payoffs"]
+    return None if best is None else _colluders(kind.game, np.array(list(best.values())))
+
+
+def index_of(kind: Kind[Game], payoffs: Array, nash: Array, compared: Mapping[str, ProfileMetrics]) -> float | None:
+    """The collusion index of the colluders' total payoff; None where there is no optimum to collude on."""
+    best = _best_total(kind, compared)
+    return None if best is None else collusion_index(_colluders(kind.game, payoffs), _colluders(kind.game, nash), best)
+
+
+def index_error(kind: Kind[Game], error: float, nash: Array, compared: Mapping[str, ProfileMetrics]) -> float | None:
+    """Standard error of the collusion index from that of the total payoff."""
+    best = _best_total(kind, compared)
+    if best is None or index_of(kind, nash, nash, compared) is None:
+        return None
+    return error / (best - _colluders(kind.game, nash))
