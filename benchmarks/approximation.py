@@ -69,7 +69,7 @@ def solved(console: Console) -> None:
 def exploited(console: Console, scored: int) -> None:
     """Gains of best responses at the equilibrium, on many paths."""
     found, _ = field_of(scenario("approximation"), 20)
-    _, gains = noisy_gains(found.game, found.profile, 20, options=ResponseOptions(scored=scored))
+    _, gains = noisy_gains(found.field.system, found.profile, options=ResponseOptions(scored=scored))
     table = Table("agent", "payoff", f"gain, {scored:,} paths", "standard error")
     for agent, each in zip(found.game.agents, gains, strict=True):
         table.add_row(agent, f"{each.payoff:.4f}", f"{each.gain:.1e}", f"{each.gain_se:.1e}")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.linalg import eigh
 
 from makertaker.baselines import EquilibriumNotFound, NoOptimum, check, cooperative_optimum, solve
-from makertaker.baselines.execution.equilibrium import least_pivot
+from makertaker.baselines.execution.concavity import least_pivot
 from makertaker.envs import ExecutionGame
 from support.drawing import drawn, execution_games
 from support.quadratic import payoff_forms, total_hessian

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from makertaker.baselines import exploitability, newton, solve
-from makertaker.baselines.fbsde import GameSystem
+from makertaker.baselines.maker_taker.system import GameSystem
 from makertaker.envs import Controls, QuadraticImpact, simulate
 from makertaker.envs.grid import grid
 from support.arrays import jax_precision

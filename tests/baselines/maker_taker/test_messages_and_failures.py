@@ -13,7 +13,7 @@ from makertaker.baselines import (
     newton,
     solve,
 )
-from makertaker.baselines.fbsde import GameSystem
+from makertaker.baselines.maker_taker.system import GameSystem
 from makertaker.envs import Controls
 from support.maker_taker_games import APART
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from makertaker.baselines import solve
-from makertaker.baselines.fbsde import GameSystem
+from makertaker.baselines.maker_taker.system import GameSystem
 from makertaker.envs import BestQuote, Exponential, MakerTakerGame, QuadraticImpact
 from support.convergence import assert_second_order
 from support.drawing import drawn, number

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from makertaker.baselines import FieldOptions, exploitability, references, solve
-from makertaker.baselines.noise.equilibrium import DecouplingEquilibrium, decoupling_field
+from makertaker.baselines.kinds import kind_of
+from makertaker.baselines.noise.equilibrium import DecouplingEquilibrium
 from makertaker.baselines.noise.polynomials import cubature
-from makertaker.baselines.noise.step_system import markov_system
+from makertaker.baselines.noise.scheme import decoupling_field
 from makertaker.envs import Factor, Logistic, MakerTakerGame, draw_noise, load_scenario, ornstein_uhlenbeck
 from support.convergence import falls
 from support.maker_taker_games import scenario_game
@@ -27,7 +28,8 @@ def test_a_linear_signal_is_reproduced_exactly(steps: int) -> None:
     """Ornstein-Uhlenbeck signal: ``Y - w = R Q + h0 + h1 L`` lies in the span of the polynomials."""
     signal = load_scenario("execution-signal")
     exact = solve(signal, steps)
-    field, errors, paths = decoupling_field(signal, steps, FieldOptions(degree=2, paths=512))
+    kind = kind_of(signal, steps)
+    field, errors, paths = decoupling_field(kind.step_system(), kind.still(), FieldOptions(degree=2, paths=512))
     rng = np.random.default_rng(0)
     for k in range(steps + 1):
         box = field.tube.box(k)
@@ -59,7 +61,7 @@ def test_an_execution_game_that_is_not_linear_is_solved_by_the_field() -> None:
 def _remaining(found: DecouplingEquilibrium, k: int) -> np.ndarray:
     """What the adjoint at node k is by definition: mean of -2 A Q_K - 2 sum phi dt (Q + r dt / 2) along paths from
     the mean state, with the field played; by an independent loop."""
-    system = markov_system(found.game, found.steps)
+    system = kind_of(found.game, found.steps).step_system()
     noise = draw_noise(found.game, found.steps, 20_000, 5)
     assert noise is not None
     rng_factor, rng_inventory = noise.factor, noise.inventory
@@ -93,7 +95,7 @@ def test_first_order_conditions_on_a_tree() -> None:
     """
     small = scenario_game(inventory_noise=0.4)
     found = solve(small, 2, field=FieldOptions(degree=5, refine=False, paths=512))
-    system = markov_system(small, 2)
+    system = kind_of(small, 2).step_system()
     dt = system.dt
     start, factor = small.start[None], np.zeros((1, 1))
     c = system.coefficients(0, factor)

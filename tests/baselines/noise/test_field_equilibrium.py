@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from makertaker.baselines import FieldOptions, best_response, best_response_to_policies, exploitability, solve
+from makertaker.baselines.kinds import kind_of
 from makertaker.baselines.noise.equilibrium import DecouplingEquilibrium
 from makertaker.baselines.noise.response import ResponseOptions, noisy_gains
 from makertaker.envs import Controls, State, approximation_v0, draw_noise, load_scenario, ornstein_uhlenbeck, rollout
@@ -101,12 +102,12 @@ def test_environment_and_policies(noisy: DecouplingEquilibrium) -> None:
 
 def test_equilibrium_gains_are_zero_and_perturbed_profiles_are_caught(noisy: DecouplingEquilibrium) -> None:
     options = ResponseOptions(paths=1024, scored=4096)
-    _, found = noisy_gains(noisy.game, noisy.profile, STEPS, options=options)
+    _, found = noisy_gains(noisy.field.system, noisy.profile, options=options)
     for each in found:
         assert abs(each.gain) <= 2 * each.gain_se + 2e-6
     controls = noisy.controls
     worse = Controls(0.8 * controls.rate, controls.ask + 0.3, controls.bid - 0.2)
-    _, caught = noisy_gains(noisy.game, worse, STEPS, options=options)
+    _, caught = noisy_gains(noisy.field.system, worse, options=options)
     for each in caught:
         assert each.gain > 20 * each.gain_se > 0
     single = best_response(noisy.game, worse, "maker_1", STEPS)
@@ -119,9 +120,8 @@ def test_gains_with_hardly_any_noise_are_the_deterministic_ones() -> None:
     c = exact.controls
     worse = Controls(0.7 * c.rate, c.ask + 0.2, c.bid + 0.4)
     wanted = exploitability(base, worse, STEPS).gains
-    _, found = noisy_gains(
-        replace(base, inventory_noise=0.01), worse, STEPS, options=ResponseOptions(paths=512, scored=256)
-    )
+    shaken = kind_of(replace(base, inventory_noise=0.01), STEPS).step_system()
+    _, found = noisy_gains(shaken, worse, options=ResponseOptions(paths=512, scored=256))
     np.testing.assert_allclose([each.gain for each in found], wanted, rtol=2e-3)
 
 
@@ -162,7 +162,7 @@ def test_best_quote_competition_with_noise() -> None:
     found = solve(scenario_game("acas", inventory_noise=0.3), STEPS)
     assert isinstance(found, DecouplingEquilibrium)
     assert found.errors.relative < 2e-3
-    _, gains = noisy_gains(found.game, found.profile, STEPS, options=ResponseOptions(paths=512, scored=1024))
+    _, gains = noisy_gains(found.field.system, found.profile, options=ResponseOptions(paths=512, scored=1024))
     for each in gains:
         assert abs(each.gain) <= 3 * each.gain_se + 1e-5
 
@@ -174,6 +174,6 @@ def test_two_traders_three_makers_and_many_paths() -> None:
     assert isinstance(found, DecouplingEquilibrium)
     assert found.errors.relative < 1e-3
     small = solve(scenario_game(), 20)
-    _, gains = noisy_gains(small.game, small.profile, 20, options=ResponseOptions(scored=100_000))
+    _, gains = noisy_gains(small.field.system, small.profile, options=ResponseOptions(scored=100_000))
     for each in gains:
         assert abs(each.gain) <= 2 * each.gain_se
