@@ -7,20 +7,11 @@ from typing import Any
 
 from ..envs import acas_v0, approximation_v0, execution_v0, maker_taker_v0
 from ..envs.grid import Policy
+from ..envs.options import Options, merged, split
 from ..envs.single_agent_env import SingleAgentEnv
 from ..envs.vector_env import MarketVectorEnv
 from .nash import solve
 from .noise.field import FieldOptions
-
-ENVIRONMENT_ARGUMENTS = (
-    "steps",
-    "observation",
-    "reward",
-    "normalize",
-    "rate_range",
-    "quote_range",
-    "inventory_spread",
-)
 
 _QUICK = FieldOptions(refine=False)
 """in games with noise: without the error estimates, which nobody would see"""
@@ -50,6 +41,7 @@ def _entry_points(module: Any) -> tuple[Callable[..., SingleAgentEnv], Callable[
 
     def vector(
         *,
+        options: Options | None = None,
         num_envs: int = 1,
         agent: str = "trader_0",
         others: Mapping[str, Policy] | None = None,
@@ -59,11 +51,11 @@ def _entry_points(module: Any) -> tuple[Callable[..., SingleAgentEnv], Callable[
         """The same for a batch of markets."""
         if render_mode is not None:
             raise ValueError(f"render_mode: a batch of markets is not drawn, expected None, got {render_mode!r}")
-        options = {name: arguments.pop(name) for name in ENVIRONMENT_ARGUMENTS if name in arguments}
-        game = module.make_game(**arguments)
+        own, parameters = split(arguments)
+        game, options = module.make_game(**parameters), merged(options, **own)
         if others is None:
-            others = solve(game, options.get("steps", 100), field=_QUICK).open_loop()
-        return MarketVectorEnv(game, num_envs, agent, others, **options)
+            others = solve(game, options.steps, field=_QUICK).open_loop()
+        return MarketVectorEnv(game, num_envs, agent, others, options)
 
     return single, vector
 

@@ -13,6 +13,7 @@ from .impact import CrowdedImpact, CustomImpact, Impact, QuadraticImpact, Quarti
 from .intensity import CustomIntensity, Exponential, Intensity, Softplus
 from .maker_taker_game import MakerTakerGame
 from .noise import Noise, draw_noise
+from .options import Options
 from .scenarios import Scenario, load_scenario, read_scenario, scenario_names
 from .vector_env import MarketVectorEnv
 
@@ -34,6 +35,7 @@ __all__ = [
     "MakerTakerGame",
     "MarketVectorEnv",
     "Noise",
+    "Options",
     "Policy",
     "ProductShare",
     "QuadraticImpact",

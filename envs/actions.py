@@ -15,13 +15,7 @@ Range = tuple[float, float] | None
 
 
 def controls_range(game: Game, rate_range: Range, quote_range: Range) -> tuple[Controls, Controls]:
-    """The game's action range, with the user's for rates or quotes in its place where given.
-
-    Args:
-        game: the game.
-        rate_range: lowest and highest rate in units of the trader's direction of trade, shares per unit of time: (0, 5)
-            lets a buyer choose rates in [0, 5] and a seller in [-5, 0]. In the execution game it may begin below 0.
-        quote_range: lowest and highest ask and bid, in currency.
+    """The game's action range, with the user's for rates or quotes in its place where given, see :class:`.Options`.
 
     Raises:
         ValueError: a range is not a pair of finite increasing numbers within the game's constraints.

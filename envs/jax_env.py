@@ -12,7 +12,7 @@ environments call. Needs JAX: ``pip install 'makertaker[jax]'``; double precisio
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
@@ -22,12 +22,10 @@ try:
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
     raise ImportError("makertaker.envs.jax_env needs JAX: pip install 'makertaker[jax]'") from error
 
-from .actions import Range
 from .game import Controls, Game
 from .grid import advance
-from .market import Reward
 from .noise import Noise, scaled
-from .observation import Kind
+from .options import Fields, Options
 from .roles import Roles, RoleView
 
 
@@ -77,30 +75,17 @@ class JaxMarket:
 
     Args:
         game: the game; with a factor, its functions must work on JAX arrays (the named ones do).
-        steps: number of steps of an episode.
-        observation: ``"time"``, ``"own"`` or ``"full"``; see :mod:`makertaker.envs.observation`.
-        reward: ``"payoff"`` or ``"wealth"``.
-        normalize: whether actions are in [-1, 1], mapped affinely onto the action range, or physical.
-        rate_range: overrides the game's range of rates.
-        quote_range: overrides the game's range of quotes.
+        options: of the environment; initial inventories are not random.
+        fields: of :class:`.Options`.
 
     Raises:
         ValueError: an argument is out of its range, or a factor's function does not work on JAX arrays.
     """
 
-    def __init__(
-        self,
-        game: Game,
-        *,
-        steps: int = 100,
-        observation: Kind = "full",
-        reward: Reward = "payoff",
-        normalize: bool = True,
-        rate_range: Range = None,
-        quote_range: Range = None,
-    ) -> None:
-        self.view = RoleView(game, steps, observation, reward, normalize, rate_range, quote_range)
-        self.game, self.steps, self.reward = game, steps, reward
+    def __init__(self, game: Game, options: Options | None = None, **fields: Unpack[Fields]) -> None:
+        self.view = RoleView(game, options, **fields)
+        self.options = self.view.options
+        self.game, self.steps, self.reward = game, self.options.steps, self.options.reward
         self.times, self.dt, self.roles = self.view.times, self.view.dt, self.view.names
         self.observation_size = self.view.size
         self.action_size = self.view.action_size

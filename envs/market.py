@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import numpy as np
 from gymnasium.spaces import Box
 
-from .actions import ActionScale, Range, controls_range
-from .arrays import Array, is_number
+from .actions import ActionScale, controls_range
+from .arrays import Array
 from .game import Controls, Game
 from .grid import Policy, State, advance, grid
 from .noise import Noise, draw_step, scaled
 from .observation import Observer
+from .options import Fields, Options, as_spread, merged
 from .packing import check_names, join_actions, split_controls
-
-__all__ = ["Market", "Range", "Reward", "check_reward"]
-
-Reward = Literal["payoff", "wealth"]
-
-
-def check_reward(reward: str) -> None:
-    """Raises ValueError for an unknown reward."""
-    if reward not in ("payoff", "wealth"):
-        raise ValueError(f"reward: expected 'payoff' or 'wealth', got {reward!r}")
 
 
 class Market:
@@ -34,34 +25,28 @@ class Market:
 
     Args:
         game: the game.
-        steps: number K of steps of an episode.
+        options: of the environment, or the number of steps; what agents observe is left to the environment.
         batch: batch axes; () for a single market.
-        reward: ``"payoff"``: the martingale part is left out; ``"wealth"``: gains from price moves are in.
-        normalize: whether actions are in [-1, 1] or physical.
-        rate_range: see :func:`controls_range`.
-        quote_range: see :func:`controls_range`.
+        fields: of :class:`.Options`.
     """
 
     def __init__(
         self,
         game: Game,
-        steps: int,
+        options: Options | int | None = None,
         *,
         batch: tuple[int, ...] = (),
-        reward: Reward = "payoff",
-        normalize: bool = True,
-        rate_range: Range = None,
-        quote_range: Range = None,
+        **fields: Unpack[Fields],
     ) -> None:
-        check_reward(reward)
-        self.game, self.steps, self.batch, self.reward = game, steps, batch, reward
-        self.times = grid(game, steps)
-        self.dt = game.horizon / steps
-        self.scale = ActionScale(game, *controls_range(game, rate_range, quote_range))
-        self.normalize = normalize
+        options = merged(options, **fields)
+        self.game, self.options, self.batch, self.steps = game, options, batch, options.steps
+        self.times = grid(game, self.steps)
+        self.dt = game.horizon / self.steps
+        self.scale = ActionScale(game, *controls_range(game, options.rate_range, options.quote_range))
+        self.normalize = options.normalize
         self.observer = Observer(game, (self.scale.low, self.scale.high))
         coefficients = game.coefficients(self.times)  # a factor's flows are put in step by step
-        self._coefficients = [coefficients.at(k) for k in range(steps)]
+        self._coefficients = [coefficients.at(k) for k in range(self.steps)]
         self._initial = game.start
         self._names = set(game.agents)
         self.reset(np.random.default_rng(0))
@@ -73,14 +58,13 @@ class Market:
             low, high = -np.ones_like(low), np.ones_like(high)
         return Box(low.astype(np.float32), high.astype(np.float32))
 
-    def reset(self, rng: np.random.Generator, inventory: Any = None, spread: float = 0.0) -> None:
+    def reset(self, rng: np.random.Generator, inventory: Any = None, spread: float | None = None) -> None:
         """Start an episode.
 
         Args:
             rng: draws random initial inventories.
             inventory: (..., n) initial inventories in place of the game's.
-            spread: standard deviation of normal noise on the game's inventories, in shares. Traders keep their side in
-                games where they may trade in one direction only.
+            spread: in place of the option ``inventory_spread``.
 
         Raises:
             ValueError: inventories have a wrong shape, are not finite, or put a trader on the other side.
@@ -89,8 +73,7 @@ class Market:
         start = self._initial if inventory is None else np.asarray(inventory, dtype=float)
         if start.shape not in (shape, shape[-1:]) or not np.isfinite(start).all():
             raise ValueError(f"inventory: expected finite numbers of shape {shape}, got {inventory!r}")
-        if not is_number(spread) or not 0 <= spread < np.inf:
-            raise ValueError(f"inventory_spread: expected a finite number >= 0, got {spread!r}")
+        spread = self.options.inventory_spread if spread is None else as_spread(spread)
         traders = self.game.traders
         side = np.sign(self._initial[:traders])
         if self.game.one_sided and (np.sign(start[..., :traders]) == -side).any():
@@ -180,7 +163,7 @@ class Market:
 
     def draw(self, rng: np.random.Generator) -> Noise | None:
         """The noise of one step, where the reward or a factor needs it."""
-        return draw_step(self.game, rng, self.batch, price=self.reward == "wealth")
+        return draw_step(self.game, rng, self.batch, price=self.options.reward == "wealth")
 
     @property
     def quotes(self) -> np.ndarray | None:

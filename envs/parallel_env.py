@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from gymnasium.spaces import Box
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import OrderEnforcingWrapper, parallel_to_aec
 
-from .actions import Range
 from .game import Controls, Game
-from .market import Market, Reward
-from .observation import Kind, check_kind, space, width
+from .market import Market
+from .observation import space, width
+from .options import Fields, Options, merged, split
 
 Outcome = tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]
 RENDER_MODES = ("human", "rgb_array")
@@ -31,15 +31,10 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
 
     Args:
         game: the game.
-        steps: number of steps of an episode.
-        observation: ``"time"``, ``"own"`` or ``"full"``; see :mod:`makertaker.envs.observation`.
-        reward: ``"payoff"`` or ``"wealth"``.
-        normalize: whether actions are in [-1, 1], mapped affinely onto the action range, or physical.
+        options: of the environment.
         render_mode: ``"human"``, ``"rgb_array"`` or None.
-        rate_range: overrides the game's range of rates.
-        quote_range: overrides the game's range of quotes.
-        inventory_spread: standard deviation of noise on initial inventories, in shares.
         name: the environment's name; by default the game's.
+        fields: of :class:`.Options`.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -50,30 +45,22 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
     def __init__(
         self,
         game: Game,
+        options: Options | None = None,
         *,
-        steps: int = 100,
-        observation: Kind = "full",
-        reward: Reward = "payoff",
-        normalize: bool = True,
         render_mode: str | None = None,
-        rate_range: Range = None,
-        quote_range: Range = None,
-        inventory_spread: float = 0.0,
         name: str | None = None,
+        **fields: Unpack[Fields],
     ) -> None:
-        check_kind(observation)
         check_render_mode(render_mode)
         self.game = game
-        self.market = Market(
-            game, steps, reward=reward, normalize=normalize, rate_range=rate_range, quote_range=quote_range
-        )
-        self.market.reset(np.random.default_rng(0), spread=inventory_spread)
+        self.market = Market(game, options, **fields)
+        self.options = self.market.options
         self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "name": game.environment if name is None else name}
         self.possible_agents = list(game.agents)
         self.agents: list[str] = []
+        observation = self.options.observation
         self._width = width(game, observation)
-        self._spread = inventory_spread
         self.observation_spaces = {agent: space(game, observation) for agent in self.possible_agents}
         self.action_spaces = {agent: self.market.action_space(agent) for agent in self.possible_agents}
         self.state_space = space(game, "full")
@@ -104,7 +91,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         options = options or {}
         if seed is not None:
             self._rng = np.random.default_rng(seed)
-        self.market.reset(self._rng, options.get("inventory"), self._spread)
+        self.market.reset(self._rng, options.get("inventory"))
         self.agents = list(self.possible_agents)
         if self._renderer is not None:
             self._renderer.clear()
@@ -236,30 +223,11 @@ def module(kind: type[Game], name: str, defaults: Mapping[str, Any] | None = Non
         return kind(**{**(defaults or {}), **parameters})
 
     def parallel_env(
-        *,
-        steps: int = 100,
-        observation: Kind = "full",
-        reward: Reward = "payoff",
-        normalize: bool = True,
-        render_mode: str | None = None,
-        rate_range: Range = None,
-        quote_range: Range = None,
-        inventory_spread: float = 0.0,
-        **game_parameters: Any,
+        options: Options | None = None, *, render_mode: str | None = None, **arguments: Any
     ) -> GameParallelEnv:
         """The parallel environment; arguments as in the module's docstring. Raises ValueError for a bad argument."""
-        return GameParallelEnv(
-            make_game(**game_parameters),
-            steps=steps,
-            observation=observation,
-            reward=reward,
-            normalize=normalize,
-            render_mode=render_mode,
-            rate_range=rate_range,
-            quote_range=quote_range,
-            inventory_spread=inventory_spread,
-            name=name,
-        )
+        own, parameters = split(arguments)
+        return GameParallelEnv(make_game(**parameters), merged(options, **own), render_mode=render_mode, name=name)
 
     def raw_env(**arguments: Any) -> AECEnv[Any, Any, Any]:
         """The sequential environment, without wrappers."""

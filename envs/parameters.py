@@ -134,6 +134,22 @@ def check_number(name: str, value: float, *, minimum: float = 0.0, strict: bool 
         raise ValueError(f"{name}: expected a finite number{bound}, got {value!r}")
 
 
+def as_number(name: str, value: float, expected: str, *, limit: float = np.inf, strict: bool = True) -> float:
+    """A number as a float; a NumPy scalar would turn float32 into float64.
+
+    Raises ValueError unless it is below the limit, and above 0 or, if not ``strict``, at least 0.
+    """
+    if not is_number(value) or not (0 < value < limit or (value == 0 and not strict)):
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")
+    return float(value)
+
+
+def assign(instance: object, **values: object) -> None:
+    """Set fields of a frozen dataclass while it is made."""
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
+
+
 def check_count(name: str, value: object, *, least: int = 1) -> None:
     """Raises ValueError unless ``value`` is a whole number of at least ``least``."""
     if not is_whole(value) or value < least:

@@ -6,17 +6,17 @@ For environments on arrays other than NumPy's; the array library is that of the 
 from __future__ import annotations
 
 from copy import copy
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from array_api_compat import device
 
-from .actions import ActionScale, Range, controls_range
+from .actions import ActionScale, controls_range
 from .arrays import Array, as_like, namespace
 from .game import Controls, Game
 from .grid import grid
-from .market import Reward, check_reward
-from .observation import Kind, Observer, width
+from .observation import Observer, width
+from .options import Fields, Options, merged
 
 Roles = dict[str, Any]
 """arrays by role: ``"trader"`` (..., N, .), and ``"maker"`` (..., M, .) in a game that has makers"""
@@ -27,33 +27,25 @@ class RoleView:
 
     Args:
         game: the game.
-        steps: number of steps of an episode.
-        observation: ``"time"``, ``"own"`` or ``"full"``; see :mod:`makertaker.envs.observation`.
-        reward: ``"payoff"`` or ``"wealth"``.
-        normalize: whether actions are in [-1, 1], mapped affinely onto the action range, or physical.
-        rate_range: overrides the game's range of rates.
-        quote_range: overrides the game's range of quotes.
+        options: of the environment, or the number of steps.
+        fields: of :class:`.Options`.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an option is out of its range, or initial inventories are to be random.
     """
 
-    def __init__(
-        self,
-        game: Game,
-        steps: int,
-        observation: Kind = "full",
-        reward: Reward = "payoff",
-        normalize: bool = True,
-        rate_range: Range = None,
-        quote_range: Range = None,
-    ) -> None:
-        check_reward(reward)
-        self.game, self.steps, self.reward, self.normalize = game, steps, reward, normalize
-        self.times = grid(game, steps)
-        self.dt = game.horizon / steps
-        self.size = width(game, observation)
-        self.scale = ActionScale(game, *controls_range(game, rate_range, quote_range))
+    def __init__(self, game: Game, options: Options | int | None = None, **fields: Unpack[Fields]) -> None:
+        options = merged(options, **fields)
+        if options.inventory_spread:
+            raise ValueError(
+                "inventory_spread: this environment starts from the game's inventories, expected 0, "
+                f"got {options.inventory_spread!r}"
+            )
+        self.game, self.options, self.steps, self.normalize = game, options, options.steps, options.normalize
+        self.times = grid(game, self.steps)
+        self.dt = game.horizon / self.steps
+        self.size = width(game, options.observation)
+        self.scale = ActionScale(game, *controls_range(game, options.rate_range, options.quote_range))
         self.names = ("trader", "maker") if game.makers else ("trader",)
         low, high = self.scale.low, self.scale.high
         self._observer = Observer(game, (low, high))

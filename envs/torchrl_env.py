@@ -17,7 +17,7 @@ actions then count from the middle of the action range in units of ``game.contro
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
@@ -30,12 +30,11 @@ try:
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
     raise ImportError(f"makertaker.envs.torchrl_env needs {error.name}: pip install 'makertaker[torchrl]'") from error
 
-from .actions import Range
 from .game import Controls, Game
 from .grid import Policy, State, advance
-from .market import Reward
 from .noise import Noise, scaled
-from .observation import LIMIT, Kind
+from .observation import LIMIT
+from .options import Fields, Options, merged
 from .packing import agent_controls, agent_index
 from .parameters import check_count
 from .roles import RoleView
@@ -49,12 +48,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
     Args:
         game: the game; with a factor, its functions must work on tensors (the named ones do).
         num_envs: number ``B`` of markets.
-        steps: number of steps of an episode.
-        observation: ``"time"``, ``"own"`` or ``"full"``; see :mod:`makertaker.envs.observation`.
-        reward: ``"payoff"`` or ``"wealth"``.
-        normalize: whether actions are in [-1, 1], mapped affinely onto the action range, or physical.
-        rate_range: overrides the game's range of rates.
-        quote_range: overrides the game's range of quotes.
+        options: of the environment; initial inventories are not random.
         control_units: whether actions count from the middle of the action range in the game's control units; they are
             truncated at the ends of the range. Needs ``normalize``.
         payoff_units: whether rewards are in the game's payoff units rather than in currency.
@@ -65,6 +59,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         dtype: of the state and of all entries.
         device: of the tensors.
         seed: of the noise.
+        fields: of :class:`.Options`.
 
     Raises:
         ValueError: an argument is out of its range, ``control_units`` comes without ``normalize``, a step is asked for
@@ -75,13 +70,8 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         self,
         game: Game,
         num_envs: int = 1,
+        options: Options | None = None,
         *,
-        steps: int = 100,
-        observation: Kind = "full",
-        reward: Reward = "payoff",
-        normalize: bool = True,
-        rate_range: Range = None,
-        quote_range: Range = None,
         control_units: bool = False,
         payoff_units: bool = False,
         groups: Groups = "role",
@@ -89,30 +79,32 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         dtype: torch.dtype = torch.float32,
         device: Any = "cpu",
         seed: int | None = None,
+        **fields: Unpack[Fields],
     ) -> None:
+        options = merged(options, **fields)
         check_count("num_envs", num_envs)
-        if control_units and not normalize:
+        if control_units and not options.normalize:
             raise ValueError("control_units: expected normalize=True with it, got normalize=False")
         if groups not in ("role", "agent"):
             raise ValueError(f"groups: expected 'role' or 'agent', got {groups!r}")
         super().__init__(device=torch.device(device), batch_size=torch.Size([num_envs]))
-        options: dict[str, Any] = {"dtype": dtype, "device": self.device}
-        like = torch.zeros((), **options)
-        self.view = RoleView(game, steps, observation, reward, normalize, rate_range, quote_range).like(like)
-        self.game, self.steps, self.dtype = game, steps, dtype
+        kind: dict[str, Any] = {"dtype": dtype, "device": self.device}
+        like = torch.zeros((), **kind)
+        self.view = RoleView(game, options).like(like)
+        self.game, self.steps, self.dtype = game, options.steps, dtype
         names = self.view.names
         self._places = self._place_groups(groups)
         self._units = (
-            {role: torch.as_tensor(self.view.control_units(role), **options) for role in names} if control_units else {}
+            {role: torch.as_tensor(self.view.control_units(role), **kind) for role in names} if control_units else {}
         )
         self._payoff_unit: torch.Tensor | None = None
         if payoff_units:
-            self._payoff_unit = torch.as_tensor([game.payoff_unit(agent) for agent in game.agents], **options)
+            self._payoff_unit = torch.as_tensor([game.payoff_unit(agent) for agent in game.agents], **kind)
         self._with_state = state
         coefficients = game.coefficients(self.view.times)
-        self._coefficients = [coefficients.at(k).like(like) for k in range(steps)]
-        self._start = torch.as_tensor(game.start, **options)
-        self._factor = torch.as_tensor([] if game.factor is None else game.factor.initial, **options)
+        self._coefficients = [coefficients.at(k).like(like) for k in range(self.steps)]
+        self._start = torch.as_tensor(game.start, **kind)
+        self._factor = torch.as_tensor([] if game.factor is None else game.factor.initial, **kind)
         self._generator = torch.Generator(device=self.device)
         self._set_seed(seed)
         self._make_specs()
@@ -237,7 +229,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         controls = self.controls(tensordict)
         noise = Noise(  # drawn in this order
             inventory=self._draw(inventories) if game.inventory_noise else None,
-            price=self._draw(price) if view.reward == "wealth" else None,
+            price=self._draw(price) if view.options.reward == "wealth" else None,
             factor=None if game.factor is None else self._draw(factor),
         )
         shocks = scaled(noise, view.dt, game.volatility, game.inventory_noise)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from .actions import Range
 from .arrays import floating
 from .game import Game
 from .grid import Policy
-from .market import Market, Reward
-from .observation import Kind, check_kind, space, width
+from .market import Market
+from .observation import space, width
+from .options import Fields, Options, merged
 from .packing import agent_index
 from .parameters import check_count as check_count  # importable from here, too
 from .single_agent_env import check_others
@@ -28,8 +28,8 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         num_envs: number of markets.
         agent: name of the learner.
         others: policy of every other agent.
-        steps: number of steps of an episode.
-        observation: as in :class:`~makertaker.envs.parallel_env.GameParallelEnv`, like the arguments after it.
+        options: of the environment.
+        fields: of :class:`.Options`.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -41,34 +41,18 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         num_envs: int,
         agent: str,
         others: Mapping[str, Policy],
-        *,
-        steps: int = 100,
-        observation: Kind = "full",
-        reward: Reward = "payoff",
-        normalize: bool = True,
-        rate_range: Range = None,
-        quote_range: Range = None,
-        inventory_spread: float = 0.0,
+        options: Options | None = None,
+        **fields: Unpack[Fields],
     ) -> None:
-        check_kind(observation)
+        options = merged(options, **fields)
         check_count("num_envs", num_envs)
         self.index = agent_index(game, agent)
         self.game, self.agent, self.num_envs = game, agent, int(num_envs)
-        self.others = check_others(game.agents, agent, others, steps)
-        self.market = Market(
-            game,
-            steps,
-            batch=(self.num_envs,),
-            reward=reward,
-            normalize=normalize,
-            rate_range=rate_range,
-            quote_range=quote_range,
-        )
-        self.market.reset(np.random.default_rng(0), spread=inventory_spread)
+        self.others = check_others(game.agents, agent, others, options.steps)
+        self.market = Market(game, options, batch=(self.num_envs,))
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
-        self._spread = inventory_spread
-        self._width = width(game, observation)
-        self.single_observation_space = space(game, observation)
+        self._width = width(game, options.observation)
+        self.single_observation_space = space(game, options.observation)
         self.single_action_space = self.market.action_space(agent)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -87,7 +71,7 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         options = options or {}
         if seed is not None:
             self._rng = np.random.default_rng(seed)
-        self.market.reset(self._rng, options.get("inventory"), self._spread)
+        self.market.reset(self._rng, options.get("inventory"))
         return self._observe(), {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -102,7 +86,7 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if market.done:
             infos |= {"final_obs": self._observe(), "final_info": self._final_info()}
             infos |= {"_final_obs": done.copy(), "_final_info": done.copy()}
-            market.reset(self._rng, spread=self._spread)
+            market.reset(self._rng)
         return self._observe(), rewards, done, np.zeros(self.num_envs, dtype=bool), infos
 
     def _observe(self) -> np.ndarray:

@@ -42,10 +42,11 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
         f"makertaker.training.benchmarl.task needs {error.name}: pip install -r requirements-benchmarl.txt"
     ) from error
 
+from ...envs.actions import Range
 from ...envs.game import Game
 from ...envs.grid import Policy
-from ...envs.market import Range, Reward
 from ...envs.observation import Kind
+from ...envs.options import Reward
 from ...envs.scenarios import read_scenario
 from ...envs.torchrl_env import Groups, TorchMarket
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...envs.actions import Range
 from ...envs.game import Game
 from ...envs.grid import Policy
-from ...envs.market import Market, Range
+from ...envs.market import Market
 from ...envs.parameters import check_count
 from ..common.information import Information, visible
 from ..common.joint_market import Act, action_unit, reward_units

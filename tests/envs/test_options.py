@@ -1,0 +1,109 @@
+"""The options of environments: the same everywhere, as an object or as keywords."""
+
+from dataclasses import fields
+from importlib.util import find_spec
+
+import gymnasium
+import numpy as np
+import pytest
+
+from makertaker.baselines import solve
+from makertaker.envs import MarketVectorEnv, Options, acas_v0, load_scenario
+from makertaker.envs.market import Market
+from makertaker.envs.options import Fields, merged
+from makertaker.envs.parallel_env import GameParallelEnv
+from makertaker.envs.roles import RoleView
+
+GAME = load_scenario("acas")
+OTHERS = solve(GAME, 4).open_loop()
+ADAPTERS = {
+    "market": lambda *given, **named: Market(GAME, *given, **named),
+    "roles": lambda *given, **named: RoleView(GAME, *given, **named),
+    "parallel": lambda *given, **named: GameParallelEnv(GAME, *given, **named),
+    "vector": lambda *given, **named: MarketVectorEnv(GAME, 2, "trader_0", OTHERS, *given, **{"steps": 4, **named}),
+    "module": lambda *given, **named: acas_v0.parallel_env(*given, trader_inventory=(-5.0,), **named),
+}
+if find_spec("jax"):
+    from makertaker.envs.jax_env import JaxMarket
+
+    ADAPTERS["jax"] = lambda *given, **named: JaxMarket(GAME, *given, **named)
+if find_spec("torchrl"):
+    from makertaker.envs.torchrl_env import TorchMarket
+
+    ADAPTERS["torchrl"] = lambda *given, **named: TorchMarket(GAME, 2, *given, **named)
+STARTS_AS_THE_GAME = sorted({"roles", "jax", "torchrl"} & set(ADAPTERS))
+CHANGES = {
+    "steps": 4,
+    "observation": "own",
+    "reward": "wealth",
+    "normalize": False,
+    "rate_range": (0.5, 6.0),
+    "quote_range": (-1.0, 2.0),
+}
+
+
+def options_of(env):
+    """The options that an environment was made with."""
+    return next(place.options for name in ("market", "view") if hasattr(place := getattr(env, name, env), "options"))
+
+
+def test_keywords_are_the_fields():
+    assert list(Fields.__annotations__) == [field.name for field in fields(Options)]
+    assert set(CHANGES) | {"inventory_spread"} == set(Fields.__annotations__)
+
+
+def test_defaults():
+    expected = Options(100, "full", "payoff", True, None, None, 0.0)
+    assert Options() == expected == merged(None)
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_object_and_its_fields_make_the_same_environment(name):
+    together, alone, mixed = (
+        options_of(env)
+        for env in (
+            ADAPTERS[name](Options(**CHANGES)),
+            ADAPTERS[name](**CHANGES),
+            ADAPTERS[name](Options(4, normalize=True), **CHANGES),
+        )
+    )
+    assert together == alone == mixed == Options(**CHANGES)
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "steps: expected a positive whole number, got 0"),
+        ({"observation": "all"}, r"observation: expected one of \['time', 'own', 'full'\], got 'all'"),
+        ({"reward": "utility"}, "reward: expected 'payoff' or 'wealth', got 'utility'"),
+        (
+            {"rate_range": (2.0, 1.0)},
+            r"rate_range: expected two increasing numbers within \[0, 100\], got \(2",
+        ),
+        ({"quote_range": (0.0, np.inf)}, r"quote_range: expected two increasing numbers within \[-50, 50\], got"),
+        ({"inventory_spread": -1.0}, r"inventory_spread: expected a finite number >= 0, got -1\.0"),
+        ({"speed": 2}, r"unknown argument \['speed'\]: expected .* some of \["),
+    ],
+)
+def test_what_is_wrong_is_refused_everywhere(name, changes, message):
+    with pytest.raises(ValueError, match=message):
+        ADAPTERS[name](**changes)
+
+
+@pytest.mark.parametrize("name", STARTS_AS_THE_GAME)
+def test_an_option_that_an_environment_does_not_have_is_refused(name):
+    for given in ((Options(inventory_spread=0.5),), ()):
+        with pytest.raises(ValueError, match=r"inventory_spread: .* expected 0, got 0\.5"):
+            ADAPTERS[name](*given, **({} if given else {"inventory_spread": 0.5}))
+    assert options_of(ADAPTERS[name](inventory_spread=0.0)) == Options()
+
+
+def test_gymnasium_takes_an_object_as_well():
+    for make, more in ((gymnasium.make, {}), (gymnasium.make_vec, {"num_envs": 2})):
+        if more:
+            more["vectorization_mode"] = "vector_entry_point"
+        env = make("makertaker/Acas-v0", options=Options(steps=4, observation="time"), others=OTHERS, **more)
+        spaces = env.unwrapped.single_observation_space if more else env.observation_space
+        assert spaces.shape == (1,)
+        assert options_of(env.unwrapped.parallel if not more else env.unwrapped).steps == 4
