@@ -16,7 +16,7 @@ from .market import Market
 from .observation import space, width
 from .options import Fields, Options, merged
 from .packing import agent_index
-from .parameters import check_count as check_count  # importable from here, too
+from .parameters import check_count
 from .single_agent_env import check_others
 
 
