@@ -42,4 +42,9 @@ def control_distance(controls: Controls, equilibrium: Equilibrium) -> float:
 def agent_distances(game: Game, controls: Controls, equilibrium: Equilibrium) -> dict[str, float]:
     """The same for every agent's own controls."""
     both = [relevant(each, equilibrium) for each in (controls, equilibrium.controls)]
-    return {agent: relative_distance(*(agent_controls(game, each, agent) for each in both)) for agent in game.agents}
+
+    def own(joint: Controls, agent: str) -> Array:
+        """Rates, or asks before bids: the order fixes the last bits of a norm."""
+        return np.moveaxis(agent_controls(game, joint, agent), -1, 0)
+
+    return {agent: relative_distance(*(own(each, agent) for each in both)) for agent in game.agents}
