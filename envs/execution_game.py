@@ -1,7 +1,7 @@
 """The game between optimal-execution traders (Section 2): no maker, price impact in their place.
 
 ``N`` traders choose rates ``v^i``, positive when they buy. With ``a``, ``b`` the rates at which noise traders sell and
-buy, ``P`` a martingale:
+buy (the paper swaps the letters: in the maker-taker game ``a`` buys and ``b`` sells), ``P`` a martingale:
 
 - the market price is ``S_t = P_t + int_0^t (alpha/N) sum_j v^j du + w_t``, ``w_t = int_0^t alpha (b - a) du``: trading
   moves it for good;
@@ -29,17 +29,7 @@ import numpy as np
 from .arrays import Array, as_like, namespace
 from .factor import Factor
 from .game import Activity, Controls, Flow, Game
-from .parameters import (
-    Parameter,
-    PerAgent,
-    agent_step_means,
-    as_inventory,
-    as_parameter,
-    check_number,
-    per_agent,
-    require,
-    step_means,
-)
+from .parameters import Parameter, PerAgent, agent_step_means, as_inventory, assign, require, step_means
 
 _STEPS = 64
 
@@ -60,16 +50,11 @@ class ExecutionCoefficients(NamedTuple):
     sell_flow: Array
     """(..., K) ``a``"""
 
-    def at(self, k: int | slice) -> ExecutionCoefficients:
+    def at(self, k: int | slice | Array) -> ExecutionCoefficients:
         """The coefficients of step ``k``, or of a range of steps."""
-        return ExecutionCoefficients(
-            self.permanent_impact[k],
-            self.temporary_impact[k],
-            self.running_penalty[k],
-            self.terminal_penalty,
-            self.buy_flow[..., k],
-            self.sell_flow[..., k],
-        )
+        permanent, temporary, running = (each[k] for each in self[:3])
+        flows = self.buy_flow[..., k], self.sell_flow[..., k]
+        return ExecutionCoefficients(permanent, temporary, running, self.terminal_penalty, *flows)
 
     def like(self, array: Array) -> ExecutionCoefficients:
         """The same numbers in the namespace, dtype and device of ``array``."""
@@ -77,7 +62,7 @@ class ExecutionCoefficients(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ExecutionGame(Game):
+class ExecutionGame(Game[ExecutionCoefficients]):
     """Parameters and equations of the execution game.
 
     Args:
@@ -92,13 +77,13 @@ class ExecutionGame(Game):
         buy_flow: rate ``b`` at which noise traders buy: a number, a callable of time, or, with a factor, of
             (time, factor (..., d)).
         sell_flow: rate ``a`` at which noise traders sell.
-        factor: what drives the flows, a signal that all traders observe.
+        factor: a signal that drives the flows and that all traders observe.
         max_rate: largest rate that an environment accepts; a solution that needs more is an error.
         volatility: of the reference price ``P``, an arithmetic Brownian motion; matters for wealth, not for payoffs.
         initial_price: ``P_0``; payoffs leave out the constant ``P_0 q_0``.
 
     Raises:
-        ValueError: a parameter is out of its range; the message names it, what was expected and what came.
+        ValueError: a parameter is out of its range; the message names it, the expected and the actual value.
     """
 
     initial_inventory: Sequence[float] = (-10.0,)
@@ -121,25 +106,13 @@ class ExecutionGame(Game):
     quote_limit: ClassVar[float] = np.inf
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "initial_inventory", as_inventory(self.initial_inventory, "initial_inventory"))
-        for name in ("running_penalty", "terminal_penalty"):
-            object.__setattr__(self, name, as_parameter(getattr(self, name)))
-        count = len(self.initial_inventory)
-        if not count:
+        assign(self, initial_inventory=as_inventory(self.initial_inventory, "initial_inventory"))
+        if not self.initial_inventory:
             raise ValueError("initial_inventory: expected at least one trader, got none")
-        for name in ("horizon", "max_rate"):
-            check_number(name, getattr(self, name), strict=True)
-        for name in ("crowding", "volatility"):
-            check_number(name, getattr(self, name))
+        self.check_numbers(positive=("horizon", "max_rate"), others=("crowding", "volatility"))
         if self.crowding >= 2:
             raise ValueError(f"crowding: expected a number in [0, 2), got {self.crowding!r}")
-        check_number("initial_price", self.initial_price, minimum=-np.inf)
-        for name in ("horizon", "crowding", "max_rate", "volatility", "initial_price"):
-            object.__setattr__(self, name, float(getattr(self, name)))  # NumPy scalars would turn float32 into float64
-        if any(map(callable, per_agent(self.terminal_penalty, count, "terminal_penalty"))):
-            raise ValueError("terminal_penalty: expected a number or one for each trader, got a callable")
-        for name in ("running_penalty", "terminal_penalty"):
-            require(getattr(self, name), name, self.horizon, count=count)
+        self.check_penalties("trader", len(self.initial_inventory))
         require(self.permanent_impact, "permanent_impact", self.horizon)
         require(self.temporary_impact, "temporary_impact", self.horizon, strict=True)
         self.check_flows()
@@ -151,7 +124,7 @@ class ExecutionGame(Game):
 
     @property
     def rate_limits(self) -> tuple[float, float]:
-        """What an environment accepts."""
+        """The rates that an environment accepts."""
         return -self.max_rate, self.max_rate
 
     def coefficients(self, times: np.ndarray, factors: np.ndarray | None = None) -> ExecutionCoefficients:
@@ -175,7 +148,7 @@ class ExecutionGame(Game):
         return c.temporary_impact[..., None] / self.traders * (rate + self.crowding * others)
 
     def push(self, c: ExecutionCoefficients) -> Array:
-        """``alpha (b - a)``, (...,): what noise traders do to the market price per unit of time."""
+        """``alpha (b - a)``, (...,): drift of the market price that noise traders cause."""
         return c.permanent_impact * (c.buy_flow - c.sell_flow)
 
     def drift(self, c: ExecutionCoefficients, total: Array) -> Array:
@@ -183,7 +156,7 @@ class ExecutionGame(Game):
         return c.permanent_impact / self.traders * total + self.push(c)
 
     def activity(self, c: ExecutionCoefficients, controls: Controls) -> Activity:
-        """What happens under rates (..., N): the displays before Remark 2.1, with the crowding of Remark 2.1(3)."""
+        """Activity at rates (..., N): the displays before Remark 2.1, with the crowding of Remark 2.1(3)."""
         rate = controls.rate
         xp = namespace(rate)
         total = xp.sum(rate, axis=-1)

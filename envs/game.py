@@ -1,4 +1,4 @@
-"""What the games have in common: environments, simulation and evaluation ask for nothing else.
+"""The part that games share: all that environments, simulation and evaluation ask for.
 
 Every array over agents has the ``N`` traders first, then the ``M`` makers (none in the execution game); ``n = N + M``.
 """
@@ -6,18 +6,19 @@ Every array over agents has the ``N`` traders first, then the ``M`` makers (none
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self
 
 import numpy as np
+from typing_extensions import TypeVar
 
 from .arrays import Array, as_like, namespace
 from .factor import Factor
 from .flows import of_factor
-from .parameters import Parameter, evaluate, require, step_means
+from .parameters import Parameter, as_parameter, assign, check_number, evaluate, per_agent, require, step_means
 
-Flow = Parameter | Callable[[Any, Any], Any]
+Flow = Parameter | Callable[[float | Array, Array], Array]
 """A number, a callable of time, or, in a game with a factor, a callable of (time, factor (..., d))."""
 
 _FLOWS = ("buy_flow", "sell_flow")
@@ -26,7 +27,7 @@ _PROBES = 257
 
 
 class Controls(NamedTuple):
-    """What the agents do, in physical units: traders' rates (..., N), makers' asks and bids (..., M).
+    """The agents' controls in physical units: traders' rates (..., N), makers' asks and bids (..., M).
 
     In a game without makers ``Controls(rate)`` will do as an argument.
     """
@@ -37,7 +38,7 @@ class Controls(NamedTuple):
 
 
 class Activity(NamedTuple):
-    """What happens in the market under given controls."""
+    """Everything that happens in the market under given controls."""
 
     inventory_rate: Array
     """(..., n) shares per unit of time, traders first"""
@@ -75,15 +76,21 @@ class Coefficients(Protocol):
     def sell_flow(self) -> Array:
         """(..., K)"""
 
-    def at(self, k: Any) -> Any:
+    def at(self, k: int | slice | Array) -> Self:
         """The coefficients of step ``k``, or of a range of steps."""
 
-    def like(self, array: Array) -> Any:
+    def like(self, array: Array) -> Self:
         """The same numbers in the namespace, dtype and device of ``array``."""
 
+    def _replace(self, *, buy_flow: Array = ..., sell_flow: Array = ...) -> Self:
+        """The same with other flows."""
 
-class Game(ABC):
-    """A game between traders and makers: parameters, and equations as pure functions."""
+
+C = TypeVar("C", bound=Coefficients, default=Any)
+
+
+class Game(ABC, Generic[C]):
+    """A game between traders and makers: parameters, and equations as pure functions; ``C`` are its coefficients."""
 
     horizon: float
     max_rate: float
@@ -93,13 +100,13 @@ class Game(ABC):
     """of noise traders, shares per unit of time"""
     sell_flow: Flow
     factor: Factor | None = None
-    """what drives the flows"""
+    """that drives the flows"""
     inventory_noise: float = 0.0
     """``epsilon``: every agent's inventory gains ``epsilon dW``"""
     environment: ClassVar[str]
     """name of the environment that plays it"""
     one_sided: ClassVar[bool]
-    """whether a trader may only trade towards zero inventory"""
+    """True where a trader may only trade towards zero inventory"""
 
     @property
     @abstractmethod
@@ -138,7 +145,7 @@ class Game(ABC):
         """Largest size of a quote."""
 
     @abstractmethod
-    def coefficients(self, times: np.ndarray, factors: np.ndarray | None = None) -> Any:
+    def coefficients(self, times: np.ndarray, factors: np.ndarray | None = None) -> C:
         """Means of the parameters over the steps of the grid ``times`` (K+1,); :class:`Coefficients`.
 
         Args:
@@ -148,58 +155,58 @@ class Game(ABC):
 
     @cached_property
     def random(self) -> bool:
-        """Whether inventories or flows are random; the reference price does not count."""
+        """True if inventories or flows are random; the reference price does not count."""
         return self.inventory_noise > 0 or (self.factor is not None and self.factor.random(self.horizon))
 
     def flows(self, time: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``buy_flow`` and ``sell_flow``, (...,), at a time and a factor (..., d), in a game that has one."""
         return self._flow("buy_flow", time, factor), self._flow("sell_flow", time, factor)
 
-    def with_factor(self, c: Any, time: Any, factor: Array | None) -> Any:
+    def with_factor(self, c: C, time: float | Array, factor: Array | None) -> C:
         """A step's coefficients with the flows that a factor (..., d) at its start leads to; others keep their mean.
 
         Without a factor the coefficients as they are.
         """
         if factor is None:
             return c
-        driven = {name: self._flow(name, time, factor) for name in _FLOWS if of_factor(getattr(self, name))}
-        return c._replace(**driven)
+        return c._replace(**{name: self._flow(name, time, factor) for name in _FLOWS if self._driven(name)})
 
     def step_flows(self, times: np.ndarray, factors: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Flows over the steps of a grid, (..., K) each: step means, or their values at a factor's path (..., K+1, d),
         by default the one without noise."""
-        if self.factor is None:
-            buys, sells = (step_means(getattr(self, name), times, name) for name in _FLOWS)
-            return buys, sells
-        path = self.factor.path(times) if factors is None else factors
-        buys, sells = (self._step_flow(name, times, path) for name in _FLOWS)
-        return buys, sells
+        path = self.factor.path(times) if factors is None and self.factor is not None else factors
 
-    def _step_flow(self, name: str, times: np.ndarray, path: np.ndarray) -> np.ndarray:
-        if not of_factor(getattr(self, name)):
-            return step_means(getattr(self, name), times, name)
-        return np.stack([self._flow(name, t, path[..., k, :]) for k, t in enumerate(times[:-1])], axis=-1)
+        def flow(name: str) -> np.ndarray:
+            if path is None or not self._driven(name):
+                return step_means(getattr(self, name), times, name)
+            return np.stack([self._flow(name, t, path[..., k, :]) for k, t in enumerate(times[:-1])], axis=-1)
 
-    def _flow(self, name: str, time: Any, factor: Array) -> Any:
-        flow: Any = getattr(self, name)
+        return flow("buy_flow"), flow("sell_flow")
+
+    def _driven(self, name: str) -> bool:
+        """True if a flow depends on the factor."""
+        return self.factor is not None and of_factor(getattr(self, name))
+
+    def _flow(self, name: str, time: float | Array, factor: Array) -> Array:
+        """A flow, (...,), at a time and a factor (..., d)."""
+        flow, shape, xp = getattr(self, name), factor.shape[:-1], namespace(factor)
         if not callable(flow):
-            return np.full(factor.shape[:-1], float(flow))
-        xp = namespace(factor)
+            return np.full(shape, float(flow))
+        arguments = (time, factor) if of_factor(flow) else (time,) if xp is not np else (np.asarray(time),)
         if xp is not np:
-            values = flow(time, factor) if of_factor(flow) else flow(time)
-            return xp.broadcast_to(as_like(values, factor), factor.shape[:-1])
+            return xp.broadcast_to(as_like(flow(*arguments), factor), shape)
         try:
-            values = np.asarray(flow(time, factor) if of_factor(flow) else flow(np.asarray(time)), dtype=float)
+            values = np.asarray(flow(*arguments), dtype=float)
         except TypeError as error:
             raise ValueError(f"{name}: expected a number or a callable of (time, factor), got {flow!r}") from error
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
-        if values.shape not in (factor.shape[:-1], ()) or not np.isfinite(values).all():
+        if values.shape not in (shape, ()) or not np.isfinite(values).all():
             raise ValueError(
                 f"{name}: a callable of (time, factor) must return finite values of the factor's batch shape, "
-                f"{factor.shape[:-1]}; got shape {values.shape}"
+                f"{shape}; got shape {values.shape}"
             )
-        return np.broadcast_to(values, factor.shape[:-1])
+        return np.broadcast_to(values, shape)
 
     def flow_range(self, reach: float) -> np.ndarray:
         """Least and greatest flow on the horizon, (2, 2): (buy, sell) by (least, greatest).
@@ -209,42 +216,63 @@ class Game(ABC):
         """
         times = np.linspace(0.0, self.horizon, _PROBES)
         if self.factor is None:
-            values = np.stack([evaluate(getattr(self, name), times, name) for name in _FLOWS])
-            return np.stack([values.min(axis=1), values.max(axis=1)], axis=-1)
-        away = reach * np.diag(self.factor.scale(self.horizon))
-        points = self.factor.path(times)[:, None] + np.concatenate([0 * away[:1], away, -away])
-        flows = [np.stack([self._flow(name, t, at) for t, at in zip(times, points, strict=True)]) for name in _FLOWS]
+            flows = [evaluate(getattr(self, name), times, name) for name in _FLOWS]
+        else:
+            away = reach * np.diag(self.factor.scale(self.horizon))
+            points = self.factor.path(times)[:, None] + np.concatenate([0 * away[:1], away, -away])
+            nodes = list(zip(times, points, strict=True))
+            flows = [np.stack([self._flow(name, t, at) for t, at in nodes]) for name in _FLOWS]
         return np.array([[each.min(), each.max()] for each in flows])
+
+    def check_numbers(self, positive: Sequence[str], others: Sequence[str]) -> None:
+        """Turn parameters that are numbers into floats.
+
+        Raises ValueError unless some are above 0, others at least 0, and the initial price is finite.
+        """
+        least = {**dict.fromkeys(positive, (0.0, True)), **dict.fromkeys(others, (0.0, False))}
+        for name, (minimum, strict) in {**least, "initial_price": (-np.inf, False)}.items():
+            check_number(name, getattr(self, name), minimum=minimum, strict=strict)
+            assign(self, **{name: float(getattr(self, name))})  # NumPy scalars would turn float32 into float64
+
+    def check_penalties(self, role: str, count: int, prefix: str = "") -> None:
+        """Raises ValueError unless the penalties of a role are finite and at least 0, the terminal one constant."""
+        running, terminal = f"{prefix}running_penalty", f"{prefix}terminal_penalty"
+        for name in (running, terminal):
+            assign(self, **{name: as_parameter(getattr(self, name))})
+            values = per_agent(getattr(self, name), count, name)
+            if name == terminal and any(map(callable, values)):
+                raise ValueError(f"{name}: expected a number or one for each {role}, got a callable")
+            require(getattr(self, name), name, self.horizon, count=count)
 
     def check_flows(self) -> None:
         """Raises ValueError where the factor is none, or a flow is not finite, or negative without a factor."""
         if self.factor is not None and not isinstance(self.factor, Factor):
             raise ValueError(f"factor: expected a Factor or None, got {self.factor!r}")
         for name in _FLOWS:
-            if self.factor is None or not of_factor(getattr(self, name)):
+            if not self._driven(name) or self.factor is None:
                 require(getattr(self, name), name, self.horizon)
-            else:
-                points = np.array(self.factor.initial) + np.linspace(0.0, 0.5, 3)[:, None]
-                for time in np.linspace(0.0, self.horizon, _CHECKS):
-                    together = self._flow(name, time, points)
-                    alone = np.stack([self._flow(name, time, point) for point in points])
-                    if not np.allclose(together, alone, rtol=1e-9, atol=1e-12):
-                        raise ValueError(
-                            f"{name}: a callable of (time, factor) must treat every market of a batch alone; its value "
-                            f"at one factor is {alone[0]:g}, the same in a batch {together[0]:g}"
-                        )
+                continue
+            points = np.array(self.factor.initial) + np.linspace(0.0, 0.5, 3)[:, None]
+            for time in np.linspace(0.0, self.horizon, _CHECKS):
+                together = self._flow(name, time, points)
+                alone = np.stack([self._flow(name, time, point) for point in points])
+                if not np.allclose(together, alone, rtol=1e-9, atol=1e-12):
+                    raise ValueError(
+                        f"{name}: a callable of (time, factor) must treat every market of a batch alone; its value at "
+                        f"one factor is {alone[0]:g}, the same in a batch {together[0]:g}"
+                    )
 
     @abstractmethod
-    def activity(self, c: Any, controls: Controls) -> Activity:
-        """What happens under controls (..., N), (..., M), (..., M)."""
+    def activity(self, c: C, controls: Controls) -> Activity:
+        """Everything that happens under controls (..., N), (..., M), (..., M)."""
 
     @abstractmethod
     def control_unit(self, agent: str) -> float:
-        """A size of an agent's controls that matters, from the parameters."""
+        """Characteristic scale of an agent's controls, from the parameters."""
 
     @abstractmethod
     def payoff_unit(self, agent: str) -> float:
-        """A size of an agent's payoffs, in currency, from the parameters."""
+        """Characteristic scale of an agent's payoffs, in currency, from the parameters."""
 
     @abstractmethod
     def action_range(self) -> tuple[Controls, Controls]:
@@ -270,11 +298,7 @@ class Game(ABC):
     def clip(self, controls: Controls) -> Controls:
         """The controls, truncated at the game's constraints."""
         controls = self.complete(controls)
-        xp = namespace(*controls)
+        xp, limit = namespace(*controls), self.quote_limit
         low, high = (as_like(bound, controls.rate) for bound in self.rate_bounds)
-        limit = self.quote_limit
-        return Controls(
-            xp.clip(controls.rate, low, high),
-            xp.clip(controls.ask, -limit, limit),
-            xp.clip(controls.bid, -limit, limit),
-        )
+        quotes = (xp.clip(each, -limit, limit) for each in controls[1:])
+        return Controls(xp.clip(controls.rate, low, high), *quotes)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .arrays import Array, as_like, floating, namespace
-from .game import Activity, Coefficients, Controls, Game
+from .game import Activity, C, Coefficients, Controls, Game
 from .noise import Noise, Shocks, factor_path, inventory_shocks, shocks_of
 from .packing import (
     agent_controls,
@@ -178,7 +178,7 @@ def shake(inventories: Array, shock: Array | None) -> Array:
     return inventories if shock is None else inventories + shock
 
 
-def step(game: Game, c: Coefficients, dt: float, inventories: Array, controls: Controls) -> Step:
+def step(game: Game[C], c: C, dt: float, inventories: Array, controls: Controls) -> Step:
     """One step of the grid game, in which no noise arrives.
 
     Args:
@@ -194,8 +194,8 @@ def step(game: Game, c: Coefficients, dt: float, inventories: Array, controls: C
 
 
 def advance(
-    game: Game,
-    c: Coefficients,
+    game: Game[C],
+    c: C,
     time: float | Array,
     dt: float,
     inventories: Array,

@@ -2,8 +2,9 @@
 
 ``N`` traders and ``M`` makers; every array over agents has the traders first. A trader with negative initial inventory
 is a *buyer* and only buys, one with positive inventory is a *seller* and only sells. With ``a``, ``b`` the flows of
-noise traders who buy and sell, ``v`` the traders' rates, ``delta^a``, ``delta^b`` the makers' asks and bids (distances
-from the reference price ``P``, a martingale):
+noise traders who buy and sell (the paper swaps the letters: in the execution game ``a`` sells and ``b`` buys), ``v``
+the traders' rates, ``delta^a``, ``delta^b`` the makers' asks and bids (distances from the reference price ``P``, a
+martingale):
 
 - volumes ``a~ = a + sum of buyers' v``, ``b~ = b - sum of sellers' v`` arrive at the makers' asks and bids;
 - maker ``i`` receives the fractions ``share_i(delta^a)`` and ``share_i(delta^b)`` of them, so that
@@ -32,12 +33,12 @@ from .competition import BestQuote, Competition, Fill
 from .factor import Factor
 from .game import Activity, Controls, Flow, Game
 from .impact import Impact, QuadraticImpact
-from .parameters import PerAgent, agent_step_means, as_inventory, as_parameter, check_number, per_agent, require
+from .parameters import PerAgent, agent_step_means, as_inventory, assign
 
 _STEPS = 64
 
 
-class Coefficients(NamedTuple):
+class MakerTakerCoefficients(NamedTuple):
     """A game's parameters as arrays: means over the K steps of a grid, one row a step."""
 
     impact: Array
@@ -59,7 +60,7 @@ class Coefficients(NamedTuple):
     sell_weight: Array
     """(N,) weight of a trader's rate in ``b~``"""
 
-    def at(self, k: int | slice) -> Coefficients:
+    def at(self, k: int | slice | Array) -> MakerTakerCoefficients:
         """The coefficients of step ``k``, or of a range of steps."""
         return self._replace(
             impact=self.impact[k],
@@ -68,13 +69,13 @@ class Coefficients(NamedTuple):
             sell_flow=self.sell_flow[..., k],
         )
 
-    def like(self, array: Array) -> Coefficients:
+    def like(self, array: Array) -> MakerTakerCoefficients:
         """The same numbers in the namespace, dtype and device of ``array``."""
-        return Coefficients(*(as_like(each, array) for each in self))
+        return MakerTakerCoefficients(*(as_like(each, array) for each in self))
 
 
 @dataclass(frozen=True)
-class MakerTakerGame(Game):
+class MakerTakerGame(Game[MakerTakerCoefficients]):
     """Parameters and equations of the maker-taker game.
 
     Args:
@@ -96,12 +97,12 @@ class MakerTakerGame(Game):
         flow_from: ``"sum"``: makers face the sum of the traders' rates; ``"mean"``: their average.
         inventory_noise: ``epsilon`` of Section 5: every agent's inventory gains ``epsilon dW^i``, independently of the
             others', in shares per square root of time.
-        factor: what drives the flows, observed by everyone.
+        factor: that drives the flows, observed by everyone.
         volatility: of the reference price, an arithmetic Brownian motion; matters for wealth, not for payoffs.
         initial_price: ``P_0``; payoffs leave out the constant ``P_0 q_0``.
 
     Raises:
-        ValueError: a parameter is out of its range; the message names it, what was expected and what came.
+        ValueError: a parameter is out of its range; the message names it, the expected and the actual value.
     """
 
     trader_inventory: Sequence[float] = (-10.0,)
@@ -129,7 +130,7 @@ class MakerTakerGame(Game):
 
     def __post_init__(self) -> None:
         for name in ("trader_inventory", "maker_inventory"):
-            object.__setattr__(self, name, as_inventory(getattr(self, name), name))
+            assign(self, **{name: as_inventory(getattr(self, name), name)})
         if not self.trader_inventory:
             raise ValueError("trader_inventory: expected at least one trader, got none")
         if 0.0 in self.trader_inventory:
@@ -137,33 +138,14 @@ class MakerTakerGame(Game):
                 "trader_inventory: expected nonzero inventories (negative: buyer, positive: seller), "
                 f"got {list(self.trader_inventory)}"
             )
-        check_number("horizon", self.horizon, strict=True)
-        _part("competition", self.competition, Competition)
-        _part("impact", self.impact, Impact)
+        for name, kind in (("competition", Competition), ("impact", Impact)):
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name}: expected an instance of {kind.__name__}, got {getattr(self, name)!r}")
         self.competition.validate(len(self.maker_inventory))
-        for name in (
-            "trader_running_penalty",
-            "trader_terminal_penalty",
-            "maker_running_penalty",
-            "maker_terminal_penalty",
-        ):
-            object.__setattr__(self, name, as_parameter(getattr(self, name)))
-        for role, count in (("trader", len(self.trader_inventory)), ("maker", len(self.maker_inventory))):
-            for kind in ("running", "terminal"):
-                name = f"{role}_{kind}_penalty"
-                value = getattr(self, name)
-                if kind == "terminal" and any(callable(each) for each in per_agent(value, count, name)):
-                    raise ValueError(f"{name}: expected a number or one for each {role}, got a callable")
-                require(value, name, self.horizon, count=count)
+        self.check_numbers(("horizon", "max_rate", "max_quote"), ("min_rate", "volatility", "inventory_noise"))
+        self.check_penalties("trader", len(self.trader_inventory), "trader_")
+        self.check_penalties("maker", len(self.maker_inventory), "maker_")
         self.check_flows()
-        for name in ("min_rate", "volatility", "inventory_noise"):
-            check_number(name, getattr(self, name))
-        check_number("max_rate", self.max_rate, strict=True)
-        check_number("max_quote", self.max_quote, strict=True)
-        check_number("initial_price", self.initial_price, minimum=-np.inf)
-        names = ("horizon", "min_rate", "max_rate", "max_quote", "inventory_noise", "volatility", "initial_price")
-        for name in names:
-            object.__setattr__(self, name, float(getattr(self, name)))  # NumPy scalars would turn float32 into float64
         self.impact.validate(self.horizon, len(self.trader_inventory), self.max_rate)
         if self.min_rate >= self.max_rate:
             raise ValueError(f"min_rate: expected less than max_rate = {self.max_rate:g}, got {self.min_rate:g}")
@@ -187,7 +169,7 @@ class MakerTakerGame(Game):
 
     @cached_property
     def margin(self) -> float:
-        """A size of what an optimal quote earns per share above the marginal value of inventory, in currency."""
+        """Characteristic gain of an optimal quote per share above the marginal value of inventory, in currency."""
         return self.competition.margin(self.makers)
 
     @property
@@ -200,7 +182,7 @@ class MakerTakerGame(Game):
         """The constraint on the size of quotes."""
         return self.max_quote
 
-    def coefficients(self, times: np.ndarray, factors: np.ndarray | None = None) -> Coefficients:
+    def coefficients(self, times: np.ndarray, factors: np.ndarray | None = None) -> MakerTakerCoefficients:
         """Means of the parameters over the steps of the grid ``times`` (K+1,).
 
         Args:
@@ -217,7 +199,7 @@ class MakerTakerGame(Game):
         buyer = (np.asarray(self.trader_inventory) < 0).astype(float)
         weight = 1.0 / n if self.flow_from == "mean" else 1.0
         buy_flow, sell_flow = self.step_flows(times, factors)
-        return Coefficients(
+        return MakerTakerCoefficients(
             impact=self.impact.step_means(times, n),
             running_penalty=np.concatenate(running, axis=-1),
             terminal_penalty=np.concatenate(terminal).astype(float),
@@ -229,16 +211,16 @@ class MakerTakerGame(Game):
             sell_weight=weight * (1 - buyer),
         )
 
-    def volumes(self, c: Coefficients, rate: Array) -> tuple[Array, Array]:
+    def volumes(self, c: MakerTakerCoefficients, rate: Array) -> tuple[Array, Array]:
         """``a~`` and ``b~``, the volumes that arrive at the asks and at the bids, (...,), from rates (..., N)."""
         xp = namespace(rate)
         return c.buy_flow + xp.matmul(rate, c.buy_weight), c.sell_flow - xp.matmul(rate, c.sell_weight)
 
-    def spread_paid(self, c: Coefficients, best_ask: Array, best_bid: Array) -> Array:
+    def spread_paid(self, c: MakerTakerCoefficients, best_ask: Array, best_bid: Array) -> Array:
         """``s``: a trader's price per share less the reference price, (..., N); + ask for buyers, - bid for sellers."""
         return c.buyer * best_ask[..., None] - c.seller * best_bid[..., None]
 
-    def activity(self, c: Coefficients, controls: Controls) -> Activity:
+    def activity(self, c: MakerTakerCoefficients, controls: Controls) -> Activity:
         """Inventory rates and incomes under controls, (..., N) and (..., M); (12) and the displays around it."""
         rate, ask, bid = controls
         xp = namespace(rate, ask, bid)
@@ -260,12 +242,12 @@ class MakerTakerGame(Game):
         )
 
     def control_unit(self, agent: str) -> float:
-        """A size of controls that matters: a maker's margin ``1 / gamma``, a trader's average rate ``|q_0| / T``."""
+        """Characteristic scale of controls: a maker's margin ``1 / gamma``, a trader's average rate ``|q_0| / T``."""
         index = self.positions[agent]
         return abs(self.trader_inventory[index]) / self.horizon if index < self.traders else self.margin
 
     def payoff_unit(self, agent: str) -> float:
-        """What a trader pays if it closes its inventory at a margin's distance; what the margin earns on all volume."""
+        """Costs of a trader that closes its inventory at a margin's distance; earnings of a margin on all volume."""
         margin, index = self.margin, self.positions[agent]
         c = self.coefficients(np.array([0.0, self.horizon]))
         if index < self.traders:
@@ -327,8 +309,3 @@ def _within(limit: float, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray
     clipped = np.clip(low, -limit, limit), np.clip(high, -limit, limit)
     empty = clipped[1] - clipped[0] <= 1e-9 * limit
     return np.where(empty, -limit, clipped[0]), np.where(empty, limit, clipped[1])
-
-
-def _part(name: str, value: object, kind: type) -> None:
-    if not isinstance(value, kind):
-        raise ValueError(f"{name}: expected an instance of {kind.__name__}, got {value!r}")

@@ -21,7 +21,7 @@ from ...envs.arrays import Array
 from ...envs.competition import SoftmaxShare
 from ...envs.game import Controls
 from ...envs.grid import grid, simulate
-from ...envs.maker_taker_game import Coefficients, MakerTakerGame
+from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
 from .. import newton
 from ..equilibrium import Equilibrium
 from ..errors import NoOptimum
@@ -57,7 +57,7 @@ class _Traders:
     """The traders' equilibrium at given prices (batch, K, N), as a forward-backward system."""
 
     game: MakerTakerGame
-    c: Coefficients
+    c: MakerTakerCoefficients
     dt: float
     prices: Array
 
@@ -137,7 +137,7 @@ def _require(game: MakerTakerGame) -> None:
 @dataclass
 class _Search:
     game: MakerTakerGame
-    c: Coefficients
+    c: MakerTakerCoefficients
     dt: float
     steps: int
     adjoints: Array | None = None

@@ -15,7 +15,7 @@ from ...envs.arrays import Array
 from ...envs.competition import best_of_others
 from ...envs.game import Controls
 from ...envs.grid import grid
-from ...envs.maker_taker_game import Coefficients, MakerTakerGame
+from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
 from .. import newton
 from ..errors import EquilibriumNotFound
 from ..profiles import replaced
@@ -29,7 +29,7 @@ class Deviators(ABC):
     """
 
     game: MakerTakerGame
-    c: Coefficients
+    c: MakerTakerCoefficients
     controls: Controls
     dt: float
     agents: slice

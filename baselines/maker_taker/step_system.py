@@ -8,7 +8,7 @@ import numpy as np
 
 from ...envs.arrays import Array
 from ...envs.game import Controls
-from ...envs.maker_taker_game import Coefficients, MakerTakerGame
+from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
 from ..noise.step_system import StepSystem, some_controls, some_markets
 from .response import MakerDeviators, TraderDeviators
 from .system import GameSystem, optimal_controls
@@ -19,29 +19,29 @@ class MakerTakerSteps(StepSystem):
 
     game: MakerTakerGame
 
-    def _system(self, c: Coefficients, inventory: Array) -> GameSystem:
+    def _system(self, c: MakerTakerCoefficients, inventory: Array) -> GameSystem:
         return GameSystem(self.game, c, self.dt, inventory)
 
-    def controls(self, c: Coefficients, inventory: Array, adjoint: Array) -> Controls:
+    def controls(self, c: MakerTakerCoefficients, inventory: Array, adjoint: Array) -> Controls:
         return optimal_controls(self.game, c, adjoint)
 
-    def rates(self, c: Coefficients, inventory: Array, adjoint: Array) -> Array:
+    def rates(self, c: MakerTakerCoefficients, inventory: Array, adjoint: Array) -> Array:
         return self._system(c, inventory).rates(adjoint)
 
-    def jacobian(self, c: Coefficients, inventory: Array, adjoint: Array) -> Array:
+    def jacobian(self, c: MakerTakerCoefficients, inventory: Array, adjoint: Array) -> Array:
         return self._system(c, inventory).jacobian(adjoint)
 
-    def drift(self, c: Coefficients, rates: Array) -> float:
+    def drift(self, c: MakerTakerCoefficients, rates: Array) -> float:
         return 0.0
 
-    def in_role(self, c: Coefficients, controls: Controls, role: slice) -> _Role:
+    def in_role(self, c: MakerTakerCoefficients, controls: Controls, role: slice) -> _Role:
         return _Role(self, c, controls, role)
 
 
 @dataclass(frozen=True)
 class _Role:
     system: MakerTakerSteps
-    c: Coefficients
+    c: MakerTakerCoefficients
     controls: Controls
     role: slice
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from ...envs.arrays import Array
 from ...envs.game import Controls
-from ...envs.maker_taker_game import Coefficients, MakerTakerGame
+from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
 
 
-def optimal_controls(game: MakerTakerGame, c: Coefficients, adjoints: Array) -> Controls:
+def optimal_controls(game: MakerTakerGame, c: MakerTakerCoefficients, adjoints: Array) -> Controls:
     """The feedback maps ``psi^a, psi^b, phi`` of Theorem 3.9, (17) in the ACAS model: everyone's optimal control at
     adjoints (..., K, n), each given those of the others; NaN where a map is not solved to rounding."""
     traders, makers = np.split(adjoints, [game.traders], axis=-1)
@@ -35,7 +35,7 @@ class GameSystem:
     """
 
     game: MakerTakerGame
-    c: Coefficients
+    c: MakerTakerCoefficients
     dt: float
     initial: Array
 
