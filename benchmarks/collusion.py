@@ -24,7 +24,7 @@ from makertaker.baselines import Reference, references
 from makertaker.baselines.reference_points import COOPERATIVE, FEEDBACK, OPEN_LOOP
 from makertaker.envs import Scenario, read_scenario
 from makertaker.training import runs
-from makertaker.training.evaluation.plots import color
+from makertaker.training.evaluation.panels import color
 
 _WINDOW = 1.2
 NAMES = {"ppo": "PPO", "sac": "SAC", "td3": "TD3", "a2c": "A2C"}

@@ -7,16 +7,22 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..baselines import Equilibrium, EquilibriumNotFound, Exploitability, check, exploitability, references, solve
-from ..envs.scenarios import Scenario, read_scenario, scenario_names
+from ..baselines import Equilibrium, EquilibriumNotFound, Exploitability, check, exploitability, references
+from ..envs.parameters import check_count
+from ..envs.scenarios import read_scenario, scenario_names
+from . import runs
 from .common.extras import needed
+from .evaluation import tables
+from .evaluation.metrics import Group, RunMetrics
+from .evaluation.tables import percent, with_error
+from .task import Task
 
 app = typer.Typer(
     help="Markets of liquidity takers and makers: solve, learn, and compare the learned with the equilibrium.",
@@ -30,10 +36,14 @@ err = Console(stderr=True)
 ScenarioName = Annotated[
     str, typer.Argument(help="A name that 'makertaker scenarios' lists, or a path to a .toml file.")
 ]
+RunFolder = Annotated[Path, typer.Argument(help="A run directory.")]
 Steps = Annotated[int | None, typer.Option(help="Steps of the grid; default: the scenario's.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="key=value with a TOML value, e.g. competition.gamma=2.0; repeatable.")
 ]
+Timesteps = Annotated[int, typer.Option(help="Joint market steps of a training.")]
+Seen = Annotated[str, typer.Option("--information", help="What actors see: open_loop, own or full.")]
+Markets = Annotated[int | None, typer.Option(help="Markets played at once; default: the algorithm's.")]
 Address = Annotated[
     str | None, typer.Option(help="With Ray: address of a cluster, e.g. auto or 10.0.0.1:6379; default: this machine.")
 ]
@@ -49,14 +59,24 @@ def main() -> None:
         raise SystemExit(2) from None
 
 
-def scenario(name: str, overrides: list[str] | None) -> Scenario:
-    """A scenario with the command line's overrides."""
-    return read_scenario(name, overrides or [])
-
-
-def print_json(document: dict[str, Any]) -> None:
+def print_json(document: object) -> None:
     """Print a document on standard output, numbers in full precision."""
     print(json.dumps(document, indent=2))
+
+
+def print_table(content: tables.Table) -> None:
+    """Print a table of text on standard output; a standard error stands below its value."""
+    table = Table(*content.header)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in content.rows:
+        table.add_row(*(cell.replace(" ±", "\n±") for cell in row))
+    out.print(table)
+
+
+def task(name: str, overrides: list[str] | None, steps: int | None) -> Task:
+    """A scenario with the command line's overrides, on its grid or another."""
+    return Task(read_scenario(name, overrides or []), steps)
 
 
 def _version(asked: bool) -> None:
@@ -94,18 +114,18 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
 
     In a game with noise inventories and controls are means, payoffs and gains have standard errors.
     """
-    given = scenario(name, overrides)
-    count = given.steps if steps is None else steps
+    given = task(name, overrides, steps)
     started = time.perf_counter()
-    equilibrium = solve(given.game, count)
+    equilibrium = given.equilibrium
     elapsed = time.perf_counter() - started
-    gains = exploitability(given.game, equilibrium.profile, count)
+    gains = exploitability(given.game, equilibrium.profile, given.steps)
+    solved = {agent: _solved(equilibrium, gains, i) for i, agent in enumerate(given.game.agents)}
     if as_json:
         print_json(
             {
                 "scenario": name,
-                "steps": count,
-                "agents": {agent: _solved(equilibrium, gains, i) for i, agent in enumerate(given.game.agents)},
+                "steps": given.steps,
+                "agents": solved,
                 "nash_conv": gains.nash_conv,
                 "relative_nash_conv": gains.relative if np.any(equilibrium.payoffs) else None,
                 "residual": equilibrium.residual,
@@ -118,17 +138,17 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
             }
         )
         return
-    table = Table("agent", "payoff", "gain of best response", "inventory at 0", "at T")
-    for i, agent in enumerate(given.game.agents):
-        path, numbers = equilibrium.inventories[:, i], _solved(equilibrium, gains, i)
-        table.add_row(
+    rows = [
+        [
             agent,
-            _with_error(f"{numbers['payoff']:.4f}", numbers.get("payoff_se")),
-            _with_error(f"{numbers['exploitability']:.1e}", numbers.get("exploitability_se")),
+            with_error(f"{numbers['payoff']:.4f}", numbers.get("payoff_se")),
+            with_error(f"{numbers['exploitability']:.1e}", numbers.get("exploitability_se")),
             f"{path[0]:.3f}",
             f"{path[-1]:.3f}",
-        )
-    out.print(table)
+        ]
+        for (agent, numbers), path in zip(solved.items(), equilibrium.inventories.T, strict=True)
+    ]
+    print_table(tables.Table(["agent", "payoff", "gain of best response", "inventory at 0", "at T"], rows))
     out.print(
         f"{equilibrium.message}; residual {equilibrium.residual:.1e} after {equilibrium.iterations} iterations, "
         f"{1e3 * elapsed:.1f} ms"
@@ -147,14 +167,13 @@ def _solved(equilibrium: Equilibrium, gains: Exploitability, index: int) -> dict
 
 @app.command(name="check")
 def check_command(name: ScenarioName, steps: Steps = None, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Which of the paper's assumptions and theorems hold, by what margin, and whether the grid's problems are
-    concave."""
-    given = scenario(name, overrides)
-    count = given.steps if steps is None else steps
-    conditions = check(given.game, count)
+    """The paper's assumptions and theorems: those that hold, by what margin; concavity of the grid's problems."""
+    given = task(name, overrides, steps)
+    conditions = check(given.game, given.steps)
     if as_json:
-        listed = [each._asdict() | {"margin": _finite(each.margin)} for each in conditions]
-        print_json({"scenario": name, "steps": count, "conditions": listed})
+        finite = [each.margin if math.isfinite(each.margin) else None for each in conditions]  # JSON knows no infinity
+        listed = [each._asdict() | {"margin": margin} for each, margin in zip(conditions, finite, strict=True)]
+        print_json({"scenario": name, "steps": given.steps, "conditions": listed})
         return
     table = Table("condition", "holds", "margin", "reference", "margin is", show_lines=True)
     for each in conditions:
@@ -168,9 +187,8 @@ def references_command(
     name: ScenarioName, steps: Steps = None, overrides: Overrides = None, as_json: Json = False
 ) -> None:
     """Reference points of an execution game: Nash open loop and feedback, cooperative optimum, Almgren-Chriss, TWAP."""
-    given = scenario(name, overrides)
-    count = given.steps if steps is None else steps
-    points = references(given.game, count).values()
+    given = task(name, overrides, steps)
+    points = references(given.game, given.steps).values()
     if as_json:
         listed = {
             each.name: {
@@ -182,12 +200,12 @@ def references_command(
             }
             for each in points
         }
-        print_json({"scenario": name, "steps": count, "references": listed})
+        print_json({"scenario": name, "steps": given.steps, "references": listed})
         return
     table = Table("profile", "total payoff", "collusion index", "NashConv, played open loop", "note")
     for each in points:
         numbers = (each.total, each.collusion_index, each.nash_conv)
-        table.add_row(each.name, *("-" if value is None else f"{value:.4g}" for value in numbers), each.note)
+        table.add_row(each.name, *(tables.MISSING if value is None else f"{value:.4g}" for value in numbers), each.note)
     out.print(table)
 
 
@@ -202,11 +220,11 @@ def train(
             help="ppo, a2c, sac, td3, ddpg or tqc for all; or trader_0=sac,maker_0=equilibrium,... (the others: ppo)."
         ),
     ] = "ppo",
-    timesteps: Annotated[int, typer.Option(help="Joint market steps.")] = 160_000,
+    timesteps: Timesteps = 160_000,
     seed: Annotated[int, typer.Option(help="The result is a function of it.")] = 0,
     steps: Steps = None,
-    information: Annotated[str, typer.Option(help="What actors see: open_loop, own or full.")] = "open_loop",
-    markets: Annotated[int | None, typer.Option(help="Markets played at once; default: the algorithm's.")] = None,
+    information: Seen = "open_loop",
+    markets: Markets = None,
     engine: Annotated[
         str, typer.Option(help="What learns: sb3 (stable-baselines3, in this process) or ray (RLlib; ppo only).")
     ] = "sb3",
@@ -218,23 +236,20 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train independent learners, then compare what they learned with the equilibrium."""
-    runs = needed("runs", "train")
     try:
         if resume:
             _only_resume(context, name, runs.load_config(out_folder).scenario)
             result = runs.resume(out_folder, console=err, address=address)
         else:
-            given = scenario(name, overrides)
-            config = runs.RunConfig(
-                scenario=given.name,
-                values=dict(given.values),
-                algorithm=runs.parse_algorithm(algorithm, given.game.agents, engine),
+            config = runs.RunConfig.of(
+                read_scenario(name, overrides or []),
+                algorithm,
+                steps,
+                engine,
                 timesteps=timesteps,
-                steps=given.steps if steps is None else steps,
                 information=information,
                 markets=markets,
                 seed=seed,
-                engine=engine,
                 runners=runners,
             )
             result = runs.train(config, out_folder, overwrite=overwrite, console=err, address=address)
@@ -255,10 +270,10 @@ def sweep(
         list[str] | None, typer.Option(help="As of 'makertaker train'; repeatable; default: ppo.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Number of seeds, from 0.")] = 3,
-    timesteps: Annotated[int, typer.Option(help="Joint market steps of each training.")] = 160_000,
+    timesteps: Timesteps = 160_000,
     steps: Steps = None,
-    information: Annotated[str, typer.Option(help="What actors see: open_loop, own or full.")] = "open_loop",
-    markets: Annotated[int | None, typer.Option(help="Markets played at once; default: the algorithm's.")] = None,
+    information: Seen = "open_loop",
+    markets: Markets = None,
     address: Address = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace trainings with other settings.")] = False,
     overrides: Overrides = None,
@@ -268,33 +283,20 @@ def sweep(
 
     Exit code 1 where a training failed.
     """
-    runs, sweeps = needed("runs", "train"), needed("sweep", "ray")
-    if seeds < 1:
-        raise ValueError(f"seeds: expected a positive whole number, got {seeds}")
-    configs = []
-    for name in names:
-        given = scenario(name, overrides)
-        for text in algorithm or ["ppo"]:
-            found = runs.parse_algorithm(text, given.game.agents)
-            configs += [
-                runs.RunConfig(
-                    scenario=given.name,
-                    values=dict(given.values),
-                    algorithm=found,
-                    timesteps=timesteps,
-                    steps=given.steps if steps is None else steps,
-                    information=information,
-                    markets=markets,
-                    seed=seed,
-                )
-                for seed in range(seeds)
-            ]
+    sweeps = needed("sweep", "ray")
+    check_count("seeds", seeds)
+    configs = [
+        runs.RunConfig.of(given, text, steps, timesteps=timesteps, information=information, markets=markets, seed=seed)
+        for given in (read_scenario(name, overrides or []) for name in names)
+        for text in algorithm or ["ppo"]
+        for seed in range(seeds)
+    ]
     try:
         rows = sweeps.sweep(configs, out_folder, overwrite=overwrite, address=address, console=err)
     except KeyboardInterrupt:
         err.print("interrupted; the same command goes on", style="yellow")
         raise SystemExit(130) from None
-    groups = sweeps.summary(rows)
+    groups: list[Group] = sweeps.summary(rows)
     if as_json:
         print_json({"groups": groups, "rows": [row.cells() for row in rows]})
     else:
@@ -303,23 +305,18 @@ def sweep(
         raise SystemExit(1)
 
 
-def _show_sweep(groups: list[dict[str, Any]], folder: Path) -> None:
+def _show_sweep(groups: list[Group], folder: Path) -> None:
     table = Table("scenario", "algorithm", "relative NashConv by seed", "median", "seconds")
     for each in groups:
-        values = [f"{100 * value:.3f}%" for value in each["relative_nash_conv"].values()]
+        values = [percent(value) for value in each["relative_nash_conv"].values()]
         values += [f"seed {seed} failed" for seed in each["failed"]]
-        median = "-" if each["median"] is None else f"{100 * each['median']:.3f}%"
-        seconds = "-" if each["seconds"] is None else f"{each['seconds']:.0f}"
-        table.add_row(each["scenario"], each["algorithm"], ", ".join(values), median, seconds)
+        seconds = tables.MISSING if each["seconds"] is None else f"{each['seconds']:.0f}"
+        table.add_row(each["scenario"], each["algorithm"], ", ".join(values), percent(each["median"]), seconds)
     out.print(table)
     for each in groups:
         for seed, error in each["failed"].items():
-            err.print(
-                f"{each['scenario']}, {each['algorithm']}, seed {seed}: {error}",
-                style="red",
-                markup=False,
-                soft_wrap=True,
-            )
+            text = f"{each['scenario']}, {each['algorithm']}, seed {seed}: {error}"
+            err.print(text, style="red", markup=False, soft_wrap=True)
     out.print(f"table, figure and run directories in {folder}", soft_wrap=True)
 
 
@@ -338,59 +335,23 @@ def _only_resume(context: typer.Context, name: str, scenario_name: str) -> None:
 
 
 @app.command()
-def evaluate(run: Annotated[Path, typer.Argument(help="A run directory.")], as_json: Json = False) -> None:
+def evaluate(run: RunFolder, as_json: Json = False) -> None:
     """Compare a run with the equilibrium: payoffs, exploitability, distances, rules of thumb; writes metrics.json."""
-    _show(needed("runs", "train").evaluate_run(run).metrics, run, as_json)
+    _show(runs.evaluate_run(run).metrics, run, as_json)
 
 
 @app.command()
-def report(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+def report(run: RunFolder) -> None:
     """Write a self-contained HTML page with tables and interactive figures into the run directory."""
     out.print(f"wrote {needed('evaluation.html_report', 'train').write_report(run)}", soft_wrap=True)
 
 
-def _finite(value: float) -> float | None:
-    """JSON knows no infinity."""
-    return value if math.isfinite(value) else None
-
-
-def _with_error(value: str, error: float | None) -> str:
-    return value if error is None else f"{value}\n± {error:.1g}"
-
-
-def _show(metrics: dict[str, Any], run: Path, as_json: bool) -> None:
+def _show(metrics: RunMetrics, run: Path, as_json: bool) -> None:
     if as_json:
         print_json(metrics)
         return
-    table = Table("agent", "learned", "equilibrium", "gap", "exploitability", "distance")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for agent, each in metrics["agents"].items():
-        table.add_row(
-            agent,
-            _with_error(f"{each['learned']:.4f}", each.get("learned_se")),
-            f"{each['equilibrium']:.4f}",
-            f"{each['gap']:+.4f}",
-            _with_error(f"{each['exploitability']:.2e}", each.get("exploitability_se")),
-            f"{100 * each['control_distance']:.2f}%",
-        )
-    out.print(table)
-    index = metrics["collusion_index"]
-    rules = Table("profile", "relative NashConv", "controls' distance")
-    if index is not None:
-        rules.add_column("collusion index")
-    learned = (metrics["open_loop_relative_nash_conv"], metrics["control_distance"], index)
-    compared = {name: _row(each) for name, each in metrics["baselines"].items() if each["payoffs"] is not None}
-    for name, (gain, distance, share) in {"learned": learned, **compared}.items():
-        cells = [
-            "-" if gain is None else f"{100 * gain:.3f}%",
-            "-" if distance is None else f"{100 * distance:.1f}%",
-            "-" if share is None else f"{share:.3f}",
-        ]
-        rules.add_row(name, *cells[: len(rules.columns) - 1])
-    for column in rules.columns[1:]:
-        column.justify = "right"
-    out.print(rules)
+    print_table(tables.agents(metrics).first(6))
+    print_table(tables.profiles(metrics).first(3 if metrics["collusion_index"] is None else 4))
     if metrics["timesteps_done"] < metrics["timesteps"]:
         out.print(
             f"stopped after {metrics['timesteps_done']:,} of {metrics['timesteps']:,} joint market steps; "
@@ -398,14 +359,10 @@ def _show(metrics: dict[str, Any], run: Path, as_json: bool) -> None:
             soft_wrap=True,
         )
     out.print(
-        f"relative NashConv {100 * metrics['relative_nash_conv']:.3f}% against {metrics['exploitability_against']}; "
+        f"relative NashConv {percent(metrics['relative_nash_conv'])} against {metrics['exploitability_against']}; "
         f"files in {run}",
         soft_wrap=True,
     )
-
-
-def _row(profile: dict[str, Any]) -> tuple[float | None, float | None, float | None]:
-    return profile["relative_nash_conv"], profile["control_distance"], profile.get("collusion_index")
 
 
 if __name__ == "__main__":

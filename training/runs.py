@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 import numpy as np
 from rich.console import Console
@@ -122,6 +122,26 @@ class RunConfig:
         check_information(self.information)
         if not isinstance(self.algorithm, str) and set(self.algorithm.values()) == {_EQUILIBRIUM}:
             raise ValueError(f"algorithm: expected at least one agent that learns, got {_EQUILIBRIUM!r} for all")
+
+    @classmethod
+    def of(
+        cls, scenario: Scenario, algorithm: str = "ppo", steps: int | None = None, engine: str = "sb3", **settings: Any
+    ) -> RunConfig:
+        """The training of a scenario with an algorithm as on the command line.
+
+        Args:
+            scenario: gives the name, the values, and the steps unless they are given.
+            algorithm: see :func:`parse_algorithm`.
+            steps: of an episode.
+            engine: the library that learns.
+            settings: the other fields.
+
+        Raises:
+            ValueError: an unknown agent or algorithm, or a number is out of its range.
+        """
+        names = parse_algorithm(algorithm, scenario.game.agents, engine)
+        steps = scenario.steps if steps is None else steps
+        return cls(scenario.name, dict(scenario.values), names, steps=steps, engine=engine, **settings)
 
     def load(self) -> Scenario:
         """The scenario. Raises ValueError as :func:`~makertaker.envs.read_scenario` does."""

@@ -19,21 +19,23 @@ import hashlib
 import io
 import json
 import re
-import shutil
 import tarfile
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import ray
 from rich.console import Console
 
 from . import runs
+from .common import files
 from .common.cluster import connected
+from .evaluation import plots
+from .evaluation.metrics import Group, RunMetrics
 from .runs import RunConfig
 
 _SWEEP, _TABLE = "sweep.json", "table.csv"
@@ -49,19 +51,20 @@ class Row:
 
     name: str
     config: RunConfig
-    metrics: Mapping[str, Any] | None = None
+    metrics: RunMetrics | None = None
     seconds: float | None = None
     note: str = ""
-    """what went wrong"""
+    """the reason of a failure, or of a new start"""
 
-    def cells(self) -> dict[str, Any]:
+    def cells(self) -> dict[str, object]:
         """Values of :data:`COLUMNS`; None where there is none."""
-        config, metrics = self.config, self.metrics or {}
+        config = self.config
+        metrics: Mapping[str, object] = {} if self.metrics is None else self.metrics
         return {
             "scenario": config.scenario,
             "algorithm": algorithm_text(config),
             "seed": config.seed,
-            "status": "failed" if self.metrics is None else "done",
+            "status": "done" if metrics else "failed",
             **{key: metrics.get(key) for key in COLUMNS[4:7]},
             "timesteps": config.timesteps,
             "seconds": self.seconds,
@@ -87,11 +90,11 @@ def sweep(
     """Train what is missing, and write one table of everything that was asked for.
 
     Args:
-        configs: what to train.
+        configs: the trainings.
         out: the folder of the sweep.
-        overwrite: whether trainings of the same names, but with other configurations, may be replaced.
+        overwrite: True if trainings of the same names, but with other configurations, may be replaced.
         address: of a Ray cluster; None: this machine.
-        console: where the progress bar goes; None: nowhere.
+        console: for the progress bar; None: there is none.
 
     Returns:
         a row for each of ``configs``, in their order; a training that failed has no metrics and a ``note``.
@@ -109,7 +112,7 @@ def sweep(
         out.mkdir(parents=True, exist_ok=True)
         token = uuid.uuid4().hex
         document = {"token": token, "runs": {name: asdict(config) for name, config in named.items()}}
-        (out / _SWEEP).write_text(json.dumps(document, indent=2, default=str) + "\n")
+        files.write_json(out / _SWEEP, document)
         task = bar.add_task("sweep", total=len(named), completed=len(rows), gain="")
         try:
             for row in _train(missing, out.absolute(), token):
@@ -151,28 +154,29 @@ def _check_folder(named: Mapping[str, RunConfig], out: Path, overwrite: bool) ->
 
 
 def _differs(folder: Path, config: RunConfig) -> bool:
-    """Whether a folder holds another training; one that cannot be read is dealt with when its turn comes."""
+    """True for another training; False for one that cannot be read, which is dealt with when its turn comes."""
     try:
-        return bool(_plain(runs.load_config(folder)) != _plain(config))
+        return not _same(folder, config)
     except ValueError:
         return False
 
 
-def _plain(config: RunConfig) -> Any:
-    return json.loads(json.dumps(asdict(config), default=str))
+def _same(folder: Path, config: RunConfig) -> bool:
+    """True if a folder holds the training of a configuration. Raises ValueError where it cannot be read."""
+    found, wanted = (json.loads(json.dumps(asdict(each), default=str)) for each in (runs.load_config(folder), config))
+    return bool(found == wanted)
 
 
 def _finished(name: str, config: RunConfig, out: Path) -> Row | None:
     """The row of a training that is finished; None where it is not, or where a file of it cannot be read."""
     folder = out / "runs" / name
     try:
-        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics = cast(RunMetrics, files.read_json(folder / "metrics.json"))
         seconds = runs.load_circumstances(folder)["seconds"]
-        same = _plain(runs.load_config(folder)) == _plain(config)
-        done = metrics["timesteps_done"] >= config.timesteps
-    except (OSError, ValueError, KeyError, TypeError):
+        done = _same(folder, config) and metrics["timesteps_done"] >= config.timesteps
+    except (ValueError, KeyError, TypeError):
         return None
-    return Row(name, config, metrics, seconds) if same and done else None
+    return Row(name, config, metrics, seconds) if done else None
 
 
 def _train(missing: Mapping[str, RunConfig], out: Path, token: str) -> Iterator[Row]:
@@ -211,7 +215,7 @@ def _train_one(config: RunConfig, name: str, out: str, token: str) -> tuple[byte
 
 
 def _train_or_go_on(config: RunConfig, folder: Path) -> str:
-    """Leave a finished run in the folder; says where it had to begin again."""
+    """Leave a finished run in the folder; returns the reason where it had to begin again."""
     note = ""
     if list(folder.glob("checkpoint*")) and not _differs(folder, config):
         try:
@@ -226,8 +230,8 @@ def _train_or_go_on(config: RunConfig, folder: Path) -> str:
 
 def _sees(out: Path, token: str) -> bool:
     try:
-        return bool(json.loads((out / _SWEEP).read_text())["token"] == token)
-    except (OSError, ValueError, KeyError):
+        return bool(files.read_json(out / _SWEEP)["token"] == token)
+    except (ValueError, KeyError):
         return False
 
 
@@ -239,48 +243,38 @@ def _pack(folder: Path) -> bytes:
 
 
 def _unpack(packed: bytes, folder: Path) -> None:
-    fresh, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("new", "old"))
-    shutil.rmtree(fresh, ignore_errors=True)
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+    with files.replaced(folder) as fresh, tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         archive.extractall(fresh, filter="data")
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(rows: Sequence[Row], out: Path) -> None:
-    from .evaluation import plots
-
     with open(out / _TABLE, "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(row.cells() for row in rows)
-    done = summary(rows)
-    if any(each["relative_nash_conv"] for each in done):
-        plots.save_sweep(done, out / "sweep.png")
+    groups = summary(rows)
+    if any(each["relative_nash_conv"] for each in groups):
+        plots.save_sweep(groups, out / "sweep.png")
     else:
         (out / "sweep.png").unlink(missing_ok=True)  # it would show an earlier table
 
 
-def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """For each scenario and algorithm: relative NashConv by seed, its median, seconds, and how many failed."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+def summary(rows: Sequence[Row]) -> list[Group]:
+    """For each scenario and algorithm: relative NashConv by seed, its median, mean seconds, and failures."""
+    members: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.config.scenario, algorithm_text(row.config)), []).append(row)
-    result = []
-    for (scenario, algorithm), members in groups.items():
-        done = [row for row in members if row.metrics is not None]
-        values = [float(row.metrics["relative_nash_conv"]) for row in done if row.metrics is not None]
-        result.append(
+        members.setdefault((row.config.scenario, algorithm_text(row.config)), []).append(row)
+    groups: list[Group] = []
+    for (scenario, algorithm), each in members.items():
+        values = {str(row.config.seed): row.metrics["relative_nash_conv"] for row in each if row.metrics is not None}
+        groups.append(
             {
                 "scenario": scenario,
                 "algorithm": algorithm,
-                "relative_nash_conv": {str(row.config.seed): value for row, value in zip(done, values, strict=True)},
-                "median": float(np.median(values)) if values else None,
-                "seconds": float(np.mean([row.seconds or 0.0 for row in done])) if done else None,
-                "failed": {str(row.config.seed): row.note for row in members if row.metrics is None},
+                "relative_nash_conv": values,
+                "median": float(np.median(list(values.values()))) if values else None,
+                "seconds": float(np.mean([row.seconds or 0.0 for row in each if row.metrics])) if values else None,
+                "failed": {str(row.config.seed): row.note for row in each if row.metrics is None},
             }
         )
-    return result
+    return groups

@@ -61,3 +61,14 @@ class RunMetrics(Metrics):
     seed: int
     timesteps: int
     timesteps_done: int
+
+
+class Group(TypedDict):
+    """The trainings of a sweep with one scenario and algorithm; ``failed`` has reasons. Both mappings are by seed."""
+
+    scenario: str
+    algorithm: str
+    relative_nash_conv: dict[str, float]
+    median: float | None
+    seconds: float | None
+    failed: dict[str, str]
