@@ -17,36 +17,6 @@ from makertaker.envs import (
     load_scenario,
 )
 
-
-def log_uniform(rng, low, high, count):
-    return tuple(np.exp(rng.uniform(np.log(low), np.log(high), count)).tolist())
-
-
-def draw_market(rng, competition=None, impact=None):
-    """One to four traders, two to four makers, every competition and impact."""
-    traders, makers = int(rng.integers(1, 5)), int(rng.integers(2, 5))
-    gamma, beta = float(rng.uniform(0.4, 2.5)), log_uniform(rng, 0.2, 2, traders)
-    competitions = (
-        BestQuote(Exponential(gamma)),
-        BestQuote(Softplus(gamma)),
-        SoftmaxShare(gamma, tuple(rng.normal(0, 0.5, makers).tolist())),
-        ProductShare(Exponential(gamma), gamma, 0.4),
-    )
-    impacts = (QuadraticImpact(beta), QuarticImpact(beta, 0.02), CrowdedImpact(beta, float(rng.uniform(0, 1.9))))
-    return MakerTakerGame(
-        trader_inventory=rng.choice([-1, 1], traders) * rng.uniform(0.5, 8, traders),
-        maker_inventory=rng.normal(0, 1.5, makers),
-        competition=competitions[rng.integers(4) if competition is None else competition],
-        impact=impacts[rng.integers(3) if impact is None else impact],
-        trader_running_penalty=log_uniform(rng, 0.01, 1, traders),
-        maker_running_penalty=log_uniform(rng, 0.01, 1, makers),
-        trader_terminal_penalty=log_uniform(rng, 0.05, 2, traders),
-        maker_terminal_penalty=log_uniform(rng, 0.05, 2, makers),
-        buy_flow=float(rng.uniform(0.1, 3)),
-        sell_flow=float(rng.uniform(0.1, 3)),
-    )
-
-
 GENERAL_MARKETS = {
     "best quotes": load_scenario("maker-taker-3x3"),
     "softmax": load_scenario("maker-taker-softmax"),
@@ -73,6 +43,36 @@ CROWD = replace(
     maker_terminal_penalty=0.7,
     impact=QuadraticImpact((0.5, 0.4, 0.8)),
 )
+
+
+def log_uniform(rng, low, high, count):
+    """Numbers whose logarithms are uniform."""
+    return tuple(np.exp(rng.uniform(np.log(low), np.log(high), count)).tolist())
+
+
+def draw_market(rng, competition=None, impact=None):
+    """One to four traders, two to four makers, every competition and impact."""
+    traders, makers = int(rng.integers(1, 5)), int(rng.integers(2, 5))
+    gamma, beta = float(rng.uniform(0.4, 2.5)), log_uniform(rng, 0.2, 2, traders)
+    competitions = (
+        BestQuote(Exponential(gamma)),
+        BestQuote(Softplus(gamma)),
+        SoftmaxShare(gamma, tuple(rng.normal(0, 0.5, makers).tolist())),
+        ProductShare(Exponential(gamma), gamma, 0.4),
+    )
+    impacts = (QuadraticImpact(beta), QuarticImpact(beta, 0.02), CrowdedImpact(beta, float(rng.uniform(0, 1.9))))
+    return MakerTakerGame(
+        trader_inventory=rng.choice([-1, 1], traders) * rng.uniform(0.5, 8, traders),
+        maker_inventory=rng.normal(0, 1.5, makers),
+        competition=competitions[rng.integers(4) if competition is None else competition],
+        impact=impacts[rng.integers(3) if impact is None else impact],
+        trader_running_penalty=log_uniform(rng, 0.01, 1, traders),
+        maker_running_penalty=log_uniform(rng, 0.01, 1, makers),
+        trader_terminal_penalty=log_uniform(rng, 0.05, 2, traders),
+        maker_terminal_penalty=log_uniform(rng, 0.05, 2, makers),
+        buy_flow=float(rng.uniform(0.1, 3)),
+        sell_flow=float(rng.uniform(0.1, 3)),
+    )
 
 
 def scenario_game(name="approximation", **changed):

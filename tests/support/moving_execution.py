@@ -18,10 +18,15 @@ MOVING = {
     "sell_flow": lambda t: 1.5 * np.exp(-t),
     "running_penalty": (lambda t: 0.3 + 0 * t, lambda t: 0.2 * t, lambda t: 0.5 - 0.2 * t**2),
 }
+SIGNAL = {
+    "factor": ornstein_uhlenbeck((2.0, 1.0), (1.5, 0.5), initial=(1.0, -0.5)),
+    "buy_flow": Affine(4.0, (1.0, 2.0)),
+    "sell_flow": 1.5,
+}
 
 
 def moving_game(**changes):
-    """Three traders in a market whose every coefficient moves with time."""
+    """With changes to its parameters; ``SIGNAL`` makes its flows depend on a factor of two components."""
     parameters = MOVING | {"horizon": HORIZON, "crowding": CROWDING, "terminal_penalty": A}
     return ExecutionGame(START, **parameters | changes)
 
@@ -29,10 +34,3 @@ def moving_game(**changes):
 def draw_rates(seed, batch=()):
     """Random rates of everyone, (..., K, N)."""
     return np.random.default_rng(seed).uniform(-4, 4, (*batch, STEPS, 3))
-
-
-SIGNAL = {
-    "factor": ornstein_uhlenbeck((2.0, 1.0), (1.5, 0.5), initial=(1.0, -0.5)),
-    "buy_flow": Affine(4.0, (1.0, 2.0)),
-    "sell_flow": 1.5,
-}

@@ -106,8 +106,6 @@ def test_gain_against_the_field_is_not_negative(agent):
     assert result.payoff == pytest.approx(played, abs=1e-9)  # the payoff belongs to the controls
 
 
-# --- markets where a side has no flow, and failures ------------------------------------------------------------------
-
 HARD = [
     dict(trader_terminal_penalty=10.0, maker_terminal_penalty=10.0, max_quote=1e4, max_rate=1e4),
     dict(trader_terminal_penalty=20.0, maker_terminal_penalty=5.0, max_quote=500.0),
