@@ -29,11 +29,12 @@ test-ray: $(RAY_READY)  ## tests of RLlib and of sweeps, in an environment of th
 test-benchmarl: $(BENCHMARL_READY)  ## BenchMARL's algorithms, in an environment of their own
 	.venv-benchmarl/bin/python -m pytest -q tests/training/benchmarl tests/envs/test_routes.py tests/site/test_docs.py -k "not test_docs or benchmarl"
 
-check: $(READY)  ## lint, format, types
+check: $(READY)  ## lint, format, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy docs/hooks
+	$(BIN)/lint-imports --no-logo
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

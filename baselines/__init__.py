@@ -1,7 +1,6 @@
 """Equilibria and other reference points: to play, to compare with, to exploit."""
 
 from .conditions.condition import Condition
-from .conditions.report import check
 from .equilibrium import Equilibrium, Status
 from .errors import EquilibriumNotFound, NoOptimum
 from .execution.cooperative import cooperative_optimum
@@ -9,15 +8,17 @@ from .execution.dynamic_programming import best_response_to_feedback, feedback_g
 from .execution.linear_rule import LinearFeedback
 from .execution.references import almgren_chriss_alone, collusion_index
 from .gains import Exploitability, exploitability
-from .heuristics import almgren_chriss, constant_spread, heuristic_profiles, random_controls, twap
+from .heuristics import constant_spread, random_controls, twap
 from .maker_taker.coalition import Coalition, coalition_optimum
 from .maker_taker.mean_field_limit import MeanField, mean_field
+from .maker_taker.references import almgren_chriss, heuristic_profiles
 from .nash import solve
 from .noise.field import FieldOptions
 from .policies import OpenLoop, open_loop_policies
 from .profiles import BestResponse, Reference
 from .reference_points import references
 from .responses import best_response, best_response_to_policies
+from .well_posedness import check
 
 __all__ = [
     "BestResponse",

@@ -12,9 +12,6 @@ import numpy as np
 from ..envs.arrays import Array
 from ..envs.game import Controls, Game
 from ..envs.grid import Policy
-from .noise.field import Field, FieldOptions
-from .noise.scheme import Still, decoupling_field
-from .noise.step_system import StepSystem
 from .policies import Rule, open_loop_policies
 from .profiles import Profile
 
@@ -87,10 +84,6 @@ class Equilibrium(Rule):
     def _slope(self) -> Array: ...
 
     @abstractmethod
-    def _step_system(self) -> StepSystem:
-        """The game's equations one step at a time."""
-
-    @abstractmethod
     def adjoint(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
         """The decoupling field ``p_k = u(t_k, L, Q)`` at inventories (..., n) and factors (..., d)."""
 
@@ -110,20 +103,6 @@ class Equilibrium(Rule):
         feedback policies: a deviator that knows that the others react may gain.
         """
         return super().feedback()
-
-    def tabulate(self, options: FieldOptions | None = None) -> Field:
-        """The decoupling field in a tube around the path, fitted: a policy for large batches of markets.
-
-        :meth:`feedback` solves the game that is left from every state, exactly; a fitted field is evaluated in
-        microseconds.
-
-        Args:
-            options: of the approximation.
-
-        Raises:
-            EquilibriumNotFound: the equations were not solved in the tube.
-        """
-        return decoupling_field(self._step_system(), Still(self.inventories, self.adjoints), options)[0]
 
     def _inventory(self, k: int, inventory: Array, last: int) -> Array:
         inventory = np.asarray(inventory, dtype=float)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..envs.game import Controls, Game
-from ..envs.grid import agent_controls, grid
+from ..envs.grid import grid
 from ..envs.maker_taker_game import MakerTakerGame
-from .maker_taker.response import respond_to_controls
 
 
 def twap(game: Game, steps: int) -> np.ndarray:
@@ -24,15 +23,6 @@ def constant_spread(game: MakerTakerGame, steps: int) -> tuple[np.ndarray, np.nd
     return quotes, quotes.copy()
 
 
-def almgren_chriss(game: MakerTakerGame, steps: int) -> np.ndarray:
-    """Each trader's optimal execution if quotes stayed at the constant spread and other traders at TWAP; rates
-    (K, N)."""
-    profile = Controls(twap(game, steps), *constant_spread(game, steps))
-    responses = respond_to_controls(game, profile, steps, traders_only=True)
-    own = [agent_controls(game, responses[i], name) for i, name in enumerate(game.agents[: game.traders])]
-    return np.concatenate(own, axis=-1)
-
-
 def random_controls(game: Game, steps: int, seed: int) -> Controls:
     """Controls drawn uniformly from the game's action range at every step."""
     rng = np.random.default_rng(seed)
@@ -40,13 +30,3 @@ def random_controls(game: Game, steps: int, seed: int) -> Controls:
     return Controls(
         *(rng.uniform(a, b, (steps, len(a))) for a, b in zip(low, high, strict=True)),
     )
-
-
-def heuristic_profiles(game: MakerTakerGame, steps: int, seed: int = 0) -> dict[str, Controls]:
-    """The profiles that reports of the maker-taker game compare with, by name."""
-    quotes = constant_spread(game, steps)
-    return {
-        "TWAP, constant spread": Controls(twap(game, steps), *quotes),
-        "Almgren-Chriss, constant spread": Controls(almgren_chriss(game, steps), *quotes),
-        "random": random_controls(game, steps, seed),
-    }

@@ -13,7 +13,8 @@ from ...envs.game import Controls
 from ...envs.grid import Policy, simulate
 from ..equilibrium import LARGEST_SLOPE, Equilibrium, Status
 from ..errors import EquilibriumNotFound
-from ..noise.scheme import Still
+from ..noise.field import Field, FieldOptions
+from ..noise.scheme import Still, decoupling_field
 from . import linear_system as linear
 from .concavity import first_order, require_concave, unbounded
 from .linear_rule import LinearFeedback
@@ -82,8 +83,17 @@ class ExecutionEquilibrium(Equilibrium):
         """The decoupling field as a policy; see :meth:`Equilibrium.feedback`. Raises ValueError above 2,000 agents."""
         return self.rule.feedback()
 
-    def _step_system(self) -> ExecutionSteps:
-        return ExecutionSteps(self.game, self.steps)
+    def tabulate(self, options: FieldOptions | None = None) -> Field:
+        """The decoupling field in a tube around the path, fitted; :attr:`rule` is the field itself.
+
+        Args:
+            options: of the approximation.
+
+        Raises:
+            EquilibriumNotFound: the equations were not solved in the tube.
+        """
+        system = ExecutionSteps(self.game, self.steps)
+        return decoupling_field(system, Still(self.inventories, self.adjoints), options)[0]
 
     def _slope(self) -> Array:
         return self._dense[0].slope

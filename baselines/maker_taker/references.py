@@ -4,17 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from ...envs.game import Controls
-from ...envs.grid import simulate
+from ...envs.grid import agent_controls, simulate
 from ...envs.maker_taker_game import MakerTakerGame
 from ...envs.noise import draw_noise
 from ..equilibrium import Equilibrium
 from ..errors import EquilibriumNotFound, NoOptimum
-from ..heuristics import heuristic_profiles
+from ..heuristics import constant_spread, random_controls, twap
 from ..profiles import PATHS, Reference
 from .coalition import coalition_from
+from .response import respond_to_controls
 
 COALITION = "makers' coalition"
+
+
+def almgren_chriss(game: MakerTakerGame, steps: int) -> np.ndarray:
+    """Each trader's optimal execution if quotes stayed at the constant spread and other traders at TWAP; rates
+    (K, N)."""
+    profile = Controls(twap(game, steps), *constant_spread(game, steps))
+    responses = respond_to_controls(game, profile, steps, traders_only=True)
+    own = [agent_controls(game, responses[i], name) for i, name in enumerate(game.agents[: game.traders])]
+    return np.concatenate(own, axis=-1)
+
+
+def heuristic_profiles(game: MakerTakerGame, steps: int, seed: int = 0) -> dict[str, Controls]:
+    """The profiles that reports of the maker-taker game compare with, by name."""
+    quotes = constant_spread(game, steps)
+    return {
+        "TWAP, constant spread": Controls(twap(game, steps), *quotes),
+        "Almgren-Chriss, constant spread": Controls(almgren_chriss(game, steps), *quotes),
+        "random": random_controls(game, steps, seed),
+    }
 
 
 def rules_of_thumb(

@@ -77,9 +77,6 @@ class DecouplingEquilibrium(Equilibrium):
         """The field; with options, a new one."""
         return self.field if options is None else decoupling_field(self.field.system, self.still, options)[0]
 
-    def _step_system(self) -> StepSystem:
-        return self.field.system
-
     def _slope(self) -> Array:
         factors = self.paths.factor
         means = [None if factors is None else factors[:, k].mean(axis=0) for k in range(self.steps + 1)]

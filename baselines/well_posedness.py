@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ...envs.game import Game
-from ..kinds import kind_of
-from .condition import Condition
+from ..envs.game import Game
+from .conditions.condition import Condition
+from .kinds import kind_of
 
 
 def check(game: Game, steps: int = 100) -> list[Condition]:
