@@ -71,4 +71,5 @@ def exploitability(game: Game, controls: Profile, steps: int) -> Exploitability:
         ValueError: controls do not fit the game and the grid.
         EquilibriumNotFound: an agent's own problem was not solved, or has no maximum.
     """
-    return Exploitability(game, steps, *kind_of(game, steps).gains(controls))
+    found = kind_of(game, steps).gains(controls)
+    return Exploitability(game, steps, found.payoffs, found.gains, found.errors)

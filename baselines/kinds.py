@@ -17,7 +17,7 @@ kind                       games                                                
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -37,7 +37,7 @@ from .execution.equilibrium import ExecutionEquilibrium, solve_execution, still_
 from .execution.linear_rule import LinearFeedback
 from .execution.references import COOPERATIVE, execution_references, twap_reference
 from .execution.regressed_response import sampled_responses
-from .execution.response import AdaptedResponse, adapted_gains, as_rule, respond_to_schedules, schedule_gains, with_rate
+from .execution.response import AdaptedResponse, adapted_gains, as_rule, respond_to_schedules, schedule_gains
 from .execution.signal import is_linear, linear_signal
 from .execution.step_system import ExecutionSteps
 from .heuristics import twap
@@ -45,13 +45,13 @@ from .maker_taker.equilibrium import solve_maker_taker
 from .maker_taker.references import COALITION, rules_of_thumb
 from .maker_taker.response import respond_to_controls
 from .maker_taker.step_system import MakerTakerSteps
-from .noise.equilibrium import solve_noisy
+from .noise.equilibrium import DecouplingEquilibrium, solve_noisy
 from .noise.field import Field, FieldOptions
 from .noise.reacting_response import reacting_gain
 from .noise.response import ResponseOptions, noisy_gains
 from .noise.scheme import Still
 from .noise.step_system import StepSystem
-from .profiles import BestResponse, Profile, Reference, as_schedules
+from .profiles import BestResponse, Profile, Reference, as_schedules, replaced
 from .search import schedule_response
 
 G = TypeVar("G", bound=Game)
@@ -83,41 +83,30 @@ class SolverOptions(NamedTuple):
 
 
 class Gains(NamedTuple):
-    """Everyone's gains from best responses to a profile, (n,) each."""
+    """Everyone's gains from deviations, (n,) each."""
 
-    payoffs: Array
-    """in the profile"""
     gains: Array
     errors: Array | None = None
     """standard errors of the gains; None where they are exact"""
-
-
-class PolicyGains(NamedTuple):
-    """Everyone's gains from deviations against policies."""
-
-    responses: tuple[BestResponse, ...]
-    reacting: bool
+    payoffs: Array | None = None
+    """before a deviation, where they are known"""
+    reacting: bool = False
     """the opponents may react to a deviation"""
-    simulated: bool
+    simulated: bool = False
     """means over simulated paths"""
     exact: bool = False
     """otherwise lower bounds"""
-
-    @property
-    def gains(self) -> Array:
-        """(n,)"""
-        return np.array([each.gain for each in self.responses])
-
-    @property
-    def errors(self) -> Array:
-        """(n,) standard errors."""
-        return np.array([each.gain_se for each in self.responses])
 
     @property
     def against(self) -> str:
         """The opponents, in words."""
         opponents = f"{'reacting' if self.reacting else 'open-loop'} opponents"
         return f"{opponents}{' on simulated paths' * self.simulated} ({'exact' if self.exact else 'lower bound'})"
+
+
+def _gains(found: Iterable[BestResponse], *, reacting: bool, simulated: bool, payoffs: Array | None = None) -> Gains:
+    gains, errors = np.array([(each.gain, each.gain_se) for each in found]).T
+    return Gains(gains, errors, payoffs, reacting, simulated)
 
 
 class Kind(ABC, Generic[G]):
@@ -146,31 +135,35 @@ class Kind(ABC, Generic[G]):
         """The solution without noise."""
 
     @abstractmethod
-    def best_responses(self, controls: Controls) -> list[Controls]:
-        """For every agent, the profile in which it plays its best response to schedules and the others stay."""
+    def respond(self, controls: Controls, index: int) -> Controls:
+        """The profile of schedules in which an agent plays its best response and the others stay; no factor."""
 
-    @abstractmethod
     def best_response(self, profile: Profile, agent: str) -> BestResponse:
         """See :func:`makertaker.baselines.best_response`."""
+        game, index = self.game, agent_index(self.game, agent)
+        controls = as_schedules(game, profile, self.steps)
+        response = self.respond(controls, index)
+        payoff, before = (float(simulate(game, each, self.steps).payoffs[index]) for each in (response, controls))
+        return BestResponse(response, payoff, payoff - before)
 
     @abstractmethod
     def gains(self, profile: Profile) -> Gains:
-        """See :func:`makertaker.baselines.exploitability`."""
+        """See :func:`makertaker.baselines.exploitability`; with payoffs."""
 
-    @abstractmethod
-    def response_to_policies(self, policies: Policies, agent: str, iterations: int) -> BestResponse:
+    def response_to_policies(self, policies: Policies, agent: str, iterations: int = 200) -> BestResponse:
         """See :func:`makertaker.baselines.best_response_to_policies`."""
+        return schedule_response(self.game, policies, agent, self.steps, self.respond, iterations)
 
-    @abstractmethod
-    def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> PolicyGains:
+    def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> Gains:
         """Gains against policies that are taken for schedules, along ``played``: the paths that they lead to."""
+        return self.gains(played.controls)
 
-    def reacting_gains(self, policies: Policies, played: Trajectory) -> PolicyGains:
+    def reacting_gains(self, policies: Policies) -> Gains:
         """Gains against policies that may react."""
-        found = (self.response_to_policies(policies, agent, 200) for agent in self.game.agents)
-        return PolicyGains(tuple(found), reacting=True, simulated=self.game.random)
+        found = (self.response_to_policies(policies, agent) for agent in self.game.agents)
+        return _gains(found, reacting=True, simulated=self.game.random)
 
-    def beside(self, found: PolicyGains, policies: Policies, played: Trajectory) -> PolicyGains:
+    def beside(self, found: Gains, policies: Policies, played: Trajectory) -> Gains:
         """The gains against opponents that do not react, to stand beside those against policies that may."""
         return self.open_loop_gains(policies, played) if found.reacting else found
 
@@ -186,19 +179,18 @@ class Kind(ABC, Generic[G]):
     def conditions(self) -> list[Condition]:
         """See :func:`makertaker.baselines.check`."""
 
-    def by_simulation(self, profile: Profile, quick: bool = False) -> tuple[Array, PolicyGains]:
-        """Mean payoffs (n,), and everyone's gains by the deviators' own decoupling fields."""
-        payoffs, found = noisy_gains(self.step_system(), profile, options=_QUICK if quick else None)
-        return payoffs, PolicyGains(tuple(found), reacting=False, simulated=True)
+    def solve_noisy(self, options: SolverOptions) -> DecouplingEquilibrium:
+        """The equilibrium by the decoupling field."""
+        return solve_noisy(self.step_system(), self.still(), throw=options.throw, options=options.field)
 
     def simulated_response(self, profile: Profile, agent: str) -> BestResponse:
-        """An agent's best response by simulation."""
+        """An agent's best response by its own decoupling field and simulation."""
         return noisy_gains(self.step_system(), profile, [agent])[1][0]
 
-    def simulated_gains(self, profile: Profile) -> Gains:
-        """Everyone's gains by simulation."""
-        payoffs, found = self.by_simulation(profile)
-        return Gains(payoffs, found.gains, found.errors)
+    def simulated_gains(self, profile: Profile, *, quick: bool = False) -> Gains:
+        """The same for everyone's gains."""
+        payoffs, found = noisy_gains(self.step_system(), profile, options=_QUICK if quick else None)
+        return _gains(found, reacting=False, simulated=True, payoffs=payoffs)
 
 
 class MakerTaker(Kind[MakerTakerGame]):
@@ -207,9 +199,8 @@ class MakerTaker(Kind[MakerTakerGame]):
     capabilities = Capabilities(exact=True, inventories_apart=False, optimum=COALITION)
 
     def solve(self, options: SolverOptions) -> Equilibrium:
-        return solve_maker_taker(
-            self.game, self.times, throw=options.throw, guess=options.guess, tolerance=options.tolerance
-        )
+        throw, guess, tolerance, _ = options
+        return solve_maker_taker(self.game, self.times, throw=throw, guess=guess, tolerance=tolerance)
 
     def step_system(self) -> StepSystem:
         return MakerTakerSteps(self.game, self.steps)
@@ -218,33 +209,18 @@ class MakerTaker(Kind[MakerTakerGame]):
         found = solve_maker_taker(self.game, self.times, tolerance=_STILL_TOLERANCE)
         return Still(found.inventories, found.adjoints)
 
-    def best_responses(self, controls: Controls) -> list[Controls]:
-        return respond_to_controls(self.game, controls, self.steps)
-
-    def best_response(self, profile: Profile, agent: str) -> BestResponse:
-        index, controls = agent_index(self.game, agent), as_schedules(self.game, profile, self.steps)
-        response = self.best_responses(controls)[index]
-        payoff, before = (float(simulate(self.game, each, self.steps).payoffs[index]) for each in (response, controls))
-        return BestResponse(response, payoff, payoff - before)
+    def respond(self, controls: Controls, index: int) -> Controls:
+        return respond_to_controls(self.game, controls, self.steps)[index]
 
     def gains(self, profile: Profile) -> Gains:
         controls = as_schedules(self.game, profile, self.steps)
         payoffs = simulate(self.game, controls, self.steps).payoffs
-        responses = self.best_responses(controls)
+        responses = respond_to_controls(self.game, controls, self.steps)
         best = [simulate(self.game, each, self.steps).payoffs[i] for i, each in enumerate(responses)]
-        return Gains(payoffs, np.array(best) - payoffs)
-
-    def response_to_policies(self, policies: Policies, agent: str, iterations: int) -> BestResponse:
-        return schedule_response(self.game, policies, agent, self.steps, self.best_responses, iterations)
-
-    def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> PolicyGains:
-        return _exact(self.gains(played.controls), played)
+        return Gains(np.array(best) - payoffs, payoffs=payoffs, exact=True)
 
     def references(self, equilibrium: Equilibrium) -> dict[str, Reference]:
-        return rules_of_thumb(self.game, self.steps, equilibrium, self._nash_conv)
-
-    def _nash_conv(self, controls: Controls) -> float:
-        return float(self.gains(controls).gains.sum())
+        return rules_of_thumb(self.game, self.steps, equilibrium, lambda controls: self.gains(controls).gains)
 
     def conditions(self) -> list[Condition]:
         game, steps = self.game, self.steps
@@ -257,26 +233,27 @@ class NoisyMakerTaker(MakerTaker):
     capabilities = Capabilities(exact=False, inventories_apart=False, optimum=COALITION)
 
     def solve(self, options: SolverOptions) -> Equilibrium:
-        return solve_noisy(self.step_system(), self.still(), throw=options.throw, options=options.field)
+        return self.solve_noisy(options)
 
     def best_response(self, profile: Profile, agent: str) -> BestResponse:
-        agent_index(self.game, agent)
         return self.simulated_response(profile, agent)
 
     def gains(self, profile: Profile) -> Gains:
         return self.simulated_gains(profile)
 
-    def response_to_policies(self, policies: Policies, agent: str, iterations: int) -> BestResponse:
+    def response_to_policies(self, policies: Policies, agent: str, iterations: int = 200) -> BestResponse:
         return reacting_gain(self.step_system(), policies, agent)
 
-    def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> PolicyGains:
-        return self.by_simulation(policies, quick)[1]
+    def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> Gains:
+        return self.simulated_gains(policies, quick=quick)
 
-    def _nash_conv(self, controls: Controls) -> float:
-        return float(self.by_simulation(controls, quick=True)[1].gains.sum())
+    def references(self, equilibrium: Equilibrium) -> dict[str, Reference]:
+        return rules_of_thumb(
+            self.game, self.steps, equilibrium, lambda controls: self.simulated_gains(controls, quick=True).gains
+        )
 
     def conditions(self) -> list[Condition]:
-        observed = field_condition(lambda: solve_noisy(self.step_system(), self.still(), throw=True), self.steps)
+        observed = field_condition(lambda: self.solve_noisy(SolverOptions()), self.steps)
         return [*assumptions(self.game), *noise_conditions(self.game), observed]
 
 
@@ -294,58 +271,56 @@ class Execution(Kind[ExecutionGame]):
     def still(self) -> Still:
         return still_path(self.game, self.times)
 
-    def best_responses(self, controls: Controls) -> list[Controls]:
-        rates = respond_to_schedules(self.game, controls.rate)
-        return [with_rate(controls, i, rates[:, i]) for i in range(self.game.traders)]
+    def respond(self, controls: Controls, index: int) -> Controls:
+        own = controls._replace(rate=respond_to_schedules(self.game, controls.rate))
+        return replaced(self.game, controls, own, index)
 
-    def _adapts(self, profile: Profile) -> bool:
-        """Deviators, or their opponents, use the factor: the best response is a function of its path."""
-        return self.game.factor is not None or isinstance(profile, LinearFeedback)
+    def _rule(self, profile: Profile) -> LinearFeedback | None:
+        """A profile as an affine rule, where deviators or their opponents use the factor."""
+        adapts = self.game.factor is not None or isinstance(profile, LinearFeedback)
+        return as_rule(self.game, profile, self.steps) if adapts else None
 
-    def _is_nonlinear(self, profile: Profile) -> bool:
+    def _nonlinear(self, profile: Profile) -> bool:
         return self.game.factor is not None and isinstance(profile, Field | Mapping)
 
     def best_response(self, profile: Profile, agent: str) -> BestResponse:
-        game, index = self.game, agent_index(self.game, agent)
-        if self._is_nonlinear(profile):
+        if self._nonlinear(profile):
             return self.simulated_response(profile, agent)
-        if self._adapts(profile):
-            return AdaptedResponse(as_rule(game, profile, self.steps), index).best()
-        controls = as_schedules(game, profile, self.steps)
-        response = with_rate(controls, index, respond_to_schedules(game, controls.rate)[:, index])
-        payoff, before = (float(simulate(game, each, self.steps).payoffs[index]) for each in (response, controls))
-        return BestResponse(response, payoff, payoff - before)
+        rule = self._rule(profile)
+        if rule is None:
+            return super().best_response(profile, agent)
+        return AdaptedResponse(rule, agent_index(self.game, agent)).best()
 
     def gains(self, profile: Profile) -> Gains:
-        if self._is_nonlinear(profile):
+        if self._nonlinear(profile):
             return self.simulated_gains(profile)
-        if self._adapts(profile):
-            payoffs, gains, errors = adapted_gains(as_rule(self.game, profile, self.steps))
-            return Gains(payoffs, gains, errors if errors.any() else None)
-        return Gains(*schedule_gains(self.game, as_schedules(self.game, profile, self.steps).rate))
+        rule = self._rule(profile)
+        if rule is None:
+            payoffs, gains = schedule_gains(self.game, as_schedules(self.game, profile, self.steps).rate)
+            return Gains(gains, payoffs=payoffs, exact=True)
+        payoffs, gains, errors = adapted_gains(rule)
+        return Gains(gains, errors if errors.any() else None, payoffs)
 
-    def response_to_policies(self, policies: Policies, agent: str, iterations: int) -> BestResponse:
+    def response_to_policies(self, policies: Policies, agent: str, iterations: int = 200) -> BestResponse:
         if self.game.factor is not None:
             return sampled_responses(self.game, policies, [agent], self.steps)[0]
-        return schedule_response(self.game, policies, agent, self.steps, self.best_responses, iterations)
+        return super().response_to_policies(policies, agent, iterations)
 
-    def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> PolicyGains:
+    def _sampled(self, policies: Policies, *, react: bool, paths: int = 2048) -> Gains:
+        found = sampled_responses(self.game, policies, self.game.agents, self.steps, react=react, paths=paths)
+        return _gains(found, reacting=react, simulated=True)
+
+    def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> Gains:
         if self.game.factor is None:
-            return _exact(self.gains(played.controls), played)
+            return super().open_loop_gains(policies, played)
         return self._sampled(policies, react=False, paths=QUICK_PATHS if quick else 2048)
 
-    def reacting_gains(self, policies: Policies, played: Trajectory) -> PolicyGains:
-        if self.game.factor is None:
-            return super().reacting_gains(policies, played)
-        return self._sampled(policies, react=True)
+    def reacting_gains(self, policies: Policies) -> Gains:
+        return super().reacting_gains(policies) if self.game.factor is None else self._sampled(policies, react=True)
 
-    def beside(self, found: PolicyGains, policies: Policies, played: Trajectory) -> PolicyGains:
+    def beside(self, found: Gains, policies: Policies, played: Trajectory) -> Gains:
         """With a factor there is one lower bound, of both."""
         return super().beside(found, policies, played) if self.game.factor is None else found
-
-    def _sampled(self, policies: Policies, *, react: bool, paths: int = 2048) -> PolicyGains:
-        found = sampled_responses(self.game, policies, self.game.agents, self.steps, react=react, paths=paths)
-        return PolicyGains(tuple(found), reacting=react, simulated=True)
 
     def require_references(self) -> None:
         linear_signal(self.game, self.game.coefficients(self.times), self.times)
@@ -365,31 +340,27 @@ class BentExecution(Execution):
     capabilities = Capabilities(exact=False, inventories_apart=True, optimum=COOPERATIVE)
 
     def solve(self, options: SolverOptions) -> Equilibrium:
-        return solve_noisy(self.step_system(), self.still(), throw=options.throw, options=options.field)
+        return self.solve_noisy(options)
 
-    def _is_nonlinear(self, profile: Profile) -> bool:
+    def _nonlinear(self, profile: Profile) -> bool:
         return True
 
     def references(self, equilibrium: Equilibrium) -> dict[str, Reference]:
         schedule = Controls(twap(self.game, self.steps))
-        nash_conv = float(self.by_simulation(schedule, quick=True)[1].gains.sum())
-        return twap_reference(self.game, schedule, nash_conv)
+        return twap_reference(self.game, schedule, float(self.simulated_gains(schedule, quick=True).gains.sum()))
 
 
-def kind_of(game: Game, steps: int) -> Kind[Any]:
+def kind_of(game: Game, steps: int) -> Kind[Game]:
     """The kind of a game, on a grid of K steps.
 
     Raises:
         ValueError: not a game of the paper, or ``steps`` is not a positive whole number.
     """
+    found: Any  # a kind of one game's class is no kind of all games
     if isinstance(game, MakerTakerGame):
-        return (NoisyMakerTaker if game.random else MakerTaker)(game, steps)
-    if isinstance(game, ExecutionGame):
-        return (Execution if is_linear(game, grid(game, steps)) else BentExecution)(game, steps)
-    raise ValueError(f"game: expected an ExecutionGame or a MakerTakerGame, got a {type(game).__name__}")
-
-
-def _exact(gains: Gains, played: Trajectory) -> PolicyGains:
-    """Exact gains of the schedules that policies play."""
-    responses = (BestResponse(played.controls, p + g, g) for p, g in zip(gains.payoffs, gains.gains, strict=True))
-    return PolicyGains(tuple(responses), reacting=False, simulated=False, exact=True)
+        found = (NoisyMakerTaker if game.random else MakerTaker)(game, steps)
+    elif isinstance(game, ExecutionGame):
+        found = (Execution if is_linear(game, grid(game, steps)) else BentExecution)(game, steps)
+    else:
+        raise ValueError(f"game: expected an ExecutionGame or a MakerTakerGame, got a {type(game).__name__}")
+    return found  # type: ignore[no-any-return]

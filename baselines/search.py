@@ -75,7 +75,7 @@ def schedule_response(
     policies: Mapping[str, Policy],
     agent: str,
     steps: int,
-    respond: Callable[[Controls], list[Controls]],
+    respond: Callable[[Controls, int], Controls],
     iterations: int,
 ) -> BestResponse:
     """A schedule of one agent that does well against policies that react, in a game without noise.
@@ -88,7 +88,7 @@ def schedule_response(
         policies: everyone's.
         agent: name of the deviator.
         steps: K.
-        respond: everyone's best response to schedules, as joint profiles.
+        respond: the profile of schedules in which an agent plays its best response.
         iterations: of each search, at most.
 
     Raises:
@@ -96,7 +96,7 @@ def schedule_response(
     """
     index, unit = agent_index(game, agent), game.control_unit(agent)
     base = rollout(game, policies, steps)
-    starts = [agent_controls(game, each, agent) for each in (base.controls, respond(base.controls)[index])]
+    starts = [agent_controls(game, each, agent) for each in (base.controls, respond(base.controls, index))]
     low, high = (agent_controls(game, bound, agent) for bound in game.action_range())
     limits = np.minimum(low, np.min(starts, axis=0)), np.maximum(high, np.max(starts, axis=0))
 

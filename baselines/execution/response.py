@@ -162,13 +162,6 @@ def _one(system: linear.LinearSystem, index: int) -> linear.LinearSystem:
     )
 
 
-def with_rate(controls: Controls, index: int, rate: Array) -> Controls:
-    """The profile with one agent's rates (K,) replaced."""
-    joint = controls.rate.copy()
-    joint[:, index] = rate
-    return controls._replace(rate=joint)
-
-
 def as_rule(game: ExecutionGame, profile: Profile, steps: int) -> LinearFeedback:
     """A profile as a rule. Raises ValueError where it does not fit the game and the grid."""
     if isinstance(profile, LinearFeedback):

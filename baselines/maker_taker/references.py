@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ...envs.arrays import Array
 from ...envs.game import Controls
 from ...envs.grid import agent_controls, simulate
 from ...envs.maker_taker_game import MakerTakerGame
@@ -40,7 +41,7 @@ def heuristic_profiles(game: MakerTakerGame, steps: int, seed: int = 0) -> dict[
 
 
 def rules_of_thumb(
-    game: MakerTakerGame, steps: int, equilibrium: Equilibrium, nash_conv: Callable[[Controls], float]
+    game: MakerTakerGame, steps: int, equilibrium: Equilibrium, gains_of: Callable[[Controls], Array]
 ) -> dict[str, Reference]:
     """The table by name.
 
@@ -48,14 +49,14 @@ def rules_of_thumb(
         game: the game.
         steps: K.
         equilibrium: from which the search for the coalition's optimum starts.
-        nash_conv: of schedules.
+        gains_of: everyone's gains (n,) from best responses to schedules.
     """
     noise = draw_noise(game, steps, PATHS, seed=0)
 
     def reference(name: str, controls: Controls, note: str = "") -> Reference:
         payoffs = simulate(game, controls, steps, noise).payoffs
         try:
-            gains: float | None = nash_conv(controls)
+            gains: float | None = float(gains_of(controls).sum())
         except EquilibriumNotFound:
             gains = None
         return Reference(name, controls, payoffs if noise is None else payoffs.mean(axis=0), None, gains, note)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...baselines import Equilibrium
 from ...baselines.gains import payoff_size
-from ...baselines.kinds import Kind, PolicyGains, SolverOptions, kind_of
+from ...baselines.kinds import Gains, Kind, SolverOptions, kind_of
 from ...baselines.profiles import PATHS, mean_controls
 from ...baselines.sampling import pair_mean
 from ...envs.arrays import Array
@@ -82,7 +82,8 @@ def evaluate(
     }
     if noise is not None:
         for i, each in enumerate(agents.values()):
-            each["learned_se"], each["exploitability_se"] = float(errors[i]), float(gains.errors[i])
+            each["learned_se"] = float(errors[i])
+            each["exploitability_se"] = 0.0 if gains.errors is None else float(gains.errors[i])
     compared = reference_profiles(kind, equilibrium)
     metrics: Metrics = {
         "steps": steps,
@@ -126,11 +127,9 @@ def _mean_path(paths: Trajectory) -> Trajectory:
     return paths._replace(inventories=inventories, payoffs=payoffs, controls=mean_controls(paths))
 
 
-def _gains(
-    kind: Kind[Game], policies: Mapping[str, Policy], learned: Trajectory, information: Information
-) -> PolicyGains:
+def _gains(kind: Kind[Game], policies: Mapping[str, Policy], learned: Trajectory, information: Information) -> Gains:
     reacts = information == "full" or (information == "own" and not kind.capabilities.inventories_apart)
-    return kind.reacting_gains(policies, learned) if reacts else kind.open_loop_gains(policies, learned)
+    return kind.reacting_gains(policies) if reacts else kind.open_loop_gains(policies, learned)
 
 
 def open_loop_nash_conv(game: Game, policies: Mapping[str, Policy], steps: int) -> float:
