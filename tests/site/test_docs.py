@@ -46,7 +46,8 @@ def test_python_runs(block, capsys):
 
 
 @pytest.mark.parametrize("page", [page for page, text in PAGES.items() if blocks("python", text)])
-def test_python_of_a_page_runs_from_top_to_bottom(page, capsys):
+def test_python_of_a_page_runs_from_top_to_bottom(page, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # libraries leave folders of their logs
     for module, package in NEEDS.items():
         if any(module in block for block in blocks("python", PAGES[page])):
             pytest.importorskip(package)
