@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from copy import copy
 
 import numpy as np
 
+from .arrays import Array, as_like, bounded
 from .game import Controls, Game
-from .packing import agent_controls, join_controls, split_controls
+from .packing import agent_columns, join_controls, split_controls
 
 Range = tuple[float, float] | None
 """the user's range of rates or of quotes; None: the game's"""
@@ -42,20 +43,30 @@ def _pair(name: str, value: Sequence[float], least: float, most: float) -> tuple
 
 
 class ActionScale:
-    """Affine map between actions in [-1, 1] and physical controls within ``low`` and ``high``."""
+    """Affine map between actions in [-1, 1] and physical controls within the action range.
 
-    def __init__(self, game: Game, low: Controls, high: Controls) -> None:
-        self.game, self.low, self.high = game, low, high
-        lowest, highest = join_controls(game, low), join_controls(game, high)
-        self._center, self._half = (lowest + highest) / 2, (highest - lowest) / 2
-        self._cast: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
+    Args:
+        game: the game.
+        rate_range: see :func:`controls_range`.
+        quote_range: see :func:`controls_range`.
+    """
 
-    def physical(self, actions: np.ndarray) -> np.ndarray:
+    def __init__(self, game: Game, rate_range: Range = None, quote_range: Range = None) -> None:
+        self.game = game
+        self.low, self.high = controls_range(game, rate_range, quote_range)
+        self._lowest, self._highest = join_controls(game, self.low), join_controls(game, self.high)
+        self._center: Array = (self._lowest + self._highest) / 2
+        self._half: Array = (self._highest - self._lowest) / 2
+
+    def like(self, array: Array) -> ActionScale:
+        """The same with its numbers in the library, dtype and device of ``array``, so that they are converted once."""
+        result = copy(self)
+        result._center, result._half = as_like(self._center, array), as_like(self._half, array)
+        return result
+
+    def physical(self, actions: Array) -> Array:
         """Physical controls side by side, (..., N + 2M), of normalised ones, which are truncated at [-1, 1]."""
-        if actions.dtype not in self._cast:
-            self._cast[actions.dtype] = self._center.astype(actions.dtype), self._half.astype(actions.dtype)
-        center, half = self._cast[actions.dtype]
-        return np.asarray(center + half * np.minimum(np.maximum(actions, -1.0), 1.0))
+        return as_like(self._center, actions) + as_like(self._half, actions) * bounded(actions, 1.0)
 
     def normal(self, controls: Controls) -> Controls:
         """Normalised actions of physical controls; outside [-1, 1] where a control is outside the range."""
@@ -63,13 +74,13 @@ class ActionScale:
 
     def bounds(self, agent: str) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest physical action of one agent, (1,) or (2,). Raises ValueError for an unknown agent."""
-        low, high = (agent_controls(self.game, bound, agent) for bound in (self.low, self.high))
-        return low, high
+        columns = agent_columns(self.game, agent)
+        return self._lowest[columns], self._highest[columns]
 
     def physical_action(self, agent: str, action: np.ndarray) -> np.ndarray:
         """One agent's physical action, (..., 1) or (..., 2), of a normalised one; truncated at [-1, 1]."""
         low, high = (bound.astype(action.dtype) for bound in self.bounds(agent))
-        return np.asarray((low + high) / 2 + (high - low) / 2 * np.minimum(np.maximum(action, -1.0), 1.0))
+        return np.asarray((low + high) / 2 + (high - low) / 2 * bounded(action, 1.0))
 
     def unit(self, agent: str) -> np.ndarray:
         """The game's control unit of an agent as a fraction of the half-width of its action range, (1,) or (2,).

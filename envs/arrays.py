@@ -64,3 +64,10 @@ def floating(value: Any) -> Array:
         return value
     array = np.asarray(value)
     return array if np.issubdtype(array.dtype, np.floating) else array.astype(float)
+
+
+def bounded(values: Array, limit: float) -> Array:
+    """The values, truncated at plus and minus a limit."""
+    if isinstance(values, np.ndarray):  # faster than clip on small arrays
+        return np.minimum(np.maximum(values, -limit), limit)
+    return namespace(values).clip(values, -limit, limit)

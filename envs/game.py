@@ -56,6 +56,11 @@ class Activity(NamedTuple):
     """(...,) None in a game without makers"""
     best_bid: Array | None = None
 
+    @property
+    def spread(self) -> Array | None:
+        """(...,) best ask plus best bid; None in a game without makers."""
+        return None if self.best_ask is None or self.best_bid is None else self.best_ask + self.best_bid
+
 
 class Coefficients(Protocol):
     """A game's parameters as arrays: means over the K steps of a grid, one row a step."""

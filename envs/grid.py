@@ -100,8 +100,8 @@ class Advance(NamedTuple):
 
     inventories: Array
     """(..., n)"""
-    factor: Array | None
-    """(..., d)"""
+    factor: Array
+    """(..., d); None in a game without"""
     price: Array
     """(...,) market price"""
     reward: Array

@@ -2,7 +2,7 @@
 
 The shape that users of gymnax and JaxMARL expect, agents grouped by role: observations, actions, rewards and dones are
 dictionaries ``{"trader": ..., "maker": ...}`` with a leading axis over the agents of the role; an action is ``(N, 1)``
-and ``(M, 2)``. The dynamics are those of :func:`~makertaker.envs.grid.step`, the same function that the NumPy
+and ``(M, 2)``. The dynamics are those of :func:`~makertaker.envs.grid.advance`, the same function that the NumPy
 environments call. Needs JAX: ``pip install 'makertaker[jax]'``; double precision with ``jax_enable_x64``.
 
     env = JaxMarket(load_scenario("acas"), steps=20)
@@ -12,9 +12,7 @@ environments call. Needs JAX: ``pip install 'makertaker[jax]'``; double precisio
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Unpack
-
-import numpy as np
+from typing import NamedTuple, TypeAlias, TypedDict, TypeVar, Unpack
 
 try:
     import jax
@@ -22,52 +20,69 @@ try:
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
     raise ImportError("makertaker.envs.jax_env needs JAX: pip install 'makertaker[jax]'") from error
 
-from .game import Controls, Game
+from .game import Coefficients, Controls, Game
 from .grid import advance
 from .noise import Noise, scaled
 from .options import Fields, Options
 from .roles import Roles, RoleView
 
+Array: TypeAlias = jax.Array
+Tree = TypeVar("Tree")
+
 
 class JaxParams(NamedTuple):
-    """What a market is made of, as arrays: to be changed or vmapped over."""
+    """The numbers that make a market, as arrays: to be changed or vmapped over."""
 
-    coefficients: Any
+    coefficients: Coefficients
     """the game's, step means over the grid"""
-    initial: Any
+    initial: Array
     """(n,) initial inventories in shares"""
-    factor: Any
+    factor: Array
     """(d,) initial factor; (0,) without"""
-    volatility: Any
+    volatility: Array
     """of the reference price, currency per square root of time"""
-    inventory_noise: Any
+    inventory_noise: Array
     """``epsilon``"""
 
 
 class JaxState(NamedTuple):
     """The state of one market."""
 
-    k: Any
+    k: Array
     """steps played"""
-    inventories: Any
+    inventories: Array
     """(n,)"""
-    factor: Any
+    factor: Array
     """(d,)"""
-    price: Any
+    price: Array
     """market price"""
-    quotes: Any
+    quotes: Array
     """(2, M) asks and bids of the last step"""
 
 
 class JaxNoise(NamedTuple):
     """Standard normal increments of one step."""
 
-    price: Any
+    price: Array
     """()"""
-    factor: Any
+    factor: Array
     """(d,)"""
-    inventory: Any
+    inventory: Array
     """(n,)"""
+
+
+class Info(TypedDict, total=False):
+    """Information about a step."""
+
+    inventories: Array
+    """(n,) before a reset"""
+    mid: Array
+    """market price"""
+    spread: Array
+    """best ask plus best bid; NaN where nobody quotes"""
+    noise: JaxNoise
+    final_observation: Roles
+    """before a reset"""
 
 
 class JaxMarket:
@@ -79,18 +94,17 @@ class JaxMarket:
         fields: of :class:`.Options`.
 
     Raises:
-        ValueError: an argument is out of its range, or a factor's function does not work on JAX arrays.
+        ValueError: an option is out of its range, or a factor's function does not work on JAX arrays.
     """
 
     def __init__(self, game: Game, options: Options | None = None, **fields: Unpack[Fields]) -> None:
         self.view = RoleView(game, options, **fields)
-        self.options = self.view.options
-        self.game, self.steps, self.reward = game, self.options.steps, self.options.reward
+        self.game, self.options, self.steps = game, self.view.options, self.view.steps
         self.times, self.dt, self.roles = self.view.times, self.view.dt, self.view.names
         self.observation_size = self.view.size
         self.action_size = self.view.action_size
         try:
-            jax.eval_shape(self._drive, jnp.zeros(()), self.default_params)
+            jax.eval_shape(self._drive, self.default_params)
         except (TypeError, jax.errors.TracerArrayConversionError) as error:
             raise ValueError(f"game: its factor's functions must work on JAX arrays: {error}") from error
 
@@ -98,13 +112,12 @@ class JaxMarket:
     def default_params(self) -> JaxParams:
         """The game's parameters as arrays."""
         game = self.game
-        factor = np.zeros(0) if game.factor is None else np.array(game.factor.initial)
-        coefficients = game.coefficients(self.times)
-        arrays = type(coefficients)(*(jnp.asarray(each) for each in coefficients))
+        factor = [] if game.factor is None else game.factor.initial
         numbers = (game.start, factor, game.volatility, game.inventory_noise)
-        return JaxParams(arrays, *(jnp.asarray(each, dtype=float) for each in numbers))
+        coefficients = jax.tree.map(jnp.asarray, game.coefficients(self.times))
+        return JaxParams(coefficients, *(jnp.asarray(each, dtype=float) for each in numbers))
 
-    def reset(self, key: Any, params: JaxParams | None = None) -> tuple[Roles, JaxState]:
+    def reset(self, key: Array, params: JaxParams | None = None) -> tuple[Roles, JaxState]:
         """Start an episode: observations and state. The start is not random; ``key`` is there for the API's sake."""
         params = jax.tree.map(jnp.asarray, self.default_params if params is None else params)
         state = JaxState(
@@ -117,8 +130,8 @@ class JaxMarket:
         return self.observe(state), state
 
     def step(
-        self, key: Any, state: JaxState, actions: Roles, params: JaxParams | None = None
-    ) -> tuple[Roles, JaxState, Roles, dict[str, Any], dict[str, Any]]:
+        self, key: Array, state: JaxState, actions: Roles, params: JaxParams | None = None
+    ) -> tuple[Roles, JaxState, Roles, Roles, Info]:
         """Play one step, and start again where the episode ends.
 
         Args:
@@ -135,46 +148,43 @@ class JaxMarket:
         observations, after, rewards, dones, info = self.step_env(key, state, actions, params)
         first, start = self.reset(key, params)
 
-        def choose(new: Any, old: Any) -> Any:
-            return jax.tree.map(lambda a, b: jnp.where(dones["__all__"], a, b), new, old)
+        def choose(new: Tree, old: Tree) -> Tree:
+            chosen: Tree = jax.tree.map(lambda a, b: jnp.where(dones["__all__"], a, b), new, old)
+            return chosen
 
-        info = {**info, "final_observation": observations}
+        info["final_observation"] = observations
         return choose(first, observations), choose(start, after), rewards, dones, info
 
     def step_env(
-        self, key: Any, state: JaxState, actions: Roles, params: JaxParams
-    ) -> tuple[Roles, JaxState, Roles, dict[str, Any], dict[str, Any]]:
+        self, key: Array, state: JaxState, actions: Roles, params: JaxParams
+    ) -> tuple[Roles, JaxState, Roles, Roles, Info]:
         """The same without starting again."""
         noise = self.draw(key, params)
         after, reward, spread = self.advance(state, self.controls(actions), noise, params)
         done = after.k == self.steps
         rewards = {role: each[..., 0] for role, each in self.view.split(reward[..., None]).items()}
         dones = {role: jnp.broadcast_to(done, each.shape) for role, each in rewards.items()}
-        info = {"inventories": after.inventories, "mid": after.price, "spread": spread, "noise": noise}
+        info = Info(inventories=after.inventories, mid=after.price, spread=spread, noise=noise)
         return self.observe(after), after, rewards, {**dones, "__all__": done}, info
 
-    def draw(self, key: Any, params: JaxParams) -> JaxNoise:
+    def draw(self, key: Array, params: JaxParams) -> JaxNoise:
         """The noise of a step."""
-        price, factor, inventory = jax.random.split(key, 3)
         dtype = params.initial.dtype
-        return JaxNoise(
-            jax.random.normal(price, (), dtype),
-            jax.random.normal(factor, params.factor.shape, dtype),
-            jax.random.normal(inventory, params.initial.shape, dtype),
-        )
+        shapes = ((), params.factor.shape, params.initial.shape)
+        keys = jax.random.split(key, 3)
+        return JaxNoise(*(jax.random.normal(own, shape, dtype) for own, shape in zip(keys, shapes, strict=True)))
 
     def controls(self, actions: Roles) -> Controls:
         """Physical controls (N,), (M,), (M,) of actions by role; out of bounds is truncated."""
-        return self.view.controls({role: jnp.asarray(each) for role, each in actions.items()})
+        return self.view.controls(jnp.concatenate([jnp.asarray(actions[role]).ravel() for role in self.roles]))
 
     def advance(
         self, state: JaxState, controls: Controls, noise: JaxNoise, params: JaxParams
-    ) -> tuple[JaxState, Any, Any]:
+    ) -> tuple[JaxState, Array, Array]:
         """One step with physical controls and given noise: state, rewards (n,), spread (NaN where nobody quotes)."""
-        game = self.game
-        given = Noise(noise.price if self.reward == "wealth" else None, noise.factor, noise.inventory)
+        given = Noise(noise.price if self.options.reward == "wealth" else None, noise.factor, noise.inventory)
         played = advance(
-            game,
+            self.game,
             params.coefficients.at(state.k),
             jnp.asarray(self.times)[state.k],
             self.dt,
@@ -185,25 +195,22 @@ class JaxMarket:
             scaled(given, self.dt, params.volatility, params.inventory_noise),
             last=state.k + 1 == self.steps,
         )
-        quotes = jnp.stack([controls.ask, controls.bid])
-        best: Any = (played.activity.best_ask, played.activity.best_bid)
-        spread = best[0] + best[1] if game.makers else jnp.nan
+        quotes, spread = jnp.stack([controls.ask, controls.bid]), played.activity.spread
         after = JaxState(state.k + 1, played.inventories, played.factor, played.price, quotes)
-        return after, played.gross, spread
+        return after, played.gross, jnp.asarray(jnp.nan) if spread is None else spread
 
     def observe(self, state: JaxState) -> Roles:
         """Every agent's observation, by role: (N, size) and (M, size), float32."""
-        factor = None if self.game.factor is None else state.factor
-        seen = self.view.observe(self.view.state(state.k, state.inventories, factor, state.quotes))
-        return {role: each.astype(jnp.float32) for role, each in seen.items()}
+        seen = self.view.observe(self.view.state(state.k, state.inventories, state.factor, state.quotes))
+        return self.view.split(seen.astype(jnp.float32))
 
-    def _drive(self, time: Any, params: JaxParams) -> Any:
-        """Coefficients of the first step and the factor after it: what a factor's functions are needed for."""
-        game = self.game
+    def _drive(self, params: JaxParams) -> Coefficients:
+        """Coefficients of the first step at the factor after it: all that a factor's functions are needed for."""
+        game, c, time = self.game, params.coefficients.at(0), jnp.zeros(())
         if game.factor is None:
-            return params.coefficients.at(0)
-        moved = game.factor.move(time, params.factor, self.dt, params.factor)
-        return game.with_factor(params.coefficients.at(0), time, moved)
+            return c
+        driven: Coefficients = game.with_factor(c, time, game.factor.move(time, params.factor, self.dt, params.factor))
+        return driven
 
 
-__all__ = ["JaxMarket", "JaxNoise", "JaxParams", "JaxState"]
+__all__ = ["Info", "JaxMarket", "JaxNoise", "JaxParams", "JaxState"]

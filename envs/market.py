@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 from gymnasium.spaces import Box
+from numpy.typing import ArrayLike
 
-from .actions import ActionScale, controls_range
+from .actions import ActionScale
 from .arrays import Array
-from .game import Controls, Game
+from .game import Activity, Controls, Game
 from .grid import Policy, State, advance, grid
 from .noise import Noise, draw_step, scaled
 from .observation import Observer
@@ -31,18 +32,13 @@ class Market:
     """
 
     def __init__(
-        self,
-        game: Game,
-        options: Options | int | None = None,
-        *,
-        batch: tuple[int, ...] = (),
-        **fields: Unpack[Fields],
+        self, game: Game, options: Options | int | None = None, *, batch: tuple[int, ...] = (), **fields: Unpack[Fields]
     ) -> None:
         options = merged(options, **fields)
         self.game, self.options, self.batch, self.steps = game, options, batch, options.steps
         self.times = grid(game, self.steps)
         self.dt = game.horizon / self.steps
-        self.scale = ActionScale(game, *controls_range(game, options.rate_range, options.quote_range))
+        self.scale = ActionScale(game, options.rate_range, options.quote_range)
         self.normalize = options.normalize
         self.observer = Observer(game, (self.scale.low, self.scale.high))
         coefficients = game.coefficients(self.times)  # a factor's flows are put in step by step
@@ -58,7 +54,7 @@ class Market:
             low, high = -np.ones_like(low), np.ones_like(high)
         return Box(low.astype(np.float32), high.astype(np.float32))
 
-    def reset(self, rng: np.random.Generator, inventory: Any = None, spread: float | None = None) -> None:
+    def reset(self, rng: np.random.Generator, inventory: ArrayLike | None = None, spread: float | None = None) -> None:
         """Start an episode.
 
         Args:
@@ -82,21 +78,18 @@ class Market:
             start = start + spread * rng.standard_normal(shape)
             if self.game.one_sided:
                 start[..., :traders] = side * np.maximum(side * start[..., :traders], 0.0)
-        self.k = 0
-        self.inventories = _batch_first(np.broadcast_to(start, shape))
-        self.initial = self.inventories
-        self._played: Controls | None = None
-        self.price = np.full(self.batch, self.game.initial_price)
-        factor = self.game.factor
-        self.factor = None if factor is None else np.broadcast_to(np.array(factor.initial), (*self.batch, factor.size))
-        self.cash = np.zeros(shape)
-        self.activity: Any = None
-        self.shock: np.ndarray | None = None
-        self.paid: Any = None
+        game, batch = self.game, self.batch
+        self.k, self.price = 0, np.full(batch, game.initial_price)
+        self.inventories = self.initial = np.array(np.broadcast_to(start, shape), order="F")
+        self.factor = None if game.factor is None else np.broadcast_to(game.factor.initial, (*batch, game.factor.size))
+        self.cash, self._quoted = np.zeros(shape), (np.zeros((*batch, game.makers)),) * 2
+        self.activity: Activity | None = None
+        self.shock: Array | None = None
+        self.paid: Array | None = None
 
     @property
     def done(self) -> bool:
-        """Whether the horizon is reached."""
+        """True when the horizon is reached."""
         return self.k == self.steps
 
     def controls(self, actions: np.ndarray) -> Controls:
@@ -105,7 +98,7 @@ class Market:
             return split_controls(self.game, self.scale.physical(actions))
         return self.game.clip(split_controls(self.game, actions))
 
-    def controls_from(self, actions: Mapping[str, Any]) -> Controls:
+    def controls_from(self, actions: Mapping[str, ArrayLike]) -> Controls:
         """Physical controls of actions by agent. Raises ValueError for a missing agent, a wrong shape or NaN."""
         if actions.keys() != self._names:
             check_names(self.game, actions)
@@ -153,7 +146,7 @@ class Market:
         self.cash = self.cash + self.dt * activity.income - mean * (self.dt * activity.inventory_rate)
         if played.shock is not None:
             self.cash = self.cash - played.settlement[..., None] * played.shock
-        self.activity, self.shock, self._played = activity, played.shock, controls
+        self.activity, self.shock, self._quoted = activity, played.shock, controls[1:]
         self.k += 1
         return played.gross
 
@@ -166,25 +159,16 @@ class Market:
         return draw_step(self.game, rng, self.batch, price=self.options.reward == "wealth")
 
     @property
-    def quotes(self) -> np.ndarray | None:
-        """(..., 2, M) asks and bids of the last step; None before the first."""
-        if self._played is None:
-            return None
-        quotes = np.empty((*self.batch, 2, self.game.makers), dtype=self._played.ask.dtype)
-        quotes[..., 0, :], quotes[..., 1, :] = self._played.ask, self._played.bid
+    def quotes(self) -> np.ndarray:
+        """(..., 2, M) asks and bids of the last step; zero before the first."""
+        ask, bid = self._quoted
+        quotes = np.empty((*self.batch, 2, self.game.makers), dtype=ask.dtype)
+        quotes[..., 0, :], quotes[..., 1, :] = ask, bid
         return quotes
 
     @property
     def state(self) -> State:
-        """What policies see."""
-        quotes = self.quotes
-        if quotes is None:
-            quotes = np.zeros((*self.batch, 2, self.game.makers))
-        return self.seen._replace(quotes=quotes)
-
-    @property
-    def seen(self) -> State:
-        """The same with None for quotes before the first step."""
+        """The state that policies see."""
         return State(float(self.times[self.k]), self.factor, self.inventories, self.quotes, self.shock)
 
     @property
@@ -194,13 +178,8 @@ class Market:
 
     def observations(self) -> np.ndarray:
         """Every agent's full observation (..., n, d)."""
-        return self.observer.all(self.seen)
+        return self.observer.all(self.state)
 
     def state_vector(self) -> np.ndarray:
         """The state (..., d) that observations are made of."""
-        return self.observer.state(self.seen)
-
-
-def _batch_first(array: np.ndarray) -> np.ndarray:
-    """The same array with its first axis contiguous in memory."""
-    return np.array(array, order="F")
+        return self.observer.state(self.state)

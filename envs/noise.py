@@ -49,7 +49,7 @@ class Shocks(NamedTuple):
 STILL = Shocks()
 
 
-def scaled(noise: Noise | None, dt: float, volatility: float, inventory_noise: float) -> Shocks:
+def scaled(noise: Noise | None, dt: float, volatility: float | Array, inventory_noise: float | Array) -> Shocks:
     """Shocks that increments lead to over steps of length ``dt``; no shocks without noise."""
     if noise is None:
         return STILL

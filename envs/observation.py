@@ -1,4 +1,4 @@
-"""What agents observe: nested prefixes of one vector.
+"""Observations of the agents: nested prefixes of one vector.
 
 =============  ==================================================================  =========
 entries        meaning                                                             kind
@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 from gymnasium.spaces import Box
 
-from .arrays import Array, as_like, namespace
+from .arrays import Array, as_like, bounded
 from .game import Controls, Game
 from .grid import State
 
@@ -57,9 +57,8 @@ def factors(game: Game) -> int:
 
 def space(game: Game, kind: Kind) -> Box:
     """Bounds of an observation."""
-    n = factors(game) + len(game.agents)
-    low = np.concatenate([[0.0], np.full(n, -LIMIT), np.full(2 * game.makers, -1.0)])
-    high = np.concatenate([[1.0], np.full(n, LIMIT), np.full(2 * game.makers, 1.0)])
+    limits = np.array([LIMIT] * (factors(game) + len(game.agents)) + [1.0] * (2 * game.makers), dtype=np.float32)
+    low, high = np.concatenate([[0.0], -limits]), np.concatenate([[1.0], limits])
     size = width(game, kind)
     return Box(low[:size].astype(np.float32), high[:size].astype(np.float32))
 
@@ -75,16 +74,13 @@ class Observer:
     def __init__(self, game: Game, action_range: tuple[Controls, Controls]) -> None:
         low, high = (np.stack([bound.ask, bound.bid]) for bound in action_range)
         self._center, self._half = (low + high) / 2, (high - low) / 2
-        self._horizon = game.horizon
-        self._scale = inventory_scale(game)
+        self._horizon, self._scale = game.horizon, inventory_scale(game)
         self._factor_scale = None if game.factor is None else game.factor.scale(game.horizon)
         self._common = 1 + factors(game)
-        agents = np.arange(len(game.agents))
-        own_first = [np.concatenate([[i], np.delete(agents, i)]) for i in agents]
+        agents, shared = np.arange(len(game.agents)), np.arange(self._common)
         quotes = len(agents) + np.arange(2 * game.makers)
-        self._order = np.stack([np.concatenate([first, quotes]) for first in own_first])
-        shared = np.broadcast_to(np.arange(self._common), (len(agents), self._common))
-        self.columns = np.concatenate([shared, self._common + self._order], axis=-1)
+        own_first = [np.concatenate([[i], np.delete(agents, i), quotes]) for i in agents]
+        self.columns: np.ndarray = np.stack([np.concatenate([shared, self._common + each]) for each in own_first])
         """(n, 1 + d + n + 2M) where each agent's full observation stands in the state's vector"""
 
     def like(self, array: Array) -> Observer:
@@ -96,11 +92,7 @@ class Observer:
         return result
 
     def state(self, seen: State) -> np.ndarray:
-        """The vector all observations are made of, (..., 1 + d + n + 2M), agents in the game's order.
-
-        Args:
-            seen: time, factor, inventories in shares; quotes in currency, None before the first step.
-        """
+        """The vector that all observations are made of, (..., 1 + d + n + 2M), agents in the game's order."""
         inventories, common = seen.inventories, self._common
         batch, n = inventories.shape[:-1], inventories.shape[-1]
         result = np.zeros((*batch, common + n + self._center.size), dtype=np.float32)
@@ -108,43 +100,28 @@ class Observer:
         if seen.factor is not None:
             result[..., 1:common] = self.factor_entries(seen.factor)
         result[..., common : common + n] = self.inventory_entries(inventories)
-        if seen.quotes is not None:
+        if seen.time > 0:
             result[..., common + n :] = self.quote_entries(seen.quotes)
         return result
 
     def factor_entries(self, factor: Array) -> Array:
         """The factor (..., d) in units of its scale."""
-        return _bounded(factor / as_like(self._factor_scale, factor), LIMIT)
+        return bounded(factor / as_like(self._factor_scale, factor), LIMIT)
 
     def inventory_entries(self, inventories: Array) -> Array:
         """Inventories (..., n) in units of the game's inventory scale."""
-        return _bounded(inventories / self._scale, LIMIT)
+        return bounded(inventories / self._scale, LIMIT)
 
     def quote_entries(self, quotes: Array) -> Array:
         """Quotes (..., 2, M) in the action range's units, (..., 2M)."""
         center, half = as_like(self._center, quotes), as_like(self._half, quotes)
-        return _bounded((quotes - center) / half, 1.0).reshape(*quotes.shape[:-2], -1)
-
-    def arrange(self, state: np.ndarray) -> np.ndarray:
-        """Every agent's full observation, (..., n, 1 + d + n + 2M), from the state's vector: the own inventory
-        first."""
-        common = self._common
-        result = np.empty((*state.shape[:-1], len(self._order), state.shape[-1]), dtype=state.dtype)
-        result[..., :common] = state[..., None, :common]
-        result[..., common:] = state[..., common:][..., self._order]
-        return result
+        return bounded((quotes - center) / half, 1.0).reshape(*quotes.shape[:-2], -1)
 
     def all(self, seen: State) -> np.ndarray:
         """Every agent's full observation, (..., n, 1 + d + n + 2M)."""
-        return self.arrange(self.state(seen))
+        return self.state(seen).take(self.columns, axis=-1)
 
     def one(self, index: int, seen: State) -> np.ndarray:
         """One agent's full observation, (..., 1 + d + n + 2M)."""
-        state, common = self.state(seen), self._common
-        return np.concatenate([state[..., :common], state[..., common:][..., self._order[index]]], axis=-1)
-
-
-def _bounded(values: Array, limit: float) -> Array:
-    if isinstance(values, np.ndarray):  # faster than clip on small arrays
-        return np.minimum(np.maximum(values, -limit), limit)
-    return namespace(values).clip(values, -limit, limit)
+        own: np.ndarray = self.state(seen).take(self.columns[index], axis=-1)
+        return own

@@ -68,10 +68,17 @@ def join_controls(game: Game, controls: Controls) -> Array:
 def agent_controls(game: Game, controls: Controls, agent: str) -> Array:
     """The controls of one agent, (..., 1) or (..., 2), from those of all."""
     index = agent_index(game, agent)
-    if index < game.traders:
-        return controls.rate[..., index : index + 1]
     maker = index - game.traders
+    if maker < 0:
+        return controls.rate[..., index : index + 1]
     return np.stack([controls.ask[..., maker], controls.bid[..., maker]], axis=-1)
+
+
+def agent_columns(game: Game, agent: str) -> slice:
+    """Position of an agent's actions among everyone's, side by side. Raises ValueError for an unknown name."""
+    index = agent_index(game, agent)
+    maker = index - game.traders
+    return slice(index, index + 1) if maker < 0 else slice(index + maker, index + maker + 2)
 
 
 def agent_index(game: Game, agent: str) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple, TypeAlias, Unpack
 
 import numpy as np
 from gymnasium.spaces import Box
+from numpy.typing import ArrayLike
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import OrderEnforcingWrapper, parallel_to_aec
 
@@ -15,8 +16,13 @@ from .game import Controls, Game
 from .market import Market
 from .observation import space, width
 from .options import Fields, Options, merged, split
+from .rendering import Renderer
 
-Outcome = tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]
+Arrays: TypeAlias = dict[str, np.ndarray]
+Info: TypeAlias = dict[str, float | list[float]]
+Infos: TypeAlias = dict[str, Info]
+Outcome: TypeAlias = tuple[Arrays, dict[str, float], dict[str, bool], dict[str, bool], Infos]
+Sequential: TypeAlias = AECEnv[str, np.ndarray, np.ndarray]
 RENDER_MODES = ("human", "rgb_array")
 
 
@@ -40,7 +46,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         ValueError: an argument is out of its range.
     """
 
-    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 10, "is_parallelizable": True}  # noqa: RUF012
+    metadata: dict[str, object] = {"render_modes": list(RENDER_MODES), "render_fps": 10, "is_parallelizable": True}  # noqa: RUF012
 
     def __init__(
         self,
@@ -65,7 +71,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         self.action_spaces = {agent: self.market.action_space(agent) for agent in self.possible_agents}
         self.state_space = space(game, "full")
         self._rng = np.random.default_rng()
-        self._renderer: Any = None
+        self._renderer: Renderer | None = None
 
     def observation_space(self, agent: str) -> Box:
         """Space of one agent's observations."""
@@ -75,9 +81,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         """Space of one agent's actions: ``[rate]`` of a trader, ``[ask, bid]`` of a maker."""
         return self.action_spaces[agent]
 
-    def reset(
-        self, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+    def reset(self, seed: int | None = None, options: Mapping[str, ArrayLike] | None = None) -> tuple[Arrays, Infos]:
         """Start an episode.
 
         Args:
@@ -88,16 +92,15 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         Raises:
             ValueError: inventories that do not fit.
         """
-        options = options or {}
         if seed is not None:
             self._rng = np.random.default_rng(seed)
-        self.market.reset(self._rng, options.get("inventory"))
+        self.market.reset(self._rng, (options or {}).get("inventory"))
         self.agents = list(self.possible_agents)
         if self._renderer is not None:
             self._renderer.clear()
-        return self._observations(), {agent: {} for agent in self.agents}
+        return self._observations(), self._infos()
 
-    def step(self, actions: dict[str, np.ndarray]) -> Outcome:
+    def step(self, actions: Arrays) -> Outcome:
         """Play one step.
 
         Args:
@@ -132,11 +135,11 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         if not self.agents:
             raise ValueError("the episode has ended, or not begun: call reset before step")
 
-    def controls_from(self, actions: dict[str, np.ndarray]) -> Controls:
+    def controls_from(self, actions: Arrays) -> Controls:
         """The physical controls that actions stand for, truncated as :meth:`step` does."""
         return self.market.controls_from(actions)
 
-    def actions_from(self, controls: Controls) -> dict[str, np.ndarray]:
+    def actions_from(self, controls: Controls) -> Arrays:
         """Actions by agent that stand for physical controls (N,), (M,), (M,): the inverse of :meth:`controls_from`."""
         controls = self.game.complete(controls)
         values = self.market.scale.normal(controls) if self.market.normalize else controls
@@ -150,13 +153,11 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
 
     def render(self) -> np.ndarray | None:
         """Inventories and quotes so far, as an RGB array (H, W, 3) or in a window."""
-        from .rendering import Renderer
-
         if self.render_mode is None:
             raise ValueError(f"render: construct the environment with render_mode in {list(RENDER_MODES)}")
         if self._renderer is None:
             self._renderer = Renderer(self.game, self.market.times, self.render_mode)
-        return self._renderer.draw(self.market)  # type: ignore[no-any-return]
+        return self._renderer.draw(self.market)
 
     def close(self) -> None:
         """Release the window, if there is one."""
@@ -164,41 +165,42 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
             self._renderer.close()
             self._renderer = None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """A copy draws its own pictures: canvases are neither copied nor pickled."""
         return {**self.__dict__, "_renderer": None}
 
-    def _observations(self) -> dict[str, np.ndarray]:
+    def _observations(self) -> Arrays:
         full = self.market.observations()[:, : self._width]
         return dict(zip(self.possible_agents, full, strict=True))
 
-    def _infos(self) -> dict[str, dict[str, Any]]:
+    def _infos(self) -> Infos:
         market, activity = self.market, self.market.activity
-        common: dict[str, Any] = {
+        infos: Infos = {agent: {} for agent in self.possible_agents}
+        if activity is None or market.paid is None:
+            return infos
+        common: Info = {
             "mid": float(market.price),
             "volume": float((activity.buy_volume + activity.sell_volume) * market.dt),
         }
-        if activity.best_ask is not None:
-            common["spread"] = float(activity.best_ask + activity.best_bid)
+        if activity.spread is not None:
+            common["spread"] = float(activity.spread)
         if market.factor is not None:
             common["factor"] = market.factor.tolist()
         if market.shock is not None:
             common["inventory_noise"] = market.shock.tolist()
-        cash, pnl, paid = market.cash.tolist(), market.pnl.tolist(), market.paid.tolist()
-        infos: dict[str, dict[str, Any]] = {
-            agent: {**common, "cash": cash[i], "pnl": pnl[i]} for i, agent in enumerate(self.possible_agents)
-        }
-        for agent, price in zip(self.possible_agents, paid, strict=False):  # traders come first
+        for agent, cash, pnl in zip(infos, market.cash.tolist(), market.pnl.tolist(), strict=True):
+            infos[agent] = {**common, "cash": cash, "pnl": pnl}
+        for agent, price in zip(infos, market.paid.tolist(), strict=False):  # traders come first
             infos[agent]["price"] = price
         return infos
 
 
 class Module(NamedTuple):
-    """What a PettingZoo module of a game consists of."""
+    """The parts of a PettingZoo module of a game."""
 
     parallel_env: Callable[..., GameParallelEnv]
-    raw_env: Callable[..., AECEnv[Any, Any, Any]]
-    env: Callable[..., AECEnv[Any, Any, Any]]
+    raw_env: Callable[..., Sequential]
+    env: Callable[..., Sequential]
     make_game: Callable[..., Game]
 
 
@@ -229,11 +231,11 @@ def module(kind: type[Game], name: str, defaults: Mapping[str, Any] | None = Non
         own, parameters = split(arguments)
         return GameParallelEnv(make_game(**parameters), merged(options, **own), render_mode=render_mode, name=name)
 
-    def raw_env(**arguments: Any) -> AECEnv[Any, Any, Any]:
+    def raw_env(**arguments: Any) -> Sequential:
         """The sequential environment, without wrappers."""
         return parallel_to_aec(parallel_env(**arguments))
 
-    def env(**arguments: Any) -> AECEnv[Any, Any, Any]:
+    def env(**arguments: Any) -> Sequential:
         """The sequential environment, which insists on the order of calls."""
         return OrderEnforcingWrapper(raw_env(**arguments))
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .arrays import floating
+from .game import Game
 from .grid import Policy
 from .packing import agent_index, check_steps
-from .parallel_env import GameParallelEnv
+from .parallel_env import GameParallelEnv, Info
 
 
 def check_others(agents: tuple[str, ...], agent: str, others: Mapping[str, Policy], steps: int) -> dict[str, Policy]:
@@ -47,26 +48,26 @@ class SingleAgentEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.action_space = parallel.action_space(agent)
 
     @property
-    def game(self) -> Any:
+    def game(self) -> Game:
         """The game."""
         return self.parallel.game
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+        self, *, seed: int | None = None, options: Mapping[str, ArrayLike] | None = None
+    ) -> tuple[np.ndarray, Info]:
         """Start an episode; see :meth:`GameParallelEnv.reset`."""
         super().reset(seed=seed)
         observations, infos = self.parallel.reset(seed, options)
         return observations[self.agent], infos[self.agent]
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, Info]:
         """Play one step. Raises ValueError for a wrong shape or NaN."""
         controls = self.parallel.market.controls_with(self.agent, floating(action), self.others)
         observations, rewards, terminations, truncations, infos = self.parallel.play(controls)
         agent = self.agent
         return observations[agent], rewards[agent], terminations[agent], truncations[agent], infos[agent]
 
-    def render(self) -> Any:
+    def render(self) -> np.ndarray | None:
         """See :meth:`GameParallelEnv.render`."""
         return self.parallel.render()
 

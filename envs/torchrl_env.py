@@ -1,7 +1,7 @@
 """Games as batched TorchRL environments: many markets in one tensor, on any device, agents grouped by role.
 
-The dynamics are those of :func:`~makertaker.envs.grid.step` on tensors. A tensordict of batch size ``(B,)`` holds, for
-each role (``"trader"``, and ``"maker"`` in a game that has makers), a tensordict of batch size (B, N) or (B, M), as
+The dynamics are those of :func:`~makertaker.envs.grid.advance` on tensors. A tensordict of batch size ``(B,)`` holds,
+for each role (``"trader"``, and ``"maker"`` in a game that has makers), a tensordict of batch size (B, N) or (B, M), as
 TorchRL's other multi-agent environments do: ``(role, "observation")`` (B, N, size), ``(role, "action")`` (B, N, 1) or
 (B, M, 2) and ``(role, "reward")`` (B, N, 1); the state is beside them. Markets have a common clock, end together and
 are reset together. Needs TorchRL 0.11 or later: ``pip install 'makertaker[torchrl]'``.
@@ -17,14 +17,15 @@ actions then count from the middle of the action range in units of ``game.contro
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Unpack
+from typing import Literal, Unpack
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 try:
     import torch
     from tensordict import TensorDict, TensorDictBase
-    from torchrl.data import Bounded, Categorical, Composite, Unbounded
+    from torchrl.data import Bounded, Categorical, Composite, TensorSpec, Unbounded
     from torchrl.envs import EnvBase
     from torchrl.envs.utils import ExplorationType, set_exploration_type
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
@@ -49,13 +50,13 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         game: the game; with a factor, its functions must work on tensors (the named ones do).
         num_envs: number ``B`` of markets.
         options: of the environment; initial inventories are not random.
-        control_units: whether actions count from the middle of the action range in the game's control units; they are
+        control_units: True: actions count from the middle of the action range in the game's control units; they are
             truncated at the ends of the range. Needs ``normalize``.
-        payoff_units: whether rewards are in the game's payoff units rather than in currency.
+        payoff_units: True: rewards are in the game's payoff units rather than in currency.
         groups: ``"role"``: agents of a role side by side, as above; ``"agent"``: a group of its own for each, under its
             name, so that entries are (B, 1, .), for algorithms that take a group for a team.
-        state: whether there is an entry ``"state"`` (B, 1 + d + n + 2M), what observations are made of, for critics
-            that see everything.
+        state: True: there is an entry ``"state"`` (B, 1 + d + n + 2M), of which observations are made, for critics that
+            see everything.
         dtype: of the state and of all entries.
         device: of the tensors.
         seed: of the noise.
@@ -77,7 +78,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         groups: Groups = "role",
         state: bool = False,
         dtype: torch.dtype = torch.float32,
-        device: Any = "cpu",
+        device: torch.device | str | int = "cpu",
         seed: int | None = None,
         **fields: Unpack[Fields],
     ) -> None:
@@ -88,89 +89,73 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         if groups not in ("role", "agent"):
             raise ValueError(f"groups: expected 'role' or 'agent', got {groups!r}")
         super().__init__(device=torch.device(device), batch_size=torch.Size([num_envs]))
-        kind: dict[str, Any] = {"dtype": dtype, "device": self.device}
-        like = torch.zeros((), **kind)
-        self.view = RoleView(game, options).like(like)
         self.game, self.steps, self.dtype = game, options.steps, dtype
-        names = self.view.names
-        self._places = self._place_groups(groups)
-        self._units = (
-            {role: torch.as_tensor(self.view.control_units(role), **kind) for role in names} if control_units else {}
-        )
-        self._payoff_unit: torch.Tensor | None = None
-        if payoff_units:
-            self._payoff_unit = torch.as_tensor([game.payoff_unit(agent) for agent in game.agents], **kind)
+        like = torch.zeros((), dtype=dtype, device=self.device)
+        self.view = RoleView(game, options).like(like)
+        roles = {role: list(self.view.agents(role)) for role in self.view.names}
+        self.group_map = roles if groups == "role" else {agent: [agent] for agent in game.agents}
+        """names of the agents of each group, in the order of its entries"""
+        self._places = {
+            group: slice(game.positions[agents[0]], game.positions[agents[-1]] + 1)
+            for group, agents in self.group_map.items()
+        }
+        self._units = {
+            group: self._tensor([self.view.scale.unit(agent) for agent in agents]) if control_units else 1.0
+            for group, agents in self.group_map.items()
+        }
+        self._payoff_unit = self._tensor([game.payoff_unit(agent) for agent in game.agents]) if payoff_units else None
         self._with_state = state
         coefficients = game.coefficients(self.view.times)
         self._coefficients = [coefficients.at(k).like(like) for k in range(self.steps)]
-        self._start = torch.as_tensor(game.start, **kind)
-        self._factor = torch.as_tensor([] if game.factor is None else game.factor.initial, **kind)
+        self._factor = self._tensor([] if game.factor is None else game.factor.initial)
         self._generator = torch.Generator(device=self.device)
         self._set_seed(seed)
         self._make_specs()
 
-    def _place_groups(self, groups: Groups) -> dict[str, tuple[str, slice]]:
-        """Where each group stands: its role, and which of the role's agents it has."""
-        if groups == "role":
-            return {role: (role, slice(None)) for role in self.view.names}
-        return {
-            agent: (role, slice(j, j + 1)) for role in self.view.names for j, agent in enumerate(self.view.agents(role))
-        }
-
-    @property
-    def group_map(self) -> dict[str, list[str]]:
-        """Names of the agents of each group, in the order of its entries."""
-        return {group: list(self.view.agents(role)[part]) for group, (role, part) in self._places.items()}
+    def _tensor(self, values: ArrayLike) -> torch.Tensor:
+        return torch.as_tensor(np.array(values), dtype=self.dtype, device=self.device)
 
     def _make_specs(self) -> None:
-        view, batch = self.view, self.batch_size
-        options: dict[str, Any] = {"device": self.device, "dtype": self.dtype}
+        batch, kind = self.batch_size, {"dtype": self.dtype, "device": self.device}
 
-        def by_group(make: Any) -> Composite:
-            counts = {group: len(agents) for group, agents in self.group_map.items()}
-            parts = {group: Composite(make(group, n), shape=(*batch, n)) for group, n in counts.items()}
+        def by_group(name: str, make: Callable[[str, int], TensorSpec]) -> Composite:
+            specs = {group: make(group, len(agents)) for group, agents in self.group_map.items()}
+            parts = {group: Composite({name: spec}, shape=spec.shape[:-1]) for group, spec in specs.items()}
             return Composite(parts, shape=batch)
 
-        def observed(group: str, count: int) -> dict[str, Any]:
-            return {"observation": Bounded(-LIMIT, LIMIT, shape=(*batch, count, view.size), **options)}
+        def free(*shape: int) -> Unbounded:
+            return Unbounded(shape=(*batch, *shape), **kind)
 
-        def acted(group: str, count: int) -> dict[str, Any]:
-            return {"action": self._action_spec(group, count, options)}
+        def seen(group: str, count: int) -> Bounded:
+            return Bounded(-LIMIT, LIMIT, shape=(*batch, count, self.view.size), **kind)
 
-        def rewarded(group: str, count: int) -> dict[str, Any]:
-            return {"reward": Unbounded(shape=(*batch, count, 1), **options)}
+        def acted(group: str, count: int) -> Bounded:
+            low, high = (each.expand(*batch, *each.shape).clone() for each in self._ends(group))
+            self._bounds[group] = low, high - low
+            return Bounded(low, high, shape=low.shape, **kind)
 
         n, d, m = len(self.game.agents), len(self._factor), self.game.makers
-        self.observation_spec = by_group(observed)
-        self.observation_spec["k"] = Unbounded(shape=(*batch, 1), dtype=torch.int64, device=self.device)
         shapes = {"inventories": (n,), "factor": (d,), "quotes": (2, m), "price": (1,)}
         if self._with_state:
             shapes["state"] = (1 + d + n + 2 * m,)
+        self._bounds: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.observation_spec = by_group("observation", seen)
+        self.observation_spec["k"] = Unbounded(shape=(*batch, 1), dtype=torch.int64, device=self.device)
         for name, shape in shapes.items():
-            self.observation_spec[name] = Unbounded(shape=(*batch, *shape), **options)
-        self.action_spec = by_group(acted)
-        spaces = {group: self.full_action_spec[group, "action"].space for group in self._places}
-        self._bounds = {group: (space.low, space.high - space.low) for group, space in spaces.items()}
-        self.reward_spec = by_group(rewarded)
-        self.done_spec = Composite(
-            {
-                name: Categorical(2, shape=(*batch, 1), dtype=torch.bool, device=self.device)
-                for name in ("done", "terminated")
-            },
-            shape=batch,
-        )
+            self.observation_spec[name] = free(*shape)
+        self.action_spec = by_group("action", acted)
+        self.reward_spec = by_group("reward", lambda group, count: free(count, 1))
+        done = Categorical(2, shape=(*batch, 1), dtype=torch.bool, device=self.device)
+        self.done_spec = Composite({"done": done, "terminated": done.clone()}, shape=batch)
 
-    def _action_spec(self, group: str, count: int, options: dict[str, Any]) -> Bounded:
-        role, part = self._places[group]
-        shape = (*self.batch_size, count, self.view.action_size(role))
-        if self._units:
-            limit = (1 / self._units[role][part]).expand(shape).clone()
-            return Bounded(-limit, limit, shape=shape, **options)
-        if self.view.normalize:
-            return Bounded(-1.0, 1.0, shape=shape, **options)
-        ends = (each[part] for each in self.view.action_bounds(role))
-        bounds = (torch.as_tensor(each, **options).expand(shape).clone() for each in ends)
-        return Bounded(*bounds, shape=shape, **options)
+    def _ends(self, group: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Lowest and highest actions of a group, (count, 1) or (count, 2)."""
+        bounds = [self.view.scale.bounds(agent) for agent in self.group_map[group]]
+        low, high = (self._tensor(each) for each in zip(*bounds, strict=True))
+        if not self.view.options.normalize:
+            return low, high
+        limit = torch.ones_like(high) / self._units[group]
+        return -limit, limit
 
     def _set_seed(self, seed: int | None) -> None:
         if seed is None:
@@ -180,11 +165,8 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
 
     def controls(self, tensordict: TensorDictBase) -> Controls:
         """Physical controls (..., N), (..., M), (..., M) of the entries ``(group, "action")``."""
-        taken: dict[str, list[torch.Tensor]] = {role: [] for role in self.view.names}
-        for group, (role, _) in self._places.items():
-            taken[role].append(tensordict.get((group, "action")))
-        actions = {role: each[0] if len(each) == 1 else torch.cat(each, dim=-2) for role, each in taken.items()}
-        return self.view.controls({role: each * self._units.get(role, 1.0) for role, each in actions.items()})
+        taken = [(tensordict.get((group, "action")) * unit).flatten(-2) for group, unit in self._units.items()]
+        return self.view.controls(torch.cat(taken, dim=-1))
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
         """Actions drawn uniformly from the specification's bounds, as TorchRL's own method does, with less overhead."""
@@ -195,7 +177,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         return result
 
     def policies(self, actor: Callable[[TensorDictBase], TensorDictBase]) -> dict[str, Policy]:
-        """By agent what an actor plays without exploration, as simulation and evaluation take it.
+        """Each agent's policy: an actor without exploration, as simulation and evaluation take it.
 
         Args:
             actor: a tensordict module that writes every ``(group, "action")`` from ``(group, "observation")``, in this
@@ -203,19 +185,18 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         """
         return {agent: ActorPolicy(self, actor, agent) for agent in self.game.agents}
 
-    def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDictBase:
+    def _reset(self, tensordict: TensorDictBase | None = None, **_: object) -> TensorDictBase:
         mask = None if tensordict is None else tensordict.get("_reset", None)
         if mask is not None and not mask.all():
             raise ValueError(
                 f"_reset: markets have a common clock, expected a reset of all {mask.numel()}, got {int(mask.sum())}"
             )
-        batch = tuple(self.batch_size)
-        options: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
+        batch, zero = self.batch_size, torch.zeros((), dtype=self.dtype, device=self.device)
         inside = {
-            "inventories": self._start.expand(*batch, -1).clone(),
+            "inventories": self._tensor(self.game.start).expand(*batch, -1).clone(),
             "factor": self._factor.expand(*batch, -1).clone(),
-            "quotes": torch.zeros((*batch, 2, self.game.makers), **options),
-            "price": torch.full((*batch, 1), self.game.initial_price, **options),
+            "quotes": zero.new_zeros((*batch, 2, self.game.makers)),
+            "price": zero.new_full((*batch, 1), self.game.initial_price),
         }
         return self._pack(0, inside, None)
 
@@ -250,25 +231,31 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
     def _pack(self, k: int, inside: dict[str, torch.Tensor], reward: torch.Tensor | None) -> TensorDictBase:
         """The tensordict after ``k`` steps: the market's inside, observations, rewards where there are any, the end."""
         view, batch = self.view, self.batch_size
-        factor = inside["factor"] if self.game.factor is not None else None
-        vector = view.state(k, inside["inventories"], factor, inside["quotes"])
+        vector = view.state(k, inside["inventories"], inside["factor"], inside["quotes"])
         clock = torch.full((*batch, 1), k, dtype=torch.int64, device=self.device)
         ended = torch.full((*batch, 1), k == self.steps, dtype=torch.bool, device=self.device)
-        entries: dict[str, Any] = {**inside, "k": clock, "done": ended, "terminated": ended.clone()}
+        entries = {**inside, "k": clock, "done": ended, "terminated": ended.clone()}
         if self._with_state:
             entries["state"] = vector
-        seen = view.observe(vector)
-        rewards = {} if reward is None else view.split(reward[..., None])
-        for group, (role, part) in self._places.items():
-            own = {"observation": seen[role][..., part, :]}
-            if reward is not None:
-                own["reward"] = rewards[role][..., part, :]
-            entries[group] = TensorDict(own, batch_size=own["observation"].shape[:-1], device=self.device)
-        return TensorDict(entries, batch_size=batch, device=self.device)
+        rewards = {} if reward is None else {"reward": reward[..., None]}
+        groups = self.grouped(observation=view.observe(vector), **rewards)
+        return TensorDict({**entries, **groups}, batch_size=batch, device=self.device)
+
+    def grouped(self, **values: torch.Tensor) -> dict[str, TensorDict]:
+        """Values of the agents, (..., n, .), as entries of their groups."""
+        shape = next(iter(values.values())).shape[:-2]
+        return {
+            group: TensorDict(
+                {name: each[..., place, :] for name, each in values.items()},
+                batch_size=(*shape, place.stop - place.start),
+                device=self.device,
+            )
+            for group, place in self._places.items()
+        }
 
 
 class ActorPolicy:
-    """A :data:`~makertaker.envs.grid.Policy`: what a tensordict module does for one agent, without exploration.
+    """A :data:`~makertaker.envs.grid.Policy`: a tensordict module's actions for one agent, without exploration.
 
     Args:
         market: gives the module's observations and the units of its actions; its batch size does not matter.
@@ -286,16 +273,11 @@ class ActorPolicy:
     def __call__(self, k: int, state: State) -> np.ndarray:
         """Physical controls (..., 1) of a trader, (..., 2) of a maker; in double precision."""
         market, view = self._market, self._market.view
-        options: dict[str, Any] = {"dtype": market.dtype, "device": market.device}
-        factor = None if state.factor is None else torch.as_tensor(np.array(state.factor), **options)
-        inventories, quotes = (torch.as_tensor(np.array(each), **options) for each in (state.inventories, state.quotes))
-        seen = view.observe(view.state(int(k), inventories, factor, quotes))
-        batch, entries = inventories.shape[:-1], {}
-        for group, (role, part) in market._places.items():
-            own = seen[role][..., part, :]
-            entries[group] = TensorDict({"observation": own}, batch_size=own.shape[:-1])
+        inventories, quotes = market._tensor(state.inventories), market._tensor(state.quotes)
+        factor = None if state.factor is None else market._tensor(state.factor)
+        groups = market.grouped(observation=view.observe(view.state(int(k), inventories, factor, quotes)))
         with torch.no_grad(), set_exploration_type(ExplorationType.DETERMINISTIC):
-            acted = self._actor(TensorDict(entries, batch_size=batch, device=market.device))
+            acted = self._actor(TensorDict(groups, batch_size=inventories.shape[:-1], device=market.device))
         controls = market.controls(acted)
         plain = Controls(*(each.to("cpu", torch.float64).numpy() for each in controls))
         return agent_controls(market.game, plain, self._agent)  # type: ignore[no-any-return]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike
 
 from .arrays import floating
 from .game import Game
@@ -18,6 +19,9 @@ from .options import Fields, Options, merged
 from .packing import agent_index
 from .parameters import check_count
 from .single_agent_env import check_others
+
+Info: TypeAlias = dict[str, Any]
+"""as Gymnasium's vector environments have it: arrays over the markets, and dictionaries of them"""
 
 
 class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
@@ -59,8 +63,8 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._rng = np.random.default_rng()
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+        self, *, seed: int | None = None, options: Mapping[str, ArrayLike] | None = None
+    ) -> tuple[np.ndarray, Info]:
         """Start an episode in every market.
 
         Args:
@@ -68,19 +72,18 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             options: ``{"inventory": array}`` of shape (n,) or (num_envs, n) starts from these inventories;
                 other entries are ignored.
         """
-        options = options or {}
         if seed is not None:
             self._rng = np.random.default_rng(seed)
-        self.market.reset(self._rng, options.get("inventory"))
+        self.market.reset(self._rng, (options or {}).get("inventory"))
         return self._observe(), {}
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
         """Play one step in every market. Raises ValueError for a wrong shape or NaN."""
         market = self.market
         controls = market.controls_with(self.agent, floating(actions), self.others)
         rewards = market.advance(controls, market.draw(self._rng))[:, self.index]
         done = np.full(self.num_envs, market.done)
-        infos: dict[str, Any] = {}
+        infos: Info = {}
         if market.shock is not None:
             infos["inventory_noise"] = market.shock.copy()
         if market.done:
@@ -91,10 +94,10 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def _observe(self) -> np.ndarray:
         market = self.market
-        full = market.observer.one(self.index, market.seen)
+        full = market.observer.one(self.index, market.state)
         return np.ascontiguousarray(full[:, : self._width])
 
-    def _final_info(self) -> dict[str, Any]:
+    def _final_info(self) -> Info:
         market = self.market
         return {
             "cash": market.cash[:, self.index].copy(),
