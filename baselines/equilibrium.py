@@ -9,9 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
+from ..envs import Controls, Game, Policy
 from ..envs.arrays import Array
-from ..envs.game import Controls, Game
-from ..envs.grid import Policy
 from .policies import Rule, open_loop_policies
 from .profiles import Profile
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..envs import acas_v0, approximation_v0, execution_v0, maker_taker_v0
-from ..envs.grid import Policy
-from ..envs.options import Options, merged, split
+from ..envs import MarketVectorEnv, Options, Policy, acas_v0, approximation_v0, execution_v0, maker_taker_v0
+from ..envs.options import merged, split
 from ..envs.single_agent_env import SingleAgentEnv
-from ..envs.vector_env import MarketVectorEnv
 from .nash import solve
 from .noise.field import FieldOptions
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..envs.game import Controls, Game
+from ..envs import Controls, Game, MakerTakerGame
 from ..envs.grid import grid
-from ..envs.maker_taker_game import MakerTakerGame
 
 
 def twap(game: Game, steps: int) -> np.ndarray:

@@ -23,11 +23,9 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from ..envs import Controls, ExecutionGame, Game, MakerTakerGame, Policy, Trajectory, simulate
 from ..envs.arrays import Array
-from ..envs.execution_game import ExecutionGame
-from ..envs.game import Controls, Game
-from ..envs.grid import Policy, Trajectory, agent_index, grid, simulate
-from ..envs.maker_taker_game import MakerTakerGame
+from ..envs.grid import agent_index, grid
 from .conditions.condition import Condition
 from .conditions.execution import execution_conditions
 from .conditions.maker_taker import assumptions, field_condition, model_conditions, observations

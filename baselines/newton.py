@@ -233,19 +233,9 @@ def _search(
 class _Scaled:
     """A system with all its penalties multiplied by a factor; at zero its solution is ``Y = 0``."""
 
-    def __init__(self, system: Any, factor: float) -> None:
-        self._system = system
-        self.factor = factor
-        self.dt: float = system.dt
-        self.initial: Array = system.initial
-        self.running: Array = factor * system.running
-        self.terminal: Array = factor * system.terminal
-
-    def rates(self, adjoints: Array) -> Array:
-        return np.asarray(self._system.rates(adjoints))
-
-    def jacobian(self, adjoints: Array) -> Array:
-        return np.asarray(self._system.jacobian(adjoints))
+    def __init__(self, system: System, factor: float) -> None:
+        self.dt, self.initial, self.rates, self.jacobian = system.dt, system.initial, system.rates, system.jacobian
+        self.running, self.terminal = factor * system.running, factor * system.terminal
 
 
 def start(system: System, steps: int) -> Array:
@@ -311,16 +301,3 @@ def _continuation(system: System, failed: Result, tolerance: float, limit: int =
 def paths(system: System, adjoints: Array) -> Array:
     """(..., K+1, n) inventories that adjoints lead to."""
     return inventories(system, system.rates(adjoints))
-
-
-__all__ = [
-    "Result",
-    "newton",
-    "paths",
-    "riccati_step",
-    "slopes",
-    "solve_banded",
-    "solve_by_sweep",
-    "solve_system",
-    "start",
-]

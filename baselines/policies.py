@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -37,8 +35,7 @@ class Rule(ABC):
 
     def feedback(self) -> dict[str, Policy]:
         """Policies that evaluate the rule at the market's state: they react to a deviation."""
-        field = FieldPolicy(self)
-        return {agent: Feedback(field, agent, self.steps) for agent in self.game.agents}
+        return _AtState(self).policies()
 
     def open_loop(self) -> dict[str, Policy]:
         """Policies that evaluate it along a private copy of the undisturbed state, which all agents' noise moves and
@@ -46,8 +43,7 @@ class Rule(ABC):
 
         They remember the noise's path, so they have to be asked step by step from the start.
         """
-        copy = _PrivateCopy(self)
-        return {agent: _OpenLoop(copy, agent) for agent in self.game.agents}
+        return _PrivateCopy(self).policies()
 
     def play(self, noise: Noise | None = None) -> Trajectory:
         """The paths if everyone follows, along those of the noise; controls truncated as in environments."""
@@ -78,96 +74,89 @@ def open_loop_policies(game: Game, controls: Controls) -> dict[str, Policy]:
     return {agent: OpenLoop(agent_controls(game, controls, agent)) for agent in game.agents}
 
 
-class FieldPolicy:
-    """A rule as a policy of every agent. All agents' calls at one state share one solution."""
-
-    def __init__(self, rule: Rule) -> None:
-        self._rule = rule
-        self.game = rule.game
-        self._seen: tuple[int, tuple[int, ...], bytes] | None = None
-        self._controls: Controls | None = None
-
-    def controls(self, k: int, state: State) -> Controls:
-        """Everyone's controls at step ``k`` and the state's inventories (..., n) and factor (..., d)."""
-        inventories = np.ascontiguousarray(state.inventories, dtype=float)
-        factor = b"" if state.factor is None else np.ascontiguousarray(state.factor).tobytes()
-        seen = (k, inventories.shape, inventories.tobytes() + factor)
-        if self._controls is None or self._seen != seen:
-            self._controls = self._rule.controls_at(k, inventories, state.factor)
-            self._seen = seen
-        return self._controls
-
-
-@dataclass(frozen=True)
-class Feedback:
-    """One agent's part of a :class:`FieldPolicy`."""
-
-    field: FieldPolicy
-    agent: str
-    steps: int
-
-    def __call__(self, k: int, state: State) -> Array:
-        """The field's controls at step ``k`` and the state's inventories."""
-        controls = self.field.controls(k, state)
-        return np.asarray(agent_controls(self.field.game, controls, self.agent))
-
-
-class _PrivateCopy:
-    """Inventories of everyone if nobody deviates, along the noise so far; shared by all agents of one market, or of one
-    batch of markets."""
+class _Shared(ABC):
+    """Everyone's controls by a rule. All agents' policies ask for them at one state, and share one solution."""
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self._next = 0
-        self._inventory: Array = rule.game.start
-        self._controls: Controls | None = None
-        self._seen: tuple[Array, Array] = (np.zeros(0), np.zeros(0))
-        self._end: Array = rule.game.start  # of the step, before noise arrives
+        self._seen: tuple[Array, ...] | None = None
+        self._controls: Controls
 
-    @cached_property
-    def _coefficients(self) -> tuple[Array, Any]:
-        times = grid(self.rule.game, self.rule.steps)
-        return times, self.rule.game.coefficients(times)
+    def policies(self) -> dict[str, Policy]:
+        """A policy for every agent."""
+        return {agent: _Part(self, agent) for agent in self.rule.game.agents}
 
     def controls(self, k: int, state: State) -> Controls:
+        """Everyone's controls in step ``k``."""
+        seen = tuple(np.array(each) for each in (k, *self.looks_at(state)))
+        if self._seen is None or not all(map(np.array_equal, seen, self._seen)):
+            self._controls, self._seen = self.find(k, state), seen
+        return self._controls
+
+    @abstractmethod
+    def looks_at(self, state: State) -> tuple[Array | None, Array | None]:
+        """The part of a state on which controls depend."""
+
+    @abstractmethod
+    def find(self, k: int, state: State) -> Controls:
+        """Everyone's controls in step ``k``, at another state than the last time."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One agent's part of everyone's controls."""
+
+    shared: _Shared
+    agent: str
+
+    @property
+    def steps(self) -> int:
+        return self.shared.rule.steps
+
+    def __call__(self, k: int, state: State) -> Array:
+        own = agent_controls(self.shared.rule.game, self.shared.controls(k, state), self.agent)
+        return np.broadcast_to(own, (*np.shape(state.inventories)[:-1], own.shape[-1]))
+
+
+class _AtState(_Shared):
+    """The rule at the market's own state."""
+
+    def looks_at(self, state: State) -> tuple[Array | None, Array | None]:
+        return state.inventories, state.factor
+
+    def find(self, k: int, state: State) -> Controls:
+        return self.rule.controls_at(k, np.asarray(state.inventories, dtype=float), state.factor)
+
+
+class _PrivateCopy(_Shared):
+    """The rule at the no-deviation state, which noise moves; for all agents of one market, or one batch of markets."""
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__(rule)
+        self._times = grid(rule.game, rule.steps)
+        self._c = rule.game.coefficients(self._times)
+        self._next = 0
+        self._end: Array = rule.game.start  # of the latest step, before noise arrives
+
+    def looks_at(self, state: State) -> tuple[Array | None, Array | None]:
+        return state.factor, state.shock
+
+    def find(self, k: int, state: State) -> Controls:
         """Everyone's controls in step ``k``.
 
         Raises:
             ValueError: a step was left out, or another market's noise is shown in the middle of an episode.
         """
-        rule = self.rule
-        if k == 0:
-            self._inventory, self._next = rule.game.start, 0
-        seen = tuple(np.zeros(0) if each is None else np.array(each) for each in (state.factor, state.shock))
-        again = k == self._next - 1
-        same = all(np.array_equal(a, b) for a, b in zip(seen, self._seen, strict=True))
-        if k != self._next and not (again and same):
-            what = "another factor or noise at the same step" if again else f"step {k}"
+        game, expected = self.rule.game, self._next
+        if k not in (0, expected):
+            what = "another factor or noise at the same step" if k == expected - 1 else f"step {k}"
             raise ValueError(
-                f"policy: expected step {self._next} of one market, got {what}: it follows the noise's path from the "
+                f"policy: expected step {expected} of one market, got {what}: it follows the noise's path from the "
                 "start, so markets cannot share it; take another open_loop() for each"
             )
-        if not again or self._controls is None:
-            if k:
-                self._inventory = shake(self._end, state.shock)
-            self._controls = rule.controls_at(k, self._inventory, state.factor)
-            times, coefficients = self._coefficients
-            c = rule.game.with_factor(coefficients.at(k), times[k], state.factor)
-            rate = rule.game.activity(c, self._controls).inventory_rate
-            self._end = move(self._inventory, rate, rule.game.horizon / rule.steps)
-            self._seen, self._next = (seen[0], seen[1]), k + 1
-        return self._controls
-
-
-@dataclass(frozen=True)
-class _OpenLoop:
-    copy: _PrivateCopy
-    agent: str
-
-    @property
-    def steps(self) -> int:
-        return self.copy.rule.steps
-
-    def __call__(self, k: int, state: State) -> Array:
-        own = agent_controls(self.copy.rule.game, self.copy.controls(k, state), self.agent)
-        return np.broadcast_to(own, (*np.shape(state.inventories)[:-1], own.shape[-1]))
+        inventory = shake(self._end, state.shock) if k else game.start
+        controls = self.rule.controls_at(k, inventory, state.factor)
+        c = game.with_factor(self._c.at(k), self._times[k], state.factor)
+        rate = game.activity(c, controls).inventory_rate
+        self._end, self._next = move(inventory, rate, game.horizon / self.rule.steps), k + 1
+        return controls

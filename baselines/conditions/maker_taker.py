@@ -6,12 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ...envs import BestQuote, Exponential, MakerTakerGame, QuadraticImpact
 from ...envs.arrays import Array
-from ...envs.competition import BestQuote
 from ...envs.grid import grid
-from ...envs.impact import QuadraticImpact
-from ...envs.intensity import Exponential
-from ...envs.maker_taker_game import MakerTakerGame
 from ..errors import EquilibriumNotFound
 from ..maker_taker.equilibrium import solve_maker_taker
 from ..maker_taker.mean_field_limit import mean_field

@@ -10,10 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ...envs import BestQuote, Factor, MakerTakerGame
 from ...envs.arrays import Array
-from ...envs.competition import BestQuote
-from ...envs.factor import Factor
-from ...envs.maker_taker_game import MakerTakerGame
 from .condition import Condition
 
 _TIMES = 17

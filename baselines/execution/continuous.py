@@ -27,6 +27,20 @@ from ...envs.parameters import evaluate, per_agent
 from ..errors import EquilibriumNotFound
 from .signal import drift_parts, push_parts
 
+__all__ = [
+    "Field",
+    "Matrices",
+    "Mode",
+    "Path",
+    "constant",
+    "field",
+    "homogeneous",
+    "matrices",
+    "modes",
+    "path",
+    "riccati",
+]
+
 Method = Literal["closed form", "radon", "integrate"]
 _LARGEST = 1e12
 _RELATIVE, _ABSOLUTE = 1e-11, 1e-12
@@ -105,13 +119,13 @@ def modes(game: ExecutionGame) -> tuple[Mode, Mode]:
 
 
 def constant(game: ExecutionGame) -> bool:
-    """Whether impacts and running penalties do not depend on time."""
+    """True if impacts and running penalties do not depend on time."""
     everything = (game.permanent_impact, game.temporary_impact, *per_agent(game.running_penalty, game.traders, "phi"))
     return not any(map(callable, everything))
 
 
 def homogeneous(game: ExecutionGame) -> bool:
-    """Whether all agents have the same penalties."""
+    """True if all agents have the same penalties."""
     same = len(set(per_agent(game.running_penalty, game.traders, "phi"))) == 1
     return same and bool(np.ptp(np.atleast_1d(np.asarray(game.terminal_penalty, dtype=float))) == 0)
 

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...envs import Controls, ExecutionGame
 from ...envs.arrays import Array
-from ...envs.execution_game import ExecutionGame
-from ...envs.game import Controls
 from ...envs.grid import agent_index, grid, step, terminal_reward
 from ..errors import EquilibriumNotFound
 from .linear_rule import LinearFeedback

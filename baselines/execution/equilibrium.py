@@ -7,10 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
+from ...envs import Controls, ExecutionGame, Policy, simulate
 from ...envs.arrays import Array
-from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
-from ...envs.game import Controls
-from ...envs.grid import Policy, simulate
+from ...envs.execution_game import ExecutionCoefficients
 from ..equilibrium import LARGEST_SLOPE, Equilibrium, Status
 from ..errors import EquilibriumNotFound
 from ..noise.field import Field, FieldOptions

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...envs import Controls, ExecutionGame, Noise, Trajectory, simulate
 from ...envs.arrays import Array
-from ...envs.execution_game import ExecutionGame
-from ...envs.game import Controls
-from ...envs.grid import Noise, Trajectory, factor_path, grid, move, simulate
+from ...envs.grid import factor_path, grid, move
 from ..policies import Rule
 
 

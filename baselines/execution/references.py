@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...envs import Controls, ExecutionGame, draw_noise, simulate
 from ...envs.arrays import Array
-from ...envs.execution_game import ExecutionGame
-from ...envs.game import Controls
-from ...envs.grid import grid, simulate
-from ...envs.noise import draw_noise
+from ...envs.grid import grid
 from ..errors import EquilibriumNotFound, NoOptimum
 from ..heuristics import twap
 from ..profiles import PATHS, Reference

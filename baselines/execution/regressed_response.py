@@ -12,11 +12,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ...envs import Controls, ExecutionGame, Noise, Policy, State, Trajectory, draw_noise, rollout, simulate
 from ...envs.arrays import Array
-from ...envs.execution_game import ExecutionGame
-from ...envs.game import Controls
-from ...envs.grid import Noise, Policy, State, Trajectory, agent_index, rollout, simulate
-from ...envs.noise import draw_noise
+from ...envs.grid import agent_index
 from ..profiles import BestResponse
 from ..sampling import not_deviating, scored
 from .concavity import marginal_payoff

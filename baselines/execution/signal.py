@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...envs import ExecutionGame, Factor, Noise
 from ...envs.arrays import Array
-from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
-from ...envs.factor import Factor
-from ...envs.grid import Noise
+from ...envs.execution_game import ExecutionCoefficients
 from ...envs.parameters import evaluate
 from ..sampling import pair_mean
 from .linear_system import Load

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...envs import Controls, MakerTakerGame, SoftmaxShare, simulate
 from ...envs.arrays import Array
-from ...envs.competition import SoftmaxShare
-from ...envs.game import Controls
-from ...envs.grid import grid, simulate
-from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
+from ...envs.grid import grid
+from ...envs.maker_taker_game import MakerTakerCoefficients
 from .. import newton
 from ..equilibrium import Equilibrium
 from ..errors import NoOptimum

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...envs import Controls, MakerTakerGame, simulate
 from ...envs.arrays import Array
 from ...envs.competition import ties
-from ...envs.game import Controls
-from ...envs.grid import simulate
-from ...envs.maker_taker_game import MakerTakerGame
 from .. import fbsde, newton
 from ..equilibrium import Equilibrium, Status, quotes_matter
 from ..errors import EquilibriumNotFound

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from ...envs import MakerTakerGame, QuadraticImpact
 from ...envs.arrays import Array
 from ...envs.grid import grid
-from ...envs.impact import QuadraticImpact
-from ...envs.maker_taker_game import MakerTakerGame
 from ..equilibrium import Equilibrium
 from ..errors import EquilibriumNotFound
 from ..execution import linear_system as linear

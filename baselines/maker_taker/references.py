@@ -6,11 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ...envs import Controls, MakerTakerGame, draw_noise, simulate
 from ...envs.arrays import Array
-from ...envs.game import Controls
-from ...envs.grid import agent_controls, simulate
-from ...envs.maker_taker_game import MakerTakerGame
-from ...envs.noise import draw_noise
+from ...envs.grid import agent_controls
 from ..equilibrium import Equilibrium
 from ..errors import EquilibriumNotFound, NoOptimum
 from ..heuristics import constant_spread, random_controls, twap

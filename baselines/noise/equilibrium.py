@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...envs import Controls, Policy, Trajectory
 from ...envs.arrays import Array
-from ...envs.game import Controls
-from ...envs.grid import Policy, Trajectory
 from ..equilibrium import Equilibrium, Status, quotes_matter
 from ..errors import EquilibriumNotFound
 from ..profiles import mean_controls

@@ -19,10 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import qmc
 
+from ...envs import Controls, Game, Trajectory, draw_noise, simulate
 from ...envs.arrays import Array
-from ...envs.game import Controls, Game
-from ...envs.grid import Trajectory, agent_controls, simulate
-from ...envs.noise import draw_noise
+from ...envs.grid import agent_controls
 from ..errors import EquilibriumNotFound
 from ..profiles import BestResponse, Profile, replaced, undisturbed
 from ..sampling import scored

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...envs import Trajectory, draw_noise, rollout
 from ...envs.arrays import Array
-from ...envs.grid import Trajectory, rollout
-from ...envs.noise import draw_noise
 from ..sampling import pair_mean
 from .field import Field, FieldOptions, Regressor, Tube, fit_field
 from .polynomials import Basis, fit

@@ -86,15 +86,13 @@ def test_environment_and_policies(noisy: DecouplingEquilibrium) -> None:
     env = approximation_v0.parallel_env(steps=STEPS, normalize=False, observation="full")
     assert env.unwrapped.game == noisy.game
     env.reset(seed=4)
-    policies = noisy.open_loop()
+    policies, reacting = noisy.open_loop(), noisy.feedback()
     for k in range(STEPS):
-        env.step({agent: policy(k, env.market.state) for agent, policy in policies.items()})
-        inventories = env.market.inventories
-    copy = policies["trader_0"].copy  # type: ignore[attr-defined]
-    expected = noisy.controls_at(STEPS - 1, copy._inventory, env.market.factor)
-    assert np.isfinite(expected.rate).all()
-    before = inventories - env.market.shock - env.market.dt * env.market.activity.inventory_rate
-    np.testing.assert_allclose(copy._inventory, before, atol=1e-5)
+        state = env.market.state
+        actions = {agent: policy(k, state) for agent, policy in policies.items()}
+        for agent, action in actions.items():
+            np.testing.assert_allclose(action, reacting[agent](k, state), atol=1e-5)
+        env.step(actions)
 
 
 # exploitability
