@@ -5,7 +5,7 @@ BenchMARL: :mod:`makertaker.training.benchmarl_task`. The names below need the e
 use, so that the commands that only solve work without.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .common.extras import needed
 
@@ -23,7 +23,7 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(needed(_HOME[name], "train"), name)

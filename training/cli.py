@@ -343,7 +343,7 @@ def evaluate(run: RunFolder, as_json: Json = False) -> None:
 @app.command()
 def report(run: RunFolder) -> None:
     """Write a self-contained HTML page with tables and interactive figures into the run directory."""
-    out.print(f"wrote {needed('evaluation.html_report', 'train').write_report(run)}", soft_wrap=True)
+    out.print(f"wrote {runs.write_report(run)}", soft_wrap=True)
 
 
 def _show(metrics: RunMetrics, run: Path, as_json: bool) -> None:

@@ -19,7 +19,7 @@ import platform
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -174,18 +174,16 @@ class RunConfig:
         engine = engines.find(self.engine)
         if address is not None and not engine.distributed:
             raise ValueError(f"address: expected none with engine {self.engine!r}, got {address!r}")
+        shared = {name: getattr(self, name) for name in ("steps", "information", "markets", "seed")}
         return engine.build(
             engines.Training(
-                task=self.task,
-                algorithms=self.algorithms(),
-                fixed=self.fixed(),
-                timesteps=self.timesteps,
-                information=self.information,
-                markets=self.markets,
-                seed=self.seed,
-                runners=self.runners,
-                address=address,
-                tensorboard=tensorboard,
+                self.task.game,
+                self.algorithms(),
+                self.timesteps,
+                self.runners,
+                address,
+                tensorboard,
+                {**shared, "fixed": self.fixed()},
             )
         )
 
@@ -197,7 +195,7 @@ class _History:
     learners: Learners
     size: float
     every: int
-    rows: list[tuple[int, float, float]] = field(default_factory=list)
+    rows: list[tuple[int, float, float]]
 
     def add(self, done: int) -> None:
         """Evaluate if it is time."""
@@ -213,9 +211,8 @@ class _History:
     def _append(self, done: int) -> None:
         """A best response that is not found leaves a gap, marked by NaN."""
         learners = self.learners
-        game, steps = learners.game, learners.market.steps
         try:
-            value = open_loop_nash_conv(game, learners.policies(), steps)
+            value = open_loop_nash_conv(learners.game, learners.policies(), learners.market.steps)
         except EquilibriumNotFound:
             value = float("nan")
         self.rows.append((done, value, value / self.size))
@@ -223,9 +220,7 @@ class _History:
 
     def write(self, path: Path) -> None:
         with open(path, "w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(_HISTORY)
-            writer.writerows(self.rows)
+            csv.writer(file).writerows([_HISTORY, *self.rows])
 
 
 def parse_algorithm(text: str, agents: tuple[str, ...], engine: str = "sb3") -> str | dict[str, str]:
@@ -422,3 +417,17 @@ def _evaluate(config: RunConfig, out: Path) -> RunEvaluation:
     plots.save(result, history, out / "figures")
     files.write_json(out / "metrics.json", metrics)  # last: where it stands, all is there
     return RunEvaluation(result.learned, result.equilibrium, metrics)
+
+
+def write_report(out: Path) -> Path:
+    """Evaluate a run and write ``report.html`` into its directory; returns the path.
+
+    Raises:
+        ValueError: the directory is not a run, or a file in it is missing or corrupt.
+    """
+    page = needed("evaluation.html_report", "train").page
+    config = load_config(out)
+    result, description = _evaluate(config, out), str(config.values.get("description", ""))
+    path = out / "report.html"
+    path.write_text(page(out.name, description, result, load_history(out), asdict(config), load_circumstances(out)))
+    return path

@@ -7,6 +7,7 @@ from functools import cached_property
 from ..baselines import Equilibrium, solve
 from ..baselines.gains import payoff_size
 from ..envs.game import Game
+from ..envs.options import Options
 from ..envs.scenarios import Scenario, read_scenario
 
 
@@ -15,24 +16,21 @@ class Task:
 
     Args:
         market: a game, a scenario, or a scenario's name or file.
-        steps: number of steps of an episode; by default the scenario's.
+        steps: number of steps of an episode; by default the scenario's, for a game that of :class:`.Options`.
 
     Raises:
-        ValueError: there is no such scenario, or a game comes without a number of steps.
+        ValueError: there is no such scenario.
     """
 
     def __init__(self, market: Game | Scenario | str, steps: int | None = None) -> None:
-        scenario = read_scenario(market) if isinstance(market, str) else market
-        if isinstance(scenario, Scenario):
-            self.game, self.name = scenario.game, scenario.name
-            steps = scenario.steps if steps is None else steps
-        elif isinstance(scenario, Game):
-            self.game, self.name = scenario, scenario.environment
+        found = read_scenario(market) if isinstance(market, str) else market
+        if isinstance(found, Scenario):
+            self.game, self.name, usual = found.game, found.name, found.steps
+        elif isinstance(found, Game):
+            self.game, self.name, usual = found, found.environment, Options.steps
         else:
             raise ValueError(f"game: expected a game or a scenario's name, got {market!r}")
-        if steps is None:
-            raise ValueError(f"steps: expected a number for the game {self.game!r}, got None")
-        self.steps = steps
+        self.steps = usual if steps is None else steps
 
     @cached_property
     def equilibrium(self) -> Equilibrium:

@@ -6,17 +6,15 @@ they are. Needs BenchMARL; see :mod:`makertaker.training.benchmarl.task`.
 
 from __future__ import annotations
 
-from typing import Any
-
 try:
     from benchmarl.experiment import Callback
+    from tensordict import TensorDictBase
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
     raise ImportError(
         f"makertaker.training.benchmarl.callbacks needs {error.name}: pip install -r requirements-benchmarl.txt"
     ) from error
 
-from ...baselines import exploitability, solve
-from ...baselines.gains import payoff_size
+from ...baselines import exploitability
 from ...envs.grid import rollout
 from ..common.hyperparameters import geometric
 from .task import MarketTask, policies
@@ -25,8 +23,8 @@ from .task import MarketTask, policies
 class NashConvHistory(Callback):  # type: ignore[misc]  # BenchMARL is untyped
     """Relative NashConv of the policies without exploration, on the schedules that they play on their common path.
 
-    What all agents together could gain by best responses, over the sum of the equilibrium payoffs' sizes: exact for
-    actors that see time only, in a game without noise.
+    NashConv, the sum of all agents' gains by best responses, is taken over the sum of the equilibrium payoffs' sizes:
+    exact for actors that see time only, in a game without noise.
 
     Args:
         every: joint market steps between two evaluations.
@@ -45,24 +43,24 @@ class NashConvHistory(Callback):  # type: ignore[misc]  # BenchMARL is untyped
         self._due = 0
 
     def on_setup(self) -> None:
-        """Solve the game for the equilibrium payoffs."""
+        """Solve the game."""
         task: MarketTask = self.experiment.task
         if task.game.random:
             raise ValueError("task: expected a game without noise, whose schedules say everything; this one is random")
-        self._size = payoff_size(solve(task.game, task.steps).payoffs)
+        _ = task.payoff_size
 
-    def on_batch_collected(self, batch: Any) -> None:
-        """Evaluate what was learned before this batch."""
+    def on_batch_collected(self, batch: TensorDictBase) -> None:
+        """Evaluate the policies from before this batch."""
         frames = self.experiment.total_frames - batch.numel()
         if frames >= self._due:
             self.measure(frames)
             self._due += self.every
 
     def measure(self, frames: int) -> float:
-        """Evaluate the policies as they are now; to be called once more when the experiment has ended."""
+        """Evaluate the current policies; to be called once more when the experiment has ended."""
         task: MarketTask = self.experiment.task
         played = rollout(task.game, policies(self.experiment), task.steps)
-        value = exploitability(task.game, played.controls, task.steps).nash_conv / self._size
+        value = exploitability(task.game, played.controls, task.steps).nash_conv / task.payoff_size
         self.values.append((frames, float(value)))
         return float(value)
 
@@ -84,7 +82,7 @@ class Anneal(Callback):  # type: ignore[misc]
             raise ValueError(f"learning rates: expected two positive numbers, got {first!r} and {last!r}")
         self.ends = (first, last)
 
-    def on_batch_collected(self, batch: Any) -> None:
+    def on_batch_collected(self, batch: TensorDictBase) -> None:
         """Set the rates for the training on this batch."""
         experiment = self.experiment
         total = experiment.config.get_max_n_frames(experiment.on_policy)

@@ -29,7 +29,8 @@ virtual environment of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Unpack
 
 try:
     import torch
@@ -42,34 +43,31 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
         f"makertaker.training.benchmarl.task needs {error.name}: pip install -r requirements-benchmarl.txt"
     ) from error
 
-from ...envs.actions import Range
 from ...envs.game import Game
 from ...envs.grid import Policy
-from ...envs.observation import Kind
-from ...envs.options import Reward
-from ...envs.scenarios import read_scenario
+from ...envs.options import Fields, Options, merged
+from ...envs.scenarios import Scenario
 from ...envs.torchrl_env import Groups, TorchMarket
+from ..task import Task
 
 
-class MarketTask(TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
+class MarketTask(Task, TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
     """A game as a BenchMARL task.
 
     Args:
-        game: a game, a scenario's name or the path of its file. BenchMARL pickles the task, so that a game's functions
-            must be picklable (no lambdas).
-        steps: number of steps of an episode; by default the scenario's, 100 for a game.
-        observation: what actors see: ``"time"`` (open loop, as in the paper), ``"own"`` or ``"full"``; see
-            :mod:`makertaker.envs.observation`.
-        reward: ``"payoff"`` or ``"wealth"``.
-        control_units: whether actions count from the middle of the action range in the game's control units, so that
+        game: a game, a scenario, its name or the path of its file. BenchMARL pickles the task, so that a game's
+            functions must be picklable (no lambdas).
+        options: of the environment; by default with the scenario's steps, 100 for a game. ``observation`` is what
+            actors see: ``"time"`` (open loop, as in the paper), ``"own"`` or ``"full"``; initial inventories are not
+            random.
+        control_units: True: actions count from the middle of the action range in the game's control units, so that
             one initial exploration suits everybody; otherwise they are in [-1, 1].
-        payoff_units: whether rewards are in the game's payoff units, so that one critic's learning rate suits
+        payoff_units: True: rewards are in the game's payoff units, so that one critic's learning rate suits
             everybody; otherwise in currency.
         groups: ``"role"`` or ``"agent"``: BenchMARL's groups are the roles, or every agent is one.
-        state: whether centralised critics see the whole state; otherwise they see the observations of their group.
-        rate_range: overrides the game's range of rates.
-        quote_range: overrides the game's range of quotes.
+        state: True: centralised critics see the whole state; otherwise they see the observations of their group.
         name: of the task in logs; by default the scenario's, or the name of the game's environment.
+        fields: of :class:`~makertaker.envs.Options`, such as ``steps`` and ``observation``.
 
     Raises:
         ValueError: an argument is out of its range, or there is no such scenario.
@@ -77,61 +75,36 @@ class MarketTask(TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
 
     def __init__(
         self,
-        game: Game | str,
+        game: Game | Scenario | str,
+        options: Options | None = None,
         *,
-        steps: int | None = None,
-        observation: Kind = "full",
-        reward: Reward = "payoff",
         control_units: bool = True,
         payoff_units: bool = True,
         groups: Groups = "role",
         state: bool = True,
-        rate_range: Range = None,
-        quote_range: Range = None,
         name: str | None = None,
+        **fields: Unpack[Fields],
     ) -> None:
-        if isinstance(game, str):
-            scenario = read_scenario(game)
-            name, steps, game = name or scenario.name, scenario.steps if steps is None else steps, scenario.game
-        if not isinstance(game, Game):
-            raise ValueError(f"game: expected a game or a scenario's name, got {game!r}")
-        config = {
-            "steps": 100 if steps is None else steps,
-            "observation": observation,
-            "reward": reward,
-            "control_units": control_units,
-            "payoff_units": payoff_units,
-            "groups": groups,
-            "state": state,
-            "rate_range": rate_range,
-            "quote_range": quote_range,
-        }
-        super().__init__(name or game.environment, {"game": game, **config})
-        for option, value in (("control_units", control_units), ("payoff_units", payoff_units), ("state", state)):
+        given = merged(options, **fields)
+        Task.__init__(self, game, given.steps if options is not None or "steps" in fields else None)
+        flags = {"control_units": control_units, "payoff_units": payoff_units, "state": state}
+        for option, value in flags.items():
             if not isinstance(value, bool):
                 raise ValueError(f"{option}: expected True or False, got {value!r}")
+        config = {"game": self.game, "options": replace(given, steps=self.steps), "groups": groups, **flags}
+        TaskClass.__init__(self, name or self.name, config)
         self.market()  # refuses what is wrong with the others
 
-    @property
-    def game(self) -> Game:
-        """The game that is played."""
-        game: Game = self.config["game"]
-        return game
-
-    @property
-    def steps(self) -> int:
-        """Number of steps of an episode."""
-        steps: int = self.config["steps"]
-        return steps
-
-    def market(self, num_envs: int = 1, *, seed: int | None = None, device: Any = "cpu") -> TorchMarket:
+    def market(
+        self, num_envs: int = 1, *, seed: int | None = None, device: torch.device | str | int = "cpu"
+    ) -> TorchMarket:
         """The environment, ``num_envs`` markets of it."""
         return TorchMarket(num_envs=num_envs, seed=seed, device=device, **self.config)
 
     def get_env_fun(
-        self, num_envs: int, continuous_actions: bool, seed: int | None, device: Any
+        self, num_envs: int, continuous_actions: bool, seed: int | None, device: torch.device | str | int
     ) -> Callable[[], EnvBase]:
-        """What makes the environment. Raises ValueError for discrete actions."""
+        """A function that makes the environment. Raises ValueError for discrete actions."""
         if not continuous_actions:
             raise ValueError("continuous_actions: expected True, rates and quotes are real numbers; got False")
         return lambda: self.market(num_envs, seed=seed, device=device)
@@ -186,7 +159,7 @@ class MarketTask(TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
 
 
 def policies(experiment: Experiment) -> dict[str, Policy]:
-    """By agent what an experiment on a :class:`MarketTask` plays now without exploration; not copied, it learns on.
+    """Each agent's current policy in an experiment on a :class:`MarketTask`, without exploration; it learns on.
 
     Raises:
         ValueError: the experiment's task is another one.

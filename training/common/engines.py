@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ...envs.grid import Policy
+from ...envs.game import Game
 from ...envs.market import Market
-from ..task import Task
 from .extras import needed
-from .information import Information
 from .joint_market import Act
 from .learners import Learners
 
@@ -24,28 +22,22 @@ class Training:
     """All that learners are built from.
 
     Args:
-        task: the game and its grid.
+        game: the game.
         algorithms: by agent that learns.
-        fixed: policies of the agents that do not learn.
         timesteps: joint market steps of the whole training.
-        information: what actors see.
-        markets: played at once; None: what the algorithms ask for.
-        seed: of everything.
         runners: processes that play; 0: the one that learns.
         address: of a cluster; None: this machine.
         tensorboard: folder for the learners' own logs.
+        shared: the arguments that all learners take: ``steps``, ``information``, ``markets``, ``seed`` and ``fixed``.
     """
 
-    task: Task
+    game: Game
     algorithms: Mapping[str, str]
-    fixed: Mapping[str, Policy]
     timesteps: int
-    information: Information
-    markets: int | None
-    seed: int
     runners: int
-    address: str | None = None
-    tensorboard: Path | None = None
+    address: str | None
+    tensorboard: Path | None
+    shared: Mapping[str, object]
 
 
 class Engine(Protocol):
@@ -83,14 +75,7 @@ class StableBaselines3(Engine):
     def build(self, training: Training) -> Learners:
         """See :class:`~.sb3.independent.IndependentLearners`."""
         learners: Learners = needed("sb3.independent", "train").IndependentLearners(
-            training.task.game,
-            steps=training.task.steps,
-            algorithm=training.algorithms,
-            information=training.information,
-            markets=training.markets,
-            seed=training.seed,
-            fixed=training.fixed,
-            tensorboard=training.tensorboard,
+            training.game, algorithm=training.algorithms, tensorboard=training.tensorboard, **training.shared
         )
         return learners
 
@@ -116,15 +101,11 @@ class RLlib(Engine):
         for name in training.algorithms.values():
             self.check_algorithm(name)
         learners: Learners = needed("rllib.learners", "ray").RLlibLearners(
-            training.task.game,
-            steps=training.task.steps,
+            training.game,
             timesteps=training.timesteps,
-            information=training.information,
-            markets=training.markets,
-            seed=training.seed,
-            fixed=training.fixed,
             runners=training.runners,
             address=training.address,
+            **training.shared,
         )
         return learners
 

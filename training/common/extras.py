@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from types import ModuleType
 
 
-def needed(module: str, extra: str) -> Any:
+def needed(module: str, extra: str) -> ModuleType:
     """A module of this package.
 
     Args:

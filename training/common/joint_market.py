@@ -80,7 +80,7 @@ class JointMarket:
         learners: names of the agents that learn.
         fixed: policies of the others.
         seed: of random initial inventories, of price noise and of factors.
-        inventory_spread: standard deviation of noise on initial inventories.
+        inventory_spread: standard deviation of noise on initial inventories, in place of the market's option.
         reward_scale: by learner; rewards are multiplied by it.
 
     Raises:
@@ -94,7 +94,7 @@ class JointMarket:
         fixed: Mapping[str, Policy],
         *,
         seed: int | Sequence[int],
-        inventory_spread: float = 0.0,
+        inventory_spread: float | None = None,
         reward_scale: Mapping[str, float] | None = None,
     ) -> None:
         if sorted([*learners, *fixed]) != sorted(market.game.agents):

@@ -10,12 +10,28 @@ from pathlib import Path
 from ...envs.game import Game
 from ...envs.grid import Policy
 from ...envs.market import Market
+from ...envs.options import Fields, Options, merged
 from .joint_market import Act, everyone
 
 
 def learning(game: Game, fixed: Mapping[str, Policy]) -> list[str]:
     """Names of the agents that do not follow a fixed policy."""
     return [agent for agent in game.agents if agent not in fixed]
+
+
+def learners_options(options: Options | None, fields: Fields) -> Options:
+    """Options of the markets that learners play, by default with 20 steps an episode.
+
+    Raises:
+        ValueError: an argument is out of its range, or an option is not the learners' to choose.
+    """
+    options = merged(Options(steps=20) if options is None else options, **fields)
+    if options.observation != "full" or not options.normalize:
+        raise ValueError(
+            "options: expected observation='full' and normalize=True, since critics see everything and actors what "
+            f"their information says, got {options!r}"
+        )
+    return options
 
 
 class Learners(ABC):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import html
 import json
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Mapping
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from ...envs.arrays import Array
-from ..runs import Circumstances, RunConfig, RunEvaluation, evaluate_run, load_circumstances, load_config, load_history
 from . import tables
 from .metrics import Metrics
 from .page import PAGE
@@ -20,33 +18,34 @@ from .scoring import Evaluation
 from .tables import percent
 
 
-def write_report(run: Path) -> Path:
-    """Evaluate a run and write ``report.html`` into its directory; returns the path.
+def page(
+    name: str,
+    description: str,
+    result: Evaluation,
+    history: Array,
+    config: Mapping[str, object],
+    run: Mapping[str, object],
+) -> str:
+    """The page as text.
 
-    Raises:
-        ValueError: the directory is not a run, or a file in it is missing or corrupt.
+    Args:
+        name: of the run.
+        description: of the scenario.
+        result: its evaluation.
+        history: timesteps, NashConv and relative NashConv over training, (rows, 3).
+        config: what the result is a function of.
+        run: its circumstances.
     """
-    result = evaluate_run(run)
-    path = run / "report.html"
-    path.write_text(page(run.name, result, load_history(run), load_config(run), load_circumstances(run)))
-    return path
-
-
-def page(name: str, result: RunEvaluation, history: Array, config: RunConfig, run: Circumstances) -> str:
-    """The page as text."""
     metrics = result.metrics
     text = {
+        **{key: config[key] for key in ("scenario", "algorithm", "seed", "information")},
         "name": name,
-        "scenario": config.scenario,
-        "description": config.values.get("description", ""),
-        "algorithm": config.algorithm,
-        "timesteps": f"{metrics['timesteps_done']:,}",
-        "seed": config.seed,
-        "information": config.information,
+        "description": description,
+        "timesteps": f"{run['joint_market_steps']:,}",
         "nash_conv": percent(metrics["relative_nash_conv"]),
         "against": metrics["exploitability_against"],
         "distance": percent(metrics["control_distance"]),
-        "config": json.dumps(asdict(config), indent=2),
+        "config": json.dumps(config, indent=2),
         "run": json.dumps(run, indent=2),
     }
     parts = {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from ray.rllib.algorithms.ppo import PPO
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 
 class PatientPPO(PPO):  # type: ignore[misc]  # RLlib is untyped
@@ -18,7 +18,7 @@ class PatientPPO(PPO):  # type: ignore[misc]  # RLlib is untyped
     """seconds from one look to the next, while any runner is healthy"""
     _looked = -float("inf")
 
-    def restore_env_runners(self, env_runner_group: Any) -> list[int]:
+    def restore_env_runners(self, env_runner_group: EnvRunnerGroup) -> list[int]:
         """Numbers of the runners that came back; RLlib calls it in every iteration."""
         if env_runner_group.num_healthy_remote_workers() > 0 and time.monotonic() < self._looked + self.pause:
             return []

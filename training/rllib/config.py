@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Unpack
 
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
@@ -11,10 +12,11 @@ from ray.rllib.policy.policy import PolicySpec
 
 from ...envs.game import Game
 from ...envs.grid import Policy
+from ...envs.options import Fields, Options
 from ...envs.parameters import check_count
 from ..common.hyperparameters import PPO
 from ..common.information import Information, visible
-from ..common.learners import learning
+from ..common.learners import learners_options, learning
 from .algorithm import PatientPPO
 from .learner import ShrinkingPPOLearner
 from .module import PrefixPPOModule
@@ -23,38 +25,41 @@ from .runner import MarketRunner, MarketSettings, module_spaces
 
 def ppo_config(
     game: Game,
+    options: Options | None = None,
     *,
-    steps: int = 20,
     timesteps: int = 160_000,
     fixed: Mapping[str, Policy] | None = None,
     information: Information = "open_loop",
     markets: int = PPO.markets,
     seed: int = 0,
     runners: int = 0,
+    **fields: Unpack[Fields],
 ) -> PPOConfig:
     """One PPO policy for each agent, all learning at once, on RLlib's new API stack.
 
-    An iteration plays one episode of every market. What the configuration adds to RLlib's is a batched environment
-    runner, networks whose actors see what ``information`` says, and schedules over ``timesteps``. It can be changed
-    like any other before ``build_algo()``; ``lr`` has to stay a number, since exploration and learning rate have
-    schedules of their own (``learner_config_dict``, see :class:`.learner.ShrinkingPPOLearner`).
+    An iteration plays one episode of every market. The configuration adds to RLlib's a batched environment runner,
+    networks whose actors see what ``information`` says, and schedules over ``timesteps``. It can be changed like any
+    other before ``build_algo()``; ``lr`` has to stay a number, since exploration and learning rate have schedules of
+    their own (``learner_config_dict``, see :class:`.learner.ShrinkingPPOLearner`).
 
     Args:
         game: the game.
-        steps: number of steps of an episode.
+        options: of the markets; by default 20 steps an episode.
         timesteps: joint market steps of the whole training, to which schedules refer.
         fixed: policies of the agents that do not learn.
         information: what actors see; critics see everything.
         markets: number of markets played at once, by all runners together.
         seed: the result is a function of it and of the other arguments.
         runners: number of processes that play; 0: the one that learns.
+        fields: of :class:`~makertaker.envs.Options`, such as ``steps``.
 
     Raises:
         ValueError: an argument is out of its range.
     """
     fixed = dict(fixed or {})
-    for name, value in (("steps", steps), ("timesteps", timesteps), ("markets", markets)):
-        check_count(name, value)
+    options = learners_options(options, fields)
+    check_count("timesteps", timesteps)
+    check_count("markets", markets)
     if not set(fixed) < set(game.agents):
         raise ValueError(f"fixed: expected policies of some, not all, of {list(game.agents)}, got {sorted(fixed)}")
     check_count("runners", runners, least=0)
@@ -63,13 +68,13 @@ def ppo_config(
     check_count("seed", seed, least=0)
     if seed >= 2**32 - runners:
         raise ValueError(f"seed: expected a whole number from 0 to 2**32 - 1, got {seed}")
-    rollout, least = markets * steps, 2 * PPO.minibatches
+    rollout, least = markets * options.steps, 2 * PPO.minibatches
     if rollout < least:
         raise ValueError(f"markets: PPO needs at least {least} steps in all markets of an episode, got {rollout}")
     agents = learning(game, fixed)
     settings: MarketSettings = {
         "game": game,
-        "steps": steps,
+        "options": options,
         "markets": markets,
         "learners": agents,
         "fixed": fixed,

@@ -7,14 +7,19 @@ neither is needed.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
+from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.evaluation.postprocessing import Postprocessing
 
+from .module import PrefixPPOModule
+
+Columnwise = dict[str, dict[str, torch.Tensor]]
+"""columns of a training batch, by module"""
 _COPIED = (Columns.ACTION_DIST_INPUTS, Columns.ACTION_LOGP)
 
 
@@ -29,14 +34,21 @@ class WholeEpisodes(ConnectorV2):  # type: ignore[misc]  # RLlib is untyped
     """
 
     def __init__(
-        self, input_observation_space: Any = None, input_action_space: Any = None, *, gamma: float, gae_lambda: float
+        self,
+        input_observation_space: object = None,
+        input_action_space: object = None,
+        *,
+        gamma: float,
+        gae_lambda: float,
     ) -> None:
         super().__init__(input_observation_space, input_action_space)
         self.gamma, self.gae_lambda = gamma, gae_lambda
 
-    def __call__(self, *, rl_module: Any, batch: dict[str, Any], episodes: list[Any], **_: Any) -> dict[str, Any]:
+    def __call__(
+        self, *, rl_module: MultiRLModule, batch: Columnwise, episodes: list[MultiAgentEpisode], **_: object
+    ) -> Columnwise:
         """Columns of every module, the episodes one after the other; RLlib calls it."""
-        by_module: dict[str, list[Any]] = {}
+        by_module: dict[str, list[SingleAgentEpisode]] = {}
         for joint in episodes:
             for agent in sorted(joint.agent_episodes):  # RLlib's own iterator goes through a set, in any order
                 episode = joint.agent_episodes[agent]
@@ -48,7 +60,7 @@ class WholeEpisodes(ConnectorV2):  # type: ignore[misc]  # RLlib is untyped
         return batch
 
     @torch.no_grad()
-    def _columns(self, module: Any, episodes: list[Any]) -> dict[str, torch.Tensor]:
+    def _columns(self, module: PrefixPPOModule, episodes: list[SingleAgentEpisode]) -> dict[str, torch.Tensor]:
         device = next(module.parameters()).device
         seen = np.stack([each.get_observations() for each in episodes])[:, :-1]
         rewards = np.stack([each.get_rewards() for each in episodes])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ class ShrinkingPPOLearner(PPOTorchLearner):  # type: ignore[misc]  # RLlib is un
         if not self.config.add_default_connectors_to_learner_pipeline:
             self._learner_connector.append(WholeEpisodes(gamma=self.config.gamma, gae_lambda=self.config.lambda_))
 
-    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+    def configure_optimizers_for_module(self, module_id: str, config: object = None) -> None:
         """Adam as in stable-baselines3, whose epsilon is larger than PyTorch's; RLlib calls it."""
         parameters = self.get_parameters(self.module[module_id])
         self.register_optimizer(
@@ -37,7 +37,7 @@ class ShrinkingPPOLearner(PPOTorchLearner):  # type: ignore[misc]  # RLlib is un
             lr_or_lr_schedule=self.config.lr,
         )
 
-    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+    def after_gradient_based_update(self, *, timesteps: Mapping[str, float]) -> None:
         """Follow the schedules; RLlib calls it."""
         super().after_gradient_based_update(timesteps=timesteps)
         schedule = self.config.learner_config_dict

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import cast
+from typing import Unpack, cast
 
 import ray
 import torch
@@ -15,12 +15,13 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ...envs.game import Game
 from ...envs.grid import Policy
 from ...envs.market import Market
+from ...envs.options import Fields, Options
 from ..common import actor, checkpoint_folder
 from ..common.cluster import check_processors, connected
 from ..common.hyperparameters import PPO
 from ..common.information import Information
 from ..common.joint_market import Act
-from ..common.learners import Learners
+from ..common.learners import Learners, learners_options
 from .config import ppo_config
 from .runner import RunnerGenerators
 
@@ -39,7 +40,7 @@ class RLlibLearners(Learners):
 
     Args:
         game: the game.
-        steps: number of steps of an episode.
+        options: of the markets; by default 20 steps an episode.
         timesteps: joint market steps of the whole training, to which schedules refer.
         information: what actors see; critics see everything.
         markets: number of markets played at once, by all runners together.
@@ -48,6 +49,7 @@ class RLlibLearners(Learners):
         runners: number of processes that play; 0: the one that learns.
         address: of a Ray cluster; see :func:`~.cluster.connected`.
         configure: changes RLlib's configuration before it is built, such as the number of learners or GPUs.
+        fields: of :class:`~makertaker.envs.Options`, such as ``steps``.
 
     Raises:
         ValueError: an argument is out of its range, or there is no cluster at the address.
@@ -58,8 +60,8 @@ class RLlibLearners(Learners):
     def __init__(
         self,
         game: Game,
+        options: Options | None = None,
         *,
-        steps: int = 20,
         timesteps: int = 160_000,
         information: Information = "open_loop",
         markets: int | None = None,
@@ -68,19 +70,21 @@ class RLlibLearners(Learners):
         runners: int = 0,
         address: str | None = None,
         configure: Callable[[PPOConfig], PPOConfig] | None = None,
+        **fields: Unpack[Fields],
     ) -> None:
         markets = PPO.markets if markets is None else markets
         config = ppo_config(
             game,
-            steps=steps,
+            options,
             timesteps=timesteps,
             fixed=fixed,
             information=information,
             markets=markets,
             seed=seed,
             runners=runners,
+            **fields,
         )
-        super().__init__(Market(game, steps, batch=(markets,)), fixed or {})
+        super().__init__(Market(game, learners_options(options, fields), batch=(markets,)), fixed or {})
         self.timesteps = timesteps
         torch.set_num_threads(1)
         with ExitStack() as stack:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -29,11 +29,11 @@ class PrefixPPOModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]  #
         self.critic = network(int(np.prod(self.observation_space.shape)), config["hidden"], 1, last_gain=1.0)
         self.register_buffer("log_std", torch.full((actions,), float(np.log(config["exploration"]))))
 
-    def _forward(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def _forward(self, batch: Mapping[str, torch.Tensor], **_: object) -> dict[str, torch.Tensor]:
         means = self.actor(batch[Columns.OBS])
         return {Columns.ACTION_DIST_INPUTS: torch.cat([means, self.log_std.expand_as(means)], dim=-1)}
 
-    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+    def compute_values(self, batch: Mapping[str, torch.Tensor], embeddings: object = None) -> torch.Tensor:
         """Values (B,) of full observations (B, d)."""
         values: torch.Tensor = self.critic(batch[Columns.OBS]).squeeze(-1)
         return values

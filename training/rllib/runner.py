@@ -20,25 +20,15 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+from ray.rllib.utils import metrics as names
 from ray.rllib.utils.checkpoints import Checkpointable
-from ray.rllib.utils.metrics import (
-    EPISODE_AGENT_RETURN_MEAN,
-    EPISODE_LEN_MEAN,
-    EPISODE_RETURN_MEAN,
-    NUM_AGENT_STEPS_SAMPLED,
-    NUM_ENV_STEPS_SAMPLED,
-    NUM_ENV_STEPS_SAMPLED_LIFETIME,
-    NUM_EPISODES,
-    NUM_EPISODES_LIFETIME,
-    NUM_MODULE_STEPS_SAMPLED,
-    WEIGHTS_SEQ_NO,
-)
 from ray.rllib.utils.typing import ResultDict, StateDict
 
 from ...envs.game import Game
 from ...envs.grid import Policy, agent_index
 from ...envs.market import Market
 from ...envs.observation import space
+from ...envs.options import Options
 from ..common.joint_market import JointMarket, action_unit, learner_space, reward_units
 
 
@@ -46,7 +36,7 @@ class MarketSettings(TypedDict):
     """The algorithm's ``env_config``."""
 
     game: Game
-    steps: int
+    options: Options
     markets: int
     """of all runners together"""
     learners: list[str]
@@ -78,7 +68,8 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
     def make_env(self) -> None:
         """This runner's share of the markets, with a generator of its own."""
         given = self.settings
-        market = Market(given["game"], given["steps"], batch=(share(given["markets"], self.index, self.num_workers),))
+        markets = share(given["markets"], self.index, self.num_workers)
+        market = Market(given["game"], given["options"], batch=(markets,))
         self.env = JointMarket(
             market,
             given["learners"],
@@ -114,11 +105,11 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
     def sample(self, *, explore: bool | None = None, **_: object) -> list[MultiAgentEpisode]:
         """One episode of every market; actions are drawn from the networks, or their means without exploration."""
         explore = self.config.explore if explore is None else explore
-        joint, agents, steps = self.env, self.settings["learners"], self.settings["steps"]
+        joint, agents = self.env, self.settings["learners"]
         joint.reset()
         columns: dict[str, dict[str, list[np.ndarray]]] = {agent: {} for agent in agents}
         rewards = []
-        for _step in range(steps):
+        for _step in range(joint.market.steps):
             seen, actions = joint.observations(), {}
             for agent in agents:
                 own = seen[:, agent_index(joint.market.game, agent)]
@@ -151,7 +142,7 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
         }
 
     def _episode(self, b: int, columns: dict[str, dict[str, np.ndarray]], earned: np.ndarray) -> MultiAgentEpisode:
-        steps = self.settings["steps"]
+        steps = len(earned)
         joint = MultiAgentEpisode(agent_to_module_mapping_fn=self.config.policy_mapping_fn)
         joint.env_t, joint.is_terminated = steps, True
         for agent, each in columns.items():
@@ -177,19 +168,17 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
         count, learners = markets * steps, self.settings["learners"]
         self.num_env_steps_sampled_lifetime += count
         log = self.metrics.log_value
-        log(NUM_ENV_STEPS_SAMPLED, count, reduce="sum")
-        log(NUM_ENV_STEPS_SAMPLED_LIFETIME, count, reduce="lifetime_sum", with_throughput=True)
-        log(NUM_EPISODES, markets, reduce="sum")
-        log(NUM_EPISODES_LIFETIME, markets, reduce="lifetime_sum")
-        log(EPISODE_LEN_MEAN, steps, window=1)
-        returns = earned.sum(axis=1).mean(axis=0)
-        learned = [agent_index(self.env.market.game, agent) for agent in learners]
-        log(EPISODE_RETURN_MEAN, float(returns[learned].sum()), window=1)
+        log(names.NUM_ENV_STEPS_SAMPLED, count, reduce="sum")
+        log(names.NUM_ENV_STEPS_SAMPLED_LIFETIME, count, reduce="lifetime_sum", with_throughput=True)
+        log(names.NUM_EPISODES, markets, reduce="sum")
+        log(names.NUM_EPISODES_LIFETIME, markets, reduce="lifetime_sum")
+        log(names.EPISODE_LEN_MEAN, steps, window=1)
+        returns = dict(zip(self.env.market.game.agents, earned.sum(axis=1).mean(axis=0).tolist(), strict=True))
+        log(names.EPISODE_RETURN_MEAN, sum(returns[agent] for agent in learners), window=1)
         for agent in learners:
-            log((NUM_AGENT_STEPS_SAMPLED, agent), count, reduce="sum")
-            log((NUM_MODULE_STEPS_SAMPLED, agent), count, reduce="sum")
-            own = float(returns[agent_index(self.env.market.game, agent)])
-            log((EPISODE_AGENT_RETURN_MEAN, agent), own, window=1)
+            log((names.NUM_AGENT_STEPS_SAMPLED, agent), count, reduce="sum")
+            log((names.NUM_MODULE_STEPS_SAMPLED, agent), count, reduce="sum")
+            log((names.EPISODE_AGENT_RETURN_MEAN, agent), returns[agent], window=1)
 
     def get_metrics(self) -> ResultDict:
         """Metrics since the last call."""
@@ -203,25 +192,23 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
         **keywords: object,
     ) -> StateDict:
         """Networks and counters."""
-        state: StateDict = {
-            NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime,
-        }
+        state: StateDict = {names.NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime}
         if self._check_component(COMPONENT_RL_MODULE, components, not_components):
             state[COMPONENT_RL_MODULE] = self.module.get_state(**keywords)
-            state[WEIGHTS_SEQ_NO] = self._weights_seq_no
+            state[names.WEIGHTS_SEQ_NO] = self._weights_seq_no
         return state
 
     def set_state(self, state: StateDict) -> None:
         """Take over networks that are newer, and counters."""
         if COMPONENT_RL_MODULE in state:
-            number = state.get(WEIGHTS_SEQ_NO, 0)
+            number = state.get(names.WEIGHTS_SEQ_NO, 0)
             if number == 0 or self._weights_seq_no < number:
                 weights = state[COMPONENT_RL_MODULE]
                 self.module.set_state(ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights)
             if number > 0:
                 self._weights_seq_no = number
-        if NUM_ENV_STEPS_SAMPLED_LIFETIME in state:
-            self.num_env_steps_sampled_lifetime = state[NUM_ENV_STEPS_SAMPLED_LIFETIME]
+        if names.NUM_ENV_STEPS_SAMPLED_LIFETIME in state:
+            self.num_env_steps_sampled_lifetime = state[names.NUM_ENV_STEPS_SAMPLED_LIFETIME]
 
     def generators(self) -> RunnerGenerators:
         """States of the generators of noise and, PyTorch's own, of exploration."""
@@ -249,6 +236,6 @@ def share(markets: int, index: int, runners: int) -> int:
 
 def module_spaces(settings: MarketSettings) -> dict[str, tuple[Box, Box]]:
     """Observation and action space of each learner's module."""
-    market = Market(settings["game"], settings["steps"])
+    market = Market(settings["game"], settings["options"])
     seen = space(settings["game"], "full")
     return {agent: (seen, learner_space(market, agent)) for agent in settings["learners"]}

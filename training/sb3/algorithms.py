@@ -25,22 +25,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
-import sb3_contrib
 import stable_baselines3
 import torch
+from sb3_contrib import TQC
+from stable_baselines3 import SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNoise
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 
-from ...envs.market import Market
 from ..common.hyperparameters import PPO, geometric
-from ..common.joint_market import action_unit
 from . import prefix_policies
+from .hub import LearnerVecEnv
 
 Kind = Literal["on_policy", "entropy", "action_noise"]
 
@@ -70,7 +71,7 @@ class Algorithm:
     """
 
     model: type[BaseAlgorithm]
-    policy: type[Any]
+    policy: type[BasePolicy]
     kind: Kind
     learning_rate: tuple[float, float]
     exploration: tuple[float, float]
@@ -92,7 +93,7 @@ def _on_policy(model: type[BaseAlgorithm], **changes: Any) -> Algorithm:
 
 
 def _off_policy(
-    model: type[BaseAlgorithm], policy: type[Any], kind: Kind, exploration: tuple[float, float], **settings: Any
+    model: type[BaseAlgorithm], policy: type[BasePolicy], kind: Kind, exploration: tuple[float, float], **settings: Any
 ) -> Algorithm:
     return Algorithm(
         model,
@@ -129,11 +130,9 @@ ALGORITHMS: dict[str, Algorithm] = {
         settings={"gamma": 1.0, "gae_lambda": 1.0, "normalize_advantage": True, "use_rms_prop": False},
         markets=16,
     ),
-    "sac": _off_policy(
-        stable_baselines3.SAC, prefix_policies.PrefixSACPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"
-    ),
-    "tqc": _off_policy(sb3_contrib.TQC, prefix_policies.PrefixTQCPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"),
-    "td3": _off_policy(stable_baselines3.TD3, prefix_policies.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
+    "sac": _off_policy(SAC, prefix_policies.PrefixSACPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"),
+    "tqc": _off_policy(TQC, prefix_policies.PrefixTQCPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"),
+    "td3": _off_policy(TD3, prefix_policies.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
     "ddpg": _off_policy(stable_baselines3.DDPG, prefix_policies.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
 }
 
@@ -146,58 +145,45 @@ def find(name: str) -> Algorithm:
 
 
 def build(
-    algorithm: Algorithm,
-    env: VecEnv,
-    market: Market,
-    agent: str,
-    visible: int,
-    seed: int,
-    progress: Progress,
-    tensorboard: str | None = None,
+    algorithm: Algorithm, env: LearnerVecEnv, visible: int, seed: int, progress: Progress, tensorboard: str | None
 ) -> BaseAlgorithm:
     """The stable-baselines3 model of one learner."""
-    unit = action_unit(market, agent)
-    policy = {**algorithm.network, "visible": visible}
-    settings = dict(algorithm.settings)
+    steps, settings = env.hub.market.steps, dict(algorithm.settings)
     if algorithm.kind == "on_policy":
-        settings["n_steps"] = market.steps
+        settings["n_steps"] = steps
         if algorithm.model is stable_baselines3.PPO:
-            samples = market.steps * env.num_envs
+            samples = steps * env.num_envs
             if samples < 4:
                 raise ValueError(f"markets: PPO needs at least 4 steps in all markets of an episode, got {samples}")
             settings["batch_size"] = samples // PPO.minibatches
     else:
-        settings["buffer_size"] = algorithm.replay_episodes * market.steps * env.num_envs
+        settings["buffer_size"] = algorithm.replay_episodes * steps * env.num_envs
         settings["learning_starts"] = 0  # against agents who act at random over the whole range, not trading is best
         settings["replay_buffer_class"] = NStepReplayBuffer
-        settings["replay_buffer_kwargs"] = {"n_steps": market.steps, "gamma": settings["gamma"]}
+        settings["replay_buffer_kwargs"] = {"n_steps": steps, "gamma": settings["gamma"]}
         settings["train_freq"] = (1, "step")
     if algorithm.kind == "action_noise":
-        settings["action_noise"] = NormalActionNoise(np.zeros(len(unit)), algorithm.exploration[0] * unit)
+        settings["action_noise"] = NormalActionNoise(np.zeros(len(env.unit)), algorithm.exploration[0] * env.unit)
     model = algorithm.model(
         algorithm.policy,
         env,
         learning_rate=learning_rate(algorithm, progress),
-        policy_kwargs=policy,
+        policy_kwargs={**algorithm.network, "visible": visible},
         seed=seed,
         device="cpu",
         verbose=0,
         tensorboard_log=tensorboard,
         **settings,
     )
-    if algorithm.kind == "entropy":  # start with the exploration that is wanted, not all over the range
-        actor: Any = model.policy.actor
-        actor.log_std.bias.data = torch.as_tensor(np.log(algorithm.exploration[0] * unit)).float()
+    if isinstance(model, SAC | TQC):  # start with the exploration that is wanted, not all over the range
+        bias = cast(torch.nn.Linear, model.actor.log_std).bias
+        bias.data = torch.as_tensor(np.log(algorithm.exploration[0] * env.unit)).float()
     return model
 
 
 def learning_rate(algorithm: Algorithm, progress: Progress) -> Callable[[float], float]:
     """A stable-baselines3 schedule that follows the joint training, not the current call of ``learn``."""
-
-    def schedule(_: float) -> float:
-        return geometric(algorithm.learning_rate, progress.fraction)
-
-    return schedule
+    return lambda _: geometric(algorithm.learning_rate, progress.fraction)
 
 
 class ShrinkExploration(BaseCallback):
@@ -214,24 +200,24 @@ class ShrinkExploration(BaseCallback):
         self._algorithm, self._unit, self._progress = algorithm, unit, progress
 
     def _on_rollout_start(self) -> None:
-        spread = geometric(self._algorithm.exploration, self._progress.fraction)
+        model, done = self.model, self._progress.fraction
+        spread = geometric(self._algorithm.exploration, done)
         deviation = spread * self._unit  # off-policy algorithms scale actions to [-1, 1] themselves
-        model: Any = self.model
-        if self._algorithm.kind == "on_policy":
+        if isinstance(model, OnPolicyAlgorithm):
             model.policy.log_std.requires_grad_(False)
             model.policy.log_std.data.fill_(float(np.log(spread)))
-        elif self._algorithm.kind == "entropy":
-            model.target_entropy = float(np.log(deviation * np.sqrt(2 * np.pi * np.e)).sum())
-        if self._algorithm.kind != "on_policy":  # optimisers leave alone what has no gradient
-            model.actor.requires_grad_(self._progress.fraction >= self._algorithm.critic_first)
-        if self._algorithm.kind == "action_noise":
+            return
+        assert isinstance(model, SAC | TQC | TD3)
+        model.actor.requires_grad_(done >= self._algorithm.critic_first)  # optimisers leave alone what has no gradient
+        if isinstance(model, TD3):
             noise = model.action_noise
-            each: Any
             for each in noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]:
-                each._sigma = deviation
+                cast(NormalActionNoise, each)._sigma = deviation
             if not isinstance(model, stable_baselines3.DDPG):  # DDPG has no smoothing of its target
                 model.target_policy_noise = float(deviation.mean())
                 model.target_noise_clip = 2 * model.target_policy_noise
+        else:
+            model.target_entropy = float(np.log(deviation * np.sqrt(2 * np.pi * np.e)).sum())
 
     def _on_step(self) -> bool:
         return True

@@ -7,7 +7,6 @@ markets once and resumes them in fixed order. There is one thread and no lock, a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import greenlet
 import numpy as np
@@ -36,20 +35,12 @@ class LearnerVecEnv(BatchVecEnv):
 
 
 class Hub(JointMarket):
-    """Steps the joint markets when all learners have acted, and resumes learners in the order of their names.
+    """Steps the joint markets when all learners have acted, and resumes learners in the order of their names."""
 
-    Args:
-        arguments: those of :class:`~.joint_market.JointMarket`.
-        on_episode: called at the end of every episode of the batch with the number of joint market steps so far.
-        keywords: those of :class:`~.joint_market.JointMarket`.
-    """
-
-    def __init__(self, *arguments: Any, on_episode: Callable[[int], None] | None = None, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self.steps_done = 0
-        self.on_episode = on_episode
-        self._returns = np.zeros((self.market.batch[0], len(self.market.game.agents)))
-        self._parent: Any = None
+    steps_done = 0
+    on_episode: Callable[[int], None] | None = None
+    """called at the end of every episode of the batch with the number of joint market steps so far"""
+    _parent: greenlet.greenlet
 
     def reset(self, inventories: np.ndarray | None = None) -> None:
         """Start an episode; from given inventories (B, n), such as those of a checkpoint, if there are any."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
 
-from ...envs.actions import Range
 from ...envs.game import Game
 from ...envs.grid import Policy
 from ...envs.market import Market
+from ...envs.options import Fields, Options
 from ...envs.parameters import check_count
 from ..common.information import Information, visible
 from ..common.joint_market import Act, action_unit, reward_units
-from ..common.learners import Learners, learning
+from ..common.learners import Learners, learners_options, learning
 from . import algorithms, checkpoint
 from .hub import Hub, LearnerVecEnv
 
@@ -26,16 +27,14 @@ class IndependentLearners(Learners):
 
     Args:
         game: the game.
-        steps: number of steps of an episode.
+        options: of the markets; by default 20 steps an episode. Critics see everything, and actions are normalised.
         algorithm: name of an algorithm for all learners, or one for each; see :data:`.algorithms.ALGORITHMS`.
-        information: what actors see; critics see everything.
+        information: what actors see.
         markets: number of markets played at once; by default what the algorithms ask for, the smallest if they differ.
         seed: the result is a function of it and of the other arguments.
         fixed: policies of the agents that do not learn.
-        rate_range: overrides the game's range of rates.
-        quote_range: overrides the game's range of quotes.
-        inventory_spread: standard deviation of noise on initial inventories, in shares.
         tensorboard: folder for the learners' TensorBoard logs.
+        fields: of :class:`~makertaker.envs.Options`, such as ``steps``.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -44,17 +43,15 @@ class IndependentLearners(Learners):
     def __init__(
         self,
         game: Game,
+        options: Options | None = None,
         *,
-        steps: int = 20,
         algorithm: str | Mapping[str, str] = "ppo",
         information: Information = "open_loop",
         markets: int | None = None,
         seed: int = 0,
         fixed: Mapping[str, Policy] | None = None,
-        rate_range: Range = None,
-        quote_range: Range = None,
-        inventory_spread: float = 0.0,
         tensorboard: Path | None = None,
+        **fields: Unpack[Fields],
     ) -> None:
         fixed = fixed or {}
         agents = learning(game, fixed)
@@ -67,23 +64,14 @@ class IndependentLearners(Learners):
         check_count("markets", markets)
         seen = visible(game, information)
         torch.set_num_threads(1)
-        super().__init__(Market(game, steps, batch=(markets,), rate_range=rate_range, quote_range=quote_range), fixed)
-        self.hub = Hub(
-            self.market,
-            agents,
-            self.fixed,
-            seed=seed,
-            inventory_spread=inventory_spread,
-            reward_scale=reward_units(game, agents),
-        )
+        super().__init__(Market(game, learners_options(options, fields), batch=(markets,)), fixed)
+        self.hub = Hub(self.market, agents, self.fixed, seed=seed, reward_scale=reward_units(game, agents))
         self.progress = algorithms.Progress()
         seeds = np.random.SeedSequence(seed).generate_state(len(agents))
         self.models = {
             agent: algorithms.build(
                 self.algorithms[agent],
                 LearnerVecEnv(self.hub, agent),
-                self.market,
-                agent,
                 seen,
                 int(seeds[i] % 2**31),
                 self.progress,

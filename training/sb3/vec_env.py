@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Unpack
 
 import numpy as np
-from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from ...envs.game import Game
 from ...envs.grid import Policy
+from ...envs.options import Fields, Options
 from ...envs.vector_env import MarketVectorEnv
 
-Transition = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]
+Transition = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, object]]]
 
 
 class BatchVecEnv(VecEnv):
     """A VecEnv whose markets are rows of arrays, not objects: they have no attributes or methods of their own."""
 
     render_mode: str | None = None
-
-    def __init__(self, markets: int, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
-        super().__init__(markets, observation_space, action_space)
-        self._actions = np.zeros(0)
+    _actions: np.ndarray
 
     def step_async(self, actions: np.ndarray) -> None:
         """Keep the actions for ``step_wait``."""
@@ -32,27 +30,26 @@ class BatchVecEnv(VecEnv):
     def close(self) -> None:
         """Nothing to release."""
 
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[object]:
         """One value for each market, the same for all."""
-        return [getattr(self, attr_name)] * len(self._rows(indices))
+        return [getattr(self, attr_name) for _ in self._get_indices(indices)]
 
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+    def set_attr(self, attr_name: str, value: object, indices: VecEnvIndices = None) -> None:
         """Not supported."""
         raise AttributeError(f"markets of a batch share their attributes: cannot set {attr_name!r}")
 
-    def env_method(self, method_name: str, *arguments: Any, indices: Any = None, **keywords: Any) -> list[Any]:
+    def env_method(
+        self, method_name: str, *arguments: object, indices: VecEnvIndices = None, **keywords: object
+    ) -> list[object]:
         """Not supported."""
         raise AttributeError(f"markets of a batch are not objects: cannot call {method_name!r}")
 
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+    def env_is_wrapped(self, wrapper_class: type[object], indices: VecEnvIndices = None) -> list[bool]:
         """No market is wrapped; episodes report their returns as a Monitor would."""
-        return [False] * len(self._rows(indices))
-
-    def _rows(self, indices: Any) -> Sequence[int]:
-        return list(self._get_indices(indices))
+        return [False for _ in self._get_indices(indices)]
 
 
-def step_infos(markets: int, final: np.ndarray | None, returns: np.ndarray, steps: int) -> list[dict[str, Any]]:
+def step_infos(markets: int, final: np.ndarray | None, returns: np.ndarray, steps: int) -> list[dict[str, object]]:
     """The ``infos`` that stable-baselines3 expects; at the end with the last observations (B, d) and the returns."""
     if final is None:
         return [{} for _ in range(markets)]
@@ -70,15 +67,23 @@ class MarketVecEnv(BatchVecEnv):
         num_envs: number of markets.
         agent: name of the learner.
         others: policy of every other agent.
-        options: of :class:`~makertaker.envs.MarketVectorEnv`: ``steps``, ``observation``, ``reward``, ``normalize``,
-            ``rate_range``, ``quote_range``, ``inventory_spread``.
+        options: of the environment.
+        fields: of :class:`~makertaker.envs.Options`.
 
     Raises:
         ValueError: an argument is out of its range.
     """
 
-    def __init__(self, game: Game, num_envs: int, agent: str, others: Mapping[str, Policy], **options: Any) -> None:
-        self.vector = MarketVectorEnv(game, num_envs, agent, others, **options)
+    def __init__(
+        self,
+        game: Game,
+        num_envs: int,
+        agent: str,
+        others: Mapping[str, Policy],
+        options: Options | None = None,
+        **fields: Unpack[Fields],
+    ) -> None:
+        self.vector = MarketVectorEnv(game, num_envs, agent, others, options, **fields)
         super().__init__(num_envs, self.vector.single_observation_space, self.vector.single_action_space)
         self._returns = np.zeros(num_envs)
 
