@@ -8,20 +8,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from .arrays import Array, as_like, is_number, namespace
+from .arrays import Array, as_like, namespace
 from .fixed_point import fixed_point, target_jacobian
 from .intensity import Exponential, Intensity
+from .parameters import as_number, assign
 
 _TIE = 1e-10
 """quotes this close count as tied in derivatives; solved quotes of identical makers differ by rounding"""
 
 
 class Fill(NamedTuple):
-    """What a side's quotes (..., M) lead to."""
+    """Result of a side's quotes (..., M)."""
 
     best: Array
     """(...,) the quote that traders trade at."""
@@ -60,17 +61,21 @@ class Competition(ABC):
     ``markup = -share / (d share / d delta)``, a global maximum in the classes of Definitions 3.4 and 5.1.
     """
 
+    needs: ClassVar[str]
+    """beginning of a message about the number of makers"""
+
     @abstractmethod
     def margin(self, makers: int) -> float:
-        """A size of what an optimal quote earns per share above the marginal value of inventory, in currency."""
+        """Characteristic gain of an optimal quote per share above the marginal value of inventory, in currency."""
 
-    @abstractmethod
     def validate(self, makers: int) -> None:
-        """Raises ValueError for a number of makers that does not fit."""
+        """Raises ValueError for a number of makers that does not fit: a single one has nobody to compete with."""
+        if makers < 2:
+            raise ValueError(f"maker_inventory: {self.needs} at least 2 makers, got {makers}")
 
-    @abstractmethod
     def fill(self, quotes: Array) -> Fill:
         """Best quote and shares for quotes (..., M), in currency from the reference price."""
+        return Fill(best_quote(quotes), self.own_share(quotes, quotes))
 
     @abstractmethod
     def own_share(self, own: Array, quotes: Array) -> Array:
@@ -103,7 +108,8 @@ class Competition(ABC):
     def own_quote(self, adjoint: Array, quotes: Array, limit: float) -> Array:
         """Each maker's best quote (..., M) at marginal values ``adjoint``, the others being at ``quotes``, truncated.
 
-        What solves (43) in the own quote: the profit has one peak, so the truncated peak is the constrained optimum.
+        The solution of (43) in the own quote. The profit has one peak, so the truncated peak is the constrained
+        optimum.
         """
         first = adjoint + self.own_markup(np.clip(adjoint, -limit, limit), quotes)
         return fixed_point(  # each quote is a problem of its own
@@ -134,7 +140,22 @@ class Competition(ABC):
 
 
 @dataclass(frozen=True)
-class BestQuote(Competition):
+class _WithIntensity(Competition):
+    """A competition with a function of Definition 3.4."""
+
+    intensity: Intensity = field(default_factory=Exponential)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.intensity, Intensity):
+            raise ValueError(f"intensity: expected an Intensity such as Exponential(1.0), got {self.intensity!r}")
+
+    def margin(self, makers: int) -> float:
+        """The markup at 0: of makers who quote alike, or at the reference price."""
+        return float(self.intensity.markup(np.zeros(())))
+
+
+@dataclass(frozen=True)
+class BestQuote(_WithIntensity):
     """Each maker competes with the best quote of the others: ``share_i = Lambda(delta^i - min_{k != i} delta^k)``.
 
     The competition of Sections 3 and 4. Shares need not sum to one, so the market does not clear: the makers together
@@ -144,24 +165,7 @@ class BestQuote(Competition):
         intensity: a function of Definition 3.4.
     """
 
-    intensity: Intensity = field(default_factory=Exponential)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.intensity, Intensity):
-            raise ValueError(f"intensity: expected an Intensity such as Exponential(1.0), got {self.intensity!r}")
-
-    def margin(self, makers: int) -> float:
-        """The markup of makers who quote alike."""
-        return float(self.intensity.markup(np.zeros(())))
-
-    def validate(self, makers: int) -> None:
-        """Raises ValueError for fewer than two makers: there is nobody to compete with."""
-        if makers < 2:
-            raise ValueError(f"maker_inventory: best-quote competition needs at least 2 makers, got {makers}")
-
-    def fill(self, quotes: Array) -> Fill:
-        """Best quote and shares for quotes (..., M), in currency from the reference price."""
-        return Fill(best_quote(quotes), self.own_share(quotes, quotes))
+    needs: ClassVar[str] = "best-quote competition needs"
 
     def own_share(self, own: Array, quotes: Array) -> Array:
         """``Lambda(own - best of the others)``."""
@@ -204,11 +208,10 @@ class SoftmaxShare(Competition):
 
     rate: float = 1.0
     offsets: Sequence[float] | None = None
+    needs: ClassVar[str] = "softmax competition needs"
 
     def __post_init__(self) -> None:
-        if not is_number(self.rate) or not 0 < self.rate < np.inf:
-            raise ValueError(f"competition.rate: expected a positive finite number, got {self.rate!r}")
-        object.__setattr__(self, "rate", float(self.rate))
+        assign(self, rate=as_number("competition.rate", self.rate, "a positive finite number"))
         if self.offsets is None:
             return
         try:
@@ -217,7 +220,7 @@ class SoftmaxShare(Competition):
             offsets = np.array(np.nan)
         if offsets.ndim != 1 or not np.isfinite(offsets).all():
             raise ValueError(f"competition.offsets: expected a list of finite numbers or None, got {self.offsets!r}")
-        object.__setattr__(self, "offsets", tuple(offsets.tolist()))
+        assign(self, offsets=tuple(offsets.tolist()))
 
     def margin(self, makers: int) -> float:
         """The markup of equal makers who quote alike, ``1 / (rate (1 - 1 / M))``."""
@@ -226,8 +229,7 @@ class SoftmaxShare(Competition):
     def validate(self, makers: int) -> None:
         """Raises ValueError for a single maker, who would have all the flow at any quote, or a wrong number of
         offsets."""
-        if makers < 2:
-            raise ValueError(f"maker_inventory: softmax competition needs at least 2 makers, got {makers}")
+        super().validate(makers)
         if self.offsets is not None and len(self.offsets) != makers:
             raise ValueError(f"competition.offsets: expected {makers}, one for each maker, got {len(self.offsets)}")
 
@@ -293,7 +295,7 @@ class SoftmaxShare(Competition):
 
 
 @dataclass(frozen=True)
-class ProductShare(Competition):
+class ProductShare(_WithIntensity):
     """``share_i = Lambda(delta^i) G(delta^{-i})``, the second example of Definition 5.1.
 
     ``G`` is the mean over the others of ``floor + (1 - floor) / (1 + exp(-rate delta^k))``: a maker gains flow when
@@ -308,37 +310,20 @@ class ProductShare(Competition):
         ValueError: a parameter is out of its range.
     """
 
-    intensity: Intensity = field(default_factory=Exponential)
     rate: float = 1.0
     floor: float = 0.5
+    needs: ClassVar[str] = "product shares need"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.intensity, Intensity):
-            raise ValueError(f"intensity: expected an Intensity such as Exponential(1.0), got {self.intensity!r}")
-        for name, most in (("rate", np.inf), ("floor", 1.0)):
-            value = getattr(self, name)
-            if not is_number(value) or not 0 < value < most:
-                raise ValueError(f"competition.{name}: expected a number in (0, {most:g}), got {value!r}")
-            object.__setattr__(self, name, float(value))
-
-    def margin(self, makers: int) -> float:
-        """The markup at the reference price."""
-        return float(self.intensity.markup(np.zeros(())))
-
-    def validate(self, makers: int) -> None:
-        """Raises ValueError for a single maker: there is nobody to compete with."""
-        if makers < 2:
-            raise ValueError(f"maker_inventory: product shares need at least 2 makers, got {makers}")
+        super().__post_init__()
+        rate = as_number("competition.rate", self.rate, "a number in (0, inf)")
+        assign(self, rate=rate, floor=as_number("competition.floor", self.floor, "a number in (0, 1)", limit=1.0))
 
     def _pull(self, quotes: Array) -> Array:
         """``G`` of each maker, (..., M)."""
         xp = namespace(quotes)
         each = self.floor + (1 - self.floor) * xp.exp(-xp.logaddexp(0 * quotes, -self.rate * quotes))
         return (xp.sum(each, axis=-1, keepdims=True) - each) / (quotes.shape[-1] - 1)
-
-    def fill(self, quotes: Array) -> Fill:
-        """Best quote and shares for quotes (..., M), in currency from the reference price."""
-        return Fill(best_quote(quotes), self.own_share(quotes, quotes))
 
     def own_share(self, own: Array, quotes: Array) -> Array:
         """``Lambda(own) G(others)``."""
@@ -381,12 +366,15 @@ def _against_rival(quotes: Array) -> Array:
 
 
 def ties(quotes: Array) -> Array:
-    """(...,) whether two of the quotes (..., M) are the best but for rounding."""
-    best = quotes.min(axis=-1, keepdims=True)
-    return (quotes <= best + _TIE * (1 + np.abs(best))).sum(axis=-1) > 1
+    """(...,) True where two of the quotes (..., M) are the best but for rounding."""
+    return _tied(quotes).sum(axis=-1) > 1
 
 
 def _first_best(quotes: Array) -> Array:
     """Index (...,) of the first maker whose quote (..., M) is the best but for rounding."""
+    return np.argmax(_tied(quotes), axis=-1)
+
+
+def _tied(quotes: Array) -> Array:
     best = quotes.min(axis=-1, keepdims=True)
-    return np.argmax(quotes <= best + _TIE * (1 + np.abs(best)), axis=-1)
+    return quotes <= best + _TIE * (1 + np.abs(best))

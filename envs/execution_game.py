@@ -29,7 +29,7 @@ import numpy as np
 from .arrays import Array, as_like, namespace
 from .factor import Factor
 from .game import Activity, Controls, Flow, Game
-from .parameters import Parameter, PerAgent, agent_step_means, as_inventory, assign, require, step_means
+from .parameters import Parameter, PerAgent, agent_step_means, as_numbers, assign, require, step_means
 
 _STEPS = 64
 
@@ -106,7 +106,7 @@ class ExecutionGame(Game[ExecutionCoefficients]):
     quote_limit: ClassVar[float] = np.inf
 
     def __post_init__(self) -> None:
-        assign(self, initial_inventory=as_inventory(self.initial_inventory, "initial_inventory"))
+        assign(self, initial_inventory=as_numbers(self.initial_inventory, "initial_inventory"))
         if not self.initial_inventory:
             raise ValueError("initial_inventory: expected at least one trader, got none")
         self.check_numbers(positive=("horizon", "max_rate"), others=("crowding", "volatility"))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from .arrays import Array, FloatArray, as_like, namespace
+from .parameters import as_numbers, assign
 
-FactorFunction = Callable[[FloatArray, FloatArray], Any]
+FactorFunction = Callable[[Array, Array], Array]
 _PROBES = 33
 
 
@@ -48,7 +48,7 @@ class BoundedReversion:
 class Constant:
     """A diffusion that depends on nothing: a number, (d,) or (d, d)."""
 
-    value: float | tuple[Any, ...]
+    value: float | tuple[object, ...]
 
     def __call__(self, t: Array, factor: Array) -> Array:
         return as_like(self.value, factor)
@@ -78,21 +78,17 @@ class Factor:
     _scales: dict[float, FloatArray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        try:
-            start = np.asarray(self.initial, dtype=float)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"factor.initial: expected a list of numbers, got {self.initial!r}") from error
-        if start.ndim != 1 or not start.size or not np.isfinite(start).all():
+        assign(self, initial=as_numbers(self.initial, "factor.initial"))
+        if not self.initial:
             raise ValueError(f"factor.initial: expected a list of finite numbers, got {self.initial!r}")
-        object.__setattr__(self, "initial", tuple(start.tolist()))
         for name in ("drift", "diffusion"):
             if not callable(getattr(self, name)):
                 raise ValueError(f"factor.{name}: expected a callable of (time, factor), got {getattr(self, name)!r}")
         # a batch of another length than d tells a matrix (d, d) from a batch of vectors
-        probe = start + np.linspace(-1, 1, start.size + 1)[:, None]
+        probe = np.array(self.initial) + np.linspace(-1, 1, self.size + 1)[:, None]
         try:
             shape = np.shape(self.diffusion(np.zeros(()), probe))
-            object.__setattr__(self, "_matrix", shape[-2:] == (start.size, start.size))
+            assign(self, _matrix=shape[-2:] == (self.size, self.size))
             self.move(np.zeros(()), probe, 1.0, np.zeros(probe.shape))
         except TypeError as error:
             raise ValueError(f"factor: drift and diffusion must be callables of (time, factor): {error}") from error
@@ -102,7 +98,7 @@ class Factor:
         """Dimension ``d``."""
         return len(self.initial)
 
-    def move(self, time: Any, factor: Array, dt: float, noise: Array) -> Array:
+    def move(self, time: float | Array, factor: Array, dt: float, noise: Array) -> Array:
         """``L_{k+1}``, (..., d), from ``L_k`` (..., d) and standard normal increments (..., d); NumPy or JAX arrays.
 
         Raises:
@@ -113,7 +109,7 @@ class Factor:
             raise ValueError(f"factor.drift: expected finite values of shape {factor.shape}, got shape {drift.shape}")
         return factor + dt * drift + dt**0.5 * self.shake(time, factor, noise)
 
-    def shake(self, time: Any, factor: Array, noise: Array) -> Array:
+    def shake(self, time: float | Array, factor: Array, noise: Array) -> Array:
         """``Sigma Z``, (..., d)."""
         value = _evaluated("diffusion", self.diffusion, time, factor)
         if self._matrix and value.shape[-2:] == (self.size, self.size):
@@ -126,7 +122,7 @@ class Factor:
         )
 
     def random(self, horizon: float) -> bool:
-        """Whether its diffusion is nonzero anywhere at the values and times that are looked at."""
+        """True if its diffusion is nonzero anywhere at the values and times that are looked at."""
         probes = np.array(self.initial) + np.linspace(-1, 1, 3)[:, None]
         units = np.eye(self.size)
         return any(
@@ -151,7 +147,7 @@ class Factor:
         return np.stack(values, axis=-2)
 
     def scale(self, horizon: float) -> FloatArray:
-        """(d,) a size of the factor's values over a horizon: its undisturbed path, and the diffusion along it."""
+        """(d,) characteristic size of the factor over a horizon: its undisturbed path, and the diffusion along it."""
         if horizon not in self._scales:
             self._scales[horizon] = self._scale(horizon)
         return self._scales[horizon]
@@ -159,12 +155,10 @@ class Factor:
     def _scale(self, horizon: float) -> FloatArray:
         times = np.linspace(0.0, horizon, _PROBES)
         still = self.path(times)
-        spread = np.stack(
-            [
-                np.sqrt(sum(self.shake(t, at, unit) ** 2 for unit in np.eye(self.size)))
-                for t, at in zip(times, still, strict=True)
-            ]
-        )
+        moves = [
+            np.stack([self.shake(*node, unit) for node in zip(times, still, strict=True)]) for unit in np.eye(self.size)
+        ]
+        spread = np.sqrt(sum(each**2 for each in moves))
         size = np.abs(still).max(axis=0) + np.sqrt(horizon * (spread**2).mean(axis=0))
         return np.where(size > 0, size, 1.0)
 
@@ -208,7 +202,7 @@ def bounded_reversion(
     return Factor(tuple(initial), reversion, Constant(_each("volatility", volatility, size)))
 
 
-def _evaluated(name: str, function: FactorFunction, time: Any, factor: Array) -> Array:
+def _evaluated(name: str, function: FactorFunction, time: float | Array, factor: Array) -> Array:
     """A function of the factor in the array library of the factor; finite, where that can be seen."""
     if namespace(factor) is not np:
         return as_like(function(time, factor), factor)
@@ -224,7 +218,7 @@ def _size(initial: Sequence[float]) -> int:
     return len(initial)
 
 
-def _each(name: str, value: float | Sequence[float], size: int) -> Any:
+def _each(name: str, value: float | Sequence[float], size: int) -> float | tuple[float, ...]:
     """A finite number, or a tuple with one for each component."""
     try:
         array = np.asarray(value, dtype=None if isinstance(value, bool) else float)

@@ -26,7 +26,7 @@ def fixed_point(
     target: Array,
     low: Array,
     high: Array,
-    start: Array,
+    start: Array | None = None,
 ) -> Array:
     """``u`` with ``u = clip(target + h(u), low, high)``, (..., m), to rounding, by semismooth Newton with line search.
 
@@ -36,14 +36,14 @@ def fixed_point(
         target: (..., m).
         low: (m,) or a number.
         high: (m,) or a number.
-        start: (..., m) a first guess.
+        start: (..., m) a first guess; by default zero.
 
     Returns:
         (..., m); NaN for members of the batch whose residual does not reach rounding, and where the target is NaN.
     """
     known = np.isfinite(target).all(axis=-1, keepdims=True)
     target = np.where(known, target, 0.0)
-    value = np.clip(np.where(known, start, 0.0), low, high)
+    value = np.clip(np.where(known, np.zeros_like(target) if start is None else start, 0.0), low, high)
     scale = 1.0 + largest(target)
     aim = target + function(value)
     residual = value - np.clip(aim, low, high)
@@ -61,7 +61,7 @@ def fixed_point(
             move = -np.linalg.solve(matrix, residual[..., None])[..., 0]
         length, done = np.ones(size.shape), solved
         start, before = value, size
-        # the longest of halved steps that makes the residual smaller, for every member that is not solved
+        # the largest halved step that reduces the residual, for every member that is not solved
         while not done.all() and length[~done].min() > _SHORTEST:
             trial = np.clip(start + length[..., None] * move, low, high)
             trial_aim = target + function(trial)

@@ -27,10 +27,14 @@ class Points:
         times, values = np.asarray(self.points).T
         return np.asarray(np.interp(t, times, values))
 
+    def corners(self, start: float, end: float) -> FloatArray:
+        """Times of the points between two times."""
+        times = np.asarray(self.points)[:, 0]
+        return times[(times > start) & (times < end)]
+
     def step_means(self, times: FloatArray) -> FloatArray:
         """Exact means over the steps of a grid, corners within a step included."""
-        corners = np.asarray(self.points)[:, 0]
-        nodes = np.union1d(times, corners[(corners > times[0]) & (corners < times[-1])])
+        nodes = np.union1d(times, self.corners(times[0], times[-1]))
         values = self(nodes)
         areas = np.concatenate([[0.0], np.cumsum(np.diff(nodes) * (values[1:] + values[:-1]) / 2)])
         return np.diff(areas[np.searchsorted(nodes, times)]) / np.diff(times)
@@ -91,9 +95,8 @@ class Logistic:
 
     def __post_init__(self) -> None:
         for name in ("low", "high"):
-            value = getattr(self, name)
-            if not is_number(value) or not 0 <= value < np.inf:
-                raise ValueError(f"{name}: expected a finite number >= 0, got {value!r}")
+            if not is_number(getattr(self, name)) or not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f"{name}: expected a finite number >= 0, got {getattr(self, name)!r}")
         _check_slope(self.slope)
 
     def __call__(self, t: Array, factor: Array) -> Array:

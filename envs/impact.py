@@ -1,4 +1,4 @@
-"""Temporary price impact (Definition 3.2): what a trader pays beyond the quote for trading fast.
+"""Temporary price impact (Definition 3.2): a trader's costs beyond the quote for trading fast.
 
 An impact is twice continuously differentiable and strongly convex in the trader's own rate, and its own curvature
 outweighs the sum of the cross derivatives.
@@ -9,13 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from .arrays import Array, FloatArray, is_number, namespace
+from .arrays import Array, FloatArray, namespace
 from .fixed_point import fixed_point, target_jacobian
-from .parameters import PerAgent, agent_step_means, require
+from .parameters import PerAgent, agent_step_means, as_number, assign, require
 
 _PROBES = 400
 _STEP = 1e-4
@@ -47,9 +46,9 @@ class Impact(ABC):
     def curvature(self, beta: Array, own: Array, rate: Array) -> Array:
         """``d^2 lambda^i / d (v^i)^2`` in the same way."""
 
-    @abstractmethod
     def cross(self, beta: Array, rate: Array) -> Array:
-        """``d^2 lambda^i / d v^i d v^j`` for ``j != i``, 0 on the diagonal, (..., N, N)."""
+        """``d^2 lambda^i / d v^i d v^j`` for ``j != i``, 0 on the diagonal, (..., N, N); all 0 for individual costs."""
+        return np.zeros((*rate.shape, rate.shape[-1]))
 
     @abstractmethod
     def own_rate(self, beta: Array, marginal: Array, rate: Array) -> Array:
@@ -64,6 +63,16 @@ class Impact(ABC):
         """``d phi / d marginal``, (..., N, N), where ``free`` rates are not truncated."""
         slope = free / self.curvature(beta, rate, rate)
         return slope[..., None] * np.eye(rate.shape[-1])
+
+
+class _Coupled(Impact):
+    """An impact that looks at the others' rates."""
+
+    def optimal_jacobian(self, beta: Array, rate: Array, free: Array) -> Array:
+        """By the implicit function theorem."""
+        curvature = self.curvature(beta, rate, rate)
+        off = self.cross(beta, rate) / curvature[..., None]
+        return target_jacobian(-off, free) / curvature[..., None, :]
 
 
 @dataclass(frozen=True)
@@ -91,10 +100,6 @@ class QuadraticImpact(Impact):
         """``2 beta``."""
         return 2 * beta + 0 * own
 
-    def cross(self, beta: Array, rate: Array) -> Array:
-        """None."""
-        return np.zeros((*rate.shape, rate.shape[-1]))
-
     def own_rate(self, beta: Array, marginal: Array, rate: Array) -> Array:
         """``(y - s) / (2 beta)`` of (17)."""
         return marginal / (2 * beta)
@@ -116,9 +121,7 @@ class QuarticImpact(Impact):
     quartic: float = 0.01
 
     def __post_init__(self) -> None:
-        if not is_number(self.quartic) or not 0 <= self.quartic < np.inf:
-            raise ValueError(f"impact.quartic: expected a finite number >= 0, got {self.quartic!r}")
-        object.__setattr__(self, "quartic", float(self.quartic))
+        assign(self, quartic=as_number("impact.quartic", self.quartic, "a finite number >= 0", strict=False))
 
     def cost(self, beta: Array, rate: Array) -> Array:
         """``beta v^2 + quartic v^4``."""
@@ -133,10 +136,6 @@ class QuarticImpact(Impact):
         """``2 beta + 12 quartic v^2``."""
         return 2 * beta + 12 * self.quartic * own**2
 
-    def cross(self, beta: Array, rate: Array) -> Array:
-        """None."""
-        return np.zeros((*rate.shape, rate.shape[-1]))
-
     def own_rate(self, beta: Array, marginal: Array, rate: Array) -> Array:
         """The one real root of ``4 quartic v^3 + 2 beta v = marginal``, by Cardano's formula with hyperbolic
         functions."""
@@ -148,7 +147,7 @@ class QuarticImpact(Impact):
 
 
 @dataclass(frozen=True)
-class CrowdedImpact(Impact):
+class CrowdedImpact(_Coupled):
     """``lambda^i(v) = beta v^i (v^i + crowding * mean of all others' v)``: others' haste is paid for as well.
 
     Remark 3.3 has it as an example, at crowding 1.
@@ -166,11 +165,8 @@ class CrowdedImpact(Impact):
     crowding: float = 1.0
 
     def __post_init__(self) -> None:
-        if not is_number(self.crowding) or not 0 <= self.crowding < 2:
-            raise ValueError(
-                f"impact.crowding: expected a number in [0, 2), the class of Definition 3.2, got {self.crowding!r}"
-            )
-        object.__setattr__(self, "crowding", float(self.crowding))
+        expected = "a number in [0, 2), the class of Definition 3.2"
+        assign(self, crowding=as_number("impact.crowding", self.crowding, expected, limit=2.0, strict=False))
 
     def _others(self, rate: Array) -> Array:
         """Mean rate of the others, (..., N); 0 for a trader alone."""
@@ -206,24 +202,12 @@ class CrowdedImpact(Impact):
     def optimal_rates(self, beta: Array, marginal: Array, low: Array, high: Array) -> Array:
         """The fixed point across traders."""
         off = self.cross(beta, marginal) / self.curvature(beta, marginal, marginal)[..., None]
-        return fixed_point(
-            lambda rate: -self.crowding / 2 * self._others(rate),
-            lambda rate: -off,
-            marginal / (2 * beta),
-            low,
-            high,
-            np.zeros_like(marginal),
-        )
-
-    def optimal_jacobian(self, beta: Array, rate: Array, free: Array) -> Array:
-        """By the implicit function theorem."""
-        curvature = self.curvature(beta, rate, rate)
-        off = self.cross(beta, rate) / curvature[..., None]
-        return target_jacobian(-off, free) / curvature[..., None, :]
+        target, slope = marginal / (2 * beta), -self.crowding / 2
+        return fixed_point(lambda rate: slope * self._others(rate), lambda rate: -off, target, low, high)
 
 
 @dataclass(frozen=True)
-class CustomImpact(Impact):
+class CustomImpact(_Coupled):
     """Impact from functions of all rates, checked against Definition 3.2 on drawn rates.
 
     Args:
@@ -241,7 +225,7 @@ class CustomImpact(Impact):
     hessian: Callable[[Array], Array]
 
     @property
-    def beta(self) -> Any:  # type: ignore[override]  # the functions know their coefficients
+    def beta(self) -> float:  # type: ignore[override]  # the functions know their coefficients
         """1: the functions have coefficients of their own."""
         return 1.0
 
@@ -249,21 +233,22 @@ class CustomImpact(Impact):
         """Check Definition 3.2 and the derivatives at drawn rates."""
         rates = np.random.default_rng(0).uniform(-max_rate, max_rate, (_PROBES, traders))
         rates[0] = 0.0
-        cost, slope, curve = (np.asarray(f(rates), dtype=float) for f in (self.function, self.gradient, self.hessian))
-        shapes = {"function": cost.shape, "gradient": slope.shape, "hessian": curve.shape}
-        expected = {"function": rates.shape, "gradient": rates.shape, "hessian": (*rates.shape, traders)}
-        for name, shape in shapes.items():
-            if shape != expected[name]:
-                raise ValueError(f"impact.{name}: expected shape {expected[name]} for rates {rates.shape}, got {shape}")
+        found = {name: np.asarray(getattr(self, name)(rates), float) for name in ("function", "gradient", "hessian")}
+        for name, values in found.items():
+            expected = (*rates.shape, traders) if name == "hessian" else rates.shape
+            if values.shape != expected:
+                raise ValueError(
+                    f"impact.{name}: expected shape {expected} for rates {rates.shape}, got {values.shape}"
+                )
+        cost, slope, curve = found.values()
         own = np.diagonal(curve, axis1=-2, axis2=-1)
         gap = own - (np.abs(curve).sum(axis=-1) - np.abs(own))
         step = _STEP * (1 + np.abs(rates))
         shifts = step[..., None] * np.eye(traders)
         ahead, behind = (rates[:, None] + sign * shifts for sign in (1, -1))
-        costs = np.diagonal(np.asarray(self.function(ahead)) - np.asarray(self.function(behind)), axis1=-2, axis2=-1)
-        slopes = np.swapaxes(np.asarray(self.gradient(ahead)) - np.asarray(self.gradient(behind)), -2, -1)
-        off = _differ(costs / (2 * step), slope)
-        skew = _differ(slopes / (2 * step[..., None, :]), curve)
+        rise, tilt = (np.asarray(f(ahead)) - np.asarray(f(behind)) for f in (self.function, self.gradient))
+        off = _differ(np.diagonal(rise, axis1=-2, axis2=-1) / (2 * step), slope)
+        skew = _differ(np.swapaxes(tilt, -2, -1) / (2 * step[..., None, :]), curve)
         conditions = (
             ("finite values", ~(np.isfinite(cost) & np.isfinite(slope) & np.isfinite(curve).all(axis=-1))),
             ("strong convexity in the own rate", own <= 0),
@@ -303,17 +288,17 @@ class CustomImpact(Impact):
 
     def own_rate(self, beta: Array, marginal: Array, rate: Array) -> Array:
         """By Newton's method; the marginal cost rises."""
+        scale = self._scale(rate)
         return fixed_point(
-            lambda own: own - (self.marginal_cost(beta, own, rate) - marginal) / self._scale(rate),
-            lambda own: _diagonal(1 - self.curvature(beta, own, rate) / self._scale(rate)),
+            lambda own: own - (self.marginal_cost(beta, own, rate) - marginal) / scale,
+            lambda own: (1 - self.curvature(beta, own, rate) / scale)[..., None] * np.eye(rate.shape[-1]),
             np.zeros_like(marginal),
             -np.inf,
             np.inf,
-            np.zeros_like(marginal),
         )
 
     def _scale(self, rate: Array) -> Array:
-        """A fixed size of the curvature, which makes residuals of marginal costs those of rates."""
+        """A characteristic curvature, which turns residuals of marginal costs into those of rates."""
         return self.curvature(1.0, np.zeros_like(rate), np.zeros_like(rate))
 
     def optimal_rates(self, beta: Array, marginal: Array, low: Array, high: Array) -> Array:
@@ -326,19 +311,9 @@ class CustomImpact(Impact):
         def slope(rate: Array) -> Array:
             return np.eye(rate.shape[-1]) - np.asarray(self.hessian(rate)) / scale[..., None]
 
-        return fixed_point(shift, slope, np.zeros_like(marginal), low, high, np.zeros_like(marginal))
-
-    def optimal_jacobian(self, beta: Array, rate: Array, free: Array) -> Array:
-        """By the implicit function theorem."""
-        curve = np.asarray(self.hessian(rate))
-        own = np.einsum("...ii->...i", curve)
-        return target_jacobian(-self.cross(beta, rate) / own[..., None], free) / own[..., None, :]
+        return fixed_point(shift, slope, np.zeros_like(marginal), low, high)
 
 
 def _differ(found: Array, given: Array) -> Array:
     """Where differences and a derivative are further apart than differences can be wrong."""
     return np.abs(found - given) > 1e-4 * (np.abs(found) + np.abs(given)) + 1e-6 * np.abs(given).max()
-
-
-def _diagonal(values: Array) -> Array:
-    return values[..., None] * np.eye(values.shape[-1])

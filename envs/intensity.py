@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import Array, is_number, namespace
+from .arrays import Array, namespace
+from .parameters import as_number, assign
 
 _REACH = 60.0
 _PROBES = 1201
@@ -55,9 +56,7 @@ class _Decaying(Intensity):
     gamma: float = 1.0
 
     def __post_init__(self) -> None:
-        if not is_number(self.gamma) or not 0 < self.gamma < np.inf:
-            raise ValueError(f"gamma: expected a positive finite number, got {self.gamma!r}")
-        object.__setattr__(self, "gamma", float(self.gamma))  # a NumPy scalar would turn float32 into float64
+        assign(self, gamma=as_number("gamma", self.gamma, "a positive finite number"))
 
 
 @dataclass(frozen=True)
@@ -144,9 +143,7 @@ class CustomIntensity(Intensity):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not is_number(self.scale) or not 0 < self.scale < np.inf:
-            raise ValueError(f"scale: expected a positive finite number, got {self.scale!r}")
-        check_intensity(self, self.second, float(self.scale))
+        check_intensity(self, self.second, as_number("scale", self.scale, "a positive finite number"))
 
     def __call__(self, x: Array) -> Array:
         return self.function(x)

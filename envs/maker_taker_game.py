@@ -33,7 +33,7 @@ from .competition import BestQuote, Competition, Fill
 from .factor import Factor
 from .game import Activity, Controls, Flow, Game
 from .impact import Impact, QuadraticImpact
-from .parameters import PerAgent, agent_step_means, as_inventory, assign
+from .parameters import PerAgent, agent_step_means, as_numbers, assign
 
 _STEPS = 64
 
@@ -130,7 +130,7 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
 
     def __post_init__(self) -> None:
         for name in ("trader_inventory", "maker_inventory"):
-            assign(self, **{name: as_inventory(getattr(self, name), name)})
+            assign(self, **{name: as_numbers(getattr(self, name), name)})
         if not self.trader_inventory:
             raise ValueError("trader_inventory: expected at least one trader, got none")
         if 0.0 in self.trader_inventory:

@@ -8,7 +8,7 @@ array of the same shape. The grid game replaces every such parameter by its mean
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -65,37 +65,23 @@ def agent_step_means(parameter: PerAgent, times: FloatArray, count: int, name: s
     everyone = per_agent(parameter, count, name)
     if not any(map(callable, everyone)):
         return np.tile(np.array(everyone, dtype=float), (len(times) - 1, 1))
-    means: dict[Any, FloatArray] = {}
-    columns = []
-    for each in everyone:
-        key = id(each) if callable(each) else float(each)
-        if key not in means:
-            means[key] = step_means(each, times, name)
-        columns.append(means[key])
-    return np.stack(columns, axis=-1)
+    means = {each: step_means(each, times, name) for each in dict.fromkeys(everyone)}  # agents often share a parameter
+    return np.stack([means[each] for each in everyone], axis=-1)
 
 
-def require(
-    parameter: PerAgent,
-    name: str,
-    horizon: float,
-    *,
-    strict: bool = False,
-    count: int | None = None,
-) -> None:
+def require(parameter: PerAgent, name: str, horizon: float, *, strict: bool = False, count: int | None = None) -> None:
     """Check that a parameter is finite and at least (``strict``: above) zero on ``[0, horizon]``.
 
     Raises ValueError that names the parameter, and the time of a callable's first offending value.
     """
-    everyone: tuple[Any, ...] = (parameter,) if count is None else per_agent(parameter, count, name)
+    everyone = (cast(Parameter, parameter),) if count is None else per_agent(parameter, count, name)
     for each in everyone:
         if not callable(each) and not is_number(each):
             raise ValueError(f"{name}: expected a number or a callable of time, got {each!r}")
     for each in dict.fromkeys(everyone):  # agents often share a parameter
         times = np.linspace(0.0, horizon, _PROBES) if callable(each) else np.zeros(1)
         if isinstance(each, Points):
-            corners = np.asarray(each.points)[:, 0]
-            times = np.concatenate([times, corners[(corners > 0) & (corners < horizon)]])
+            times = np.concatenate([times, each.corners(0.0, horizon)])
         try:
             values = evaluate(each, times, name)
         except TypeError as error:
@@ -107,8 +93,8 @@ def require(
             raise ValueError(f"{name}: expected finite values {sign} 0, got {values[bad][0]:g}{at}")
 
 
-def as_inventory(values: Sequence[float], name: str) -> tuple[float, ...]:
-    """Initial inventories as a tuple of floats. Raises ValueError for anything but a list of finite numbers."""
+def as_numbers(values: Sequence[float], name: str) -> tuple[float, ...]:
+    """A list of numbers as a tuple of floats. Raises ValueError for anything but a list of finite numbers."""
     try:
         array = np.asarray(values, dtype=float)
     except (TypeError, ValueError) as error:
@@ -118,7 +104,7 @@ def as_inventory(values: Sequence[float], name: str) -> tuple[float, ...]:
     return tuple(array.tolist())
 
 
-def as_parameter(value: Any) -> Any:
+def as_parameter(value: object) -> object:
     """Lists and one-dimensional arrays as tuples, so that games are equal and hashable by value; others as they are."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
@@ -150,8 +136,9 @@ def assign(instance: object, **values: object) -> None:
         object.__setattr__(instance, name, value)
 
 
-def check_count(name: str, value: object, *, least: int = 1) -> None:
-    """Raises ValueError unless ``value`` is a whole number of at least ``least``."""
+def check_count(name: str, value: object, *, least: int = 1) -> int:
+    """The value. Raises ValueError unless it is a whole number of at least ``least``."""
     if not is_whole(value) or value < least:
         expected = "a positive whole number" if least == 1 else f"a whole number >= {least}"
         raise ValueError(f"{name}: expected {expected}, got {value!r}")
+    return value

@@ -55,33 +55,31 @@ from __future__ import annotations
 import inspect
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from ..competition import BestQuote, Competition, ProductShare, SoftmaxShare
+from ..competition import BestQuote, ProductShare, SoftmaxShare
 from ..execution_game import ExecutionGame
-from ..factor import Factor, bounded_reversion, ornstein_uhlenbeck
+from ..factor import bounded_reversion, ornstein_uhlenbeck
 from ..flows import Affine, Decay, Logistic, Points, Sine
 from ..game import Game
-from ..grid import grid
-from ..impact import CrowdedImpact, Impact, QuadraticImpact, QuarticImpact
+from ..impact import CrowdedImpact, QuadraticImpact, QuarticImpact
 from ..intensity import Exponential, Softplus
 from ..maker_taker_game import MakerTakerGame
+from ..parameters import check_count
 
-_GAMES: dict[str, type[MakerTakerGame] | type[ExecutionGame]] = {
-    "maker_taker": MakerTakerGame,
-    "execution": ExecutionGame,
+Kinds: TypeAlias = Mapping[str, Callable[..., object]]
+
+_GAMES: dict[str, Callable[..., Game]] = {"maker_taker": MakerTakerGame, "execution": ExecutionGame}
+_PARTS: dict[str, Kinds] = {  # the first of each is the default
+    "competition": {"best_quote": BestQuote, "softmax": SoftmaxShare, "product": ProductShare},
+    "impact": {"quadratic": QuadraticImpact, "crowded": CrowdedImpact, "quartic": QuarticImpact},
+    "factor": {"ornstein_uhlenbeck": ornstein_uhlenbeck, "bounded_reversion": bounded_reversion},
 }
-_COMPETITIONS: dict[str, type] = {"best_quote": BestQuote, "softmax": SoftmaxShare, "product": ProductShare}
-_INTENSITIES: dict[str, type] = {"exponential": Exponential, "softplus": Softplus}
-_IMPACTS: dict[str, type] = {"quadratic": QuadraticImpact, "crowded": CrowdedImpact, "quartic": QuarticImpact}
-_SHAPES: dict[str, type] = {"sine": Sine, "decay": Decay, "affine": Affine, "logistic": Logistic}
-_FACTORS: dict[str, Callable[..., Factor]] = {
-    "ornstein_uhlenbeck": ornstein_uhlenbeck,
-    "bounded_reversion": bounded_reversion,
-}
+_INTENSITIES: Kinds = {"exponential": Exponential, "softplus": Softplus}
+_SHAPES: Kinds = {"sine": Sine, "decay": Decay, "affine": Affine, "logistic": Logistic}
 _HEADER = ("description", "game", "steps")
 
 
@@ -94,7 +92,7 @@ class Scenario:
     game: Game
     steps: int
     values: Mapping[str, Any]
-    """what the file and the overrides say, as TOML values"""
+    """the contents of the file, with the overrides, as TOML values"""
 
 
 def scenario_names() -> list[str]:
@@ -124,21 +122,20 @@ def read_scenario(name: str, overrides: Sequence[str] = ()) -> Scenario:
     return build_scenario(Path(name).stem if name.endswith(".toml") else name, values)
 
 
-def build_scenario(name: str, values: Mapping[str, Any]) -> Scenario:
+def build_scenario(name: str, values: Mapping[str, object]) -> Scenario:
     """A scenario from TOML values."""
     parameters = {key: value for key, value in values.items() if key not in _HEADER}
-    kind = _GAMES[_choice("game", values.get("game", "maker_taker"), list(_GAMES))]
-    known = [field.name for field in fields(kind)]
+    kind = _GAMES[_choice("game", values.get("game", "maker_taker"), _GAMES)]
+    known = _names(kind)
     for key in parameters:
         if key not in known:
             raise ValueError(f"unknown key {key!r} in scenario {name!r}: expected some of {[*_HEADER, *known]}")
     game = kind(**{key: _parameter(key, value) for key, value in parameters.items()})
-    steps = values.get("steps", 20)
-    grid(game, steps)
+    steps = check_count("steps", values.get("steps", 20))
     return Scenario(name, str(values.get("description", "")), game, steps, dict(values))
 
 
-def _values(name: str) -> dict[str, Any]:
+def _values(name: str) -> dict[str, object]:
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
@@ -154,7 +151,7 @@ def _values(name: str) -> dict[str, Any]:
         raise ValueError(f"scenario {name!r} is not valid TOML: {error}") from error
 
 
-def _override(values: dict[str, Any], override: str) -> None:
+def _override(values: dict[str, object], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
         raise ValueError(f"--set: expected key=value with a TOML value, got {override!r}")
@@ -164,19 +161,16 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise ValueError(f"--set {override!r}: {text!r} is not a TOML value: {error}") from error
     *tables, last = key.strip().split(".")
     for table in tables:
-        values = values.setdefault(table, {})
-        if not isinstance(values, dict):
+        inner = values.setdefault(table, {})
+        if not isinstance(inner, dict):
             raise ValueError(f"--set {override!r}: {table!r} is a value, not a table")
+        values = inner
     values[last] = value
 
 
-def _parameter(key: str, value: Any) -> Any:
-    if key == "competition":
-        return _competition(_table(key, value))
-    if key == "impact":
-        return _impact(_table(key, value))
-    if key == "factor":
-        return _factor(_table(key, value))
+def _parameter(key: str, value: object) -> object:
+    if key in _PARTS:
+        return _part(key, value)
     if isinstance(value, Mapping):
         return _function(key, value)
     if isinstance(value, list):
@@ -186,70 +180,53 @@ def _parameter(key: str, value: Any) -> Any:
     return value
 
 
-def _table(key: str, value: Any) -> dict[str, Any]:
+def _part(key: str, value: object) -> object:
+    """A part of the market from its table."""
     if not isinstance(value, Mapping):
         raise ValueError(f"{key}: expected a table, got {value!r}")
-    return dict(value)
-
-
-def _competition(table: dict[str, Any]) -> Competition:
-    kind = _COMPETITIONS[_choice("competition.kind", table.pop("kind", "best_quote"), list(_COMPETITIONS))]
-    names = [field.name for field in fields(kind)]
-    if "intensity" in names:
-        intensity = _INTENSITIES[
-            _choice("competition.intensity", table.pop("intensity", "exponential"), list(_INTENSITIES))
-        ]
-        known = [field.name for field in fields(intensity)]
-        given = {name: table.pop(name) for name in known if name in table}
-        _known("competition", kind, table, also=known)
-        table["intensity"] = intensity(**given)
-    if isinstance(table.get("offsets"), list):
-        table["offsets"] = tuple(table["offsets"])
-    return kind(**_known("competition", kind, table))  # type: ignore[no-any-return]
-
-
-def _impact(table: dict[str, Any]) -> Impact:
-    kind = _IMPACTS[_choice("impact.kind", table.pop("kind", "quadratic"), list(_IMPACTS))]
+    table, kinds = dict(value), _PARTS[key]
+    kind = kinds[_choice(f"{key}.kind", table.pop("kind", next(iter(kinds))), kinds)]
+    known, inner = _names(kind), {}
     if "beta" in table:
-        table["beta"] = _parameter("impact.beta", table["beta"])
-    return kind(**_known("impact", kind, table))  # type: ignore[no-any-return]
+        table["beta"] = _parameter(f"{key}.beta", table["beta"])
+    if "intensity" in known:  # its parameters stand in the same table
+        intensity = _INTENSITIES[_choice(f"{key}.intensity", table.pop("intensity", "exponential"), _INTENSITIES)]
+        known.remove("intensity")
+        given = {name: table.pop(name) for name in _names(intensity) if name in table}
+        inner = {"intensity": intensity(**given)}
+        known += _names(intensity)
+    return _make(key, kind, table, known, **inner)
 
 
-def _factor(table: dict[str, Any]) -> Factor:
-    kind = _FACTORS[_choice("factor.kind", table.pop("kind", "ornstein_uhlenbeck"), list(_FACTORS))]
-    known = list(inspect.signature(kind).parameters)
-    unknown = set(table) - set(known)
-    if unknown:
-        raise ValueError(f"factor: unknown key {sorted(unknown)[0]!r}, expected some of {known}")
-    try:
-        return kind(**table)
-    except TypeError as error:
-        raise ValueError(f"factor: {error}") from error
-
-
-def _function(key: str, table: Mapping[str, Any]) -> Any:
+def _function(key: str, table: Mapping[str, object]) -> object:
+    """A function of time, or of time and factor, from its table."""
     arguments = dict(table)
-    kind: type = Points
-    if "points" not in arguments:
-        kind = _SHAPES[_choice(f"{key}.shape", arguments.pop("shape", None), list(_SHAPES))]
-    if isinstance(arguments.get("slope"), list):
-        arguments["slope"] = tuple(arguments["slope"])
+    kind = Points if "points" in table else _SHAPES[_choice(f"{key}.shape", arguments.pop("shape", None), _SHAPES)]
     try:
-        return kind(**_known(key, kind, arguments))
-    except (TypeError, ValueError) as error:
+        return _make(key, kind, arguments, _names(kind))
+    except ValueError as error:
         said = str(error)
         raise ValueError(said if said.startswith(key) else f"{key}: {said}") from error
 
 
-def _choice(key: str, value: Any, choices: list[str]) -> str:
-    if value not in choices:
-        raise ValueError(f"{key}: expected one of {choices}, got {value!r}")
-    return str(value)
-
-
-def _known(key: str, kind: type, arguments: dict[str, Any], also: Sequence[str] = ()) -> dict[str, Any]:
-    known = [field.name for field in fields(kind) if field.name != "intensity" or "intensity" in arguments]
-    unknown = set(arguments) - set(known)
+def _make(
+    key: str, kind: Callable[..., object], table: Mapping[str, object], known: list[str], **more: object
+) -> object:
+    """A kind of thing with the values of a table. Raises ValueError for an unknown key."""
+    unknown = sorted(set(table) - set(known))
     if unknown:
-        raise ValueError(f"{key}: unknown key {sorted(unknown)[0]!r}, expected some of {[*known, *also]}")
-    return arguments
+        raise ValueError(f"{key}: unknown key {unknown[0]!r}, expected some of {known}")
+    try:
+        return kind(**{name: tuple(each) if isinstance(each, list) else each for name, each in table.items()}, **more)
+    except TypeError as error:
+        raise ValueError(f"{key}: {error}") from error
+
+
+def _names(kind: Callable[..., object]) -> list[str]:
+    return list(inspect.signature(kind).parameters)
+
+
+def _choice(key: str, value: object, choices: Mapping[str, object]) -> str:
+    if value not in list(choices):
+        raise ValueError(f"{key}: expected one of {list(choices)}, got {value!r}")
+    return str(value)
