@@ -1,4 +1,4 @@
-"""Independent learning, and the comparison of what was learned with the equilibrium.
+"""Independent learning, and the comparison of learned policies with the equilibrium.
 
 With stable-baselines3 (extra ``train``); on Ray, with RLlib: :mod:`makertaker.training.rllib` (extra ``ray``); with
 BenchMARL: :mod:`makertaker.training.benchmarl_task`. The names below need the extra ``train`` and are imported on first

@@ -42,7 +42,7 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="key=value with a TOML value, e.g. competition.gamma=2.0; repeatable.")
 ]
 Timesteps = Annotated[int, typer.Option(help="Joint market steps of a training.")]
-Seen = Annotated[str, typer.Option("--information", help="What actors see: open_loop, own or full.")]
+Seen = Annotated[str, typer.Option("--information", help="The actors' information: open_loop, own or full.")]
 Markets = Annotated[int | None, typer.Option(help="Markets played at once; default: the algorithm's.")]
 Address = Annotated[
     str | None, typer.Option(help="With Ray: address of a cluster, e.g. auto or 10.0.0.1:6379; default: this machine.")
@@ -157,12 +157,9 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
 
 def _solved(equilibrium: Equilibrium, gains: Exploitability, index: int) -> dict[str, float]:
     """An agent's payoff and gain, with standard errors where they have one."""
-    numbers = {"payoff": equilibrium.payoffs[index], "exploitability": gains.gains[index]}
-    if equilibrium.payoffs_se is not None:
-        numbers["payoff_se"] = equilibrium.payoffs_se[index]
-    if gains.gains_se is not None:
-        numbers["exploitability_se"] = gains.gains_se[index]
-    return {name: float(value) for name, value in numbers.items()}
+    numbers = {"payoff": equilibrium.payoffs, "exploitability": gains.gains}
+    errors = {"payoff_se": equilibrium.payoffs_se, "exploitability_se": gains.gains_se}
+    return {name: float(each[index]) for name, each in {**numbers, **errors}.items() if each is not None}
 
 
 @app.command(name="check")
@@ -226,32 +223,24 @@ def train(
     information: Seen = "open_loop",
     markets: Markets = None,
     engine: Annotated[
-        str, typer.Option(help="What learns: sb3 (stable-baselines3, in this process) or ray (RLlib; ppo only).")
+        str, typer.Option(help="Library: sb3 (stable-baselines3, in this process) or ray (RLlib; ppo only).")
     ] = "sb3",
     runners: Annotated[int, typer.Option(help="With --engine ray: processes that play; 0: the one that learns.")] = 0,
     address: Address = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run directory.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the directory's last checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from the directory's last checkpoint.")] = False,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Train independent learners, then compare what they learned with the equilibrium."""
+    """Train independent learners, then compare their policies with the equilibrium."""
     try:
         if resume:
             _only_resume(context, name, runs.load_config(out_folder).scenario)
             result = runs.resume(out_folder, console=err, address=address)
         else:
-            config = runs.RunConfig.of(
-                read_scenario(name, overrides or []),
-                algorithm,
-                steps,
-                engine,
-                timesteps=timesteps,
-                information=information,
-                markets=markets,
-                seed=seed,
-                runners=runners,
-            )
+            settings = {"timesteps": timesteps, "information": information, "markets": markets, "runners": runners}
+            given = read_scenario(name, overrides or [])
+            config = runs.RunConfig.of(given, algorithm, steps, engine, seed=seed, **settings)
             result = runs.train(config, out_folder, overwrite=overwrite, console=err, address=address)
     except KeyboardInterrupt:
         hint = f"; go on with --resume --out {out_folder}" if (out_folder / "checkpoint").is_dir() else ""
@@ -263,9 +252,7 @@ def train(
 @app.command()
 def sweep(
     names: Annotated[list[str], typer.Argument(help="Scenarios: names that 'makertaker scenarios' lists, or paths.")],
-    out_folder: Annotated[
-        Path, typer.Option("--out", help="Folder; what it has is not done again, the table is of what is asked for.")
-    ],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder; trainings that it has are not repeated.")],
     algorithm: Annotated[
         list[str] | None, typer.Option(help="As of 'makertaker train'; repeatable; default: ppo.")
     ] = None,

@@ -1,10 +1,10 @@
-"""Run directories: a training with everything that is needed to repeat it, and what came out.
+"""Run directories: a training with everything that is needed to repeat it, and its results.
 
 ==================  ===============================================================================================
 ``config.json``     scenario, parameters, algorithm, seed: the result is a function of it
 ``run.json``        versions, machine, when and how long
 ``models/``         one file for each learner: a zip of stable-baselines3, or, trained on Ray, an actor's network
-``checkpoint/``     where an interrupted training can be resumed
+``checkpoint/``     the checkpoint to resume from
 ``history.csv``     NashConv over training
 ``metrics.json``    the comparison with the equilibrium; the same bits whenever the run is repeated
 ``figures/``        learned against equilibrium, and the learning curve
@@ -86,8 +86,8 @@ class RunConfig:
         algorithm: one name, or one for each agent; ``"equilibrium"`` for an agent that does not learn.
         timesteps: joint market steps.
         steps: of an episode.
-        information: what actors see.
-        markets: played at once; None: what the algorithms ask for.
+        information: of the actors.
+        markets: played at once; None: the algorithms' own number.
         seed: of everything.
         checkpoints: number of checkpoints during the training.
         engine: name of the library that learns, of :data:`.engines.ENGINES`.
@@ -125,7 +125,13 @@ class RunConfig:
 
     @classmethod
     def of(
-        cls, scenario: Scenario, algorithm: str = "ppo", steps: int | None = None, engine: str = "sb3", **settings: Any
+        cls,
+        scenario: Scenario,
+        algorithm: str = "ppo",
+        steps: int | None = None,
+        engine: str = "sb3",
+        /,
+        **settings: Any,
     ) -> RunConfig:
         """The training of a scenario with an algorithm as on the command line.
 
@@ -203,7 +209,7 @@ class _History:
             self._append(done)
 
     def finish(self, done: int) -> None:
-        """Evaluate what the last gradient step left, in place of the row from before it."""
+        """Evaluate the policies after the last gradient step, in place of the row from before it."""
         if self.rows and self.rows[-1][0] == done:
             self.rows.pop()
         self._append(done)
@@ -255,10 +261,10 @@ def train(
     """Train, evaluate, and write a run directory.
 
     Args:
-        config: what to train.
+        config: of the training.
         out: the run directory.
-        overwrite: whether an existing one may be replaced.
-        console: where the progress bar goes; None: nowhere.
+        overwrite: True if an existing one may be replaced.
+        console: for the progress bar; None: there is none.
         address: of a Ray cluster, with the engine ``"ray"``; None: this machine.
 
     Raises:
@@ -327,7 +333,7 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
 
 
 def progress_bar(console: Console | None) -> Progress:
-    """Shows a task's ``gain`` beside how far it is; nowhere without a console."""
+    """A bar with a task's ``gain`` beside it; nothing is shown without a console."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -376,7 +382,7 @@ def load_history(out: Path) -> np.ndarray:
 
 
 def load_circumstances(out: Path) -> Circumstances:
-    """Versions, machine, and how far a training came. Raises ValueError where there is no record of it."""
+    """Versions, machine, and the steps of a training. Raises ValueError where there is no record of it."""
     return cast(Circumstances, files.read_json(out / "run.json"))
 
 
@@ -415,7 +421,7 @@ def _evaluate(config: RunConfig, out: Path) -> RunEvaluation:
         **result.metrics,
     }
     plots.save(result, history, out / "figures")
-    files.write_json(out / "metrics.json", metrics)  # last: where it stands, all is there
+    files.write_json(out / "metrics.json", metrics)  # last: a run with metrics is complete
     return RunEvaluation(result.learned, result.equilibrium, metrics)
 
 

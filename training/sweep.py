@@ -1,13 +1,13 @@
 """Sweeps: scenarios x algorithms x seeds as Ray tasks, on one machine or a cluster; one table at the end.
 
 ==================  ===============================================================================================
-``sweep.json``      what was asked for last
+``sweep.json``      the trainings that were asked for last
 ``runs/``           a run directory for each training; see :mod:`.runs`
 ``table.csv``       one row for each training that was asked for
 ``sweep.png``       relative NashConv by scenario and algorithm
 ==================  ===============================================================================================
 
-A sweep that is started again does what is missing: finished trainings stay, interrupted ones go on from their last
+A sweep that is started again completes itself: finished trainings stay, interrupted ones resume from their last
 checkpoint, failed ones are tried again. Where a worker does not see the driver's folder it trains in a folder of its
 own and sends the run directory back, so that no shared file system is needed.
 """
@@ -87,7 +87,7 @@ def sweep(
     address: str | None = None,
     console: Console | None = None,
 ) -> list[Row]:
-    """Train what is missing, and write one table of everything that was asked for.
+    """Do the trainings that are missing, and write one table of all that were asked for.
 
     Args:
         configs: the trainings.
@@ -102,7 +102,7 @@ def sweep(
     Raises:
         ValueError: nothing to train, two trainings of one name, no cluster at the address, or the folder holds
             something else; nothing has been written or removed then.
-        KeyboardInterrupt: after the table of what was finished was written.
+        KeyboardInterrupt: after the table of finished trainings was written.
     """
     named = _named(configs)
     _check_folder(named, out, overwrite)
@@ -202,7 +202,7 @@ def _train(missing: Mapping[str, RunConfig], out: Path, token: str) -> Iterator[
 
 
 def _train_one(config: RunConfig, name: str, out: str, token: str) -> tuple[bytes | None, str]:
-    """On a worker: train, or go on; the run directory where the driver cannot see it, and what went wrong."""
+    """On a worker: train or resume; the run directory where the driver cannot see it, and the error."""
     shared = _sees(Path(out), token)
     with tempfile.TemporaryDirectory(prefix="makertaker-") as own:
         folder = (Path(out) / "runs" if shared else Path(own)) / name

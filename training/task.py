@@ -39,5 +39,5 @@ class Task:
 
     @cached_property
     def payoff_size(self) -> float:
-        """Sum of the equilibrium payoffs' sizes, what NashConv is compared with. Raises ValueError for zero."""
+        """Sum of the equilibrium payoffs' sizes, the unit of relative NashConv. Raises ValueError for zero."""
         return payoff_size(self.equilibrium.payoffs)

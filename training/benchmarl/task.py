@@ -8,14 +8,14 @@
 The environment is :class:`~makertaker.envs.torchrl_env.TorchMarket`; groups of agents are the roles ``"trader"`` and
 ``"maker"``, or, with ``groups="agent"``, the agents themselves. MASAC wants the latter: its actors' loss is the mean of
 a group's values at the joint action of the group's actors, all of which it moves, so that a group learns as a team and
-makers in one group look for what is best for them together. IPPO and MAPPO do not mix their agents' gains.
+makers in one group look for their common optimum. IPPO and MAPPO do not mix their agents' gains.
 
-Who sees what: actors, and IPPO's critics, see the task's ``observation`` of their own agent; the critics
+Observations: actors, and IPPO's critics, see the task's ``observation`` of their own agent; the critics
 of MAPPO and MASAC see the whole state in its place, MASAC's also the actions of their own group, not of the other. With
 ``observation="time"`` IPPO's critic sees time only: a baseline and nothing more, from which nothing may be
 bootstrapped, so that ``lmbda = 1`` is needed.
 
-What to change in BenchMARL's settings, and why (:mod:`makertaker.training.sb3.algorithms` says more):
+Changes of BenchMARL's settings, and their reasons (:mod:`makertaker.training.sb3.algorithms` says more):
 
 - ``gamma = 1`` and ``lmbda = 1``: episodes are short and payoffs undiscounted.
 - ``share_policy_params = False`` and ``share_param_critic = False``: agents of one role differ in their inventories and

@@ -1,1 +1,1 @@
-"""What all libraries that learn share: joint markets, information, actors, checkpoints."""
+"""The common ground of all libraries that learn: joint markets, information, actors, checkpoints."""

@@ -1,11 +1,10 @@
-"""Actors as small networks in files of their own: what is left of a learner when only its policy matters.
+"""Actors as small networks in files of their own: learners without all that only training needs.
 
 A file is read with PyTorch alone, whatever library trained the actor, and holds numbers only: nothing in it is run.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,11 +60,8 @@ def save(actor: Actor, path: Path) -> None:
 
 
 def load(path: Path) -> Actor:
-    """Read an actor's file. Raises ValueError where it is missing, corrupt or of something else."""
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        actor = Actor(stored["visible"], stored["hidden"], stored["actions"])
-        actor.load_state_dict(stored["state"])
-    except (OSError, EOFError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ValueError(f"model {str(path)!r}: missing, corrupt or of another run: {error}") from error
+    """Read an actor's file. Raises one of :data:`.files.DAMAGE` where it is missing, corrupt or of something else."""
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    actor = Actor(stored["visible"], stored["hidden"], stored["actions"])
+    actor.load_state_dict(stored["state"])
     return actor

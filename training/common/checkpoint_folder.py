@@ -8,7 +8,6 @@ from __future__ import annotations
 import pickle
 import random
 import shutil
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +17,9 @@ import numpy as np
 import torch
 
 from . import files
+from .files import DAMAGE
 
 _STATE = "state.pkl"
-DAMAGE = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError),
-    *(KeyError, RuntimeError, TypeError, ValueError),
-)
-"""what reading a corrupt checkpoint, or one of other learners, raises"""
 
 
 class Generators(TypedDict):
@@ -67,7 +62,7 @@ def stored_state(folder: Path) -> object:
 
 
 def corrupt(folder: Path, error: BaseException) -> ValueError:
-    """The error to raise for one of :data:`DAMAGE`."""
+    """The error to raise for one of :data:`.files.DAMAGE`."""
     return ValueError(f"checkpoint {str(folder)!r} is corrupt or belongs to other learners: {error}")
 
 

@@ -10,10 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-try:
-    import ray
-except ModuleNotFoundError as error:
-    raise ImportError(f"this needs {error.name}: pip install 'makertaker[ray]'") from error
+import ray
 
 _LOCAL = "local"
 _TIMEOUT = 5.0
@@ -61,7 +58,7 @@ def connected(address: str | None = None) -> Iterator[None]:
 
 
 def _probe(address: str) -> None:
-    """Ray itself asks for minutes whether a host answers."""
+    """Raises ValueError where no host answers; Ray itself would ask for minutes."""
     found = re.fullmatch(r"(?:\w+://)?\[?([^/\]]+?)\]?:(\d+)", address)
     if found is None:
         return

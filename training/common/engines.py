@@ -5,14 +5,15 @@ Another library takes a folder with its :class:`~.learners.Learners` and an entr
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ...envs.game import Game
 from ...envs.market import Market
 from .extras import needed
+from .files import DAMAGE
 from .joint_market import Act
 from .learners import Learners
 
@@ -40,33 +41,49 @@ class Training:
     shared: Mapping[str, object]
 
 
-class Engine(Protocol):
+class Engine(ABC):
     """A library that learns."""
 
     packages: tuple[str, ...]
-    """whose versions a run records"""
-    distributed: bool
+    """their versions belong to a run"""
+    suffix: str
+    """of a model's file"""
+    distributed = False
     """True if it takes runners and a cluster's address"""
 
+    @abstractmethod
     def check_algorithm(self, name: str) -> None:
         """Raises ValueError for an algorithm that the engine does not have."""
 
+    @abstractmethod
     def build(self, training: Training) -> Learners:
         """Fresh learners, to be closed after use. Raises ValueError for a bad argument."""
 
-    def load(self, market: Market, algorithms: Mapping[str, str], folder: Path) -> Mapping[str, Act]:
+    @abstractmethod
+    def read(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
+        """A stored model's actions without exploration. Raises one of :data:`~.files.DAMAGE`."""
+
+    def load(self, market: Market, algorithms: Mapping[str, str], folder: Path) -> dict[str, Act]:
         """Actions without exploration of the models in a folder, by agent that learned.
 
         Raises:
             ValueError: a model is missing, corrupt or of another run.
         """
+        acts = {}
+        for agent, name in algorithms.items():
+            path = folder / f"{agent}.{self.suffix}"
+            try:
+                acts[agent] = self.read(market, agent, name, path)
+            except DAMAGE as error:
+                raise ValueError(f"model {str(path)!r}: missing, corrupt or of another run: {error}") from error
+        return acts
 
 
 class StableBaselines3(Engine):
     """stable-baselines3, in this process."""
 
     packages = ("stable-baselines3", "sb3-contrib")
-    distributed = False
+    suffix = "zip"
 
     def check_algorithm(self, name: str) -> None:
         """Raises ValueError for a name that :data:`~.sb3.algorithms.ALGORITHMS` does not have."""
@@ -79,16 +96,17 @@ class StableBaselines3(Engine):
         )
         return learners
 
-    def load(self, market: Market, algorithms: Mapping[str, str], folder: Path) -> Mapping[str, Act]:
-        """The actors in zips of stable-baselines3."""
-        actors: Mapping[str, Act] = needed("sb3.checkpoint", "train").load_actors(market, algorithms, folder)
-        return actors
+    def read(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
+        """See :func:`~.sb3.checkpoint.load_actor`."""
+        act: Act = needed("sb3.checkpoint", "train").load_actor(market, agent, algorithm, path)
+        return act
 
 
 class RLlib(Engine):
     """RLlib's PPO on Ray: one machine or a cluster."""
 
     packages = ("ray",)
+    suffix = "pt"
     distributed = True
 
     def check_algorithm(self, name: str) -> None:
@@ -100,19 +118,14 @@ class RLlib(Engine):
         """See :class:`~.rllib.learners.RLlibLearners`."""
         for name in training.algorithms.values():
             self.check_algorithm(name)
-        learners: Learners = needed("rllib.learners", "ray").RLlibLearners(
-            training.game,
-            timesteps=training.timesteps,
-            runners=training.runners,
-            address=training.address,
-            **training.shared,
-        )
+        own = {"timesteps": training.timesteps, "runners": training.runners, "address": training.address}
+        learners: Learners = needed("rllib.learners", "ray").RLlibLearners(training.game, **own, **training.shared)
         return learners
 
-    def load(self, market: Market, algorithms: Mapping[str, str], folder: Path) -> Mapping[str, Act]:
-        """The actors' networks, read without Ray."""
-        actor = needed("common.actor", "train")
-        return {agent: actor.load(folder / f"{agent}.pt").act for agent in algorithms}
+    def read(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
+        """See :func:`~.actor.load`: Ray is not needed."""
+        act: Act = needed("common.actor", "train").load(path).act
+        return act
 
 
 ENGINES: dict[str, Engine] = {"sb3": StableBaselines3(), "ray": RLlib()}

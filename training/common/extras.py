@@ -11,7 +11,7 @@ def needed(module: str, extra: str) -> ModuleType:
 
     Args:
         module: its name within :mod:`makertaker.training`, with dots.
-        extra: what installs the libraries that it needs.
+        extra: of the package, with the libraries that the module needs.
 
     Raises:
         ImportError: one of them is missing; the message names the extra.

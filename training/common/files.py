@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+DAMAGE = (
+    *(pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError),
+    *(KeyError, RuntimeError, TypeError, ValueError),
+)
+"""errors of reading a corrupt file, or one of other learners"""
 
 
 def write(path: Path, text: str) -> None:

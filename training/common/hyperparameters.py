@@ -20,7 +20,7 @@ class PPOSettings:
         value_weight: of the critic's loss.
         max_gradient: norm at which gradients are clipped.
         hidden: widths of the hidden layers, actor's and critic's.
-        markets: how many to play at once.
+        markets: number of markets played at once.
     """
 
     learning_rate: tuple[float, float] = (5e-3, 1e-4)

@@ -1,4 +1,4 @@
-"""Information structures: what an actor may look at, whatever its critic sees.
+"""Information structures: the part of the observation that an actor looks at, whatever its critic sees.
 
 An *information structure* is a property of the actor: ``open_loop`` (time and exogenous factors: the concept of the
 paper's equilibria), ``own`` (own inventory as well) or ``full`` (everyone's inventories and last quotes). Observations

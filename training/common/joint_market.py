@@ -9,9 +9,10 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from ...envs.game import Game
-from ...envs.grid import Policy, State, agent_index, check_steps, join_controls, split_controls
+from ...envs.grid import Policy, State
 from ...envs.market import Market
 from ...envs.observation import space
+from ...envs.packing import agent_columns, agent_index, check_steps, join_controls, split_controls
 
 
 def action_unit(market: Market, agent: str) -> np.ndarray:
@@ -30,7 +31,7 @@ def learner_space(market: Market, agent: str) -> Box:
 
 
 def reward_units(game: Game, agents: Sequence[str]) -> dict[str, float]:
-    """What rewards are multiplied by before learners see them: sizes of payoffs, from the game's parameters."""
+    """Factors of the learners' rewards: one over the size of their payoffs, from the game's parameters."""
     return {agent: 1.0 / game.payoff_unit(agent) for agent in agents}
 
 
@@ -108,12 +109,11 @@ class JointMarket:
         self.market, self.learners, self.fixed = market, list(learners), dict(fixed)
         self.observation_space = space(market.game, "full")
         self.rng = np.random.default_rng(seed)
-        scale = np.ones(len(market.game.agents))
+        self._scale = np.ones(len(market.game.agents))
         for agent, value in (reward_scale or {}).items():
-            scale[agent_index(market.game, agent)] = value
-        self._scale = scale
+            self._scale[agent_index(market.game, agent)] = value
         self._spread = inventory_spread
-        self._columns = {agent: _columns(market, agent) for agent in market.game.agents}
+        self._columns = {agent: agent_columns(market.game, agent) for agent in market.game.agents}
         self._seen: np.ndarray | None = None
         self.reset()
 
@@ -138,7 +138,7 @@ class JointMarket:
             FloatingPointError: actions are NaN.
         """
         market = self.market
-        normal = np.zeros((market.batch[0], sum(len(columns) for columns in self._columns.values())), order="F")
+        normal = np.zeros((market.batch[0], market.game.traders + 2 * market.game.makers), order="F")
         for agent in self.learners:
             normal[:, self._columns[agent]] = actions[agent]
         if np.isnan(normal).any():
@@ -152,9 +152,3 @@ class JointMarket:
             controls = market.game.clip(split_controls(market.game, flat))
         self._seen = None
         return np.asarray(market.advance(controls, market.draw(self.rng)) * self._scale)
-
-
-def _columns(market: Market, agent: str) -> list[int]:
-    """Where an agent's actions stand among everyone's, side by side."""
-    index, traders = agent_index(market.game, agent), market.game.traders
-    return [index] if index < traders else [2 * index - traders, 2 * index - traders + 1]

@@ -28,8 +28,8 @@ def learners_options(options: Options | None, fields: Fields) -> Options:
     options = merged(Options(steps=20) if options is None else options, **fields)
     if options.observation != "full" or not options.normalize:
         raise ValueError(
-            "options: expected observation='full' and normalize=True, since critics see everything and actors what "
-            f"their information says, got {options!r}"
+            "options: expected observation='full' and normalize=True, since critics see everything and `information` "
+            f"is the actors', got {options!r}"
         )
     return options
 
@@ -85,7 +85,7 @@ class Learners(ABC):
 
         Args:
             timesteps: length of the whole training, to which schedules refer.
-            until: stop after as many instead; a later call goes on.
+            until: stop after as many instead; a later call continues.
             on_episode: called after every episode of the batch with the number of joint market steps so far.
 
         Raises:

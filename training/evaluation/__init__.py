@@ -1,1 +1,1 @@
-"""The comparison of what was learned with the equilibrium: numbers, figures, a page."""
+"""The comparison of learned policies with the equilibrium: numbers, figures, a page."""

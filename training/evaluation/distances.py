@@ -1,4 +1,4 @@
-"""Distances of what was learned to the equilibrium, over all controls that matter."""
+"""Distances of a profile to the equilibrium, over all controls that matter."""
 
 from __future__ import annotations
 

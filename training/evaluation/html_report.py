@@ -33,7 +33,7 @@ def page(
         description: of the scenario.
         result: its evaluation.
         history: timesteps, NashConv and relative NashConv over training, (rows, 3).
-        config: what the result is a function of.
+        config: of the run; the result is a function of it.
         run: its circumstances.
     """
     metrics = result.metrics

@@ -19,7 +19,7 @@ class AgentMetrics(TypedDict):
 
 
 class ProfileMetrics(TypedDict):
-    """A reference profile; None for what does not exist or was not found, ``note`` gives the reason."""
+    """A reference profile; None for a number that does not exist or was not found, ``note`` gives the reason."""
 
     payoffs: dict[str, float] | None
     relative_nash_conv: float | None

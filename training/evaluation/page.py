@@ -23,7 +23,7 @@ pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .85rem; 
 <h1>$scenario: learned policies beside the Nash equilibrium</h1>
 <p class="muted">$description. Algorithm $algorithm, $timesteps joint market steps, seed $seed, information of the
 actors: $information.</p>
-<p class="lead">Relative NashConv <strong>$nash_conv</strong>: what all agents together could gain by best responses
+<p class="lead">Relative NashConv <strong>$nash_conv</strong>: the sum of all agents' gains by best responses
 against $against, over the sum of the equilibrium payoffs' sizes. Relative distance of the controls to the
 equilibrium's: <strong>$distance</strong>.</p>
 <h2>Agents</h2><div class="scroll">$agents</div>

@@ -38,7 +38,7 @@ def ppo_config(
     """One PPO policy for each agent, all learning at once, on RLlib's new API stack.
 
     An iteration plays one episode of every market. The configuration adds to RLlib's a batched environment runner,
-    networks whose actors see what ``information`` says, and schedules over ``timesteps``. It can be changed like any
+    networks whose actors have the given information, and schedules over ``timesteps``. It can be changed like any
     other before ``build_algo()``; ``lr`` has to stay a number, since exploration and learning rate have schedules of
     their own (``learner_config_dict``, see :class:`.learner.ShrinkingPPOLearner`).
 
@@ -47,7 +47,7 @@ def ppo_config(
         options: of the markets; by default 20 steps an episode.
         timesteps: joint market steps of the whole training, to which schedules refer.
         fixed: policies of the agents that do not learn.
-        information: what actors see; critics see everything.
+        information: of the actors; critics see everything.
         markets: number of markets played at once, by all runners together.
         seed: the result is a function of it and of the other arguments.
         runners: number of processes that play; 0: the one that learns.

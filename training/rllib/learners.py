@@ -18,6 +18,7 @@ from ...envs.market import Market
 from ...envs.options import Fields, Options
 from ..common import actor, checkpoint_folder
 from ..common.cluster import check_processors, connected
+from ..common.files import DAMAGE
 from ..common.hyperparameters import PPO
 from ..common.information import Information
 from ..common.joint_market import Act
@@ -42,7 +43,7 @@ class RLlibLearners(Learners):
         game: the game.
         options: of the markets; by default 20 steps an episode.
         timesteps: joint market steps of the whole training, to which schedules refer.
-        information: what actors see; critics see everything.
+        information: of the actors; critics see everything.
         markets: number of markets played at once, by all runners together.
         seed: the result is a function of it and of the other arguments, as long as no runner dies.
         fixed: policies of the agents that do not learn.
@@ -175,7 +176,7 @@ class RLlibLearners(Learners):
         state = cast(_State, checkpoint_folder.stored_state(folder))
         try:
             self.algorithm.restore_from_path((folder / "rllib").absolute())
-        except checkpoint_folder.DAMAGE as error:
+        except DAMAGE as error:
             raise checkpoint_folder.corrupt(folder, error) from error
         generators = state["runners"]
         self.steps_done = state["steps_done"]

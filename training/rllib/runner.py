@@ -94,7 +94,7 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
         return self.spaces
 
     def assert_healthy(self) -> None:
-        """RLlib asks whether construction went well."""
+        """RLlib's check of the construction."""
         assert self.env is not None
         assert self.module is not None
 
@@ -221,7 +221,7 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
             torch.set_rng_state(states["actions"])
 
     def get_ctor_args_and_kwargs(self) -> tuple[tuple[()], dict[str, AlgorithmConfig]]:
-        """How RLlib builds it again."""
+        """The arguments with which RLlib builds it again."""
         return (), {"config": self.config}
 
     def get_checkpointable_components(self) -> list[tuple[str, MultiRLModule]]:
@@ -230,7 +230,7 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
 
 
 def share(markets: int, index: int, runners: int) -> int:
-    """How many of all markets one of the runners plays."""
+    """Number of the markets that one of the runners plays."""
     return len(range(index, markets, max(runners, 1)))
 
 

@@ -3,14 +3,14 @@
 PPO's were chosen on two scenarios and checked on randomly drawn markets (``benchmarks/random_markets.py``); those of
 SAC and TQC on ``acas`` and ``execution-2``, those of the other algorithms on ``acas`` alone.
 
-What differs from stable-baselines3's defaults, and why:
+Differences from stable-baselines3's defaults, and their reasons:
 
 - ``gamma = 1``: episodes are short and payoffs undiscounted; 0.99 alone costs about a percent.
 - ``gae_lambda = 1`` (on-policy): advantages from whole returns. Bootstrapping from a critic that lags behind opponents
   who learn as well biases the schedule.
 - exploration is in physical units, a fraction of a maker's margin ``1 / gamma`` and of a trader's average rate, and
   shrinks geometrically: the makers' shares are convex in their quotes and traders pay the minimum of noisy quotes, so
-  noise shifts what the others should do.
+  noise shifts the best responses of the others.
 - learning rates fall geometrically to a small fraction, which averages out the noise of the last gradients.
 - replay (off-policy) holds the last few episodes only, with returns to the end of the episode: older transitions were
   written against opponents who have moved on since.
@@ -48,7 +48,7 @@ Kind = Literal["on_policy", "entropy", "action_noise"]
 
 @dataclass
 class Progress:
-    """How much of the joint training is done, in [0, 1]; all schedules read it."""
+    """Fraction of the joint training that is done, in [0, 1]; all schedules read it."""
 
     fraction: float = 0.0
 
@@ -60,14 +60,14 @@ class Algorithm:
     Args:
         model: the stable-baselines3 class.
         policy: its policy, with an actor that looks at a prefix of the observation.
-        kind: how exploration is set: ``log_std`` of an on-policy actor, the target entropy, or action noise.
+        kind: of exploration: by ``log_std`` of an on-policy actor, by the target entropy, or by action noise.
         learning_rate: at the start and at the end.
         exploration: standard deviation at the start and at the end, in units of :func:`~.joint_market.action_unit`.
         settings: keyword arguments of the class.
         network: keyword arguments of the policy.
         replay_episodes: episodes that an off-policy learner's replay buffer holds.
         critic_first: fraction of the training in which an off-policy learner's critic learns while its actor waits.
-        markets: how many to play at once; one gradient step a rollout (A2C) asks for shorter rollouts.
+        markets: number of markets played at once; one gradient step a rollout (A2C) asks for shorter rollouts.
     """
 
     model: type[BaseAlgorithm]

@@ -22,14 +22,15 @@ from stable_baselines3.common.save_util import load_from_zip_file
 
 from ...envs.market import Market
 from ...envs.observation import space
-from ..common.checkpoint_folder import DAMAGE, State, corrupt, generators, replaced, set_generators, stored_state
+from ..common.checkpoint_folder import State, corrupt, generators, replaced, set_generators, stored_state
+from ..common.files import DAMAGE
 from ..common.joint_market import Act, learner_space
 from .algorithms import Algorithm, Progress, find, learning_rate
 from .hub import Hub
 
 
 class Learners(Protocol):
-    """What a checkpoint is taken of."""
+    """The parts of learners that a checkpoint is taken of."""
 
     hub: Hub
     progress: Progress
@@ -40,8 +41,6 @@ class Learners(Protocol):
 class _Markets(TypedDict):
     k: int
     inventories: np.ndarray
-    price: np.ndarray
-    quotes: np.ndarray | None
 
 
 class _State(State):
@@ -56,7 +55,7 @@ def save(learners: Learners, folder: Path, extra: Mapping[str, object] | None = 
 
     Args:
         learners: between two calls of ``learn``.
-        folder: where to.
+        folder: of the checkpoint.
         extra: kept beside, and returned by :func:`load`.
     """
     hub, market = learners.hub, learners.hub.market
@@ -64,7 +63,7 @@ def save(learners: Learners, folder: Path, extra: Mapping[str, object] | None = 
         "extra": dict(extra or {}),
         "fraction": learners.progress.fraction,
         "steps_done": hub.steps_done,
-        "market": {"k": market.k, "inventories": market.inventories, "price": market.price, "quotes": market.quotes},
+        "market": {"k": market.k, "inventories": market.inventories},
         "hub": hub.rng.bit_generator.state,
         "spaces": {agent: model.action_space.np_random.bit_generator.state for agent, model in learners.models.items()},
         **generators(),
@@ -116,36 +115,28 @@ def _load_model(learners: Learners, agent: str, folder: Path) -> BaseAlgorithm:
     return model
 
 
-def load_actors(market: Market, names: Mapping[str, str], folder: Path) -> dict[str, Act]:
-    """Actions without exploration of stored models, by agent; of each model the policy alone is built.
+def load_actor(market: Market, agent: str, name: str, path: Path) -> Act:
+    """A stored model's actions without exploration; of the model the policy alone is built.
 
     Args:
-        market: one in which they learned.
-        names: of the algorithms, by agent that learned.
-        folder: where the models are.
+        market: one in which it learned.
+        agent: name of the agent.
+        name: of the algorithm.
+        path: the model.
 
     Raises:
-        ValueError: a model is missing, corrupt or of another run.
+        one of :data:`~.files.DAMAGE`, such as ValueError for a model of another game.
     """
     torch.set_num_threads(1)
-    acts = {}
-    for agent, name in names.items():
-        try:
-            acts[agent] = deterministic(_load_policy(find(name), market, agent, folder))
-        except DAMAGE as error:
-            raise ValueError(f"model {str(folder / agent)!r}: missing, corrupt or of another run: {error}") from error
-    return acts
-
-
-def _load_policy(algorithm: Algorithm, market: Market, agent: str, folder: Path) -> BasePolicy:
+    algorithm = find(name)
     objects = _not_read(algorithm, Progress())
-    data, parameters, _ = load_from_zip_file(folder / f"{agent}.zip", device="cpu", custom_objects=objects)
+    data, parameters, _ = load_from_zip_file(path, device="cpu", custom_objects=objects)
     seen, acted = space(market.game, "full"), learner_space(market, agent)
     if data is None or (data["observation_space"], data["action_space"]) != (seen, acted):
         raise ValueError("its observations or actions are not those of the game")
     policy: BasePolicy = algorithm.policy(seen, acted, objects["lr_schedule"], **data["policy_kwargs"])
     policy.load_state_dict(cast(Mapping[str, torch.Tensor], parameters["policy"]))
-    return policy
+    return deterministic(policy)
 
 
 def _not_read(algorithm: Algorithm, progress: Progress) -> dict[str, object]:

@@ -17,7 +17,7 @@ from .vec_env import BatchVecEnv, Transition, step_infos
 
 
 class LearnerVecEnv(BatchVecEnv):
-    """What one learner sees of the hub; its actions are in units of :func:`~.joint_market.action_unit`."""
+    """One learner's view of the hub; its actions are in units of :func:`~.joint_market.action_unit`."""
 
     def __init__(self, hub: Hub, agent: str) -> None:
         self.hub, self.agent = hub, agent
@@ -30,7 +30,7 @@ class LearnerVecEnv(BatchVecEnv):
         return self.hub.observations()[:, self.index]
 
     def step_wait(self) -> Transition:
-        """Hand the actions to the hub, and come back with what they led to."""
+        """Hand the actions to the hub, and come back with the transition."""
         return self.hub.exchange(self._actions * self.unit)
 
 
@@ -58,7 +58,7 @@ class Hub(JointMarket):
         """Run every learner's task until all have ended.
 
         Args:
-            tasks: what runs in each learner's greenlet.
+            tasks: by learner, each for a greenlet of its own.
             act: actions in [-1, 1] of a learner that has ended before the others, from its observations.
 
         An exception in one task, or an interrupt, ends all of them and is raised here.

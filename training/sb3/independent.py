@@ -29,8 +29,8 @@ class IndependentLearners(Learners):
         game: the game.
         options: of the markets; by default 20 steps an episode. Critics see everything, and actions are normalised.
         algorithm: name of an algorithm for all learners, or one for each; see :data:`.algorithms.ALGORITHMS`.
-        information: what actors see.
-        markets: number of markets played at once; by default what the algorithms ask for, the smallest if they differ.
+        information: of the actors.
+        markets: number of markets played at once; by default the algorithms' own, the smallest if they differ.
         seed: the result is a function of it and of the other arguments.
         fixed: policies of the agents that do not learn.
         tensorboard: folder for the learners' TensorBoard logs.
