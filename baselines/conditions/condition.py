@@ -1,4 +1,4 @@
-"""One condition of the paper, and whether a game satisfies it."""
+"""One condition of the paper, and by how much a game satisfies it."""
 
 from __future__ import annotations
 
@@ -15,3 +15,13 @@ class Condition(NamedTuple):
     reference: str
     """where it comes from"""
     note: str
+
+
+def if_positive(name: str, margin: float, reference: str, note: str) -> Condition:
+    """A condition that holds exactly if its margin is positive."""
+    return Condition(name, bool(margin > 0), float(margin), reference, note)
+
+
+def if_not_negative(name: str, margin: float, reference: str, note: str) -> Condition:
+    """A condition that holds exactly if its margin is not negative."""
+    return Condition(name, bool(margin >= 0), float(margin), reference, note)

@@ -9,11 +9,12 @@ import numpy as np
 from ...envs import BestQuote, Exponential, MakerTakerGame, QuadraticImpact
 from ...envs.arrays import Array
 from ...envs.grid import grid
+from ...envs.maker_taker_game import MakerTakerCoefficients
 from ..errors import EquilibriumNotFound
 from ..maker_taker.equilibrium import solve_maker_taker
 from ..maker_taker.mean_field_limit import mean_field
 from ..noise.equilibrium import DecouplingEquilibrium
-from .condition import Condition
+from .condition import Condition, if_not_negative, if_positive
 
 _DRAWS = 2000
 _STARTS = 3
@@ -25,18 +26,9 @@ _REACH = 3.0
 def assumptions(game: MakerTakerGame) -> list[Condition]:
     """Definitions 3.2, 3.4 and 5.1, Assumption 3.6, and flow on both sides."""
     rng = np.random.default_rng(0)
-    return [
-        _competition(game, rng),
-        _impact(game, rng),
-        Condition(
-            "quotes come from the makers alone",
-            True,
-            float(game.makers),
-            "Assumption 3.6",
-            "number of makers; the market is built so",
-        ),
-        _flow(game),
-    ]
+    note = "number of makers; the market is built so"
+    makers = if_positive("quotes come from the makers alone", game.makers, "Assumption 3.6", note)
+    return [_competition(game, rng), _impact(game, rng), makers, _flow(game)]
 
 
 def model_conditions(game: MakerTakerGame, steps: int) -> list[Condition]:
@@ -62,29 +54,19 @@ def _competition(game: MakerTakerGame, rng: np.random.Generator) -> Condition:
     jacobian = game.competition.markup_jacobian(quotes)
     own = np.einsum("...ii->...i", jacobian)
     gap = float((1 - own - (np.abs(jacobian).sum(axis=-1) - np.abs(own))).min())
-    best = isinstance(game.competition, BestQuote)
-    return Condition(
-        "quotes have one fixed point, which is Lipschitz",
-        gap > _ROUNDING,
-        gap,
-        "Definition 3.4" if best else "Definition 5.1, (38)",
-        f"least diagonal dominance of the first-order conditions at {_DRAWS:,} drawn profiles within +-{size:.3g}",
-    )
+    reference = "Definition 3.4" if isinstance(game.competition, BestQuote) else "Definition 5.1, (38)"
+    note = f"least diagonal dominance of the first-order conditions at {_DRAWS:,} drawn profiles within +-{size:.3g}"
+    return Condition("quotes have one fixed point, which is Lipschitz", gap > _ROUNDING, gap, reference, note)
 
 
 def _impact(game: MakerTakerGame, rng: np.random.Generator) -> Condition:
     low, high = game.rate_bounds
     rate = rng.uniform(low, high, (_DRAWS, game.traders))
-    beta = game.coefficients(np.linspace(0.0, game.horizon, 65)).impact.min(axis=0)
+    beta = _coefficients(game).impact.min(axis=0)
     cross = game.impact.cross(beta, rate)
-    gap = float((game.impact.curvature(beta, rate, rate) - np.abs(cross).sum(axis=-1)).min())
-    return Condition(
-        "own impact outweighs the others'",
-        gap > 0,
-        gap,
-        "Definition 3.2",
-        f"least own curvature less cross derivatives, at the smallest beta and {_DRAWS:,} drawn rates",
-    )
+    gap = (game.impact.curvature(beta, rate, rate) - np.abs(cross).sum(axis=-1)).min()
+    note = f"least own curvature less cross derivatives, at the smallest beta and {_DRAWS:,} drawn rates"
+    return if_positive("own impact outweighs the others'", gap, "Definition 3.2", note)
 
 
 def _flow(game: MakerTakerGame) -> Condition:
@@ -92,18 +74,20 @@ def _flow(game: MakerTakerGame) -> Condition:
     traders = np.asarray(game.trader_inventory)
     flows[0] += game.min_rate * float((traders < 0).any())
     flows[1] += game.min_rate * float((traders > 0).any())
-    return Condition(
-        "volume on both sides",
-        min(flows) > 0,
-        min(flows),
-        "Theorem 4.1, its 'only if'",
+    note = (
         "least flow that arrives at a side whatever traders do; without it quotes there matter to nobody, and the "
-        "equilibrium is not unique",
+        "equilibrium is not unique"
     )
+    return if_positive("volume on both sides", min(flows), "Theorem 4.1, its 'only if'", note)
+
+
+def _coefficients(game: MakerTakerGame) -> MakerTakerCoefficients:
+    """The coefficients on a grid that is fine enough to see how they change."""
+    return game.coefficients(np.linspace(0.0, game.horizon, 65))
 
 
 def _acas(game: MakerTakerGame) -> bool:
-    """Whether this is the model of Section 4: one buyer, or a population of them, and two makers who are alike."""
+    """True in the model of Section 4: one buyer, or a population of them, and two makers who are alike."""
     competition = game.competition
     return (
         (game.traders == 1 or game.flow_from == "mean")
@@ -131,39 +115,28 @@ def _distance(game: MakerTakerGame) -> float:
 def _rate_bound(game: MakerTakerGame) -> float:
     """``p`` of (26)."""
     (penalty,) = _terminal(game)
-    beta = game.coefficients(np.linspace(0.0, game.horizon, 65)).impact.min()
+    beta = _coefficients(game).impact.min()
     apart = abs(game.maker_inventory[0] - game.maker_inventory[1])
     return float(2 / (1 / penalty + game.horizon / beta * (1 + np.exp(2 * penalty * apart / game.margin))))
 
 
 def _trade(game: MakerTakerGame) -> Condition:
-    distance = _distance(game)
-    margin = distance
-    if distance > 0:
-        beta = game.coefficients(np.linspace(0.0, game.horizon, 65)).impact.max()
-        margin = min(distance, _rate_bound(game) * distance / (2 * beta) - game.min_rate)
-    return Condition(
-        "the buyer is far enough from its makers to trade",
-        bool(margin > 0),
-        float(margin),
-        "Assumption 4.4",
+    margin = _distance(game)
+    if margin > 0:
+        beta = _coefficients(game).impact.max()
+        margin = min(margin, _rate_bound(game) * margin / (2 * beta) - game.min_rate)
+    note = (
         "the smaller of -q_0 + q_maker - 1 / (2 A gamma) and p (...) / (2 beta) - min_rate; only without running "
-        "penalty and noise flow does it imply that min_rate does not bind, (26)",
+        "penalty and noise flow does it imply that min_rate does not bind, (26)"
     )
+    return if_positive("the buyer is far enough from its makers to trade", margin, "Assumption 4.4", note)
 
 
 def _risk_neutral(game: MakerTakerGame) -> Condition:
-    times = np.linspace(0.0, game.horizon, 65)
-    largest = float(game.coefficients(times).running_penalty.max())
-    flows = game.flow_range(_REACH)[:, 1].tolist()
-    return Condition(
-        "no running penalty",
-        largest == 0,
-        -largest,
-        "Theorem 4.3",
-        "largest phi, negated; with none the Riccati equation has a bounded solution and the equilibrium is unique"
-        + ("; its bound (26) also asks for no noise flow" if max(flows) > 0 else ""),
-    )
+    note = "largest phi, negated; with none the Riccati equation has a bounded solution and the equilibrium is unique"
+    if game.flow_range(_REACH)[:, 1].max() > 0:
+        note += "; its bound (26) also asks for no noise flow"
+    return if_not_negative("no running penalty", -_coefficients(game).running_penalty.max(), "Theorem 4.3", note)
 
 
 def _population(game: MakerTakerGame, steps: int) -> Condition:
@@ -177,9 +150,9 @@ def _population(game: MakerTakerGame, steps: int) -> Condition:
 
 
 def _sufficient(game: MakerTakerGame) -> str:
-    """What (37) says."""
+    """The verdict of (37)."""
     flows = [callable(flow) or flow > 0 for flow in (game.buy_flow, game.sell_flow)]
-    running = game.coefficients(np.linspace(0.0, game.horizon, 65)).running_penalty.any()
+    running = _coefficients(game).running_penalty.any()
     if not _acas(game) or any(flows) or running or game.min_rate > 0 or _distance(game) <= 0:
         return "; (37) does not apply: it needs the model of Section 4 without noise flow, running penalty and min_rate"
     (penalty,) = _terminal(game)
@@ -190,18 +163,14 @@ def _sufficient(game: MakerTakerGame) -> str:
 
 def observations(game: MakerTakerGame, steps: int) -> list[Condition]:
     """The results of the solver from several starts."""
-    times, reference = grid(game, steps), f"observed: Newton's method, {steps} steps"
+    times = grid(game, steps)
+    name, reference = "an equilibrium is found", f"observed: Newton's method, {steps} steps"
     try:
         first = solve_maker_taker(game, times)
     except EquilibriumNotFound as error:
-        return [Condition("an equilibrium is found", False, -np.inf, reference, str(error))]
-    found = Condition(
-        "an equilibrium is found",
-        True,
-        float(-np.log10(max(first.residual, 1e-300))),
-        reference,
-        f"digits of the residual; {first.message}",
-    )
+        return [Condition(name, False, -np.inf, reference, str(error))]
+    digits = float(-np.log10(max(first.residual, 1e-300)))
+    found = Condition(name, True, digits, reference, f"digits of the residual; {first.message}")
     rng, distances, failed = np.random.default_rng(1), [0.0], 0
     for _ in range(_STARTS):
         guess = first.adjoints + _noise(game, first.adjoints, rng)
@@ -213,17 +182,11 @@ def observations(game: MakerTakerGame, steps: int) -> list[Condition]:
         masks = (True, first.quotes_matter[:, :1], first.quotes_matter[:, 1:])
         distances.append(max(float(np.abs((a - b) * m).max()) for (a, b), m in zip(pairs, masks, strict=True)))
     far = max(distances)
-    return [
-        found,
-        Condition(
-            "several starts lead to the same equilibrium",
-            far < 1e-6 and failed < _STARTS,
-            -far,
-            f"observed: {_STARTS} random starts",
-            "largest difference of controls that matter, negated"
-            + (f"; {failed} of {_STARTS} starts did not converge" if failed else ""),
-        ),
-    ]
+    note = "largest difference of controls that matter, negated"
+    if failed:
+        note += f"; {failed} of {_STARTS} starts did not converge"
+    name, reference = "several starts lead to the same equilibrium", f"observed: {_STARTS} random starts"
+    return [found, Condition(name, far < 1e-6 and failed < _STARTS, -far, reference, note)]
 
 
 def _noise(game: MakerTakerGame, adjoints: Array, rng: np.random.Generator) -> Array:

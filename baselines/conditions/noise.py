@@ -1,7 +1,7 @@
-"""Section 5: what the theory guarantees for a game with noise.
+"""Section 5: the guarantees of the theory for a game with noise.
 
-Whether a function is bounded or Lipschitz everywhere cannot be seen from values. What is reported is what is seen out
-to a thousand scales of the factor: a function that still grows in proportion there counts as unbounded.
+Values cannot show that a function is bounded or Lipschitz everywhere. It is looked at out to a thousand scales of the
+factor: one that still grows in proportion there counts as unbounded.
 """
 
 from __future__ import annotations
@@ -12,33 +12,24 @@ import numpy as np
 
 from ...envs import BestQuote, Factor, MakerTakerGame
 from ...envs.arrays import Array
-from .condition import Condition
+from .condition import Condition, if_positive
 
 _TIMES = 17
 _DRAWS = 400
 _FAR = 1e3
 _GROWS = 0.5
 """of proportional growth over the last factor of ten: above it a function counts as unbounded"""
+_SLOPE = "largest slope between neighbouring points, negated"
 
 
 def noise_conditions(game: MakerTakerGame) -> list[Condition]:
     """Assumption 5.3 and Theorem 5.5 for a game with noise."""
     rng = np.random.default_rng(0)
+    smooth = float(not isinstance(game.competition, BestQuote))
+    covered = "1 for softmax and product shares, 0 for best-quote competition, which Section 5 does not cover"
     conditions = [
-        Condition(
-            "every inventory has noise of its own",
-            game.inventory_noise > 0,
-            game.inventory_noise,
-            "Section 5",
-            "epsilon",
-        ),
-        Condition(
-            "shares are smooth functions of all quotes",
-            not isinstance(game.competition, BestQuote),
-            0.0 if isinstance(game.competition, BestQuote) else 1.0,
-            "Definition 5.1",
-            "1 for softmax and product shares, 0 for best-quote competition, which Section 5 does not cover",
-        ),
+        if_positive("every inventory has noise of its own", game.inventory_noise, "Section 5", "epsilon"),
+        if_positive("shares are smooth functions of all quotes", smooth, "Definition 5.1", covered),
         Condition("penalties are deterministic", True, 1.0, "Assumption 5.3 (3)", "the game is built so"),
     ]
     if game.factor is not None:
@@ -67,29 +58,14 @@ def _dynamics(factor: Factor, horizon: float, rng: np.random.Generator) -> list[
     sigma = np.stack([diffusion(t, points[1]) for t in times])
     least = float(np.linalg.eigvalsh(sigma @ np.swapaxes(sigma, -1, -2)).min())
     growth, largest = _growth(drift, times, points)
+    note = f"largest |Gamma| out to {_FAR:g} scales, negated"
+    if growth >= _GROWS:
+        note += "; it grows in proportion, as an Ornstein-Uhlenbeck process's does"
+    reference, elliptic = "Assumption 5.3 (1)", "least eigenvalue of Sigma Sigma*"
     return [
-        Condition(
-            "the factor's drift and diffusion are Lipschitz",
-            steady,
-            -steepness,
-            "Assumption 5.3 (1)",
-            "largest slope between neighbouring points, negated",
-        ),
-        Condition(
-            "the factor's diffusion is uniformly elliptic",
-            least > 0,
-            least,
-            "Assumption 5.3 (1)",
-            "least eigenvalue of Sigma Sigma*",
-        ),
-        Condition(
-            "the factor's drift is bounded",
-            growth < _GROWS,
-            -largest,
-            "Assumption 5.3 (1)",
-            f"largest |Gamma| out to {_FAR:g} scales, negated"
-            + ("" if growth < _GROWS else "; it grows in proportion, as an Ornstein-Uhlenbeck process's does"),
-        ),
+        Condition("the factor's drift and diffusion are Lipschitz", steady, -steepness, reference, _SLOPE),
+        if_positive("the factor's diffusion is uniformly elliptic", least, reference, elliptic),
+        Condition("the factor's drift is bounded", growth < _GROWS, -largest, reference, note),
     ]
 
 
@@ -103,28 +79,11 @@ def _flows(game: MakerTakerGame, factor: Factor, rng: np.random.Generator) -> li
     least = min(float(flows(t, at).min()) for t in times for at in points)
     growth, largest = _growth(flows, times, points)
     steepness, steady = _steepness((flows,), times, points)
+    reference, reach = "Assumption 5.3 (2)", f"flow out to {_FAR:g} scales of the factor"
     return [
-        Condition(
-            "flows are positive",
-            least > 0,
-            least,
-            "Assumption 5.3 (2)",
-            f"least flow out to {_FAR:g} scales of the factor",
-        ),
-        Condition(
-            "flows are bounded",
-            growth < _GROWS,
-            -largest,
-            "Assumption 5.3 (2)",
-            f"largest flow out to {_FAR:g} scales of the factor, negated",
-        ),
-        Condition(
-            "flows are Lipschitz",
-            steady,
-            -steepness,
-            "Assumption 5.3 (2)",
-            "largest slope between neighbouring points, negated",
-        ),
+        if_positive("flows are positive", least, reference, f"least {reach}"),
+        Condition("flows are bounded", growth < _GROWS, -largest, reference, f"largest {reach}, negated"),
+        Condition("flows are Lipschitz", steady, -steepness, reference, _SLOPE),
     ]
 
 
@@ -135,13 +94,13 @@ def _points(factor: Factor, horizon: float, rng: np.random.Generator) -> Array:
 
 
 def _growth(function: Callable[[Array, Array], Array], times: Array, points: Array) -> tuple[float, float]:
-    """How much a function grows over the last factor of ten, 1 if in proportion; and its largest size."""
+    """A function's growth over the last factor of ten, 1 if in proportion; and its largest size."""
     near, far = (max(float(np.abs(function(t, at)).max()) for t in times) for at in (points[0], points[2]))
     return (far / near - 1) / 9 if near > 0 else 0.0, max(near, far)
 
 
 def _steepness(functions: Sequence[Callable[[Array, Array], Array]], times: Array, points: Array) -> tuple[float, bool]:
-    """Largest slope between neighbouring points, and whether it does not grow over the last factor of ten."""
+    """Largest slope between neighbouring points, and True if it does not grow over the last factor of ten."""
 
     def steepest(at: Array) -> float:
         width = 1e-5 * float(np.abs(at - at.mean(axis=0)).max())
