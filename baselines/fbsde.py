@@ -11,39 +11,38 @@ the first-order condition of (13)-(14) integrated over the step; ``p_k`` is the 
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..envs.arrays import Array
 
 
-class Penalties(Protocol):
-    """What agents pay for inventory, on a grid."""
+@dataclass
+class Penalties:
+    """Penalties for inventory, on a grid."""
 
-    @property
-    def dt(self) -> float:
-        """Length of a step."""
-
-    @property
-    def running(self) -> Array:
-        """(..., K, n) running penalties ``phi``."""
-
-    @property
-    def terminal(self) -> Array:
-        """(..., n) terminal penalties ``A``."""
+    dt: float
+    """length of a step"""
+    running: Array
+    """(..., K, n) ``phi``"""
+    terminal: Array
+    """(..., n) ``A``"""
 
 
-class System(Penalties, Protocol):
+@dataclass
+class System(Penalties, ABC):
     """A grid forward-backward system in ``n`` inventories over ``K`` steps, with any batch axes in front."""
 
-    @property
-    def initial(self) -> Array:
-        """(..., n) inventories at the start."""
+    initial: Array
+    """(..., n) inventories at the start"""
 
+    @abstractmethod
     def rates(self, adjoints: Array) -> Array:
         """(..., K, n) inventory rates at step-averaged adjoints (..., K, n)."""
 
+    @abstractmethod
     def jacobian(self, adjoints: Array) -> Array:
         """(..., K, n, n) derivatives of the rates in the adjoints of the same step."""
 
@@ -79,5 +78,5 @@ def average_adjoints(system: Penalties, paths: Array, drift: Array | None = None
 
 
 def residual(system: System, adjoints: Array) -> Array:
-    """What is left of the system's equation for ``Y``, (..., K, n); zero at a solution."""
+    """The residual of the system's equation for ``Y``, (..., K, n); zero at a solution."""
     return adjoints - average_adjoints(system, inventories(system, system.rates(adjoints)))

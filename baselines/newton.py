@@ -7,7 +7,6 @@ Both cost ``O(K n^3)``. Batch axes are solved together, each member with its own
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,33 +69,34 @@ def riccati_step(
 
 def slopes(system: System, adjoints: Array) -> Array:
     """``R_k = d p_k / d Q_k`` along a solution, (..., K+1, n, n): the Riccati matrix of (23), on the grid."""
-    jacobian = system.jacobian(adjoints)
-    steps, n = adjoints.shape[-2:]
-    running = np.broadcast_to(system.running, adjoints.shape)
-    slope = np.broadcast_to(-2 * system.terminal[..., None] * np.eye(n), (*adjoints.shape[:-2], n, n))
-    zero = np.zeros((*adjoints.shape[:-2], n))
-    result = [slope]
-    for k in reversed(range(steps)):
-        _, _, slope, _ = riccati_step(system, jacobian[..., k, :, :], running[..., k, :], slope, zero, zero)
-        result.append(slope)
-    return np.stack(result[::-1], axis=-3)
+    *_, found = _sweep(system, system.jacobian(adjoints), np.zeros(adjoints.shape))
+    return np.stack(found, axis=-3)
 
 
-def solve_by_sweep(system: System, jacobian: Array, defect: Array) -> Array:
-    """The Newton direction ``dY`` with ``F'(Y) dY = defect``, (..., K, n), by the Riccati sweep; any batch axes."""
+def _sweep(system: System, jacobian: Array, defect: Array) -> tuple[list[Array], list[Array], list[Array]]:
+    """``D`` and ``d`` of every step, and ``R`` at every node."""
     steps, n = defect.shape[-2:]
     running = np.broadcast_to(system.running, defect.shape)
     slope = np.broadcast_to(-2 * system.terminal[..., None] * np.eye(n), (*defect.shape[:-2], n, n))
     offset = np.zeros((*defect.shape[:-2], n))
-    gains, shifts = [slope] * steps, [offset] * steps
+    gains, shifts, slopes = [], [], [slope]
     for k in reversed(range(steps)):
-        gains[k], shifts[k], slope, offset = riccati_step(
+        gain, shift, slope, offset = riccati_step(
             system, jacobian[..., k, :, :], running[..., k, :], slope, offset, defect[..., k, :]
         )
-    moved = np.zeros((*defect.shape[:-2], n))
+        gains.append(gain)
+        shifts.append(shift)
+        slopes.append(slope)
+    return gains[::-1], shifts[::-1], slopes[::-1]
+
+
+def solve_by_sweep(system: System, jacobian: Array, defect: Array) -> Array:
+    """The Newton direction ``dY`` with ``F'(Y) dY = defect``, (..., K, n), by the Riccati sweep; any batch axes."""
+    gains, shifts, _ = _sweep(system, jacobian, defect)
+    moved = np.zeros((*defect.shape[:-2], defect.shape[-1]))
     result = np.empty(defect.shape)
-    for k in range(steps):
-        result[..., k, :] = (gains[k] @ moved[..., None])[..., 0] + shifts[k]
+    for k, (gain, shift) in enumerate(zip(gains, shifts, strict=True)):
+        result[..., k, :] = (gain @ moved[..., None])[..., 0] + shift
         moved = moved + system.dt * (jacobian[..., k, :, :] @ result[..., k, :, None])[..., 0]
     return result
 
@@ -230,12 +230,18 @@ def _search(
     return best, best_value, best_size, moved
 
 
-class _Scaled:
+class _Scaled(System):
     """A system with all its penalties multiplied by a factor; at zero its solution is ``Y = 0``."""
 
     def __init__(self, system: System, factor: float) -> None:
-        self.dt, self.initial, self.rates, self.jacobian = system.dt, system.initial, system.rates, system.jacobian
-        self.running, self.terminal = factor * system.running, factor * system.terminal
+        super().__init__(system.dt, factor * system.running, factor * system.terminal, system.initial)
+        self._system = system
+
+    def rates(self, adjoints: Array) -> Array:
+        return self._system.rates(adjoints)
+
+    def jacobian(self, adjoints: Array) -> Array:
+        return self._system.jacobian(adjoints)
 
 
 def start(system: System, steps: int) -> Array:
@@ -268,34 +274,21 @@ def solve_system(
     return _continuation(system, second, tolerance)
 
 
-@dataclass
-class _Path:
-    """Where a continuation stands."""
-
-    adjoints: Array
-    reached: float = 0.0
-    growth: float = 0.25
-    stages: int = 0
-
-
 def _continuation(system: System, failed: Result, tolerance: float, limit: int = 200) -> Result:
-    path = _Path(np.zeros(failed.adjoints.shape))
-    count, history = failed.iterations, failed.history
-    latest = failed
-    while path.reached < 1.0 and path.stages < limit and path.growth > 1e-6:
-        target = min(1.0, path.reached + path.growth)
+    adjoints, reached, growth, stages = np.zeros(failed.adjoints.shape), 0.0, 0.25, 0
+    count, history, latest = failed.iterations, failed.history, failed
+    while reached < 1.0 and stages < limit and growth > 1e-6:
+        target = min(1.0, reached + growth)
         # along the path adjoints grow about in proportion to the penalties
-        guess = path.adjoints * (target / path.reached) if path.reached else path.adjoints
+        guess = adjoints * (target / reached) if reached else adjoints
         latest = newton(_Scaled(system, target), guess, tolerance=tolerance)
-        count, history = count + latest.iterations, history + latest.history
-        path.stages += 1
+        count, history, stages = count + latest.iterations, history + latest.history, stages + 1
         if latest.converged.all():
-            path.adjoints, path.reached, path.growth = latest.adjoints, target, path.growth * 1.5
+            adjoints, reached, growth = latest.adjoints, target, growth * 1.5
         else:
-            path.growth /= 3
-    if path.reached < 1.0:
-        latest = failed
-    return latest._replace(iterations=count, history=history, stages=path.stages)
+            growth /= 3
+    found = failed if reached < 1.0 else latest
+    return found._replace(iterations=count, history=history, stages=stages)
 
 
 def paths(system: System, adjoints: Array) -> Array:

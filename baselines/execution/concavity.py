@@ -5,23 +5,14 @@ The grid problem is concave exactly if the pivots of the Cholesky factorisation 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
 from ...envs.grid import grid
-from .. import fbsde
 from ..errors import EquilibriumNotFound
+from ..fbsde import Penalties, average_adjoints
 from . import linear_system as linear
-
-
-@dataclass(frozen=True)
-class _Penalties:
-    dt: float
-    running: Array
-    terminal: Array
 
 
 def require_concave(c: ExecutionCoefficients, dt: float) -> None:
@@ -88,7 +79,7 @@ def first_order(
 ) -> tuple[Array, Array]:
     """Step-averaged adjoints less ``w``, and what is left of the first-order condition in every step:
     ``Y + (alpha/N) Q - (beta/N) (2 v + pi sum of the others' v)``; (..., K, n) each."""
-    average = fbsde.average_adjoints(_Penalties(dt, c.running_penalty, c.terminal_penalty), paths, drift)
+    average = average_adjoints(Penalties(dt, c.running_penalty, c.terminal_penalty), paths, drift)
     held = (paths[..., 1:, :] + paths[..., :-1, :]) / 2
     alpha, beta = (each[:, None] / game.traders for each in (c.permanent_impact, c.temporary_impact))
     return average, average + alpha * held - beta * (2 * own + game.crowding * others)

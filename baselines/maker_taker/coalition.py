@@ -24,6 +24,7 @@ from ...envs.maker_taker_game import MakerTakerCoefficients
 from .. import newton
 from ..equilibrium import Equilibrium
 from ..errors import NoOptimum
+from ..fbsde import System
 from ..search import climb
 from .equilibrium import solve_maker_taker
 
@@ -35,7 +36,7 @@ _AGREE = 1e-3
 
 @dataclass(frozen=True)
 class Coalition:
-    """What the search found."""
+    """Result of the search."""
 
     controls: Controls
     """the makers' quotes, and the traders' response to them"""
@@ -51,26 +52,14 @@ class Coalition:
         return f"{close} of {len(self.totals)} starts within {100 * _AGREE:g}% of the best"
 
 
-@dataclass(frozen=True)
-class _Traders:
+class _Traders(System):
     """The traders' equilibrium at given prices (batch, K, N), as a forward-backward system."""
 
-    game: MakerTakerGame
-    c: MakerTakerCoefficients
-    dt: float
-    prices: Array
-
-    @property
-    def initial(self) -> Array:
-        return np.broadcast_to(self.game.start[: self.game.traders], (len(self.prices), self.game.traders))
-
-    @property
-    def running(self) -> Array:
-        return self.c.running_penalty[:, : self.game.traders]
-
-    @property
-    def terminal(self) -> Array:
-        return self.c.terminal_penalty[: self.game.traders]
+    def __init__(self, game: MakerTakerGame, c: MakerTakerCoefficients, dt: float, prices: Array) -> None:
+        count = game.traders
+        start = np.broadcast_to(game.start[:count], (len(prices), count))
+        super().__init__(dt, c.running_penalty[:, :count], c.terminal_penalty[:count], start)
+        self.game, self.c, self.prices = game, c, prices
 
     def rates(self, adjoints: Array) -> Array:
         return self.game.impact.optimal_rates(self.c.impact, adjoints - self.prices, *self.game.rate_bounds)
@@ -145,9 +134,7 @@ class _Search:
         """The traders' rates (B, K, N) in their equilibrium at quotes (B, 2, K, M)."""
         price = self.game.spread_paid(self.c, quotes[:, 0].min(axis=-1), quotes[:, 1].min(axis=-1))
         system = _Traders(self.game, self.c, self.dt, price)
-        guess = None
-        if self.adjoints is not None:
-            guess = np.broadcast_to(self.adjoints, price.shape)
+        guess = None if self.adjoints is None else np.broadcast_to(self.adjoints, price.shape)
         solution = newton.solve_system(system, self.steps, guess)
         if not solution.converged.all():
             raise NoOptimum(f"the traders' response was not found: residual {solution.residual.max():.3g}")
@@ -167,16 +154,13 @@ class _Search:
         value = float(self.total(rate, quotes[None])[0])
         size = quotes.size
         shifts = h * np.eye(size).reshape(size, *quotes.shape)
-        direct = [
-            self.total(np.broadcast_to(rate, (size, *rate.shape[1:])), quotes + sign * shifts) for sign in (1, -1)
-        ]
+        rates = np.broadcast_to(rate, (size, *rate.shape[1:]))
+        direct = [self.total(rates, quotes + sign * shifts) for sign in (1, -1)]
         result = ((direct[0] - direct[1]) / (2 * h)).reshape(quotes.shape)
         # all quotes of a side and step move together: the price moves with them, and with it the response
         sides = h * np.eye(2 * self.steps).reshape(-1, 2, self.steps, 1)
-        moved = [
-            self.total(self.respond(quotes + sign * sides), np.broadcast_to(quotes, (len(sides), *quotes.shape)))
-            for sign in (1, -1)
-        ]
+        same = np.broadcast_to(quotes, (len(sides), *quotes.shape))
+        moved = [self.total(self.respond(quotes + sign * sides), same) for sign in (1, -1)]
         response = ((moved[0] - moved[1]) / (2 * h)).reshape(2, self.steps)
         best = np.stack([self.game.competition.best_jacobian(side) for side in quotes])
         return value, result + response[..., None] * best

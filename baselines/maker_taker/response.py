@@ -6,8 +6,7 @@ so the solution is unique; Newton's method solves it for all agents of a role at
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from abc import abstractmethod
 
 import numpy as np
 
@@ -18,41 +17,22 @@ from ...envs.grid import grid
 from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
 from .. import newton
 from ..errors import EquilibriumNotFound
+from ..fbsde import System
 from ..profiles import replaced
 
 
-@dataclass(frozen=True)
-class Deviators(ABC):
+class Deviators(System):
     """The agents of one role as a batch of scalar systems (role, K, 1), everyone else's controls being fixed.
 
     The rows K may be the steps of a grid, or as many states of one step.
     """
 
-    game: MakerTakerGame
-    c: MakerTakerCoefficients
-    controls: Controls
-    dt: float
-    agents: slice
-
-    @property
-    def initial(self) -> Array:
-        return self.game.start[self.agents, None]
-
-    @property
-    def running(self) -> Array:
-        return self.c.running_penalty.T[self.agents, :, None]
-
-    @property
-    def terminal(self) -> Array:
-        return self.c.terminal_penalty[self.agents, None]
-
-    @abstractmethod
-    def rates(self, adjoints: Array) -> Array:
-        """(role, K, 1) inventory rates of optimal controls at adjoints (role, K, 1)."""
-
-    @abstractmethod
-    def jacobian(self, adjoints: Array) -> Array:
-        """(role, K, 1, 1) their derivatives."""
+    def __init__(
+        self, game: MakerTakerGame, c: MakerTakerCoefficients, controls: Controls, dt: float, agents: slice
+    ) -> None:
+        running = c.running_penalty.T[agents, ..., None]
+        super().__init__(dt, running, c.terminal_penalty[agents, None], game.start[agents, None])
+        self.game, self.c, self.controls = game, c, controls
 
     @abstractmethod
     def start(self) -> Array:
@@ -94,12 +74,8 @@ class MakerDeviators(Deviators):
 
     def quotes(self, adjoints: Array) -> tuple[Array, Array]:
         """Asks and bids (K, M)."""
-        own = adjoints[..., 0].T
-        competition, limit = self.game.competition, self.game.max_quote
-        return (
-            competition.own_quote(own, self.controls.ask, limit),
-            competition.own_quote(-own, self.controls.bid, limit),
-        )
+        own, quote, limit = adjoints[..., 0].T, self.game.competition.own_quote, self.game.max_quote
+        return quote(own, self.controls.ask, limit), quote(-own, self.controls.bid, limit)
 
     def rates(self, adjoints: Array) -> Array:
         competition = self.game.competition
@@ -141,7 +117,7 @@ def respond_to_controls(
         game: the game.
         controls: one profile (K, N), (K, M), (K, M).
         steps: K.
-        traders_only: whether to leave out the makers.
+        traders_only: True to leave out the makers.
 
     Raises:
         EquilibriumNotFound: an agent's own problem was not solved.

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ...envs.arrays import Array
 from ...envs.game import Controls
 from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
+from ..fbsde import System
 
 
 def optimal_controls(game: MakerTakerGame, c: MakerTakerCoefficients, adjoints: Array) -> Controls:
@@ -23,8 +22,7 @@ def optimal_controls(game: MakerTakerGame, c: MakerTakerCoefficients, adjoints: 
     return Controls(game.impact.optimal_rates(c.impact, traders - spread, *game.rate_bounds), ask, bid)
 
 
-@dataclass(frozen=True)
-class GameSystem:
+class GameSystem(System):
     """The equilibrium system of a game: (13)-(14) on the grid, (18)-(19) in the ACAS model, (20)-(21) with truncations.
 
     Args:
@@ -34,18 +32,9 @@ class GameSystem:
         initial: (..., n) inventories at the first of these steps.
     """
 
-    game: MakerTakerGame
-    c: MakerTakerCoefficients
-    dt: float
-    initial: Array
-
-    @property
-    def running(self) -> Array:
-        return self.c.running_penalty
-
-    @property
-    def terminal(self) -> Array:
-        return self.c.terminal_penalty
+    def __init__(self, game: MakerTakerGame, c: MakerTakerCoefficients, dt: float, initial: Array) -> None:
+        super().__init__(dt, c.running_penalty, c.terminal_penalty, initial)
+        self.game, self.c = game, c
 
     def rates(self, adjoints: Array) -> Array:
         return self.game.activity(self.c, optimal_controls(self.game, self.c, adjoints)).inventory_rate
