@@ -9,56 +9,60 @@ import numpy as np
 from ...envs.arrays import Array
 from ...envs.game import Controls
 from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
-from ..noise.step_system import StepSystem, some_controls, some_markets
-from .response import MakerDeviators, TraderDeviators
+from ..noise.step_system import AgentsInStep, StepSystem, some_controls, some_markets
+from .response import Deviators, MakerDeviators, TraderDeviators
 from .system import GameSystem, optimal_controls
 
 
-class MakerTakerSteps(StepSystem):
+class MakerTakerSteps(StepSystem[MakerTakerCoefficients]):
     """The feedback maps of Theorems 3.9 and 5.4."""
 
     game: MakerTakerGame
 
-    def _system(self, c: MakerTakerCoefficients, inventory: Array) -> GameSystem:
-        return GameSystem(self.game, c, self.dt, inventory)
-
-    def controls(self, c: MakerTakerCoefficients, inventory: Array, adjoint: Array) -> Controls:
-        return optimal_controls(self.game, c, adjoint)
-
-    def rates(self, c: MakerTakerCoefficients, inventory: Array, adjoint: Array) -> Array:
-        return self._system(c, inventory).rates(adjoint)
-
-    def jacobian(self, c: MakerTakerCoefficients, inventory: Array, adjoint: Array) -> Array:
-        return self._system(c, inventory).jacobian(adjoint)
-
-    def drift(self, c: MakerTakerCoefficients, rates: Array) -> float:
-        return 0.0
+    def everyone(self, c: MakerTakerCoefficients) -> _Everyone:
+        return _Everyone(self, c)
 
     def in_role(self, c: MakerTakerCoefficients, controls: Controls, role: slice) -> _Role:
         return _Role(self, c, controls, role)
 
 
 @dataclass(frozen=True)
-class _Role:
+class _Everyone(AgentsInStep):
     system: MakerTakerSteps
     c: MakerTakerCoefficients
-    controls: Controls
+
+    def _at(self, members: Array | slice) -> GameSystem:
+        return GameSystem(self.system.game, some_markets(self.c, members), self.system.dt, self.system.game.start)
+
+    def rates(self, members: Array | slice, adjoint: Array, held: Array) -> Array:
+        return self._at(members).rates(adjoint)
+
+    def jacobian(self, members: Array | slice, adjoint: Array) -> Array:
+        return self._at(members).jacobian(adjoint)
+
+    def controls(self, adjoint: Array, held: Array) -> Controls:
+        return optimal_controls(self.system.game, self.c, adjoint)
+
+
+@dataclass(frozen=True)
+class _Role(AgentsInStep):
+    system: MakerTakerSteps
+    c: MakerTakerCoefficients
+    played: Controls
     role: slice
 
-    def _deviators(self, members: Array | slice) -> TraderDeviators | MakerDeviators:
+    def _at(self, members: Array | slice) -> Deviators:
         """States take the place of steps."""
         kind = TraderDeviators if self.role.start == 0 else MakerDeviators
-        c, controls = some_markets(self.c, members), some_controls(self.controls, members)
+        c, controls = some_markets(self.c, members), some_controls(self.played, members)
         return kind(self.system.game, c, controls, self.system.dt, self.role)
 
-    def rates(self, members: Array, adjoint: Array, held: Array) -> Array:
-        return np.asarray(self._deviators(members).rates(adjoint.T[..., None])[..., 0].T)
+    def rates(self, members: Array | slice, adjoint: Array, held: Array) -> Array:
+        return self._at(members).rates(adjoint.T[..., None])[..., 0].T
 
-    def slopes(self, members: Array, adjoint: Array) -> Array:
-        return np.asarray(self._deviators(members).jacobian(adjoint.T[..., None])[..., 0, 0].T)
+    def jacobian(self, members: Array | slice, adjoint: Array) -> Array:
+        slopes = self._at(members).jacobian(adjoint.T[..., None])[..., 0, 0].T
+        return slopes[..., None] * np.eye(adjoint.shape[-1])
 
-    def own(self, adjoint: Array, held: Array) -> Controls:
-        return self._deviators(slice(None)).own(adjoint.T[..., None])
-
-    def drift(self, rates: Array) -> float:
-        return 0.0
+    def controls(self, adjoint: Array, held: Array) -> Controls:
+        return self._at(slice(None)).own(adjoint.T[..., None])

@@ -13,8 +13,8 @@ from ..equilibrium import Equilibrium, Status, quotes_matter
 from ..errors import EquilibriumNotFound
 from ..profiles import mean_controls
 from ..sampling import Mean, pair_mean
-from .field import Field, FieldOptions
-from .scheme import ACCEPTED, FieldErrors, Still, at_node, decoupling_field
+from .field import Field, FieldOptions, at_node
+from .scheme import ACCEPTED, FieldErrors, Still, decoupling_field
 from .step_system import StepSystem
 
 _MANY_OUTSIDE = 0.02

@@ -24,10 +24,11 @@ from ...envs.arrays import Array, is_number
 from ...envs.fixed_point import largest
 from ...envs.game import Controls, Game
 from ...envs.grid import Trajectory, step, terminal_reward
+from ...envs.parameters import check_count
 from ..errors import EquilibriumNotFound
 from ..policies import Rule
 from .polynomials import Box, cubature
-from .step_system import StepSystem, held_gain, some_markets
+from .step_system import AgentsInStep, StepSystem, held_gain
 
 _ITERATIONS = 30
 _TOLERANCE = 1e-10
@@ -68,16 +69,27 @@ class FieldOptions:
     def __post_init__(self) -> None:
         for name, least in (("degree", 1), ("points", 2), ("passes", 0), ("paths", 2), ("seed", 0)):
             value = getattr(self, name)
-            if value is None and name in ("degree", "points"):
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-                raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
+            if value is not None or name not in ("degree", "points"):
+                check_count(name, value, least=least)
         if self.paths % 2:
             raise ValueError(f"paths: expected an even number, got {self.paths}")
         if not is_number(self.reach) or not 0 < self.reach < np.inf:
             raise ValueError(f"reach: expected a positive finite number, got {self.reach!r}")
         if self.regressor not in (None, "polynomial", "neural"):
             raise ValueError(f"regressor: expected 'polynomial', 'neural' or None, got {self.regressor!r}")
+
+
+class Expectation(Protocol):
+    """The expectation over the noise of a step, at B points, as a function of the mean inventories (B, n)."""
+
+    def __call__(self, mean: Array) -> Array:
+        """(B, m)"""
+
+    def slope(self, mean: Array) -> Array:
+        """(B, m, n) derivatives in the mean inventories."""
+
+    def at(self, members: Array) -> Expectation:
+        """The same for some of the points."""
 
 
 class Surface(Protocol):
@@ -111,7 +123,7 @@ class Tube:
         return Box(self.center[k], self.half[k])
 
     def holds(self, states: Array) -> Array:
-        """(...,) whether paths (..., K+1, D) stay inside."""
+        """(...,) True for paths (..., K+1, D) that stay inside."""
         return np.asarray((np.abs(states - self.center) <= self.half).all(axis=(-2, -1)))
 
 
@@ -138,33 +150,23 @@ class Field(Rule):
         """Number K of steps."""
         return self.system.steps
 
-    def state(self, inventory: Array, factor: Array | None) -> Array:
-        """(..., D) the state of inventories (..., n) and a factor (..., d)."""
-        inventory = np.asarray(inventory, dtype=float)
-        if factor is None:
-            return inventory
-        factor = np.asarray(factor, dtype=float)
-        batch = np.broadcast_shapes(inventory.shape[:-1], factor.shape[:-1])
-        parts = (factor, inventory)
-        return np.concatenate([np.broadcast_to(each, (*batch, each.shape[-1])) for each in parts], axis=-1)
-
     def adjoint(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
         """``u_k``, (..., n)."""
-        return self.surfaces[k](self.state(inventory, factor))[..., : len(self.game.start)]
+        return self.surfaces[k](as_state(inventory, factor))[..., : len(self.game.start)]
 
     def values(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
         """Expected payoffs from node ``k`` on, (..., n)."""
         n = len(self.game.start)
-        return self.surfaces[k](self.state(inventory, factor))[..., n : 2 * n]
+        return self.surfaces[k](as_state(inventory, factor))[..., n : 2 * n]
 
     def slope(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
         """``d p_i / d q_j``, (..., n, n)."""
         n = len(self.game.start)
-        return self.surfaces[k].slope(self.state(inventory, factor))[..., :n, -n:]
+        return self.surfaces[k].slope(as_state(inventory, factor))[..., :n, -n:]
 
     def average(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
         """Step-averaged adjoints, (..., n), the ones that give controls."""
-        return self.surfaces[k](self.state(inventory, factor))[..., 2 * len(self.game.start) :]
+        return self.surfaces[k](as_state(inventory, factor))[..., 2 * len(self.game.start) :]
 
     def controls_at(self, k: int, inventory: Array, factor: Array | None = None) -> Controls:
         """Everyone's controls in step ``k`` at inventories (..., n) and a factor (..., d).
@@ -172,25 +174,36 @@ class Field(Rule):
         Raises:
             EquilibriumNotFound: a feedback map has no answer to the field's adjoints.
         """
-        c = self.system.coefficients(k, None if self.game.factor is None else np.asarray(factor))
         inventory = np.asarray(inventory, dtype=float)
-        controls = self.system.controls(c, inventory, self.average(k, inventory, factor))
+        everyone = self.system.everyone(self.system.coefficients(k, None if factor is None else np.asarray(factor)))
+        controls = everyone.controls(self.average(k, inventory, factor), inventory)
         if not all(np.isfinite(each).all() for each in controls):
             raise EquilibriumNotFound(f"the decoupling field was not found: at step {k} it leads to no finite controls")
         return controls
 
-    def ahead(self, k: int, inventory: Array, factor: Array | None, rate: Array) -> Array:
+    def ahead(self, k: int, inventory: Array, factor: Array, rate: Array) -> Array:
         """(B, m) expectation in step ``k`` of the next node's surface, at states (B, n), (B, d) and rates (B, n)."""
         nodes, weights = self.cubature
-        at = np.zeros((len(inventory), 0)) if factor is None else factor
-        expected = self.surfaces[k + 1].expected(
-            next_factors(self.system, k, at, nodes), weights, inventory_sd(self.system)
-        )
+        moved = next_factors(self.system, k, factor, nodes)
+        expected = self.surfaces[k + 1].expected(moved, weights, inventory_sd(self.system))
         return np.asarray(expected(inventory + self.system.dt * rate))
 
-    def states(self, paths: Trajectory) -> Array:
-        """(..., K+1, D) states along simulated paths."""
-        return self.state(paths.inventories, paths.factor)
+
+def as_state(inventory: Array, factor: Array | None) -> Array:
+    """(..., D) the state of inventories (..., n) and a factor (..., d)."""
+    inventory = np.asarray(inventory, dtype=float)
+    if factor is None:
+        return inventory
+    factor = np.asarray(factor, dtype=float)
+    batch = np.broadcast_shapes(inventory.shape[:-1], factor.shape[:-1])
+    parts = (factor, inventory)
+    return np.concatenate([np.broadcast_to(each, (*batch, each.shape[-1])) for each in parts], axis=-1)
+
+
+def at_node(paths: Trajectory, k: int) -> tuple[Array, Array]:
+    """Inventories (B, n) and factor (B, d) at a node; d = 0 in a game without."""
+    inventory = paths.inventories[:, k]
+    return inventory, inventory[:, :0] if paths.factor is None else paths.factor[:, k]
 
 
 def inventory_sd(system: StepSystem) -> Array:
@@ -218,20 +231,13 @@ def sample_box(box: Box, unit: Array) -> Array:
 
 
 def solve_points(
-    rates: Callable[[Array, Array], Array],
-    jacobian: Callable[[Array, Array], Array],
-    expected: Any,
-    inventory: Array,
-    running: Array,
-    dt: float,
-    guess: Array,
+    agents: AgentsInStep, expected: Expectation, inventory: Array, running: Array, dt: float, guess: Array
 ) -> tuple[Array, Array, Array]:
     """The equations of a step at every point, by Newton's method with a line search of its own for each point.
 
     Args:
-        rates: inventory rates (b, m) at points ``members`` (b,) and adjoints (b, m).
-        jacobian: their derivatives (b, m, m).
-        expected: expectation of the next node's adjoints, as a function of the mean inventories, with ``slope``.
+        agents: the first-order conditions.
+        expected: of the next node's adjoints.
         inventory: (B, m).
         running: (m,) ``phi``.
         dt: length of the step.
@@ -241,26 +247,23 @@ def solve_points(
         ``y`` (B, m), rates (B, m), residual (B,).
     """
     count, m = inventory.shape
-    adjoint, speed = np.array(guess), np.zeros((count, m))
-    size = np.full(count, np.inf)
-    defect = np.zeros((count, m))
-    members = np.arange(count)
+    adjoint = np.array(guess)
 
     def residual(members: Array, adjoint: Array) -> tuple[Array, Array, Array]:
         held = inventory[members]
-        rate = rates(members, adjoint)
+        rate = agents.rates(members, adjoint, held)
         value = adjoint - expected.at(members)(held + dt * rate) + 2 * running * (dt * held / 2 + dt**2 / 3 * rate)
         worst = largest(value)
         return value, rate, np.where(np.isfinite(worst), worst, np.inf)
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        defect, speed, size = residual(members, adjoint)
+        defect, speed, size = residual(np.arange(count), adjoint)
         for _ in range(_ITERATIONS):
             scale = 1 + largest(adjoint)
             members = np.flatnonzero((size > _TOLERANCE * scale) & np.isfinite(size))
             if not members.size:
                 break
-            move = jacobian(members, adjoint[members])
+            move = agents.jacobian(members, adjoint[members])
             slope = expected.at(members).slope(inventory[members] + dt * speed[members])
             matrix = np.eye(m) - dt * slope @ move + (2 / 3 * dt**2 * running)[:, None] * move
             usable = np.isfinite(matrix).all(axis=(-2, -1))
@@ -322,16 +325,17 @@ def fit_field(
 
     sizes = np.where(np.arange(points) % 2, _NEAR, 1.0)
 
-    states, _, inventory = sample(system.steps)
-    end = system.coefficients(system.steps - 1, None if game.factor is None else states[:, :d])
+    states, factor, inventory = sample(system.steps)
+    end = system.coefficients(system.steps - 1, factor)
     last = np.concatenate([-2 * system.terminal * inventory, terminal_reward(end, inventory)], axis=-1)
     surface = regress(tube.box(system.steps), states, last, sizes)
     surfaces, worst, unsolved = [surface], 0.0, 0
     for k in reversed(range(system.steps)):
         states, factor, inventory = sample(k)
-        c = system.coefficients(k, None if game.factor is None else factor)
+        c = system.coefficients(k, factor)
+        everyone, running = system.everyone(c), system.running(k)
         expected = surface.expected(next_factors(system, k, factor, nodes), weights, noise)
-        adjoint, rate, size = _solve_step(system, k, c, expected, inventory, guess(k, states))
+        adjoint, rate, size = solve_points(everyone, expected.first(n), inventory, running, dt, guess(k, states))
         solved = size <= 1e3 * _TOLERANCE
         if solved.mean() < 0.5:
             raise EquilibriumNotFound(
@@ -341,23 +345,9 @@ def fit_field(
             )
         worst, unsolved = max(worst, float(size[solved].max())), unsolved + int((~solved).sum())
         ahead = expected(inventory + dt * rate)
-        node = ahead[:, :n] + held_gain(system.running(k), dt, inventory, rate, system.drift(c, rate))
-        played = step(game, c, dt, inventory, system.controls(c, inventory, adjoint))
+        node = ahead[:, :n] + held_gain(running, dt, inventory, rate, everyone.drift(rate))
+        played = step(game, c, dt, inventory, everyone.controls(adjoint, inventory))
         values = np.concatenate([node, ahead[:, n : 2 * n] + played.reward, adjoint], axis=-1)
         surface = regress(tube.box(k), states[solved], values[solved], sizes[solved])
         surfaces.append(surface)
     return Field(game, system, tube, tuple(surfaces[::-1]), worst, unsolved, points * system.steps, (nodes, weights))
-
-
-def _solve_step(
-    system: StepSystem, k: int, c: Any, expected: Any, inventory: Array, guess: Array
-) -> tuple[Array, Array, Array]:
-    return solve_points(
-        lambda members, adjoint: system.rates(some_markets(c, members), inventory[members], adjoint),
-        lambda members, adjoint: system.jacobian(some_markets(c, members), inventory[members], adjoint),
-        expected.first(inventory.shape[-1]),
-        inventory,
-        system.running(k),
-        system.dt,
-        guess,
-    )

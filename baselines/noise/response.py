@@ -25,9 +25,9 @@ from ...envs.grid import agent_controls
 from ..errors import EquilibriumNotFound
 from ..profiles import BestResponse, Profile, replaced, undisturbed
 from ..sampling import scored
-from .field import inventory_sd, next_factors, solve_points
+from .field import as_state, at_node, inventory_sd, next_factors, solve_points
 from .polynomials import Basis, Box, Expected, Polynomial, cubature, fit
-from .step_system import RoleInStep, StepSystem, held_gain
+from .step_system import AgentsInStep, StepSystem, held_gain
 
 _REACH = 1.2
 _DEVIATIONS = 4.0
@@ -108,9 +108,7 @@ class _Response:
     def __init__(self, system: StepSystem, role: slice, paths: Trajectory, options: ResponseOptions) -> None:
         self.system, self.role, self.paths, self.options = system, role, paths, options
         self.count = role.stop - role.start
-        factor = paths.factor
-        self.d = 0 if factor is None else factor.shape[-1]
-        self.states = paths.inventories if factor is None else np.concatenate([factor, paths.inventories], axis=-1)
+        self.states = as_state(paths.inventories, paths.factor)
         shape = (system.steps + 1, self.count)
         self.center, self.half = np.zeros(shape), np.full(shape, 2 * _REACH)
         self.surfaces: list[list[Polynomial]] = []
@@ -131,9 +129,9 @@ class _Response:
         """(B, K, ...) each agent's own controls if it alone deviates, along undisturbed paths."""
         return self._deviations(paths)[1]
 
-    def _in_role(self, k: int, paths: Trajectory) -> RoleInStep:
+    def _in_role(self, k: int, paths: Trajectory) -> AgentsInStep:
         """The agents in one step, along undisturbed paths."""
-        c = self.system.coefficients(k, None if paths.factor is None else paths.factor[:, k])
+        c = self.system.coefficients(k, at_node(paths, k)[1])
         return self.system.in_role(c, Controls(*(each[:, k] for each in paths.controls)), self.role)
 
     def _box(self, k: int, agent: int) -> Box:
@@ -146,7 +144,7 @@ class _Response:
         system, paths, count = self.system, self.paths, self.count
         batch, dt = len(paths.inventories), system.dt
         basis = Basis(self.states.shape[-1] + 1, degree)
-        nodes, weights = cubature(self.d, degree + 1)
+        nodes, weights = cubature(self.states.shape[-1] - paths.inventories.shape[-1], degree + 1)
         noise = np.append(inventory_sd(system), 0.0)
         draw = qmc.Sobol(count, seed=seed).random(2 ** int(np.ceil(np.log2(batch * (system.steps + 1)))))
         terminal, own = system.terminal[self.role], paths.inventories[..., self.role]
@@ -167,11 +165,11 @@ class _Response:
             role = self._in_role(k, paths)
             away = deviations(k)
             held = own[:, k] + away
-            factor = np.zeros((batch, 0)) if paths.factor is None else paths.factor[:, k]
+            undisturbed, factor = at_node(paths, k)
             moved = next_factors(system, k, factor, nodes)
             expected = _Ahead(
                 tuple(surface.expected(moved, weights, noise).first(1) for surface in ahead),
-                paths.inventories[:, k] + dt * paths.activity.inventory_rate[:, k],
+                undisturbed + dt * paths.activity.inventory_rate[:, k],
                 self.role,
             )
             running = system.running(k)[self.role]
@@ -179,13 +177,7 @@ class _Response:
             if self.surfaces:
                 guess = _averages(self.surfaces[0], self.states[:, k], away)
 
-            def rates(members: Array, adjoint: Array, role: RoleInStep = role, held: Array = held) -> Array:
-                return role.rates(members, adjoint, held[members])
-
-            def jacobian(members: Array, adjoint: Array, role: RoleInStep = role) -> Array:
-                return role.slopes(members, adjoint)[..., None] * np.eye(count)
-
-            adjoint, rate, left = solve_points(rates, jacobian, expected, held, running, dt, guess)
+            adjoint, rate, left = solve_points(role, expected, held, running, dt, guess)
             solved = left <= _SOLVED
             if solved.mean() < 0.5:
                 names = ", ".join(system.game.agents[self.role])
@@ -194,23 +186,21 @@ class _Response:
                     f"{int(solved.sum())} of {batch} states. The opponents' controls may be extreme"
                 )
             node = expected(held + dt * rate) + held_gain(running, dt, held, rate, role.drift(rate))
-            both = regress(k, away, [node, adjoint], solved)
-            self.surfaces.insert(0, both)
-            ahead = both
+            ahead = regress(k, away, [node, adjoint], solved)
+            self.surfaces.insert(0, ahead)
 
     def _deviations(self, paths: Trajectory) -> tuple[Array, Controls]:
         """(B, K+1, m) deviations of each agent if it alone deviates, and its controls, (B, K, ...)."""
         system = self.system
-        factor = paths.factor
-        states = paths.inventories if factor is None else np.concatenate([factor, paths.inventories], axis=-1)
+        states = as_state(paths.inventories, paths.factor)
         away = np.zeros((len(states), self.count))
         path, taken = [away], []
         for k in range(system.steps):
             role = self._in_role(k, paths)
             adjoint = _averages(self.surfaces[k], states[:, k], away)
             held = paths.inventories[:, k, self.role] + away
-            taken.append(system.game.clip(role.own(adjoint, held)))
-            rate = role.rates(np.arange(len(states)), adjoint, held)
+            taken.append(system.game.clip(role.controls(adjoint, held)))
+            rate = role.rates(slice(None), adjoint, held)
             away = away + system.dt * (rate - paths.activity.inventory_rate[:, k, self.role])
             path.append(away)
         controls = Controls(*(np.stack(each, axis=1) for each in zip(*taken, strict=True)))

@@ -10,7 +10,7 @@ import numpy as np
 from ...envs import Trajectory, draw_noise, rollout
 from ...envs.arrays import Array
 from ..sampling import pair_mean
-from .field import Field, FieldOptions, Regressor, Tube, fit_field
+from .field import Field, FieldOptions, Regressor, Tube, as_state, at_node, fit_field
 from .polynomials import Basis, fit
 from .step_system import StepSystem, held_gain
 
@@ -60,7 +60,7 @@ class Still(NamedTuple):
 
 
 class _Scheme(NamedTuple):
-    """What the passes share."""
+    """The part that all passes share."""
 
     system: StepSystem
     options: FieldOptions
@@ -120,7 +120,7 @@ def decoupling_field(
     for number in range(options.passes if game.random else 0):
         latest = scheme.run(tube, guess, min(2, degree), options.seed + number)
         rough = latest.play(draw_noise(game, steps, _ROUGH_PATHS, options.seed))
-        tube = _tube_around(latest.states(rough), options.reach, _GROWTH * tube.half)
+        tube = _tube_around(as_state(rough.inventories, rough.factor), options.reach, _GROWTH * tube.half)
     found = scheme.run(tube, guess, degree, options.seed)
     latest = found
     start = None if game.random else np.stack([game.start, game.start])  # a pair of paths, as there is with noise
@@ -134,11 +134,6 @@ def decoupling_field(
     return found, errors, paths
 
 
-def at_node(paths: Trajectory, k: int) -> tuple[Array, Array | None]:
-    """Inventories (B, n) and factor (B, d) at a node."""
-    return paths.inventories[:, k], None if paths.factor is None else paths.factor[:, k]
-
-
 def _errors(found: Field, paths: Trajectory) -> FieldErrors:
     """Of a field along paths on which it is played; without refinement."""
     system, n, steps = found.system, len(found.game.start), found.steps
@@ -148,12 +143,12 @@ def _errors(found: Field, paths: Trajectory) -> FieldErrors:
     for k in range(steps):
         inventory, factor = at_node(paths, k)
         rate = paths.activity.inventory_rate[:, k]
-        drift = system.drift(system.coefficients(k, factor), rate)
+        drift = system.everyone(system.coefficients(k, factor)).drift(rate)
         change = held_gain(system.running(k), system.dt, inventory, rate, drift) - nodes[k]
         total += nodes[k + 1] + change
         left.append(_rms(found.ahead(k, inventory, factor, rate)[:, :n] + change))
     mean, error = pair_mean(total)
-    outside = float((~found.tube.holds(found.states(paths))).mean())
+    outside = float((~found.tube.holds(as_state(paths.inventories, paths.factor))).mean())
     return FieldErrors(np.nan, np.nan, mean, error, max(left) / size, outside)
 
 

@@ -14,37 +14,41 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Generic
 
 import numpy as np
 
 from ...envs.arrays import Array
-from ...envs.game import Controls, Game
+from ...envs.game import C, Controls, Game
 from ...envs.grid import grid
 
 
-class RoleInStep(Protocol):
-    """The agents of a role in one step at B states, each the only one that deviates."""
+class AgentsInStep(ABC):
+    """Agents in one step at B states: everyone together, or those of a role, each the only one that deviates."""
 
-    def rates(self, members: Array, adjoint: Array, held: Array) -> Array:
-        """(b, m) inventory rates of optimal controls at states ``members`` (b,), adjoints (b, m), inventories held
-        (b, m)."""
+    @abstractmethod
+    def rates(self, members: Array | slice, adjoint: Array, held: Array) -> Array:
+        """(b, m) inventory rates of optimal controls at states ``members`` (b,), adjoints and inventories (b, m)."""
 
-    def slopes(self, members: Array, adjoint: Array) -> Array:
-        """(b, m) their derivatives in the agent's own adjoint."""
+    @abstractmethod
+    def jacobian(self, members: Array | slice, adjoint: Array) -> Array:
+        """(b, m, m) their derivatives in the adjoints."""
 
-    def own(self, adjoint: Array, held: Array) -> Controls:
-        """(B, N), (B, M), (B, M): everyone's own best controls in this role; the others' as they are."""
+    @abstractmethod
+    def controls(self, adjoint: Array, held: Array) -> Controls:
+        """(B, N), (B, M), (B, M): the agents' optimal controls at adjoints and inventories (B, m); the others' as they
+        are."""
 
     def drift(self, rates: Array) -> Array | float:
-        """(B, m) gain of a share held per unit of time while only the agent itself deviates."""
+        """(B, 1) or (B, m) gain of a share held per unit of time; 0 in a game without permanent impact."""
+        return 0.0
 
 
 @dataclass(frozen=True)
-class StepSystem(ABC):
+class StepSystem(ABC, Generic[C]):
     """One step of a game's forward-backward system at many states (B, d), (B, n)."""
 
-    game: Game
+    game: Game[C]
     steps: int
 
     @cached_property
@@ -58,10 +62,10 @@ class StepSystem(ABC):
         return self.game.horizon / self.steps
 
     @cached_property
-    def _coefficients(self) -> Any:
+    def _coefficients(self) -> C:
         return self.game.coefficients(self.times)
 
-    def coefficients(self, k: int, factor: Array | None) -> Any:
+    def coefficients(self, k: int, factor: Array | None) -> C:
         """Of step ``k`` with the flows of a factor (B, d)."""
         return self.game.with_factor(self._coefficients.at(k), self.times[k], factor)
 
@@ -75,23 +79,11 @@ class StepSystem(ABC):
         return self._coefficients.terminal_penalty
 
     @abstractmethod
-    def controls(self, c: Any, inventory: Array, adjoint: Array) -> Controls:
-        """Everyone's optimal controls at ``y`` (B, n)."""
+    def everyone(self, c: C) -> AgentsInStep:
+        """All agents, in equilibrium, in a step with these coefficients."""
 
     @abstractmethod
-    def rates(self, c: Any, inventory: Array, adjoint: Array) -> Array:
-        """(B, n) inventory rates at ``y`` (B, n)."""
-
-    @abstractmethod
-    def jacobian(self, c: Any, inventory: Array, adjoint: Array) -> Array:
-        """(B, n, n) their derivatives in ``y``."""
-
-    @abstractmethod
-    def drift(self, c: Any, rates: Array) -> Array | float:
-        """(B, 1) gain of a share held per unit of time; 0 in a game without permanent impact."""
-
-    @abstractmethod
-    def in_role(self, c: Any, controls: Controls, role: slice) -> RoleInStep:
+    def in_role(self, c: C, controls: Controls, role: slice) -> AgentsInStep:
         """The agents of a role, at the controls (B, N), (B, M), (B, M) that are played if nobody deviates."""
 
 
@@ -101,12 +93,12 @@ def held_gain(running: Array, dt: float, inventory: Array, rates: Array, drift: 
     return np.asarray(dt * drift - 2 * running * dt * (inventory + rates * dt / 2))
 
 
-def some_markets(c: Any, members: Array) -> Any:
+def some_markets(c: C, members: Array | slice) -> C:
     """The coefficients of some of the states: flows differ between them where a factor drives them."""
-    flows = {name: getattr(c, name) for name in ("buy_flow", "sell_flow")}
-    return c._replace(**{name: each[members] if np.ndim(each) else each for name, each in flows.items()})
+    buys, sells = (each[members] if np.ndim(each) else each for each in (c.buy_flow, c.sell_flow))
+    return c._replace(buy_flow=buys, sell_flow=sells)
 
 
-def some_controls(controls: Controls, members: Array) -> Controls:
+def some_controls(controls: Controls, members: Array | slice) -> Controls:
     """The controls of some of the states."""
     return Controls(*(each[members] for each in controls))

@@ -100,16 +100,16 @@ def test_first_order_conditions_on_a_tree() -> None:
     start, factor = small.start[None], np.zeros((1, 1))
     c = system.coefficients(0, factor)
     average = found.field.average(0, start, factor)  # type: ignore[attr-defined]
-    rate = system.rates(c, start, average)
+    rate = system.everyone(c).rates(slice(None), average, start)
     nodes, weights = cubature(4, 9)
     known = small.factor
     assert known is not None
     after = start + dt * rate + small.inventory_noise * dt**0.5 * nodes[:, 1:]
     moved = known.move(0.0, np.broadcast_to(factor, (len(nodes), 1)), dt, nodes[:, :1])
-    c_last = system.coefficients(1, moved)
+    last_step = system.everyone(system.coefficients(1, moved))
     adjoint = -2 * system.terminal * after
     for _ in range(200):  # the last step's fixed point, damped: an iteration that shares nothing with the solver
-        last = system.rates(c_last, after, adjoint)
+        last = last_step.rates(slice(None), adjoint, after)
         target = -2 * system.terminal * (after + dt * last) - 2 * system.running(1) * (
             dt * after / 2 + last * dt**2 / 3
         )

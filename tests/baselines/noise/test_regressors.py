@@ -74,7 +74,7 @@ def test_unreliable_fields_are_returned_only_if_asked_for() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"degree": 0}, "degree: expected a whole number >= 1"),
+        ({"degree": 0}, "degree: expected a positive whole number"),
         ({"points": 1.5}, "points: expected a whole number >= 2"),
         ({"paths": 3}, "paths: expected an even number"),
         ({"regressor": "forest"}, "regressor: expected 'polynomial', 'neural' or None"),
