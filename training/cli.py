@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ..baselines import Equilibrium, EquilibriumNotFound, Exploitability, check, exploitability, references
+from ..envs import read_scenario, scenario_names
 from ..envs.parameters import check_count
-from ..envs.scenarios import read_scenario, scenario_names
 from . import runs
 from .common.extras import needed
 from .evaluation import tables
@@ -272,8 +272,9 @@ def sweep(
     """
     sweeps = needed("sweep", "ray")
     check_count("seeds", seeds)
+    settings = {"timesteps": timesteps, "information": information, "markets": markets}
     configs = [
-        runs.RunConfig.of(given, text, steps, timesteps=timesteps, information=information, markets=markets, seed=seed)
+        runs.RunConfig.of(given, text, steps, "sb3", seed=seed, **settings)
         for given in (read_scenario(name, overrides or []) for name in names)
         for text in algorithm or ["ppo"]
         for seed in range(seeds)

@@ -28,13 +28,12 @@ from typing import Any, TypedDict, cast
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from ..baselines import EquilibriumNotFound
-from ..envs.grid import Policy
+from ..envs import Policy, Scenario
 from ..envs.market import Market
 from ..envs.parameters import check_count
-from ..envs.scenarios import Scenario
 from ..envs.scenarios.loader import build_scenario
 from .common import engines, files
 from .common.extras import needed
@@ -124,21 +123,13 @@ class RunConfig:
             raise ValueError(f"algorithm: expected at least one agent that learns, got {_EQUILIBRIUM!r} for all")
 
     @classmethod
-    def of(
-        cls,
-        scenario: Scenario,
-        algorithm: str = "ppo",
-        steps: int | None = None,
-        engine: str = "sb3",
-        /,
-        **settings: Any,
-    ) -> RunConfig:
+    def of(cls, scenario: Scenario, algorithm: str, steps: int | None, engine: str, /, **settings: Any) -> RunConfig:
         """The training of a scenario with an algorithm as on the command line.
 
         Args:
-            scenario: gives the name, the values, and the steps unless they are given.
+            scenario: gives the name and the values.
             algorithm: see :func:`parse_algorithm`.
-            steps: of an episode.
+            steps: of an episode; None: the scenario's.
             engine: the library that learns.
             settings: the other fields.
 
@@ -203,19 +194,15 @@ class _History:
     every: int
     rows: list[tuple[int, float, float]]
 
-    def add(self, done: int) -> None:
-        """Evaluate if it is time."""
-        if not self.rows or done >= self.rows[-1][0] + self.every:
-            self._append(done)
+    def add(self, done: int, *, last: bool = False) -> None:
+        """Evaluate if it is time; at last, in place of a row from before the last gradient step.
 
-    def finish(self, done: int) -> None:
-        """Evaluate the policies after the last gradient step, in place of the row from before it."""
-        if self.rows and self.rows[-1][0] == done:
+        A best response that is not found leaves a gap, marked by NaN.
+        """
+        if last and self.rows and self.rows[-1][0] == done:
             self.rows.pop()
-        self._append(done)
-
-    def _append(self, done: int) -> None:
-        """A best response that is not found leaves a gap, marked by NaN."""
+        elif not last and self.rows and done < self.rows[-1][0] + self.every:
+            return
         learners = self.learners
         try:
             value = open_loop_nash_conv(learners.game, learners.policies(), learners.market.steps)
@@ -223,10 +210,6 @@ class _History:
             value = float("nan")
         self.rows.append((done, value, value / self.size))
         learners.record("equilibrium/relative_nash_conv", value / self.size)
-
-    def write(self, path: Path) -> None:
-        with open(path, "w", newline="") as file:
-            csv.writer(file).writerows([_HISTORY, *self.rows])
 
 
 def parse_algorithm(text: str, agents: tuple[str, ...], engine: str = "sb3") -> str | dict[str, str]:
@@ -251,12 +234,7 @@ def parse_algorithm(text: str, agents: tuple[str, ...], engine: str = "sb3") -> 
 
 
 def train(
-    config: RunConfig,
-    out: Path,
-    *,
-    overwrite: bool = False,
-    console: Console | None = None,
-    address: str | None = None,
+    config: RunConfig, out: Path, *, overwrite: bool = False, console: Console | None = None, address: str | None = None
 ) -> RunEvaluation:
     """Train, evaluate, and write a run directory.
 
@@ -323,27 +301,20 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
                 learners.learn(config.timesteps, until=until, on_episode=follow)
                 now: _Past = {"history": history.rows, "seconds": time.perf_counter() - started}
                 learners.save_checkpoint(out / "checkpoint", now)
-            history.finish(learners.steps_done)
+            history.add(learners.steps_done, last=True)
             bar.update(task, gain=f"NashConv {100 * history.rows[-1][2]:.3f}%")
         finally:  # an interrupt leaves what was computed
             (out / "models").mkdir(exist_ok=True)
             learners.save_models(out / "models")
-            history.write(out / "history.csv")
+            with open(out / "history.csv", "w", newline="") as file:
+                csv.writer(file).writerows([_HISTORY, *history.rows])
             files.write_json(out / "run.json", _circumstances(config, learners, time.perf_counter() - started))
 
 
 def progress_bar(console: Console | None) -> Progress:
     """A bar with a task's ``gain`` beside it; nothing is shown without a console."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[gain]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=console is None,
-    )
+    columns = BarColumn(), MofNCompleteColumn(), "{task.fields[gain]}", TimeElapsedColumn(), TimeRemainingColumn()
+    return Progress("{task.description}", *columns, console=console, disable=console is None)
 
 
 def _circumstances(config: RunConfig, learners: Learners, seconds: float) -> Circumstances:

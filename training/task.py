@@ -6,9 +6,7 @@ from functools import cached_property
 
 from ..baselines import Equilibrium, solve
 from ..baselines.gains import payoff_size
-from ..envs.game import Game
-from ..envs.options import Options
-from ..envs.scenarios import Scenario, read_scenario
+from ..envs import Game, Options, Scenario, read_scenario
 
 
 class Task:

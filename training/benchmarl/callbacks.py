@@ -14,9 +14,8 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
         f"makertaker.training.benchmarl.callbacks needs {error.name}: pip install -r requirements-benchmarl.txt"
     ) from error
 
-from ...baselines import exploitability
-from ...envs.grid import rollout
 from ..common.hyperparameters import geometric
+from ..evaluation.scoring import open_loop_nash_conv
 from .task import MarketTask, policies
 
 
@@ -59,10 +58,9 @@ class NashConvHistory(Callback):  # type: ignore[misc]  # BenchMARL is untyped
     def measure(self, frames: int) -> float:
         """Evaluate the current policies; to be called once more when the experiment has ended."""
         task: MarketTask = self.experiment.task
-        played = rollout(task.game, policies(self.experiment), task.steps)
-        value = exploitability(task.game, played.controls, task.steps).nash_conv / task.payoff_size
-        self.values.append((frames, float(value)))
-        return float(value)
+        value = open_loop_nash_conv(task.game, policies(self.experiment), task.steps) / task.payoff_size
+        self.values.append((frames, value))
+        return value
 
 
 class Anneal(Callback):  # type: ignore[misc]

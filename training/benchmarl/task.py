@@ -43,10 +43,8 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
         f"makertaker.training.benchmarl.task needs {error.name}: pip install -r requirements-benchmarl.txt"
     ) from error
 
-from ...envs.game import Game
-from ...envs.grid import Policy
-from ...envs.options import Fields, Options, merged
-from ...envs.scenarios import Scenario
+from ...envs import Game, Options, Policy, Scenario
+from ...envs.options import Fields, merged
 from ...envs.torchrl_env import Groups, TorchMarket
 from ..task import Task
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...envs.game import Game
+from ...envs import Game
 from ...envs.market import Market
 from .extras import needed
 from .files import DAMAGE

@@ -18,16 +18,11 @@ DAMAGE = (
 """errors of reading a corrupt file, or one of other learners"""
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file."""
-    fresh = beside(path, "new")
-    fresh.write_text(text)
-    fresh.replace(path)
-
-
 def write_json(path: Path, document: object) -> None:
     """Write a JSON file."""
-    write(path, json.dumps(document, indent=2, default=str) + "\n")
+    fresh = beside(path, "new")
+    fresh.write_text(json.dumps(document, indent=2, default=str) + "\n")
+    fresh.replace(path)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ...envs.game import Game
+from ...envs import Game
 from ...envs.observation import width
 
 Information = Literal["open_loop", "own", "full"]

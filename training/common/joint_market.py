@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from gymnasium.spaces import Box
 
-from ...envs.game import Game
-from ...envs.grid import Policy, State
+from ...envs import Game, Policy, State
 from ...envs.market import Market
 from ...envs.observation import space
 from ...envs.packing import agent_columns, agent_index, check_steps, join_controls, split_controls

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from ...envs.game import Game
-from ...envs.grid import Policy
+from ...envs import Game, Options, Policy
 from ...envs.market import Market
-from ...envs.options import Fields, Options, merged
+from ...envs.options import Fields, merged
 from .joint_market import Act, everyone
 
 

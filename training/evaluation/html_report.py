@@ -98,18 +98,11 @@ def comparison(result: Evaluation) -> dict[str, go.Figure]:
     figures = {}
     for panel in panels(result):
         figure = figures[f"{panel.title} ({panel.unit})"] = go.Figure()
+        shape = "hv" if panel.held else "linear"
         for agent, learned, values in panel.lines():
-            figure.add_scatter(
-                x=times,
-                y=values,
-                mode="lines",
-                line={
-                    "color": color(agent),
-                    "dash": "solid" if learned else "dash",
-                    "shape": "hv" if panel.held else "linear",
-                },
-                name=f"{agents[agent]}, {'learned' if learned else 'equilibrium'}",
-            )
+            kind, dash = ("learned", "solid") if learned else ("equilibrium", "dash")
+            line, name = {"color": color(agent), "dash": dash, "shape": shape}, f"{agents[agent]}, {kind}"
+            figure.add_scatter(x=times, y=values, mode="lines", line=line, name=name)
         figure.update_xaxes(title_text="time", range=[times[0], times[-1]])
         _layout(figure, 320).update_layout(showlegend=False)
     return figures

@@ -38,14 +38,9 @@ def comparison(result: Evaluation) -> Figure:
     rows = -(-len(shown) // 2)
     figure, axes = _figure(10, 3.2 * rows + (0.4 if rows == 1 else 0.0), rows, 2)
     for panel, axis in zip(shown, axes, strict=False):
+        drawstyle = "steps-post" if panel.held else "default"
         for agent, learned, values in panel.lines():
-            axis.plot(
-                times,
-                values,
-                color=color(agent),
-                linestyle="-" if learned else "--",
-                drawstyle="steps-post" if panel.held else "default",
-            )
+            axis.plot(times, values, "-" if learned else "--", color=color(agent), drawstyle=drawstyle)
         axis.set(title=panel.title, xlabel="time", ylabel=panel.unit, xlim=(times[0], times[-1]))
         axis.grid(alpha=0.25)
     handles = [Line2D([], [], color=color(i), label=agent) for i, agent in enumerate(named(agents))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .metrics import Metrics, ProfileMetrics
+from .metrics import Metrics
 from .panels import named
 
 MISSING = "–"  # noqa: RUF001
@@ -58,33 +58,27 @@ def agents(metrics: Metrics) -> Table:
 
 def profiles(metrics: Metrics) -> Table:
     """The equilibrium, the learned profile and reference profiles; payoffs of every agent where they are few."""
-    everyone = list(metrics["agents"])
-    indexed = metrics["collusion_index"] is not None
-    header = ["profile", "relative NashConv", "distance", *["collusion index"][: int(indexed)], "total payoff"]
-    header += [f"payoff {agent}" for agent in named(everyone)]
-    shown: dict[str, ProfileMetrics] = {
-        "equilibrium": {
-            "payoffs": {agent: each["equilibrium"] for agent, each in metrics["agents"].items()},
-            "relative_nash_conv": 0.0,
-            "control_distance": 0.0,
-            "collusion_index": 0.0,
-            "note": "",
-        },
-        "learned": {
-            "payoffs": {agent: each["learned"] for agent, each in metrics["agents"].items()},
-            "relative_nash_conv": metrics["open_loop_relative_nash_conv"],
-            "control_distance": metrics["control_distance"],
-            "collusion_index": metrics["collusion_index"],
-            "note": "",
-        },
-        **metrics["baselines"],
-    }
-    rows = []
-    for name, each in shown.items():
-        payoffs = each["payoffs"]
-        if payoffs is None:  # it does not exist: its note gives the reason
-            continue
-        row = [name, percent(each["relative_nash_conv"]), percent(each["control_distance"])]
-        row += [number(each["collusion_index"])] if indexed else []
-        rows.append([*row, number(sum(payoffs.values())), *(number(payoffs[agent]) for agent in named(everyone))])
+    agents, index = metrics["agents"], metrics["collusion_index"]
+    exact = {agent: each["equilibrium"] for agent, each in agents.items()}
+    learned = {agent: each["learned"] for agent, each in agents.items()}
+    compared = [
+        (name, each["payoffs"], each["relative_nash_conv"], each["control_distance"], each["collusion_index"])
+        for name, each in metrics["baselines"].items()
+        if each["payoffs"] is not None  # otherwise it does not exist: its note gives the reason
+    ]
+    shown = [
+        ("equilibrium", exact, 0.0, 0.0, 0.0),
+        ("learned", learned, metrics["open_loop_relative_nash_conv"], metrics["control_distance"], index),
+        *compared,
+    ]
+    header = ["profile", "relative NashConv", "distance", "collusion index", "total payoff"]
+    header += [f"payoff {agent}" for agent in named(list(agents))]
+    rows = [
+        [name, percent(gain), percent(distance), number(place), number(sum(payoffs.values()))]
+        + [number(payoffs[agent]) for agent in named(list(agents))]
+        for name, payoffs, gain, distance, place in shown
+    ]
+    if index is None:
+        for row in (header, *rows):
+            del row[3]
     return Table(header, rows)

@@ -10,9 +10,8 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.policy import PolicySpec
 
-from ...envs.game import Game
-from ...envs.grid import Policy
-from ...envs.options import Fields, Options
+from ...envs import Game, Options, Policy
+from ...envs.options import Fields
 from ...envs.parameters import check_count
 from ..common.hyperparameters import PPO
 from ..common.information import Information, visible

@@ -12,10 +12,9 @@ import ray
 import torch
 from ray.rllib.algorithms.ppo import PPOConfig
 
-from ...envs.game import Game
-from ...envs.grid import Policy
+from ...envs import Game, Options, Policy
 from ...envs.market import Market
-from ...envs.options import Fields, Options
+from ...envs.options import Fields
 from ..common import actor, checkpoint_folder
 from ..common.cluster import check_processors, connected
 from ..common.files import DAMAGE

@@ -24,11 +24,10 @@ from ray.rllib.utils import metrics as names
 from ray.rllib.utils.checkpoints import Checkpointable
 from ray.rllib.utils.typing import ResultDict, StateDict
 
-from ...envs.game import Game
-from ...envs.grid import Policy, agent_index
+from ...envs import Game, Options, Policy
+from ...envs.grid import agent_index
 from ...envs.market import Market
 from ...envs.observation import space
-from ...envs.options import Options
 from ..common.joint_market import JointMarket, action_unit, learner_space, reward_units
 
 

@@ -10,10 +10,9 @@ from typing import Unpack
 import numpy as np
 import torch
 
-from ...envs.game import Game
-from ...envs.grid import Policy
+from ...envs import Game, Options, Policy
 from ...envs.market import Market
-from ...envs.options import Fields, Options
+from ...envs.options import Fields
 from ...envs.parameters import check_count
 from ..common.information import Information, visible
 from ..common.joint_market import Act, action_unit, reward_units

@@ -9,10 +9,8 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from ...envs.game import Game
-from ...envs.grid import Policy
-from ...envs.options import Fields, Options
-from ...envs.vector_env import MarketVectorEnv
+from ...envs import Game, MarketVectorEnv, Options, Policy
+from ...envs.options import Fields
 
 Transition = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, object]]]
 
