@@ -161,7 +161,7 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         xp = namespace(rate)
         total = xp.sum(rate, axis=-1)
         premium = self.premium(c, rate, total[..., None] - rate)
-        bought = xp.sum(xp.where(rate > 0, rate, 0 * rate), axis=-1)
+        bought = xp.sum(xp.where(rate > 0, rate, 0.0), axis=-1)
         return Activity(
             inventory_rate=rate,
             income=-premium * rate,

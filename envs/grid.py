@@ -39,6 +39,7 @@ __all__ = [
     "Game",
     "Noise",
     "Policy",
+    "Position",
     "State",
     "Step",
     "Trajectory",
@@ -66,7 +67,7 @@ __all__ = [
 
 
 class State(NamedTuple):
-    """What a policy may look at. Inventories and quotes are physical; arrays carry batch axes."""
+    """The state that a policy may look at. Inventories and quotes are physical; arrays carry batch axes."""
 
     time: float
     """current time ``t_k``"""
@@ -95,18 +96,25 @@ class Step(NamedTuple):
     activity: Activity
 
 
-class Advance(NamedTuple):
-    """Result of :func:`advance`: a market after a step, noise included."""
+class Position(NamedTuple):
+    """A market between two steps."""
 
     inventories: Array
     """(..., n)"""
     factor: Array
-    """(..., d); None in a game without"""
+    """(..., d); not looked at in a game without, None will do"""
     price: Array
     """(...,) market price"""
+
+
+class Advance(NamedTuple):
+    """Result of :func:`advance`."""
+
+    position: Position
+    """after the step and the noise at its end"""
     reward: Array
     """(..., n) the step's part of the payoff, in the last step with the terminal penalty"""
-    gain: Array | None
+    gain: Array
     """(..., n) ``Q dP``, the part of wealth that is not in the payoff; None without noise in the price"""
     activity: Activity
     mean_price: Array
@@ -198,28 +206,25 @@ def advance(
     c: C,
     time: float | Array,
     dt: float,
-    inventories: Array,
-    factor: Array | None,
-    price: Array,
+    start: Position,
     controls: Controls,
     shocks: Shocks,
-    last: bool | Array,
+    last: Array,
 ) -> Advance:
     """Everything that happens in a step: the step of the game, and the noise that arrives at its end.
 
     Args:
         game: the game.
-        c: its coefficients on this step, in the array library and dtype of ``inventories``; flows that a factor drives
+        c: its coefficients on this step, in the array library and dtype of the inventories; flows that a factor drives
             are put in here.
-        time: at the start of the step.
+        time: at the start of the step, a number or an array.
         dt: length of the step.
-        inventories: (..., n).
-        factor: (..., d); handed back as it is in a game without.
-        price: (...,) market price.
+        start: inventories, factor and market price at the start of the step.
         controls: (..., N), (..., M), (..., M); not truncated here.
         shocks: noise that arrives; a factor follows its drift alone without.
-        last: true for the last step, which ends with the terminal penalty; an array in compiled code.
+        last: true for the last step, which ends with the terminal penalty: a bool, or an array in compiled code.
     """
+    inventories, factor, price = start
     if game.factor is not None:
         c = game.with_factor(c, time, factor)
     after, reward, activity = step(game, c, dt, inventories, controls)
@@ -235,9 +240,9 @@ def advance(
     settled, gain = price, None
     if shocks.price is not None:
         price, gain = price + shocks.price, after * shocks.price[..., None]
-    if game.factor is not None and factor is not None:
+    if game.factor is not None:
         factor = game.factor.move(time, factor, dt, 0 * factor if shocks.factor is None else shocks.factor)
-    return Advance(after, factor, price, reward, gain, activity, mean, settled, shocks.inventory)
+    return Advance(Position(after, factor, price), reward, gain, activity, mean, settled, shocks.inventory)
 
 
 def simulate(game: Game, controls: Controls, steps: int, noise: Noise | None = None) -> Trajectory:
@@ -338,41 +343,41 @@ def rollout(
     check_names(game, policies)
     check_steps(policies, steps)
     shocks = shocks_of(game, steps, noise)
-    current = np.asarray(game.start if inventories is None else inventories, dtype=float)
-    if current.shape[-1:] != (len(game.agents),) or not np.isfinite(current).all():
+    given = np.asarray(game.start if inventories is None else inventories, dtype=float)
+    if given.shape[-1:] != (len(game.agents),) or not np.isfinite(given).all():
         raise ValueError(f"inventories: expected finite numbers (..., {len(game.agents)}), got {inventories!r}")
     batches = [np.shape(each)[:-2] for each in (shocks.factor, shocks.inventory) if each is not None]
-    batch = np.broadcast_shapes(current.shape[:-1], *batches)  # one market for each path of the noise
-    current = np.broadcast_to(current, (*batch, len(game.agents)))
+    batch = np.broadcast_shapes(given.shape[:-1], *batches)  # one market for each path of the noise
     factor = None if game.factor is None else np.broadcast_to(game.factor.initial, (*batch, game.factor.size))
-    price: Array = np.full(batch, game.initial_price)
+    start = Position(np.broadcast_to(given, (*batch, len(game.agents))), factor, np.full(batch, game.initial_price))
     shock, quotes = None, np.zeros((*batch, 2, game.makers))
     c = game.coefficients(times)  # a factor's flows are put in step by step
-    path, taken, played = [(current, factor, price)], [], []
+    positions, taken, played = [start], [], []
     for k in range(steps):
-        state = State(float(times[k]), factor, current, quotes, shock)
+        here = positions[-1]
+        state = State(float(times[k]), here.factor, here.inventories, quotes, shock)
         actions = {name: policies[name](k, state) for name in game.agents}
         controls = game.clip(split_controls(game, join_actions(game, actions, batch)))
-        end = advance(game, c.at(k), times[k], dt, current, factor, price, controls, shocks.at(k), k + 1 == steps)
-        current, factor, price = end.inventories, end.factor, end.price
-        shock = None if end.shock is None else np.broadcast_to(end.shock, current.shape)
+        end = advance(game, c.at(k), times[k], dt, here, controls, shocks.at(k), k + 1 == steps)
+        shock = None if end.shock is None else np.broadcast_to(end.shock, here.inventories.shape)
         quotes = np.stack([controls.ask, controls.bid], axis=-2)
-        path.append((current, factor, price))
+        positions.append(end.position)
         taken.append(controls)
         played.append(end)
-    stocks, factors, prices = zip(*path, strict=True)
-    rewards, gains = ([getattr(each, name) for each in played] for name in ("reward", "gain"))
+    path, factors, prices = zip(*positions, strict=True)
+    rewards, activities = [end.reward for end in played], zip(*(end.activity for end in played), strict=True)
     payoffs = sum(rewards[1:], rewards[0])
+    wealth = None if shocks.price is None else payoffs + np.sum(np.stack([end.gain for end in played], -2), axis=-2)
     return Trajectory(
         times,
-        np.stack(stocks, axis=-2),
+        np.stack(path, axis=-2),
         payoffs,
         np.stack(rewards, axis=-2),
         Controls(*(np.stack(each, axis=-2) for each in zip(*taken, strict=True))),
-        Activity(*(_stack(each, len(batch)) for each in zip(*(each.activity for each in played), strict=True))),
+        Activity(*(_stack(each, len(batch)) for each in activities)),
         np.stack(np.broadcast_arrays(*prices), axis=-1),
         _stack(factors, -2),
-        None if shocks.price is None else payoffs + np.sum(np.stack(gains, axis=-2), axis=-2),
+        wealth,
     )
 
 

@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
     raise ImportError("makertaker.envs.jax_env needs JAX: pip install 'makertaker[jax]'") from error
 
 from .game import Coefficients, Controls, Game
-from .grid import advance
+from .grid import Position, advance
 from .noise import Noise, scaled
 from .options import Fields, Options
 from .roles import Roles, RoleView
@@ -183,20 +183,12 @@ class JaxMarket:
     ) -> tuple[JaxState, Array, Array]:
         """One step with physical controls and given noise: state, rewards (n,), spread (NaN where nobody quotes)."""
         given = Noise(noise.price if self.options.reward == "wealth" else None, noise.factor, noise.inventory)
-        played = advance(
-            self.game,
-            params.coefficients.at(state.k),
-            jnp.asarray(self.times)[state.k],
-            self.dt,
-            state.inventories,
-            state.factor,
-            state.price,
-            controls,
-            scaled(given, self.dt, params.volatility, params.inventory_noise),
-            last=state.k + 1 == self.steps,
-        )
+        shocks = scaled(given, self.dt, params.volatility, params.inventory_noise)
+        here = Position(state.inventories, state.factor, state.price)
+        c, time, last = params.coefficients.at(state.k), jnp.asarray(self.times)[state.k], state.k + 1 == self.steps
+        played = advance(self.game, c, time, self.dt, here, controls, shocks, last)
         quotes, spread = jnp.stack([controls.ask, controls.bid]), played.activity.spread
-        after = JaxState(state.k + 1, played.inventories, played.factor, played.price, quotes)
+        after = JaxState(state.k + 1, *played.position, quotes)
         return after, played.gross, jnp.asarray(jnp.nan) if spread is None else spread
 
     def observe(self, state: JaxState) -> Roles:

@@ -234,7 +234,7 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         return Activity(
             inventory_rate=xp.concat([rate, bought - sold], axis=-1),
             income=xp.concat([-(spread * rate + cost), ask * sold + bid * bought], axis=-1),
-            premium=spread + cost / xp.where(rate == 0, 1 + 0 * rate, rate),  # a trader at rest costs nothing
+            premium=spread + cost / xp.where(rate == 0, 1.0, rate),  # a trader at rest costs nothing
             buy_volume=buy_volume,
             sell_volume=sell_volume,
             best_ask=asks.best,

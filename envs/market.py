@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from .actions import ActionScale
 from .arrays import Array
 from .game import Activity, Controls, Game
-from .grid import Policy, State, advance, grid
+from .grid import Policy, Position, State, advance, grid
 from .noise import Noise, draw_step, scaled
 from .observation import Observer
 from .options import Fields, Options, as_spread, merged
@@ -126,21 +126,11 @@ class Market:
                 the market price.
         """
         self._check_open()
-        k = self.k
+        k, here = self.k, Position(self.inventories, self.factor, self.price)
         shocks = scaled(noise, self.dt, self.game.volatility, self.game.inventory_noise)
-        played = advance(
-            self.game,
-            self._coefficients[k],
-            self.times[k],
-            self.dt,
-            self.inventories,
-            self.factor,
-            self.price,
-            controls,
-            shocks,
-            last=k + 1 == self.steps,
-        )
-        self.inventories, self.factor, self.price = played.inventories, played.factor, played.price
+        c, last = self._coefficients[k], k + 1 == self.steps
+        played = advance(self.game, c, self.times[k], self.dt, here, controls, shocks, last)
+        self.inventories, self.factor, self.price = played.position
         activity, mean = played.activity, played.mean_price[..., None]
         self.paid = activity.premium + mean
         self.cash = self.cash + self.dt * activity.income - mean * (self.dt * activity.inventory_rate)

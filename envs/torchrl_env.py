@@ -32,7 +32,7 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
     raise ImportError(f"makertaker.envs.torchrl_env needs {error.name}: pip install 'makertaker[torchrl]'") from error
 
 from .game import Controls, Game
-from .grid import Policy, State, advance
+from .grid import Policy, Position, State, advance
 from .noise import Noise, scaled
 from .observation import LIMIT
 from .options import Fields, Options, merged
@@ -206,23 +206,19 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         if k >= self.steps:
             raise ValueError(f"the episode ended after {self.steps} steps: reset before another step")
         inventories, factor, price = (tensordict.get(name) for name in ("inventories", "factor", "price"))
-        price = price[..., 0]
+        here = Position(inventories, factor, price[..., 0])
         controls = self.controls(tensordict)
         noise = Noise(  # drawn in this order
             inventory=self._draw(inventories) if game.inventory_noise else None,
-            price=self._draw(price) if view.options.reward == "wealth" else None,
+            price=self._draw(here.price) if view.options.reward == "wealth" else None,
             factor=None if game.factor is None else self._draw(factor),
         )
         shocks = scaled(noise, view.dt, game.volatility, game.inventory_noise)
         c, time = self._coefficients[k], float(view.times[k])
-        played = advance(game, c, time, view.dt, inventories, factor, price, controls, shocks, last=k + 1 == self.steps)
+        played = advance(game, c, time, view.dt, here, controls, shocks, k + 1 == self.steps)
         reward = played.gross if self._payoff_unit is None else played.gross / self._payoff_unit
-        inside = {
-            "inventories": played.inventories,
-            "factor": played.factor,
-            "quotes": torch.stack([controls.ask, controls.bid], dim=-2),
-            "price": played.price[..., None],
-        }
+        end, quotes = played.position, torch.stack([controls.ask, controls.bid], dim=-2)
+        inside = {"inventories": end.inventories, "factor": end.factor, "quotes": quotes, "price": end.price[..., None]}
         return self._pack(k + 1, inside, reward)
 
     def _draw(self, like: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from makertaker.envs import Controls, Game, Noise, load_scenario, rollout, scenario_names, simulate
-from makertaker.envs.grid import Advance, State, advance, agent_controls, grid
+from makertaker.envs.grid import Advance, Position, State, advance, agent_controls, grid
 from makertaker.envs.market import Market
 from makertaker.envs.noise import scaled
 
@@ -38,6 +38,11 @@ def drawn(name: str, kinds: tuple[str, ...], *batch: int) -> tuple[Game, Control
     return game, controls, Noise(**{kind: rng.standard_normal((*batch, *shapes(game)[kind])) for kind in kinds})
 
 
+def begun(game: Game) -> Position:
+    """The game before its first step."""
+    return Position(game.start, None if game.factor is None else np.array(game.factor.initial), game.initial_price)
+
+
 def at(noise: Noise, k: int) -> Noise:
     """The increments of a step of one path."""
     return Noise(*(None if each is None else each[k] for each in noise))
@@ -46,20 +51,20 @@ def at(noise: Noise, k: int) -> Noise:
 def played(game: Game, controls: Controls, noise: Noise) -> dict[str, Any]:
     """One path, step after step, as :func:`simulate` reports it."""
     times, dt, c = grid(game, STEPS), game.horizon / STEPS, game.coefficients(grid(game, STEPS))
-    factor = None if game.factor is None else np.array(game.factor.initial)
-    inventories, price, ends = game.start, game.initial_price, []
+    start, ends = begun(game), []
     for k in range(STEPS):
         shocks = scaled(at(noise, k), dt, game.volatility, game.inventory_noise)
         own = Controls(*(each[k] for each in controls))
-        ends.append(advance(game, c.at(k), times[k], dt, inventories, factor, price, own, shocks, k + 1 == STEPS))
-        inventories, factor, price = ends[-1].inventories, ends[-1].factor, ends[-1].price
+        ends.append(advance(game, c.at(k), times[k], dt, start, own, shocks, k + 1 == STEPS))
+        start = ends[-1].position
+    inventories, factors, prices = zip(begun(game), *(end.position for end in ends), strict=True)
     rewards = np.stack([end.reward for end in ends])
     return {
-        "inventories": np.stack([game.start, *(end.inventories for end in ends)]),
+        "inventories": np.stack(inventories),
         "payoffs": rewards.sum(axis=0),
         "rewards": rewards,
-        "mid": np.stack([game.initial_price, *(end.price for end in ends)]),
-        "factor": None if factor is None else np.stack([game.factor.initial, *(end.factor for end in ends)]),
+        "mid": np.stack(prices),
+        "factor": None if game.factor is None else np.stack(factors),
         "wealth": None if noise.price is None else sum(end.gross for end in ends),
     }
 
@@ -114,15 +119,18 @@ def test_a_step_says_what_it_consists_of():
     dt, time, c = game.horizon / STEPS, 0.0, game.coefficients(grid(game, STEPS)).at(0)
     shocks = scaled(at(noise, 0), dt, game.volatility, game.inventory_noise)
     own = Controls(*(each[0] for each in controls))
-    ends = [advance(game, c, time, dt, game.start, np.zeros(1), 100.0, own, shocks, last) for last in (False, True)]
+    ends = [advance(game, c, time, dt, begun(game), own, shocks, last) for last in (False, True)]
     assert [type(end) for end in ends] == [Advance, Advance]
     end, last = ends
     assert end.mean_price == end.settlement == 100.0
-    assert end.price == pytest.approx(100.0 + game.volatility * dt**0.5 * noise.price[0], rel=1e-15)
+    assert end.position.price == pytest.approx(100.0 + game.volatility * dt**0.5 * noise.price[0], rel=1e-15)
     np.testing.assert_array_equal(end.shock, game.inventory_noise * dt**0.5 * noise.inventory[0])
-    np.testing.assert_allclose(end.inventories, game.start + dt * end.activity.inventory_rate + end.shock, rtol=1e-14)
-    np.testing.assert_allclose(end.gross, end.reward + end.inventories * (end.price - 100.0), rtol=1e-12)
-    penalty = c.terminal_penalty * end.inventories**2
+    np.testing.assert_allclose(
+        end.position.inventories, game.start + dt * end.activity.inventory_rate + end.shock, rtol=1e-14
+    )
+    after, _, price = end.position
+    np.testing.assert_allclose(end.gross, end.reward + after * (price - 100.0), rtol=1e-12)
+    penalty = c.terminal_penalty * after**2
     np.testing.assert_allclose(last.reward, end.reward - penalty, rtol=1e-12)
 
 
@@ -131,11 +139,11 @@ def test_trades_take_place_at_the_mean_of_a_price_that_moves_linearly():
     c, dt = game.coefficients(grid(game, STEPS)).at(0), game.horizon / STEPS
     own = Controls(*(each[0] for each in controls))
     shocks = scaled(None, dt, game.volatility, game.inventory_noise)
-    end = advance(game, c, 0.0, dt, game.start, None, 100.0, own, shocks, False)
+    end = advance(game, c, 0.0, dt, begun(game), own, shocks, False)
     drift = dt * c.permanent_impact / 2 * own.rate.sum()
     assert drift != 0
     assert end.mean_price == pytest.approx(100.0 + drift / 2, rel=1e-15)
-    assert end.price == end.settlement == pytest.approx(100.0 + drift, rel=1e-15)
+    assert end.position.price == end.settlement == pytest.approx(100.0 + drift, rel=1e-15)
     assert end.gain is None
     np.testing.assert_array_equal(end.gross, end.reward)
 
@@ -151,11 +159,11 @@ def test_compiled_code_may_ask_whether_a_step_is_the_last():
         )
 
         def reward(last: Any, inventories: Any) -> Any:
-            given = (inventories, None, jax.numpy.asarray(100.0), own, shocks)
-            return advance(game, c.like(inventories), 0.0, dt, *given, last).gross
+            start = Position(inventories, None, jax.numpy.asarray(100.0))
+            return advance(game, c.like(inventories), 0.0, dt, start, own, shocks, last).gross
 
         for last in (False, True):
             compiled = jax.jit(reward)(jax.numpy.asarray(last), jax.numpy.asarray(game.start))
             plain = Controls(*(each[0] for each in controls))
-            expected = advance(game, c, 0.0, dt, game.start, None, 100.0, plain, shocks, last).gross
+            expected = advance(game, c, 0.0, dt, begun(game), plain, shocks, last).gross
             np.testing.assert_allclose(compiled, expected, rtol=1e-12)
