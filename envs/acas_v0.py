@@ -73,4 +73,4 @@ from .parallel_env import module
 
 __all__ = ["env", "parallel_env", "raw_env"]
 
-parallel_env, raw_env, env, make_game = module(MakerTakerGame, "acas_v0")
+parallel_env, raw_env, env, make_game = module(MakerTakerGame(), "acas_v0")

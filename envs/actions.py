@@ -29,7 +29,7 @@ def controls_range(game: Game, rate_range: Range, quote_range: Range) -> tuple[C
     if quote_range is not None:
         if not game.makers:
             raise ValueError(f"quote_range: nobody quotes in this game, expected None, got {quote_range!r}")
-        least, most = _pair("quote_range", quote_range, -game.quote_limit, game.quote_limit)
+        least, most = _pair("quote_range", quote_range, -game.max_quote, game.max_quote)
         low = low._replace(ask=np.full(game.makers, least), bid=np.full(game.makers, least))
         high = high._replace(ask=np.full(game.makers, most), bid=np.full(game.makers, most))
     return low, high

@@ -30,28 +30,9 @@ moves.
 
 from __future__ import annotations
 
-from typing import Any
-
-from .competition import SoftmaxShare
-from .factor import ornstein_uhlenbeck
-from .flows import Logistic
-from .maker_taker_game import MakerTakerGame
 from .parallel_env import module
+from .scenarios import load_scenario
 
 __all__ = ["env", "parallel_env", "raw_env"]
 
-DEFAULTS: dict[str, Any] = {
-    "trader_inventory": (-5.0,),
-    "maker_inventory": (1.0, 0.0),
-    "competition": SoftmaxShare(1.0),
-    "trader_running_penalty": 0.1,
-    "trader_terminal_penalty": 0.5,
-    "maker_running_penalty": 0.1,
-    "maker_terminal_penalty": 0.2,
-    "buy_flow": Logistic(0.5, 3.5, 1.0),
-    "sell_flow": Logistic(0.5, 3.5, -1.0),
-    "inventory_noise": 0.3,
-    "factor": ornstein_uhlenbeck(2.0, 1.0),
-}
-
-parallel_env, raw_env, env, make_game = module(MakerTakerGame, "approximation_v0", DEFAULTS)
+parallel_env, raw_env, env, make_game = module(load_scenario("approximation"), "approximation_v0")

@@ -103,7 +103,7 @@ class ExecutionGame(Game[ExecutionCoefficients]):
     one_sided: ClassVar[bool] = False
     environment: ClassVar[str] = "execution_v0"
     makers: ClassVar[int] = 0
-    quote_limit: ClassVar[float] = np.inf
+    max_quote = np.inf
 
     def __post_init__(self) -> None:
         assign(self, initial_inventory=as_numbers(self.initial_inventory, "initial_inventory"))
@@ -121,11 +121,6 @@ class ExecutionGame(Game[ExecutionCoefficients]):
     def start(self) -> np.ndarray:
         """(N,) initial inventories."""
         return np.array(self.initial_inventory)
-
-    @property
-    def rate_limits(self) -> tuple[float, float]:
-        """The rates that an environment accepts."""
-        return -self.max_rate, self.max_rate
 
     def coefficients(self, times: np.ndarray, factors: np.ndarray | None = None) -> ExecutionCoefficients:
         """Means of the parameters over the steps of the grid ``times`` (K+1,).
@@ -184,21 +179,20 @@ class ExecutionGame(Game[ExecutionCoefficients]):
 
     @cached_property
     def _signal(self) -> float:
-        """A number of shares that the noise flow's effect on the price makes worth trading."""
+        """Number of shares that the noise flow's effect on the price makes worth trading."""
         c = self.coefficients(np.linspace(0.0, self.horizon, _STEPS + 1))
         push = np.abs(self.push(c)).mean()
         if self.factor is not None:
-            scale = np.diag(self.factor.scale(self.horizon)) / 2
-            for unit in (*scale, *-scale):
-                buys, sells = self.flows(np.zeros(()), np.array(self.factor.initial) + unit)
-                push = max(push, float(np.abs(c.permanent_impact[0] * (buys - sells))))
+            away = np.diag(self.factor.scale(self.horizon)) / 2
+            buys, sells = self.flows(np.zeros(()), np.array(self.factor.initial) + np.concatenate([away, -away]))
+            push = max(push, np.abs(c.permanent_impact[0] * (buys - sells)).max())
         # unilateral: (beta/N) 2 v against push T, and at most what the running penalty lets one hold
         fast = push * self.horizon * self.traders / (2 * c.temporary_impact.mean()) * self.horizon
         hold = 2 * c.running_penalty.mean()
         return float(min(fast, push / hold) if hold > 0 else fast)
 
     def payoff_unit(self, agent: str) -> float:
-        """What a trader pays for trading at its control unit all the time, when the others do as well."""
+        """Costs of a trader that trades at its control unit all the time, when the others do as well."""
         c = self.coefficients(np.array([0.0, self.horizon]))
         rate = self.control_unit(agent)
         others = float(self._units.sum()) - rate

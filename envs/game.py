@@ -98,7 +98,11 @@ class Game(ABC, Generic[C]):
     """A game between traders and makers: parameters, and equations as pure functions; ``C`` are its coefficients."""
 
     horizon: float
+    min_rate: float = 0.0
+    """of a trader that may only trade towards zero inventory"""
     max_rate: float
+    max_quote: float
+    """largest size of a quote"""
     volatility: float
     initial_price: float
     buy_flow: Flow
@@ -139,15 +143,10 @@ class Game(ABC, Generic[C]):
         return {agent: i for i, agent in enumerate(self.agents)}
 
     @property
-    @abstractmethod
     def rate_limits(self) -> tuple[float, float]:
         """Least and greatest rate in a trader's direction: that of buying for ``q_0 < 0``, of selling for ``q_0
         > 0``."""
-
-    @property
-    @abstractmethod
-    def quote_limit(self) -> float:
-        """Largest size of a quote."""
+        return self.min_rate if self.one_sided else -self.max_rate, self.max_rate
 
     @abstractmethod
     def coefficients(self, times: np.ndarray, factors: np.ndarray | None = None) -> C:
@@ -303,7 +302,7 @@ class Game(ABC, Generic[C]):
     def clip(self, controls: Controls) -> Controls:
         """The controls, truncated at the game's constraints."""
         controls = self.complete(controls)
-        xp, limit = namespace(*controls), self.quote_limit
+        xp, limit = namespace(*controls), self.max_quote
         low, high = (as_like(bound, controls.rate) for bound in self.rate_bounds)
         quotes = (xp.clip(each, -limit, limit) for each in controls[1:])
         return Controls(xp.clip(controls.rate, low, high), *quotes)

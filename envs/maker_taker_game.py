@@ -29,7 +29,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 
 from .arrays import Array, as_like, namespace
-from .competition import BestQuote, Competition, Fill
+from .competition import BestQuote, Competition
 from .factor import Factor
 from .game import Activity, Controls, Flow, Game
 from .impact import Impact, QuadraticImpact
@@ -62,12 +62,8 @@ class MakerTakerCoefficients(NamedTuple):
 
     def at(self, k: int | slice | Array) -> MakerTakerCoefficients:
         """The coefficients of step ``k``, or of a range of steps."""
-        return self._replace(
-            impact=self.impact[k],
-            running_penalty=self.running_penalty[k],
-            buy_flow=self.buy_flow[..., k],
-            sell_flow=self.sell_flow[..., k],
-        )
+        flows = self.buy_flow[..., k], self.sell_flow[..., k]
+        return MakerTakerCoefficients(self.impact[k], self.running_penalty[k], self.terminal_penalty, *flows, *self[5:])
 
     def like(self, array: Array) -> MakerTakerCoefficients:
         """The same numbers in the namespace, dtype and device of ``array``."""
@@ -158,29 +154,16 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         return len(self.maker_inventory)
 
     @property
-    def initial_inventory(self) -> np.ndarray:
+    def start(self) -> np.ndarray:
         """(n,) initial inventories, traders first."""
         return np.array([*self.trader_inventory, *self.maker_inventory], dtype=float)
 
-    @property
-    def start(self) -> np.ndarray:
-        """(n,) initial inventories, traders first."""
-        return self.initial_inventory
+    initial_inventory = start
 
     @cached_property
     def margin(self) -> float:
         """Characteristic gain of an optimal quote per share above the marginal value of inventory, in currency."""
         return self.competition.margin(self.makers)
-
-    @property
-    def rate_limits(self) -> tuple[float, float]:
-        """The constraints on the size of rates."""
-        return self.min_rate, self.max_rate
-
-    @property
-    def quote_limit(self) -> float:
-        """The constraint on the size of quotes."""
-        return self.max_quote
 
     def coefficients(self, times: np.ndarray, factors: np.ndarray | None = None) -> MakerTakerCoefficients:
         """Means of the parameters over the steps of the grid ``times`` (K+1,).
@@ -198,17 +181,12 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         terminal = (np.full(n, self.trader_terminal_penalty), np.full(m, self.maker_terminal_penalty))
         buyer = (np.asarray(self.trader_inventory) < 0).astype(float)
         weight = 1.0 / n if self.flow_from == "mean" else 1.0
-        buy_flow, sell_flow = self.step_flows(times, factors)
         return MakerTakerCoefficients(
-            impact=self.impact.step_means(times, n),
-            running_penalty=np.concatenate(running, axis=-1),
-            terminal_penalty=np.concatenate(terminal).astype(float),
-            buy_flow=buy_flow,
-            sell_flow=sell_flow,
-            buyer=buyer,
-            seller=1 - buyer,
-            buy_weight=weight * buyer,
-            sell_weight=weight * (1 - buyer),
+            self.impact.step_means(times, n),
+            np.concatenate(running, axis=-1),
+            np.concatenate(terminal).astype(float),
+            *self.step_flows(times, factors),
+            *(buyer, 1 - buyer, weight * buyer, weight * (1 - buyer)),
         )
 
     def volumes(self, c: MakerTakerCoefficients, rate: Array) -> tuple[Array, Array]:
@@ -224,8 +202,7 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         """Inventory rates and incomes under controls, (..., N) and (..., M); (12) and the displays around it."""
         rate, ask, bid = controls
         xp = namespace(rate, ask, bid)
-        asks: Fill = self.competition.fill(ask)
-        bids: Fill = self.competition.fill(bid)
+        asks, bids = self.competition.fill(ask), self.competition.fill(bid)
         buy_volume, sell_volume = self.volumes(c, rate)
         sold = buy_volume[..., None] * asks.share
         bought = sell_volume[..., None] * bids.share

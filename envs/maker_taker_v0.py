@@ -29,25 +29,9 @@ With `flow_from="mean"` makers face the average trader, as with infinitely many 
 
 from __future__ import annotations
 
-from typing import Any
-
-from .competition import BestQuote
-from .impact import CrowdedImpact
-from .intensity import Softplus
-from .maker_taker_game import MakerTakerGame
 from .parallel_env import module
+from .scenarios import load_scenario
 
 __all__ = ["env", "parallel_env", "raw_env"]
 
-DEFAULTS: dict[str, Any] = {
-    "trader_inventory": (-5.0, -3.0, 4.0),
-    "maker_inventory": (1.0, 0.0, -1.0),
-    "competition": BestQuote(Softplus(1.0)),
-    "impact": CrowdedImpact(0.5, 0.5),
-    "trader_running_penalty": 0.1,
-    "trader_terminal_penalty": 0.5,
-    "maker_running_penalty": 0.1,
-    "maker_terminal_penalty": 0.2,
-}
-
-parallel_env, raw_env, env, make_game = module(MakerTakerGame, "maker_taker_v0", DEFAULTS)
+parallel_env, raw_env, env, make_game = module(load_scenario("maker-taker-3x3"), "maker_taker_v0")

@@ -69,34 +69,30 @@ def shocks_of(game: Game, steps: int, noise: Noise | None) -> Shocks:
     """
     if noise is None:
         return STILL
-    price, factor, inventory = (None if each is None else floating(each) for each in noise)
-    if factor is not None:
-        if game.factor is None:
-            raise ValueError("noise.factor: the game has no factor, expected None")
-        _check("noise.factor", factor, steps, game.factor.size)
-    if inventory is not None:
-        if not game.inventory_noise:
-            raise ValueError("noise.inventory: the game has no inventory_noise, expected None")
-        _check("noise.inventory", inventory, steps, len(game.agents))
-    if price is not None:
-        if tuple(price.shape[-1:]) != (steps,):
-            raise ValueError(
-                f"noise.price: expected {steps} increments on the last axis, got shape {tuple(price.shape)}"
-            )
-        _check_finite("noise.price", price)
+    size = None if game.factor is None else game.factor.size
+    price = _checked("price", noise.price, (steps,))
+    factor = _checked("factor", noise.factor, None if size is None else (steps, size))
+    inventory = _checked("inventory", noise.inventory, (steps, len(game.agents)) if game.inventory_noise else None)
     return scaled(Noise(price, factor, inventory), game.horizon / steps, game.volatility, game.inventory_noise)
 
 
-def _check(name: str, values: Array, steps: int, count: int) -> None:
-    if tuple(values.shape[-2:]) != (steps, count):
-        raise ValueError(f"{name}: expected shape (..., {steps}, {count}), got {tuple(values.shape)}")
-    _check_finite(name, values)
-
-
-def _check_finite(name: str, values: Array) -> None:
-    """Raises ValueError for NumPy values that are not finite; other libraries' may be traced."""
+def _checked(name: str, given: Array | None, shape: tuple[int, ...] | None) -> Array | None:
+    """Increments as a float array of shape (..., shape); values of other libraries than NumPy may be traced."""
+    if given is None:
+        return None
+    if shape is None:
+        missing = {"factor": "factor", "inventory": "inventory_noise"}[name]
+        raise ValueError(f"noise.{name}: the game has no {missing}, expected None")
+    values = floating(given)
+    found = tuple(values.shape)
+    if found[-len(shape) :] != shape:
+        expected = f"shape (..., {', '.join(map(str, shape))}), got"
+        if len(shape) == 1:
+            expected = f"{shape[0]} increments on the last axis, got shape"
+        raise ValueError(f"noise.{name}: expected {expected} {found}")
     if isinstance(values, np.ndarray) and not np.isfinite(values).all():
-        raise ValueError(f"{name}: expected finite increments, got {values[~np.isfinite(values)][0]}")
+        raise ValueError(f"noise.{name}: expected finite increments, got {values[~np.isfinite(values)][0]}")
+    return values
 
 
 def factor_path(game: Game, times: np.ndarray, noise: Noise | None) -> np.ndarray | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, NamedTuple, TypeAlias, Unpack
 
 import numpy as np
@@ -204,25 +204,23 @@ class Module(NamedTuple):
     make_game: Callable[..., Game]
 
 
-def module(kind: type[Game], name: str, defaults: Mapping[str, Any] | None = None) -> Module:
+def module(game: Game, name: str) -> Module:
     """The functions of a PettingZoo module.
 
     Args:
-        kind: class of the game.
+        game: the default.
         name: of the environment.
-        defaults: parameters of the game where they differ from the class's.
     """
+    known = [each.name for each in fields(game) if each.init]  # type: ignore[arg-type]  # games are dataclasses
 
-    def make_game(**parameters: Any) -> Game:
+    def make_game(**parameters: object) -> Game:
         """The game with the given parameters changed. Raises ValueError for an unknown parameter."""
-        known = [each.name for each in fields(kind) if each.init]  # type: ignore[arg-type]  # games are dataclasses
-        unknown = set(parameters) - set(known)
+        unknown = sorted(set(parameters) - set(known))
         if unknown:
             raise ValueError(
-                f"unknown argument {sorted(unknown)}: expected arguments of the environment, or game parameters, some "
-                f"of {known}"
+                f"unknown argument {unknown}: expected arguments of the environment or game parameters, some of {known}"
             )
-        return kind(**{**(defaults or {}), **parameters})
+        return replace(game, **parameters)  # type: ignore[type-var]
 
     def parallel_env(
         options: Options | None = None, *, render_mode: str | None = None, **arguments: Any
