@@ -111,28 +111,26 @@ class Competition(ABC):
         The solution of (43) in the own quote. The profit has one peak, so the truncated peak is the constrained
         optimum.
         """
-        first = adjoint + self.own_markup(np.clip(adjoint, -limit, limit), quotes)
-        return fixed_point(  # each quote is a problem of its own
-            lambda own: self.own_markup(own[..., 0], quotes)[..., None],
-            lambda own: self.own_markup_slope(own[..., 0], quotes)[..., None, None],
-            adjoint[..., None],
-            -limit,
-            limit,
-            first[..., None],
-        )[..., 0]
+
+        def markup(own: Array) -> Array:  # each quote is a problem of its own
+            return self.own_markup(own[..., 0], quotes)[..., None]
+
+        def slope(own: Array) -> Array:
+            return self.own_markup_slope(own[..., 0], quotes)[..., None, None]
+
+        target = adjoint[..., None]
+        first = target + markup(np.clip(target, -limit, limit))
+        return fixed_point(markup, slope, target, -limit, limit, first)[..., 0]
 
     def optimal_quotes(self, adjoint: Array, limit: float) -> Array:
         """``psi``: the quotes (..., M) that are optimal against each other at marginal values (..., M), truncated: the
         solution of (44)."""
-        start = np.clip(adjoint, -limit, limit)
-        return fixed_point(
-            lambda quotes: self.own_markup(quotes, quotes),
-            self.markup_jacobian,
-            adjoint,
-            -limit,
-            limit,
-            adjoint + self.own_markup(start, start),
-        )
+
+        def markup(quotes: Array) -> Array:
+            return self.own_markup(quotes, quotes)
+
+        first = adjoint + markup(np.clip(adjoint, -limit, limit))
+        return fixed_point(markup, self.markup_jacobian, adjoint, -limit, limit, first)
 
     def optimal_jacobian(self, quotes: Array, limit: float) -> Array:
         """``d psi / d adjoint``, (..., M, M), by the implicit function theorem; one-sided at ties and truncations."""

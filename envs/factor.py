@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -163,12 +164,12 @@ class Factor:
         return np.where(size > 0, size, 1.0)
 
 
+Each: TypeAlias = float | Sequence[float]
+"""a number for all components, or one for each"""
+
+
 def ornstein_uhlenbeck(
-    mean_reversion: float | Sequence[float],
-    volatility: float | Sequence[float],
-    *,
-    mean: float | Sequence[float] = 0.0,
-    initial: Sequence[float] = (0.0,),
+    mean_reversion: Each, volatility: Each, *, mean: Each = 0.0, initial: Sequence[float] = (0.0,)
 ) -> Factor:
     """``dL = mean_reversion (mean - L) dt + volatility dW``, componentwise.
 
@@ -181,12 +182,7 @@ def ornstein_uhlenbeck(
 
 
 def bounded_reversion(
-    mean_reversion: float | Sequence[float],
-    volatility: float | Sequence[float],
-    bound: float | Sequence[float],
-    *,
-    mean: float | Sequence[float] = 0.0,
-    initial: Sequence[float] = (0.0,),
+    mean_reversion: Each, volatility: Each, bound: Each, *, mean: Each = 0.0, initial: Sequence[float] = (0.0,)
 ) -> Factor:
     """``dL = mean_reversion bound tanh((mean - L) / bound) dt + volatility dW``, componentwise: near its mean an
     Ornstein-Uhlenbeck process, with a drift of at most ``mean_reversion bound``.
@@ -218,7 +214,7 @@ def _size(initial: Sequence[float]) -> int:
     return len(initial)
 
 
-def _each(name: str, value: float | Sequence[float], size: int) -> float | tuple[float, ...]:
+def _each(name: str, value: Each, size: int) -> float | tuple[float, ...]:
     """A finite number, or a tuple with one for each component."""
     try:
         array = np.asarray(value, dtype=None if isinstance(value, bool) else float)

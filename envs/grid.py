@@ -31,12 +31,7 @@ from .packing import (
 from .parameters import check_count
 
 __all__ = [
-    "Activity",
     "Advance",
-    "Array",
-    "Coefficients",
-    "Controls",
-    "Game",
     "Noise",
     "Policy",
     "Position",
@@ -202,14 +197,7 @@ def step(game: Game[C], c: C, dt: float, inventories: Array, controls: Controls)
 
 
 def advance(
-    game: Game[C],
-    c: C,
-    time: float | Array,
-    dt: float,
-    start: Position,
-    controls: Controls,
-    shocks: Shocks,
-    last: Array,
+    game: Game[C], c: C, time: Array, dt: float, start: Position, controls: Controls, shocks: Shocks, last: Array
 ) -> Advance:
     """Everything that happens in a step: the step of the game, and the noise that arrives at its end.
 

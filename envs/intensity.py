@@ -22,7 +22,7 @@ _SLACK = 1e-7
 
 
 class Intensity(ABC):
-    """A function of Definition 3.4, with what optimal quotes need of it."""
+    """A function of Definition 3.4, with all that optimal quotes need of it."""
 
     @abstractmethod
     def __call__(self, x: Array) -> Array:
@@ -34,8 +34,8 @@ class Intensity(ABC):
 
     @abstractmethod
     def markup(self, x: Array) -> Array:
-        """``-Lambda / Lambda'``: what a quote at distance ``x`` earns per share above the marginal value of inventory
-        if it is optimal, in currency."""
+        """``-Lambda / Lambda'``: gain per share, above the marginal value of inventory, of a quote that is optimal at
+        distance ``x``, in currency."""
 
     @abstractmethod
     def markup_slope(self, x: Array) -> Array:
@@ -44,14 +44,7 @@ class Intensity(ABC):
 
 @dataclass(frozen=True)
 class _Decaying(Intensity):
-    """An intensity with one parameter.
-
-    Args:
-        gamma: decay of the flow per unit of distance, 1 / currency; positive and finite.
-
-    Raises:
-        ValueError: ``gamma`` is not positive and finite.
-    """
+    """An intensity with one parameter, which :class:`Exponential` explains."""
 
     gamma: float = 1.0
 
@@ -91,10 +84,7 @@ class Softplus(_Decaying):
     """``Lambda(x) = log(1 + exp(-gamma x))``: exponential far above the others' quotes, linear below.
 
     Args:
-        gamma: decay of the flow per unit of distance, 1 / currency; positive and finite.
-
-    Raises:
-        ValueError: ``gamma`` is not positive and finite.
+        gamma: as in :class:`Exponential`.
     """
 
     def __call__(self, x: Array) -> Array:
@@ -179,27 +169,24 @@ def check_intensity(intensity: Intensity, second: Callable[[Array], Array], scal
     with np.errstate(all="ignore"):
         ratio = value * curve / np.where(visible & (first != 0), first, 1.0) ** 2
     step = 1e-5 * scale
-    slopes = [
-        (np.asarray(f(x + step)) - np.asarray(f(x - step))) / (2 * step) for f in (intensity, intensity.derivative)
-    ]
-    off = [
-        np.abs(found - given) > 1e-4 * (np.abs(given) + np.abs(found)) + 1e-9 * (1 + np.abs(at)) / scale
-        for found, given, at in zip(slopes, (first, curve), (value, first), strict=True)
-    ]
+
+    def differs(function: Callable[[Array], Array], at: Array, given: Array) -> Array:
+        found = (np.asarray(function(x + step)) - np.asarray(function(x - step))) / (2 * step)
+        return np.abs(found - given) > 1e-4 * (np.abs(given) + np.abs(found)) + 1e-9 * (1 + np.abs(at)) / scale
+
     conditions = (
         ("finite values", ~np.isfinite(value) | ~np.isfinite(first) | ~np.isfinite(curve)),
         ("Lambda >= 0", value < 0),
         ("Lambda' < 0", first >= 0),
-        ("Lambda' as the derivative of Lambda", off[0]),
-        ("Lambda'' as the derivative of Lambda'", off[1]),
+        ("Lambda' as the derivative of Lambda", differs(intensity, value, first)),
+        ("Lambda'' as the derivative of Lambda'", differs(intensity.derivative, first, curve)),
         ("Lambda Lambda'' / Lambda'^2 <= 1", ratio > 1 + _SLACK),
     )
     for name, fails in conditions:
         fails = fails & visible
         if fails.any():
             raise ValueError(f"intensity: Definition 3.4 asks for {name}; it fails at x = {x[fails][0]:g}")
-    if value[-1] > 1e-3 * value[_PROBES // 2]:
-        raise ValueError(
-            f"intensity: Definition 3.4 asks for Lambda(x) -> 0; it is {value[-1]:.3g} at x = {x[-1]:g}, and "
-            f"{value[_PROBES // 2]:.3g} at 0"
-        )
+    end, middle = value[-1], value[_PROBES // 2]
+    if end > 1e-3 * middle:
+        said = f"it is {end:.3g} at x = {x[-1]:g}, and {middle:.3g} at 0"
+        raise ValueError(f"intensity: Definition 3.4 asks for Lambda(x) -> 0; {said}")

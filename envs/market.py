@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Unpack
+from typing import TypeAlias, Unpack
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -18,8 +18,37 @@ from .observation import Observer
 from .options import Fields, Options, as_spread, merged
 from .packing import check_names, join_actions, split_controls
 
+Given: TypeAlias = Mapping[str, ArrayLike] | None
+"""options of a reset: ``{"inventory": array}``; other entries are ignored, as PettingZoo's and Gymnasium's APIs ask"""
 
-class Market:
+
+class Setting:
+    """A game with the options that it is played with: the grid, the actions, the observer.
+
+    Args:
+        game: the game.
+        options: of the environment, or the number of steps.
+        fields: of :class:`.Options`.
+
+    Raises:
+        ValueError: an option is out of its range.
+    """
+
+    def __init__(self, game: Game, options: Options | int | None = None, **fields: Unpack[Fields]) -> None:
+        self.game, self.options = game, merged(options, **fields)
+        self.steps, self.normalize = self.options.steps, self.options.normalize
+        self.times, self.dt = grid(game, self.steps), game.horizon / self.steps
+        self.scale = ActionScale(game, self.options.rate_range, self.options.quote_range)
+        self.observer = Observer(game, (self.scale.low, self.scale.high))
+
+    def controls(self, actions: Array) -> Controls:
+        """Physical controls, within the game's constraints, of everyone's actions side by side, (..., N + 2M)."""
+        if self.normalize:  # the range lies within the constraints
+            return split_controls(self.game, self.scale.physical(actions))
+        return self.game.clip(split_controls(self.game, actions))
+
+
+class Market(Setting):
     """The state of a market, or of a batch of them with a common clock, and its pure step.
 
     Arrays are kept with the batch contiguous in memory, which makes reductions over the few agents fast.
@@ -34,13 +63,8 @@ class Market:
     def __init__(
         self, game: Game, options: Options | int | None = None, *, batch: tuple[int, ...] = (), **fields: Unpack[Fields]
     ) -> None:
-        options = merged(options, **fields)
-        self.game, self.options, self.batch, self.steps = game, options, batch, options.steps
-        self.times = grid(game, self.steps)
-        self.dt = game.horizon / self.steps
-        self.scale = ActionScale(game, options.rate_range, options.quote_range)
-        self.normalize = options.normalize
-        self.observer = Observer(game, (self.scale.low, self.scale.high))
+        super().__init__(game, options, **fields)
+        self.batch = batch
         coefficients = game.coefficients(self.times)  # a factor's flows are put in step by step
         self._coefficients = [coefficients.at(k) for k in range(self.steps)]
         self._initial = game.start
@@ -91,12 +115,6 @@ class Market:
     def done(self) -> bool:
         """True when the horizon is reached."""
         return self.k == self.steps
-
-    def controls(self, actions: np.ndarray) -> Controls:
-        """Physical controls, within the game's constraints, of everyone's actions side by side, (..., N + 2M)."""
-        if self.normalize:  # the range lies within the constraints
-            return split_controls(self.game, self.scale.physical(actions))
-        return self.game.clip(split_controls(self.game, actions))
 
     def controls_from(self, actions: Mapping[str, ArrayLike]) -> Controls:
         """Physical controls of actions by agent. Raises ValueError for a missing agent, a wrong shape or NaN."""
@@ -169,7 +187,3 @@ class Market:
     def observations(self) -> np.ndarray:
         """Every agent's full observation (..., n, d)."""
         return self.observer.all(self.state)
-
-    def state_vector(self) -> np.ndarray:
-        """The state (..., d) that observations are made of."""
-        return self.observer.state(self.state)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, NamedTuple, TypeAlias, Unpack
 
 import numpy as np
 from gymnasium.spaces import Box
-from numpy.typing import ArrayLike
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import OrderEnforcingWrapper, parallel_to_aec
 
 from .game import Controls, Game
-from .market import Market
+from .market import Given, Market
 from .observation import space, width
 from .options import Fields, Options, merged, split
 from .rendering import Renderer
@@ -24,12 +23,6 @@ Infos: TypeAlias = dict[str, Info]
 Outcome: TypeAlias = tuple[Arrays, dict[str, float], dict[str, bool], dict[str, bool], Infos]
 Sequential: TypeAlias = AECEnv[str, np.ndarray, np.ndarray]
 RENDER_MODES = ("human", "rgb_array")
-
-
-def check_render_mode(mode: str | None) -> None:
-    """Raises ValueError for an unknown render mode."""
-    if mode is not None and mode not in RENDER_MODES:
-        raise ValueError(f"render_mode: expected one of {list(RENDER_MODES)} or None, got {mode!r}")
 
 
 class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore[misc]  # PettingZoo is untyped
@@ -57,7 +50,8 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         name: str | None = None,
         **fields: Unpack[Fields],
     ) -> None:
-        check_render_mode(render_mode)
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise ValueError(f"render_mode: expected one of {list(RENDER_MODES)} or None, got {render_mode!r}")
         self.game = game
         self.market = Market(game, options, **fields)
         self.options = self.market.options
@@ -81,13 +75,12 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         """Space of one agent's actions: ``[rate]`` of a trader, ``[ask, bid]`` of a maker."""
         return self.action_spaces[agent]
 
-    def reset(self, seed: int | None = None, options: Mapping[str, ArrayLike] | None = None) -> tuple[Arrays, Infos]:
+    def reset(self, seed: int | None = None, options: Given = None) -> tuple[Arrays, Infos]:
         """Start an episode.
 
         Args:
             seed: of the random initial inventories and of the price noise.
-            options: ``{"inventory": (n,) array}`` starts from these inventories; other entries are ignored, as
-                PettingZoo's API asks.
+            options: ``{"inventory": (n,) array}`` starts from these inventories.
 
         Raises:
             ValueError: inventories that do not fit.
@@ -149,7 +142,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
 
     def state(self) -> np.ndarray:
         """The state all observations are made of: time, inventories, last quotes; normalised."""
-        return self.market.state_vector()
+        return self.market.observer.state(self.market.state)
 
     def render(self) -> np.ndarray | None:
         """Inventories and quotes so far, as an RGB array (H, W, 3) or in a window."""

@@ -10,19 +10,17 @@ from typing import TypeAlias, Unpack
 
 from array_api_compat import device
 
-from .actions import ActionScale
 from .arrays import Array, as_like, namespace
-from .game import Controls, Game
-from .grid import grid
-from .observation import Observer, width
-from .options import Fields, Options, merged
-from .packing import split_controls
+from .game import Game
+from .market import Setting
+from .observation import width
+from .options import Fields, Options
 
 Roles: TypeAlias = dict[str, Array]
 """arrays by role: ``"trader"`` (..., N, .), and ``"maker"`` (..., M, .) in a game that has makers"""
 
 
-class RoleView:
+class RoleView(Setting):
     """Actions and observations of a game by role.
 
     Args:
@@ -35,20 +33,15 @@ class RoleView:
     """
 
     def __init__(self, game: Game, options: Options | int | None = None, **fields: Unpack[Fields]) -> None:
-        options = merged(options, **fields)
-        if options.inventory_spread:
+        super().__init__(game, options, **fields)
+        if self.options.inventory_spread:
             raise ValueError(
                 "inventory_spread: this environment starts from the game's inventories, expected 0, "
-                f"got {options.inventory_spread!r}"
+                f"got {self.options.inventory_spread!r}"
             )
-        self.game, self.options, self.steps = game, options, options.steps
-        self.times = grid(game, self.steps)
-        self.dt = game.horizon / self.steps
-        self.size = width(game, options.observation)
-        self.scale = ActionScale(game, options.rate_range, options.quote_range)
+        self.size = width(game, self.options.observation)
         self.names = ("trader", "maker") if game.makers else ("trader",)
-        self._observer = Observer(game, (self.scale.low, self.scale.high))
-        self._columns: Array = self._observer.columns[:, : self.size].ravel()
+        self._columns: Array = self.observer.columns[:, : self.size].ravel()
 
     def like(self, array: Array) -> RoleView:
         """The same with its numbers in the library, dtype and device of ``array``, so that they are converted once.
@@ -56,7 +49,7 @@ class RoleView:
         PyTorch's tensors need it.
         """
         result = copy(self)
-        result.scale, result._observer = self.scale.like(array), self._observer.like(array)
+        result.scale, result.observer = self.scale.like(array), self.observer.like(array)
         result._columns = namespace(array).asarray(self._columns, device=device(array))
         return result
 
@@ -75,12 +68,6 @@ class RoleView:
         parts = {"trader": values[..., :split, :], "maker": values[..., split:, :]}
         return {role: parts[role] for role in self.names}
 
-    def controls(self, actions: Array) -> Controls:
-        """Physical controls (..., N), (..., M), (..., M) of everyone's actions side by side, (..., N + 2M)."""
-        if self.options.normalize:  # the range lies within the constraints
-            return split_controls(self.game, self.scale.physical(actions))
-        return self.game.clip(split_controls(self.game, actions))
-
     def state(self, k: int | Array, inventories: Array, factor: Array | None, quotes: Array) -> Array:
         """The vector that observations are made of, (..., 1 + d + n + 2M); see :mod:`~makertaker.envs.observation`.
 
@@ -90,7 +77,7 @@ class RoleView:
             factor: (..., d); not looked at in a game without.
             quotes: (..., 2, M) asks and bids of the last step; not shown before the first.
         """
-        xp, observer = namespace(inventories), self._observer
+        xp, observer = namespace(inventories), self.observer
         clock = as_like(k, inventories) / self.steps
         entries = [xp.broadcast_to(clock, inventories.shape[:-1])[..., None]]
         if self.game.factor is not None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import gymnasium
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .arrays import floating
 from .game import Game
 from .grid import Policy
+from .market import Given
 from .packing import agent_index, check_steps
 from .parallel_env import GameParallelEnv, Info
 
@@ -52,9 +52,7 @@ class SingleAgentEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         """The game."""
         return self.parallel.game
 
-    def reset(
-        self, *, seed: int | None = None, options: Mapping[str, ArrayLike] | None = None
-    ) -> tuple[np.ndarray, Info]:
+    def reset(self, *, seed: int | None = None, options: Given = None) -> tuple[np.ndarray, Info]:
         """Start an episode; see :meth:`GameParallelEnv.reset`."""
         super().reset(seed=seed)
         observations, infos = self.parallel.reset(seed, options)

@@ -8,12 +8,11 @@ from typing import Any, TypeAlias, Unpack
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
-from numpy.typing import ArrayLike
 
 from .arrays import floating
 from .game import Game
 from .grid import Policy
-from .market import Market
+from .market import Given, Market
 from .observation import space, width
 from .options import Fields, Options, merged
 from .packing import agent_index
@@ -62,15 +61,12 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._rng = np.random.default_rng()
 
-    def reset(
-        self, *, seed: int | None = None, options: Mapping[str, ArrayLike] | None = None
-    ) -> tuple[np.ndarray, Info]:
+    def reset(self, *, seed: int | None = None, options: Given = None) -> tuple[np.ndarray, Info]:
         """Start an episode in every market.
 
         Args:
             seed: of the random initial inventories and of the price noise.
-            options: ``{"inventory": array}`` of shape (n,) or (num_envs, n) starts from these inventories;
-                other entries are ignored.
+            options: ``{"inventory": array}`` of shape (n,) or (num_envs, n) starts from these inventories.
         """
         if seed is not None:
             self._rng = np.random.default_rng(seed)
@@ -99,8 +95,5 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def _final_info(self) -> Info:
         market = self.market
-        return {
-            "cash": market.cash[:, self.index].copy(),
-            "pnl": market.pnl[:, self.index].copy(),
-            "inventory": market.inventories[:, self.index].copy(),
-        }
+        values = {"cash": market.cash, "pnl": market.pnl, "inventory": market.inventories}
+        return {name: each[:, self.index].copy() for name, each in values.items()}
