@@ -26,6 +26,4 @@ def random_controls(game: Game, steps: int, seed: int) -> Controls:
     """Controls drawn uniformly from the game's action range at every step."""
     rng = np.random.default_rng(seed)
     low, high = game.action_range()
-    return Controls(
-        *(rng.uniform(a, b, (steps, len(a))) for a, b in zip(low, high, strict=True)),
-    )
+    return Controls(*(rng.uniform(a, b, (steps, len(a))) for a, b in zip(low, high, strict=True)))

@@ -1,8 +1,8 @@
-"""Kinds of games: the one place that asks what a game is.
+"""Kinds of games: the one place that looks at a game's class.
 
 A :class:`Kind` offers all that the public functions need: ``solve``, best responses, gains, gains against policies,
-reference points, conditions, and the equations one step at a time. :func:`kind_of` finds it. What can be said of a kind
-stands in its ``capabilities``, as data, so that nobody else has to ask for a game's class.
+reference points, conditions, and the equations one step at a time. :func:`kind_of` finds it. The properties of a kind
+stand in its ``capabilities``, as data, so that nothing else has to look at the class.
 
 =========================  =====================================================  ======================================
 kind                       games                                                  solved by
@@ -19,7 +19,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -52,7 +52,7 @@ from .noise.step_system import StepSystem
 from .profiles import BestResponse, Profile, Reference, as_schedules, replaced
 from .search import schedule_response
 
-G = TypeVar("G", bound=Game)
+G = TypeVar("G", bound=Game, covariant=True)
 Policies = Mapping[str, Policy]
 QUICK_PATHS = 512
 _QUICK = ResponseOptions(degree=2, paths=QUICK_PATHS, scored=QUICK_PATHS)
@@ -61,12 +61,12 @@ _STILL_TOLERANCE = 1e-8
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What can be said of a kind of game."""
+    """The properties of a kind of game."""
 
     exact: bool
     """payoffs, and gains against opponents that do not react, have no error but rounding"""
     inventories_apart: bool
-    """an agent's inventory depends on its own controls alone: who sees no more than it does not react"""
+    """an agent's inventory depends on its own controls alone: a policy that sees no more than it does not react"""
     optimum: str
     """name of the reference profile of those who could collude: the makers, or the traders where there are none"""
 
@@ -354,11 +354,8 @@ def kind_of(game: Game, steps: int) -> Kind[Game]:
     Raises:
         ValueError: not a game of the paper, or ``steps`` is not a positive whole number.
     """
-    found: Any  # a kind of one game's class is no kind of all games
     if isinstance(game, MakerTakerGame):
-        found = (NoisyMakerTaker if game.random else MakerTaker)(game, steps)
-    elif isinstance(game, ExecutionGame):
-        found = (Execution if is_linear(game, grid(game, steps)) else BentExecution)(game, steps)
-    else:
-        raise ValueError(f"game: expected an ExecutionGame or a MakerTakerGame, got a {type(game).__name__}")
-    return found  # type: ignore[no-any-return]
+        return (NoisyMakerTaker if game.random else MakerTaker)(game, steps)
+    if isinstance(game, ExecutionGame):
+        return (Execution if is_linear(game, grid(game, steps)) else BentExecution)(game, steps)
+    raise ValueError(f"game: expected an ExecutionGame or a MakerTakerGame, got a {type(game).__name__}")

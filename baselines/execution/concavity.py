@@ -47,11 +47,14 @@ def least_pivot(c: ExecutionCoefficients, dt: float) -> Array:
 def least_curvature(game: ExecutionGame, index: int, steps: int) -> float:
     """Least eigenvalue of minus the Hessian of an agent's payoff in its own rates, in units of ``2 beta / N`` at its
     least: 1 for impact costs alone, not positive where the payoff is not concave."""
-    zero = np.zeros((1, steps))
-    hessian = marginal_payoff(game, index, np.eye(steps), np.zeros((steps, steps)), None)
-    hessian = hessian - marginal_payoff(game, index, zero, zero, None)
     dt, beta = game.horizon / steps, game.coefficients(grid(game, steps)).temporary_impact.min()
-    return float(-np.linalg.eigvalsh(hessian)[-1] / dt / (2 * beta / game.traders))
+    return float(-np.linalg.eigvalsh(own_hessian(game, index, steps))[-1] / dt / (2 * beta / game.traders))
+
+
+def own_hessian(game: ExecutionGame, index: int, steps: int) -> Array:
+    """(K, K) second derivatives of an agent's payoff in its own rates."""
+    units, zero = np.eye(steps), np.zeros((1, steps))
+    return marginal_payoff(game, index, units, 0 * units, None) - marginal_payoff(game, index, zero, zero, None)
 
 
 def marginal_payoff(game: ExecutionGame, index: int, own: Array, others: Array, factor: Array | None) -> Array:
@@ -77,7 +80,7 @@ def marginal_payoff(game: ExecutionGame, index: int, own: Array, others: Array, 
 def first_order(
     game: ExecutionGame, c: ExecutionCoefficients, dt: float, paths: Array, own: Array, others: Array, drift: Array
 ) -> tuple[Array, Array]:
-    """Step-averaged adjoints less ``w``, and what is left of the first-order condition in every step:
+    """Step-averaged adjoints less ``w``, and the residual of the first-order condition in every step:
     ``Y + (alpha/N) Q - (beta/N) (2 v + pi sum of the others' v)``; (..., K, n) each."""
     average = average_adjoints(Penalties(dt, c.running_penalty, c.terminal_penalty), paths, drift)
     held = (paths[..., 1:, :] + paths[..., :-1, :]) / 2

@@ -1,6 +1,6 @@
 """The execution game in continuous time: the linear FBSDE (3) and its Riccati equation, as the paper has them.
 
-With ``Y~ = Y - w`` (``w``: what the noise flow has done to the price so far) and ``O`` all ones, (3) for any crowding
+With ``Y~ = Y - w`` (``w``: the noise flow's effect on the price so far) and ``O`` all ones, (3) for any crowding
 is
 
     Q' = E Q + D Y~,   Y~' = G Q + F Y~ - m 1,   Y~_T = -2 A Q_T,   m = alpha (b - a) = m0 + m1 L,
@@ -131,11 +131,9 @@ def homogeneous(game: ExecutionGame) -> bool:
 
 
 def _impacts(game: ExecutionGame, t: float) -> tuple[float, float]:
-    at = np.array([t])
-    return (
-        float(evaluate(game.permanent_impact, at, "permanent_impact")[0]),
-        float(evaluate(game.temporary_impact, at, "temporary_impact")[0]),
-    )
+    names = ("permanent_impact", "temporary_impact")
+    alpha, beta = (float(evaluate(getattr(game, name), np.array([t]), name)[0]) for name in names)
+    return alpha, beta
 
 
 def _penalties(game: ExecutionGame, t: float) -> Array:
@@ -150,13 +148,8 @@ def matrices(game: ExecutionGame, t: float) -> Matrices:
     ones = np.ones((count, count))
     c, d = 2 + game.crowding * (count - 1), 2 - game.crowding
     inverse = (np.eye(count) - game.crowding / c * ones) / d
-    forward, pull = count / beta * inverse, alpha / beta * inverse
-    return Matrices(
-        forward,
-        pull,
-        -alpha / count * ones @ forward,
-        2 * np.diag(_penalties(game, t)) - alpha / count * ones @ pull,
-    )
+    forward, pull, moved = count / beta * inverse, alpha / beta * inverse, alpha / count * ones
+    return Matrices(forward, pull, -moved @ forward, 2 * np.diag(_penalties(game, t)) - moved @ pull)
 
 
 def _end(game: ExecutionGame) -> Array:
@@ -250,13 +243,9 @@ def _integrate(game: ExecutionGame, times: Array) -> Field:
         drift, reversion = drift_parts(game, t)
         change = part.backward_inventory + part.backward_adjoint @ slope - slope @ part.forward_inventory
         change = change - slope @ part.forward_adjoint @ slope
-        return np.concatenate(
-            [
-                change.ravel(),
-                closed @ offset - signal @ drift - push,
-                (closed @ signal - signal @ reversion - push_slope).ravel(),
-            ]
-        )
+        offset_change = closed @ offset - signal @ drift - push
+        signal_change = closed @ signal - signal @ reversion - push_slope
+        return np.concatenate([change.ravel(), offset_change, signal_change.ravel()])
 
     start = np.concatenate([_end(game).ravel(), np.zeros(count * (1 + size))])
     span = (game.horizon, 0.0)

@@ -7,7 +7,7 @@ points. Values are quadratic, ``V_k^i = x' P_k^i x`` (with the effect of the fac
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,9 +54,9 @@ class LinearQuadraticGame:
         state, action = np.eye(size), np.zeros((size, count))
         action[:count] = dt * np.eye(count)
         noise = np.zeros((size, size))
-        if game.factor is not None:
+        factor = game.factor
+        if factor is not None:
             state[count:-1, count:-1], state[count:-1, -1] = self._signal.transition[k], self._signal.constant[k]
-            factor: Any = game.factor
             start = np.array(factor.initial)
             root = np.stack([factor.shake(self.times[k], start, unit) for unit in np.eye(factor.size)], axis=-1)
             noise[count:-1, count:-1] = dt * root @ root.T
@@ -85,18 +85,14 @@ class LinearQuadraticGame:
         """Rewards (points, N) of step ``k`` at inventories, factors and rates side by side."""
         game, count = self.game, self.game.traders
         inventories, factors, rates = np.split(points, [count, self.size - 1], axis=-1)
-        c = self._c.at(k)
-        if game.factor is not None:
-            c = game.with_factor(c, self.times[k], factors)
-        none = rates[:, :0]
-        return np.asarray(step(game, c, self.dt, inventories, Controls(rates, none, none)).reward)
+        c = game.with_factor(self._c.at(k), self.times[k], factors)
+        return np.asarray(step(game, c, self.dt, inventories, game.complete(Controls(rates))).reward)
 
     def final(self) -> Array:
         """(N, s, s) forms of the terminal reward."""
-        count = self.game.traders
-        forms = np.zeros((count, self.size, self.size))
-        penalty = -terminal_reward(self._c, np.ones(count))
-        forms[np.arange(count), np.arange(count), np.arange(count)] = -penalty
+        agents = np.arange(self.game.traders)
+        forms = np.zeros((len(agents), self.size, self.size))
+        forms[agents, agents, agents] = terminal_reward(self._c, np.ones(len(agents)))
         return forms
 
     @property

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ...envs import Controls, ExecutionGame, Policy, simulate
+from ...envs import Controls, ExecutionGame, Noise, Policy, simulate
 from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionCoefficients
 from ..equilibrium import LARGEST_SLOPE, Equilibrium, Status
@@ -17,7 +17,7 @@ from ..noise.scheme import Still, decoupling_field
 from . import linear_system as linear
 from .concavity import first_order, require_concave, unbounded
 from .linear_rule import LinearFeedback
-from .signal import additive, expectation, linear_signal, signal_load, unit_noise
+from .signal import additive, expectation, linear_signal, signal_load, unit_increments
 from .step_system import ExecutionSteps
 
 _SMALL = 48
@@ -28,7 +28,7 @@ _SMALL = 48
 class ExecutionEquilibrium(Equilibrium):
     """The open-loop Nash equilibrium of the execution game: ``Y = w 1 + R Q + h0 + h1 L``, (5) with a linear signal.
 
-    ``w`` is what the noise flow has done to the price so far. Adjoints include its mean; the decoupling field
+    ``w`` is the noise flow's effect on the price so far. Adjoints include its mean; the decoupling field
     :meth:`adjoint` takes the realised one. ``slope`` is ``R``, the Riccati matrix of Theorem 2.7 on the grid.
     """
 
@@ -57,7 +57,7 @@ class ExecutionEquilibrium(Equilibrium):
             k: node.
             inventory: (..., N).
             factor: (..., d), in a game that has one; its undisturbed value by default.
-            noise_price: ``w`` (...,), what the noise flow has done to the price by then; its mean by default.
+            noise_price: ``w`` (...,), the noise flow's effect on the price by then; its mean by default.
 
         Raises:
             ValueError: ``k`` is not in 0..K, a shape is wrong, or there are more than 2,000 agents.
@@ -171,11 +171,11 @@ def _too_fast(game: ExecutionGame, rates: Array) -> str:
 
 
 def _truncation(found: ExecutionEquilibrium) -> str:
-    """What to say if environments truncate rates on some paths of the factor, which the solution does not."""
+    """A warning where environments truncate rates on some paths of the factor, which the solution does not."""
     game = found.game
     if game.factor is None or not additive(game.factor, found.times):
         return ""
-    units = found.rule.play(unit_noise(game.factor, found.steps)).controls.rate
+    units = found.rule.play(Noise(factor=unit_increments(game.factor, found.steps))).controls.rate
     spread = np.sqrt(((units - found.controls.rate) ** 2).sum(axis=0))
     reach = float((np.abs(found.controls.rate) + 3 * spread).max())
     if reach <= game.max_rate:

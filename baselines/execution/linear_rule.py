@@ -43,7 +43,7 @@ class LinearFeedback(Rule):
         return self.game.complete(Controls(self.rates(k, inventory, factor)))
 
     def play(self, noise: Noise | None = None) -> Trajectory:
-        """What happens if all follow: rates and inventories along the noise's paths."""
+        """The paths if everyone follows, along those of the noise; controls as they are, not truncated."""
         game, steps = self.game, self.steps
         factors = factor_path(game, grid(game, steps), noise)
         batch = () if factors is None else factors.shape[:-2]

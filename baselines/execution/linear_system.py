@@ -8,7 +8,7 @@ less the noise flow's past effect ``w`` on the price, ``Q' = Q + dt v``, and a M
     cost v + premium = p_{k+1} - 2 phi dt (Q / 6 + Q' / 3) + dt (push v + drift) / 2 + pull (Q + Q') / 2,
 
 and is solved by one backward sweep ``p_k = R_k Q + h_k + g_k z``, ``v_k = F_k Q + f_k + e_k z``. ``R`` is the paper's
-Riccati matrix, on the grid. What ``cost``, ``pull`` and ``push`` are says whose problem it is:
+Riccati matrix, on the grid. ``cost``, ``pull`` and ``push`` depend on whose problem it is:
 
 ==============================  ==============================  ===================  ===================
 problem                         cost, in units of beta / N      pull, of alpha / N   push, of alpha / N
@@ -56,7 +56,7 @@ class LinearSystem:
 
 
 class Load(NamedTuple):
-    """What acts on a linear system from outside."""
+    """The outside influence on a linear system."""
 
     drift: Array
     """(K, ..., n) of the price"""
@@ -103,8 +103,8 @@ def sweep(system: LinearSystem, *, strict: bool = True) -> Sweep:
 
     Args:
         system: the system.
-        strict: whether to raise at a singular pivot; otherwise what comes of it is not finite, for that member of a
-            batch of scalar problems.
+        strict: True to raise at a singular pivot; otherwise the result is not finite for that member of a batch of
+            scalar problems.
 
     Raises:
         numpy.linalg.LinAlgError: a pivot is singular, or the slope is not bounded.
@@ -161,11 +161,11 @@ def _solve(pivot: Array, right: Array, strict: bool = True) -> Array:
     return np.linalg.solve(pivot, right)
 
 
-def plain(drift: Array) -> Load:
-    """A load without signal that pushes the price by ``drift`` (K, ..., n)."""
-    steps = len(drift)
-    none = np.zeros((*drift.shape, 0))
-    return Load(drift, np.zeros_like(drift), none, none, np.zeros((steps, 0, 0)), np.zeros((steps, 0)))
+def plain(drift: Array, premium: Array | None = None) -> Load:
+    """A load without signal: ``drift`` (K, ..., n) of the price, and, if any, a premium of the same shape."""
+    steps, none = len(drift), np.zeros((*drift.shape, 0))
+    premium = np.zeros_like(drift) if premium is None else premium
+    return Load(drift, premium, none, none, np.zeros((steps, 0, 0)), np.zeros((steps, 0)))
 
 
 def nash_system(c: ExecutionCoefficients, crowding: float, dt: float) -> LinearSystem:
@@ -200,28 +200,24 @@ def mode_system(c: ExecutionCoefficients, crowding: float, dt: float, *, coopera
     return LinearSystem(dt, beta * cost, alpha * pull, alpha * ones, penalty, terminal)
 
 
-def lone_system(c: ExecutionCoefficients, dt: float, cost: float, push: float) -> LinearSystem:
-    """One agent's own problem for each agent, as a batch (K, N, 1, 1); cost and push as in the module's table."""
-    count = len(c.terminal_penalty)
-    shape = (len(c.running_penalty), count, 1, 1)
-    alpha, beta = (each[:, None, None, None] / count for each in (c.permanent_impact, c.temporary_impact))
-    return LinearSystem(
-        dt,
-        np.broadcast_to(cost * beta, shape),
-        np.broadcast_to(alpha, shape),
-        np.broadcast_to(push * alpha, shape),
-        c.running_penalty[:, :, None],
-        c.terminal_penalty[:, None],
-    )
+def lone_system(
+    c: ExecutionCoefficients, dt: float, cost: float, push: float, agents: slice = slice(None)
+) -> LinearSystem:
+    """One agent's own problem for each agent, or for some, as a batch (K, N, 1, 1); cost and push as in the module's
+    table."""
+    alpha, beta = (each[:, None, None, None] / len(c.terminal_penalty) for each in c[:2])
+    penalty, terminal = c.running_penalty[:, agents, None], c.terminal_penalty[agents, None]
+    own_cost, pull, own_push = (np.broadcast_to(x, (*penalty.shape, 1)) for x in (cost * beta, alpha, push * alpha))
+    return LinearSystem(dt, own_cost, pull, own_push, penalty, terminal)
 
 
 def homogeneous(c: ExecutionCoefficients) -> bool:
-    """Whether all agents have the same penalties."""
+    """True if all agents have the same penalties."""
     return bool((c.running_penalty == c.running_penalty[:, :1]).all() and np.ptp(c.terminal_penalty) == 0)
 
 
 def forward(gain: Array, shift: Array, start: Array, dt: float) -> Array:
-    """Rates (K, N) of agents who follow ``v = gain q + shift``, (K, N) each, from inventories (N,)."""
+    """Rates (K, N) of agents who follow ``v = gain q + shift`` from inventories (N,); gain (K, N) or (K, 1)."""
     inventory, rates = start.astype(float), np.empty(shift.shape)
     for k in range(len(shift)):
         rates[k] = gain[k] * inventory + shift[k]
@@ -238,13 +234,7 @@ def rates_by_modes(c: ExecutionCoefficients, crowding: float, dt: float, start: 
     shift = respond(system, swept, plain(mean_drift)).shift[..., 0]
     gain = swept.gain[..., 0, 0]
     mean = forward(gain[:, :1], shift[:, :1], start.mean(keepdims=True), dt)
-    deviation = forward(
-        np.broadcast_to(gain[:, 1:], (len(gain), len(start))),
-        np.zeros((len(gain), len(start))),
-        start - start.mean(),
-        dt,
-    )
-    return mean + deviation
+    return mean + forward(gain[:, 1:], np.zeros((len(gain), len(start))), start - start.mean(), dt)
 
 
 def rates_by_matrices(c: ExecutionCoefficients, crowding: float, dt: float, start: Array, drift: Array) -> Array:
@@ -276,18 +266,18 @@ def rates_by_aggregate(c: ExecutionCoefficients, crowding: float, dt: float, sta
     def rates(total: Array, outside: Array, begin: Array, agents: slice) -> Array:
         """(K, ..., agents) rates where the total is (K, ...) and noise traders push the price by ``outside``
         (K, ...)."""
-        own = tuple(each[:, agents] for each in (pivot, gain, carry))
+        own_pivot, own_gain, own_carry = (each[:, agents] for each in (pivot, gain, carry))
         expand = (slice(None),) + (None,) * (total.ndim - 1)
         push = alpha[expand] * total + outside
         cost = crowding * beta[expand] * total
-        offset = np.zeros((*total.shape[1:], own[0].shape[1]))
+        offset = np.zeros((*total.shape[1:], own_pivot.shape[1]))
         result = np.empty((steps, *offset.shape))
         for k in reversed(range(steps)):
-            result[k] = (offset + (dt / 2 * push[k] - cost[k])[..., None]) / own[0][k]
-            offset = offset + own[2][k] * result[k] + dt * push[k][..., None]
+            result[k] = (offset + (dt / 2 * push[k] - cost[k])[..., None]) / own_pivot[k]
+            offset = offset + own_carry[k] * result[k] + dt * push[k][..., None]
         inventory = np.broadcast_to(begin, offset.shape)
         for k in range(steps):
-            result[k] += own[1][k] * inventory
+            result[k] += own_gain[k] * inventory
             inventory = inventory + dt * result[k]
         return result
 

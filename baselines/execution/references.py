@@ -46,16 +46,9 @@ def almgren_chriss_alone(game: ExecutionGame, steps: int) -> LinearFeedback:
     times = grid(game, steps)
     c = game.coefficients(times)
     require_concave(c, game.horizon / steps)
-    load = signal_load(linear_signal(game, c, times), game.traders)
-    load = load._replace(  # a batch of agents, each alone
-        drift=load.drift[..., None],
-        premium=load.premium[..., None],
-        signal_drift=load.signal_drift[:, :, None],
-        signal_premium=load.signal_premium[:, :, None],
-    )
     system = linear.lone_system(c, game.horizon / steps, 2.0, 1.0)
     swept = linear.sweep(system)
-    response = linear.respond(system, swept, load)
+    response = linear.respond(system, swept, signal_load(linear_signal(game, c, times), game.traders, 1))
     gain = swept.gain[..., 0, 0, None] * np.eye(game.traders)
     return LinearFeedback(game, gain, response.shift[..., 0], response.signal[:, :, 0])
 

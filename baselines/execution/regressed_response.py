@@ -17,7 +17,7 @@ from ...envs.arrays import Array
 from ...envs.grid import agent_index
 from ..profiles import BestResponse
 from ..sampling import not_deviating, scored
-from .concavity import marginal_payoff
+from .concavity import marginal_payoff, own_hessian
 
 
 def sampled_responses(
@@ -81,10 +81,7 @@ def _best_coefficients(game: ExecutionGame, paths: Trajectory, index: int, steps
     basis = _basis(paths, steps)
     others = np.delete(paths.controls.rate, index, axis=-1).sum(axis=-1)
     at_rest = marginal_payoff(game, index, np.zeros(others.shape), others, paths.factor)  # (B, K)
-    units = np.eye(steps)
-    curvature = marginal_payoff(game, index, units, np.zeros_like(units), None) - marginal_payoff(
-        game, index, np.zeros((1, steps)), np.zeros((1, steps)), None
-    )
+    curvature = own_hessian(game, index, steps)
     # maximise  mean_b (g_b' v_b + v_b' H v_b / 2),  v_b = basis_b . theta
     size = steps * basis.shape[-1]
     moments = np.einsum("bki,blj->kilj", basis, basis) / len(basis)

@@ -1,8 +1,8 @@
 """Best responses in the execution game against opponents who do not react: linear-quadratic, exact.
 
 Given the others' total rate, every agent has a concave problem of its own, and those of all agents are solved as one
-batch of scalar sweeps. Where opponents follow a factor, their rates are a linear signal: the factor and the inventories
-they would have if nobody deviated.
+batch of scalar sweeps. Where opponents follow a factor, their rates are a linear signal: the factor and the
+no-deviation inventories.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
 from ...envs.game import Activity, Controls
-from ...envs.grid import Noise, Trajectory, factor_path, grid, move, simulate, step_reward, terminal_reward
+from ...envs.grid import Noise, Trajectory, grid, move, simulate, step_reward, terminal_reward
+from ..noise.field import as_state
 from ..profiles import BestResponse, Profile, as_schedules, own_rule
 from . import linear_system as linear
 from .concavity import require_concave
@@ -32,8 +33,8 @@ def respond_to_schedules(game: ExecutionGame, rates: Array) -> Array:
     others = rates.sum(axis=1, keepdims=True) - rates
     system = linear.lone_system(c, dt, 2.0, 1.0)
     swept = linear.sweep(system)
-    load = linear.plain(game.drift(c, others.T).T[..., None])
-    load = load._replace(premium=(game.premium(c, np.zeros_like(rates), others))[..., None])
+    premium = game.premium(c, np.zeros_like(rates), others)
+    load = linear.plain(game.drift(c, others.T).T[..., None], premium[..., None])
     shift = linear.respond(system, swept, load).shift[..., 0]
     return linear.forward(swept.gain[..., 0, 0], shift, game.start, dt)
 
@@ -69,7 +70,7 @@ class AdaptedResponse:
     """One agent's best response to opponents who follow a rule, open loop: functions of the factor's path.
 
     Args:
-        rule: everyone's rule; opponents follow it along the inventories that there would be without a deviation.
+        rule: everyone's rule; opponents follow it along the no-deviation inventories.
         index: the deviator.
 
     Raises:
@@ -83,7 +84,7 @@ class AdaptedResponse:
         self._times = grid(game, steps)
         c = game.coefficients(self._times)
         require_concave(c, self._dt)
-        system = _one(linear.lone_system(c, self._dt, 2.0, 1.0), index)
+        system = linear.lone_system(c, self._dt, 2.0, 1.0, slice(index, index + 1))
         self._swept = linear.sweep(system)
         self._response = linear.respond(system, self._swept, self._load(c))
 
@@ -103,40 +104,33 @@ class AdaptedResponse:
         transition[:, size:, :size] = dt * rule.signal
         transition[:, size:, size:] = np.eye(count) + dt * rule.gain
         return linear.Load(
-            drift=(signal.drift + alpha * base)[:, None],
-            premium=(beta * base)[:, None],
-            signal_drift=(own + alpha[:, None] * others)[:, None],
-            signal_premium=(beta[:, None] * others)[:, None],
+            drift=(signal.drift + alpha * base)[:, None, None],
+            premium=(beta * base)[:, None, None],
+            signal_drift=(own + alpha[:, None] * others)[:, None, None],
+            signal_premium=(beta[:, None] * others)[:, None, None],
             transition=transition,
             constant=np.concatenate([signal.constant, dt * rule.shift], axis=-1),
         )
 
     def play(self, noise: Noise | None = None) -> tuple[Trajectory, Trajectory]:
-        """What happens along noise paths if the deviator plays its best response, and if nobody deviates."""
+        """The paths along those of the noise if the deviator plays its best response, and if nobody deviates."""
         game, rule, steps = self.rule.game, self.rule, self.rule.steps
         undisturbed = rule.play(noise)
-        factors = factor_path(game, self._times, noise)
-        batch = undisturbed.inventories.shape[:-2]
+        seen = as_state(undisturbed.inventories, undisturbed.factor)
+        batch, gain = seen.shape[:-2], self._swept.gain[:, 0, 0, 0]
+        shift, signal, *_ = (each[:, 0, 0] for each in self._response)
         own, rates = np.full(batch, game.start[self.index]), []
         for k in range(steps):
-            seen = undisturbed.inventories[..., k, :]
-            if factors is not None:
-                seen = np.concatenate([np.broadcast_to(factors[..., k, :], (*batch, factors.shape[-1])), seen], axis=-1)
-            rate = self._swept.gain[k, 0, 0] * own + self._response.shift[k, 0] + seen @ self._response.signal[k, 0]
-            rates.append(rate)
-            own = move(own, rate, self._dt)
+            rates.append(gain[k] * own + shift[k] + seen[..., k, :] @ signal[k])
+            own = move(own, rates[-1], self._dt)
         joint = np.array(np.broadcast_to(undisturbed.controls.rate, (*batch, steps, game.traders)))
         joint[..., self.index] = np.stack(rates, axis=-1)
         return simulate(game, Controls(joint), steps, noise), undisturbed
 
-    def mean_controls(self) -> Controls:
-        """The mean of the joint profile (K, N) in which the agent deviates: linear rules turn means into means."""
-        return self.play()[0].controls
-
     def best(self) -> BestResponse:
-        """The best response; its controls are means."""
+        """The best response; its controls are means: linear rules turn means into means."""
         best, before, error = self.gain()
-        return BestResponse(self.mean_controls(), best, best - before, error)
+        return BestResponse(self.play()[0].controls, best, best - before, error)
 
     def gain(self) -> tuple[float, float, float]:
         """Expected payoff of the best response, of the profile, and the standard error of their difference (0:
@@ -148,18 +142,6 @@ class AdaptedResponse:
 
         mean, error = expectation(self.rule.game, self._times, payoffs)
         return float(mean[0]), float(mean[1]), 0.0 if error is None else float(error[2])
-
-
-def _one(system: linear.LinearSystem, index: int) -> linear.LinearSystem:
-    """One member of a batch of scalar systems."""
-    return linear.LinearSystem(
-        system.dt,
-        system.cost[:, index],
-        system.pull[:, index],
-        system.push[:, index],
-        system.penalty[:, index],
-        system.terminal[index],
-    )
 
 
 def as_rule(game: ExecutionGame, profile: Profile, steps: int) -> LinearFeedback:

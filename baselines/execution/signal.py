@@ -1,4 +1,4 @@
-"""Linear signals: what a factor with affine drift does to the execution game, and expectations over its noise.
+"""Linear signals: the effect of a factor with affine drift on the execution game, and expectations over its noise.
 
 With drift ``Gamma(t, L)`` affine in ``L`` (an Ornstein-Uhlenbeck process, for one) and flows whose difference is
 affine, the noise flow pushes the price by ``m0 + m1 L`` and ``E[L_{k+1}] = a L_k + c``: certainty equivalence holds,
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,7 +60,7 @@ def is_linear(game: ExecutionGame, times: Array) -> bool:
 
 
 def _read(game: ExecutionGame, c: ExecutionCoefficients, times: Array) -> tuple[Signal, str]:
-    """The signal, and what is not affine in the factor: empty where all is."""
+    """The signal, and a message about a function that is not affine in the factor; empty if all are."""
     steps, factor = len(times) - 1, game.factor
     if factor is None:
         return Signal(game.push(c), np.zeros((steps, 0)), np.zeros((steps, 0, 0)), np.zeros((steps, 0))), ""
@@ -127,7 +127,7 @@ class _Affine(NamedTuple):
     slope: Array
     """(m, d)"""
     bent: str
-    """by how much the function is not affine; empty where it is"""
+    """a message if the function is not affine, with its distance from one that is; empty otherwise"""
 
 
 def _affine(function: Callable[[Array], Array], factor: Factor, horizon: float, name: str) -> _Affine:
@@ -160,7 +160,7 @@ def _probes(size: int) -> Array:
 
 
 def additive(factor: Factor, times: Array) -> bool:
-    """Whether the diffusion does not depend on the factor, so that quadratic payoffs have exact expectations."""
+    """True if the diffusion does not depend on the factor, so that quadratic payoffs have exact expectations."""
     start, unit = np.array(factor.initial), factor.scale(float(times[-1]))
     probes = start + unit * _probes(factor.size)
     shakes = [
@@ -188,7 +188,7 @@ def expectation(
     if factor is None:
         return payoffs(None), None
     if additive(factor, times):
-        units: Any = unit_noise(factor, steps).factor
+        units = unit_increments(factor, steps)
         values = payoffs(Noise(factor=np.concatenate([0 * units[:1], units, -units])))
         up, down = np.split(values[1:], 2)
         return values[0] + (up + down - 2 * values[0]).sum(axis=0) / 2, None
@@ -196,16 +196,15 @@ def expectation(
     return pair_mean(payoffs(Noise(factor=np.concatenate([draws, -draws]))))
 
 
-def unit_noise(factor: Factor, steps: int) -> Noise:
-    """One path for each increment (K d, K, d), which is 1 there, the others being 0."""
-    return Noise(factor=np.eye(steps * factor.size).reshape(-1, steps, factor.size))
+def unit_increments(factor: Factor, steps: int) -> Array:
+    """(K d, K, d) one path for each increment of the factor's noise, which is 1 there, the others being 0."""
+    return np.eye(steps * factor.size).reshape(-1, steps, factor.size)
 
 
-def signal_load(signal: Signal, count: int) -> Load:
-    """The signal as a load (K, N) that pushes the price for everyone."""
+def signal_load(signal: Signal, *shape: int) -> Load:
+    """The signal as a load (K, *shape) that pushes the price for everyone."""
     steps, size = signal.slope.shape
-    drift = np.broadcast_to(signal.drift[:, None], (steps, count))
-    slope = np.broadcast_to(signal.slope[:, None, :], (steps, count, size))
-    return Load(
-        drift, np.zeros((steps, count)), slope, np.zeros((steps, count, size)), signal.transition, signal.constant
-    )
+    axes = [1] * len(shape)
+    drift = np.broadcast_to(signal.drift.reshape(steps, *axes), (steps, *shape))
+    slope = np.broadcast_to(signal.slope.reshape(steps, *axes, size), (steps, *shape, size))
+    return Load(drift, 0 * drift, slope, 0 * slope, signal.transition, signal.constant)

@@ -77,11 +77,8 @@ class DecouplingEquilibrium(Equilibrium):
         return self.field if options is None else decoupling_field(self.field.system, self.still, options)[0]
 
     def _slope(self) -> Array:
-        factors = self.paths.factor
-        means = [None if factors is None else factors[:, k].mean(axis=0) for k in range(self.steps + 1)]
-        return np.stack(
-            [self.field.slope(k, each, at) for k, (each, at) in enumerate(zip(self.inventories, means, strict=True))]
-        )
+        nodes = enumerate(self.inventories)
+        return np.stack([self.field.slope(k, inventory, self._factor(k, None)) for k, inventory in nodes])
 
     def _factor(self, k: int, factor: Array | None) -> Array | None:
         paths = self.paths.factor
@@ -134,7 +131,7 @@ def martingale_part(found: Field, paths: Trajectory) -> Array:
 
 
 def _problem(found: Field, errors: FieldErrors) -> str:
-    """Why a field is not to be trusted; empty where it is."""
+    """The reason why a field is not to be trusted; empty if it is."""
     if not np.isfinite(errors.relative) or errors.relative > ACCEPTED:
         return (
             f"the decoupling field is not accurate: refinement changes adjoints by {errors.degree:.2g} (degree) and "

@@ -220,6 +220,11 @@ def next_factors(system: StepSystem, k: int, factor: Array, nodes: Array) -> Arr
     return np.stack(moved, axis=1)
 
 
+def power_of_two(count: int) -> int:
+    """The next power of two, as Sobol's points require."""
+    return int(2 ** np.ceil(np.log2(count)))
+
+
 def sample_box(box: Box, unit: Array) -> Array:
     """(B, D) points of a box from points of the unit cube: in turn from all of the box, denser towards its faces, as
     polynomials need it, and from the middle of it, as densely as the state visits it if the box reaches four standard

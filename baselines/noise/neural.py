@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...envs.arrays import Array
-from .field import Regressor
+from .field import Regressor, as_state
 from .polynomials import Box
 
 HIDDEN = 32
@@ -73,17 +73,11 @@ class ExpectedNetwork:
     def _nodes(self, mean: Array) -> tuple[Array, Array]:
         """States (B, J, S, D) and weights (J, S): ``2n`` nodes ``sqrt(n)`` standard deviations along the axes."""
         n = mean.shape[-1]
+        steps = np.zeros((1, n))
         if self.noise.any():
             steps = np.sqrt(n) * np.concatenate([np.diag(self.noise), -np.diag(self.noise)])
-        else:
-            steps = np.zeros((1, n))
-        inventories = mean[:, None, None, :] + steps
-        shape = (len(mean), len(self.weights), len(steps))
-        parts = (
-            np.broadcast_to(self.factors[:, :, None, :], (*shape, self.factors.shape[-1])),
-            np.broadcast_to(inventories, (*shape, n)),
-        )
-        return np.concatenate(parts, axis=-1), np.repeat(self.weights[:, None] / len(steps), len(steps), axis=1)
+        states = as_state(mean[:, None, None, :] + steps, self.factors[:, :, None, :])
+        return states, np.repeat(self.weights[:, None] / len(steps), len(steps), axis=1)
 
     def __call__(self, mean: Array) -> Array:
         """(B, m) at mean inventories (B, n)."""
@@ -141,9 +135,8 @@ def neural_regressor(seed: int, hidden: int = HIDDEN, iterations: int = _ITERATI
         def loss() -> torch.Tensor:
             optimizer.zero_grad()
             inner, bias, outer = weights
-            error = (((torch.tanh(inputs @ inner + bias) @ outer - target) * heavy) ** 2).mean() + _RIDGE * (
-                outer**2
-            ).mean()
+            misfit = (torch.tanh(inputs @ inner + bias) @ outer - target) * heavy
+            error = (misfit**2).mean() + _RIDGE * (outer**2).mean()
             error.backward()  # type: ignore[no-untyped-call]
             return error
 

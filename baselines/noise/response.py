@@ -1,6 +1,6 @@
 """Best responses in games with noise, against opponents who do not react.
 
-Opponents' controls are processes: what they do along the state ``X = (L, Q)`` that there is if nobody deviates. A
+Opponents' controls are processes: their controls along the no-deviation state ``X = (L, Q)``. A
 deviator's inventory differs from its own undisturbed one by ``D``, which no noise moves; its adjoint solves
 
     y = E_k[p_{k+1}] - 2 phi (dt Q^i_k / 2 + r dt^2 / 3),   Q^i = X^i + D,
@@ -25,7 +25,7 @@ from ...envs.grid import agent_controls
 from ..errors import EquilibriumNotFound
 from ..profiles import BestResponse, Profile, replaced, undisturbed
 from ..sampling import scored
-from .field import as_state, at_node, inventory_sd, next_factors, solve_points
+from .field import as_state, at_node, inventory_sd, next_factors, power_of_two, solve_points
 from .polynomials import Basis, Box, Expected, Polynomial, cubature, fit
 from .step_system import AgentsInStep, StepSystem, held_gain
 
@@ -146,7 +146,7 @@ class _Response:
         basis = Basis(self.states.shape[-1] + 1, degree)
         nodes, weights = cubature(self.states.shape[-1] - paths.inventories.shape[-1], degree + 1)
         noise = np.append(inventory_sd(system), 0.0)
-        draw = qmc.Sobol(count, seed=seed).random(2 ** int(np.ceil(np.log2(batch * (system.steps + 1)))))
+        draw = qmc.Sobol(count, seed=seed).random(power_of_two(batch * (system.steps + 1)))
         terminal, own = system.terminal[self.role], paths.inventories[..., self.role]
 
         def deviations(k: int) -> Array:

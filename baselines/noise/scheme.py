@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from ...envs import Trajectory, draw_noise, rollout
 from ...envs.arrays import Array
 from ..sampling import pair_mean
-from .field import Field, FieldOptions, Regressor, Tube, as_state, at_node, fit_field
+from .field import Field, FieldOptions, Regressor, Tube, as_state, at_node, fit_field, power_of_two
 from .polynomials import Basis, fit
 from .step_system import StepSystem, held_gain
 
@@ -71,25 +72,15 @@ class _Scheme(NamedTuple):
         self, tube: Tube, guess: Callable[[int, Array], Array], degree: int, seed: int, coarse: bool = False
     ) -> Field:
         """One backward pass; a coarse one with half of a network's units."""
-        points = _power_of_two(self.options.points or _OVERSAMPLING * len(Basis(self.size, degree).index))
+        basis = Basis(self.size, degree)
+        points = power_of_two(self.options.points or _OVERSAMPLING * len(basis.index))
+        regress: Regressor = partial(fit, basis)
+        cubature_degree = degree + 1
         if self.options.regressor == "neural" or (self.options.regressor is None and self.size > _MANY):
             from .neural import HIDDEN, neural_regressor  # PyTorch is optional
 
-            return fit_field(
-                self.system, tube, neural_regressor(seed, HIDDEN // 2 if coarse else HIDDEN), points, 5, seed, guess
-            )
-        return fit_field(self.system, tube, polynomial_regressor(self.size, degree), points, degree + 1, seed, guess)
-
-
-def polynomial_regressor(size: int, degree: int) -> Regressor:
-    """Least squares on polynomials of a total degree."""
-    basis = Basis(size, degree)
-    return lambda box, states, values, weights: fit(basis, box, states, values, weights)
-
-
-def _power_of_two(count: int) -> int:
-    """The next one, as Sobol's points want it."""
-    return int(2 ** np.ceil(np.log2(count)))
+            regress, cubature_degree = neural_regressor(seed, HIDDEN // 2 if coarse else HIDDEN), 5
+        return fit_field(self.system, tube, regress, points, cubature_degree, seed, guess)
 
 
 def decoupling_field(
