@@ -1,4 +1,4 @@
-"""Nash equilibria of the grid game: what all games' equilibria have in common."""
+"""Nash equilibria of the grid game: the part that all games share."""
 
 from __future__ import annotations
 

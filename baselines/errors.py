@@ -2,7 +2,7 @@
 
 
 class EquilibriumNotFound(RuntimeError):
-    """A solver did not reach its tolerance; the message has the residual, where it got stuck and what to try."""
+    """A solver did not reach its tolerance; the message has the residual, its place and a remedy."""
 
 
 class NoOptimum(ValueError):

@@ -59,7 +59,7 @@ def node_adjoints(system: Penalties, paths: Array, drift: Array | None = None) -
     Args:
         system: gives penalties and the length of a step.
         paths: of the inventories.
-        drift: (..., K, 1) of the market price, in a game with permanent impact: what a share held gains.
+        drift: (..., K, 1) of the market price, in a game with permanent impact: the gain of a share held.
     """
     increments = system.running * system.dt * (paths[..., :-1, :] + paths[..., 1:, :])
     if drift is not None:

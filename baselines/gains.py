@@ -62,7 +62,7 @@ def exploitability(game: Game, controls: Profile, steps: int) -> Exploitability:
     Args:
         game: the game.
         controls: the profile (K, N), (K, M), (K, M), in physical units; or, in the execution game, an affine rule,
-            followed along the inventories that there are if nobody deviates. In a game with a factor deviators use it.
+            followed along the no-deviation inventories. In a game with a factor deviators use it.
             Also a decoupling field (``eq.profile``) or a policy for every agent, followed in the same way. In a game
             with noise gains are lower bounds, exact up to the square of the error of the deviator's own field.
         steps: K.

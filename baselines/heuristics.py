@@ -1,4 +1,4 @@
-"""Rules of thumb to compare with: none of them knows what the other agents do."""
+"""Rules of thumb to compare with: none of them knows the other agents' controls."""
 
 from __future__ import annotations
 

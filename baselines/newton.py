@@ -49,7 +49,7 @@ def riccati_step(
         phi: (..., n) running penalty at this step.
         slope: ``R``, (..., n, n).
         offset: ``s``, (..., n).
-        defect: (..., n) what is to be added to ``dY_k``.
+        defect: (..., n) to be added to ``dY_k``.
 
     Returns:
         ``D``, ``d``, ``R'``, ``s'``.
@@ -261,7 +261,7 @@ def solve_system(
         steps: K.
         guess: adjoints to start from; by default :func:`start`.
         tolerance: on the residual.
-        longest: step of the second attempt, in adjoints: about what changes rates by a factor of e.
+        longest: step of the second attempt, in adjoints; of the size that changes rates by a factor of e.
     """
     begin = start(system, steps) if guess is None else guess
     first = newton(system, begin, tolerance=tolerance)

@@ -8,7 +8,7 @@ from .kinds import kind_of
 
 
 def check(game: Game, steps: int = 100) -> list[Condition]:
-    """The paper's conditions for a game, and what its grid problems show.
+    """The paper's conditions for a game, and observations of its grid problems.
 
     Args:
         game: the game.

@@ -13,7 +13,7 @@ class Condition(NamedTuple):
     margin: float
     """by how much it holds (positive) or fails (negative), in the unit that ``note`` names"""
     reference: str
-    """where it comes from"""
+    """its place in the paper, or the observation that it comes from"""
     note: str
 
 

@@ -122,7 +122,7 @@ def solve_execution(
     """See :func:`makertaker.baselines.solve`. Raises ValueError where a factor does not enter linearly."""
     steps, count = len(times) - 1, game.traders
     dt = game.horizon / steps
-    c = game.coefficients(times)  # of the undisturbed path of a factor: means are what it leads to
+    c = game.coefficients(times)  # along the undisturbed path of a factor, which gives means
     linear_signal(game, c, times)  # a factor that does not enter linearly is refused before any work
     if game.factor is not None and count > LARGEST_SLOPE:
         raise ValueError(f"factor: expected at most {LARGEST_SLOPE} agents in a game with a factor, got {count}")
@@ -222,8 +222,7 @@ def still_path(game: ExecutionGame, times: Array) -> Still:
     c, dt = game.coefficients(times), game.horizon / (len(times) - 1)
     require_concave(c, dt)
     rates, _ = _rates(game, c, dt)
-    moves = np.cumsum(dt * rates, axis=0)
-    return Still(game.start + np.concatenate([0 * moves[:1], moves]), np.zeros_like(rates))
+    return Still(simulate(game, Controls(rates), len(rates)).inventories, np.zeros_like(rates))
 
 
 def _check(

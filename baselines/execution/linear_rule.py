@@ -16,7 +16,7 @@ from ..policies import Rule
 class LinearFeedback(Rule):
     """Everyone's rates as an affine function of inventories and factor.
 
-    Played by :meth:`feedback` it reacts to what others do; by :meth:`open_loop` it follows the no-deviation
+    Played by :meth:`feedback` it reacts to the others; by :meth:`open_loop` it follows the no-deviation
     inventories, so that opponents do not react: the paper's notion of a strategy.
     """
 

@@ -41,7 +41,7 @@ def linear_signal(game: ExecutionGame, c: ExecutionCoefficients, times: Array) -
     """The signal of a game on a grid.
 
     Raises:
-        ValueError: the factor's drift, or what the flows do to the price, is not affine in the factor; or the steps are
+        ValueError: the factor's drift, or the flows' effect on the price, is not affine in the factor; or the steps are
             so long that the factor overshoots its mean ever further.
     """
     signal, bent = _read(game, c, times)
@@ -51,7 +51,7 @@ def linear_signal(game: ExecutionGame, c: ExecutionCoefficients, times: Array) -
 
 
 def is_linear(game: ExecutionGame, times: Array) -> bool:
-    """True if the factor's drift and what the flows do to the price are affine in the factor.
+    """True if the factor's drift and the flows' effect on the price are affine in the factor.
 
     Raises:
         ValueError: the steps are so long that the factor overshoots its mean ever further.

@@ -47,7 +47,7 @@ class Coalition:
 
     @property
     def message(self) -> str:
-        """How far the starts agree."""
+        """The number of starts that agree with the best."""
         close = sum(self.totals[0] - each <= _AGREE * abs(self.totals[0]) for each in self.totals)
         return f"{close} of {len(self.totals)} starts within {100 * _AGREE:g}% of the best"
 

@@ -18,12 +18,11 @@ import numpy as np
 from ...envs import MakerTakerGame, QuadraticImpact
 from ...envs.arrays import Array
 from ...envs.grid import grid
+from ...envs.parameters import per_agent
 from ..equilibrium import Equilibrium
 from ..errors import EquilibriumNotFound
 from ..execution import linear_system as linear
 from .equilibrium import solve_maker_taker
-
-_SHARED = ("trader_running_penalty", "trader_terminal_penalty")
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class MeanField:
     deviation_adjoints: Array
     """(K,) step-averaged adjoint per share, ``A_0`` of (36) without running penalty"""
     margin: float
-    """how far the slowest trader's rate stays above ``min_rate``, in its direction: (33) as the proof needs it"""
+    """distance of the slowest trader's rate from ``min_rate``, in its direction: (33) as the proof needs it"""
 
     def rates(self, inventory: Sequence[float] | Array) -> Array:
         """Rates (K, J) of traders with given initial inventories (J,): (34), its truncation having no effect."""
@@ -75,10 +74,8 @@ def mean_field(game: MakerTakerGame, steps: int = 100) -> MeanField:
     times = grid(game, steps)
     if not game.makers or game.random:
         raise ValueError(f"mean_field: expected a MakerTakerGame without noise, got {game!r}")
-    _check(game)
-    mean = float(np.mean(game.trader_inventory))
-    shared: dict[str, Any] = {name: _first(getattr(game, name)) for name in _SHARED}
-    single = replace(game, trader_inventory=(mean,), impact=_impact(game), **shared)
+    single = _representative(game)
+    (mean,) = single.trader_inventory
     representative = solve_maker_taker(single, times)
     c, dt = single.coefficients(times), game.horizon / steps
     none = np.zeros((steps, 1, 1))
@@ -98,31 +95,20 @@ def mean_field(game: MakerTakerGame, steps: int = 100) -> MeanField:
     return replace(found, margin=margin)
 
 
-def _check(game: MakerTakerGame) -> None:
-    sides = np.sign(game.trader_inventory)
+def _representative(game: MakerTakerGame) -> MakerTakerGame:
+    """The game with one trader in place of the population. Raises ValueError where traders are too different."""
+    names = ("trader_running_penalty", "trader_terminal_penalty")
+    equal = {name: set(per_agent(getattr(game, name), game.traders, name)) for name in names}
+    beta = set(per_agent(game.impact.beta, game.traders, "beta")) if isinstance(game.impact, QuadraticImpact) else {}
     problems = {
         f"flow_from='mean', got {game.flow_from!r}": game.flow_from != "mean",
-        "a QuadraticImpact": not isinstance(game.impact, QuadraticImpact),
-        "traders on one side": bool((sides != sides[0]).any()),
-        "equal penalties and impacts of all traders": not _equal(game),
+        "a QuadraticImpact": not beta,
+        "traders on one side": len(set(np.sign(game.trader_inventory))) > 1,
+        "equal penalties and impacts of all traders": any(len(each) > 1 for each in (beta, *equal.values())),
     }
     for expected, fails in problems.items():
         if fails:
             raise ValueError(f"mean field: expected {expected}")
-
-
-def _equal(game: MakerTakerGame) -> bool:
-    everything: list[Any] = [getattr(game, name) for name in _SHARED]
-    if isinstance(game.impact, QuadraticImpact):
-        everything.append(game.impact.beta)
-    return all(callable(each) or np.ndim(each) == 0 or len(set(each)) == 1 for each in everything)
-
-
-def _first(parameter: Any) -> Any:
-    """The common value of a parameter that may be given for each."""
-    return parameter if callable(parameter) or np.ndim(parameter) == 0 else parameter[0]
-
-
-def _impact(game: MakerTakerGame) -> QuadraticImpact:
-    assert isinstance(game.impact, QuadraticImpact)
-    return QuadraticImpact(_first(game.impact.beta))
+    shared: dict[str, Any] = {name: each.pop() for name, each in equal.items()}
+    mean = float(np.mean(game.trader_inventory))
+    return replace(game, trader_inventory=(mean,), impact=QuadraticImpact(*beta), **shared)

@@ -47,7 +47,7 @@ class TraderDeviators(Deviators):
     """The rate whose marginal cost is ``y - s``, truncated, at given quotes and rates of the others."""
 
     def schedules(self, adjoints: Array) -> tuple[Array, Array]:
-        """Rates (K, N) and whether they are free of truncation."""
+        """Rates (K, N), and True where they are free of truncation."""
         game, c = self.game, self.c
         spread = game.spread_paid(c, self.controls.ask.min(axis=-1), self.controls.bid.min(axis=-1))
         low, high = game.rate_bounds

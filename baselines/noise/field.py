@@ -3,11 +3,11 @@
 The system is Markovian, (45): the adjoints at a node are a function of the factor and of everyone's inventory. From
 ``u_K = -2 A Q`` one goes back step by step: at sample points of a tube around the mean path the equations of a step
 (:mod:`~makertaker.baselines.noise.step_system`) are solved by Newton's method at every point, and the solutions are
-fitted. The tube is unknown at first: rough fields are computed on a wide one, simulated, and the tube put around what
-comes out.
+fitted. The tube is unknown at first: rough fields are computed on a wide one, simulated, and the tube is put around
+the paths.
 
-Values, the payoffs still to come, are fitted beside the adjoints. They make standard errors of payoffs small: what a
-path earns less the martingale part of the value along it has hardly any variance.
+Values, the payoffs still to come, are fitted beside the adjoints. They make standard errors of payoffs small: the
+payoff of a path less the martingale part of the value along it has hardly any variance.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ _TOLERANCE = 1e-10
 _SHORTEST = 2.0**-12
 _DEVIATIONS = 4.0
 _NEAR = 3.0
-"""weight of the residuals at points in the middle of the tube: where the state is most of the time"""
+"""weight of the residuals at points in the middle of the tube, which the state visits most"""
 
 
 @dataclass(frozen=True)
 class FieldOptions:
-    """How the decoupling field is approximated.
+    """Options of the decoupling field's approximation.
 
     Args:
         degree: of the polynomials; by default 6 up to 3 state dimensions, 5 for 4, 4 for 5, 3 above.
         points: sample points of every step, rounded up to a power of two; by default six or more for each coefficient.
-        passes: how often a rough field is simulated to find the tube.
+        passes: number of rough fields that are simulated to find the tube.
         paths: simulated, for means, payoffs and errors; even.
         seed: of the sample points and of the simulation.
         reach: the field is fitted at least as far from the mean path, in shares and in units of the factor.
         regressor: ``"polynomial"``; ``"neural"``, a small network, which needs PyTorch and is meant for more than some
             six state dimensions; None: polynomials up to eight.
-        refine: whether to solve twice more, with lower degree and other sample points, for error estimates.
+        refine: True to solve twice more, with lower degree and other sample points, for error estimates.
 
     Raises:
         ValueError: an option is out of its range.
@@ -111,7 +111,7 @@ Regressor = Callable[[Box, Array, Array, Array], Surface]
 
 @dataclass(frozen=True)
 class Tube:
-    """Where a field is fitted: a box at every node."""
+    """The region in which a field is fitted: a box at every node."""
 
     center: Array
     """(K+1, D)"""
@@ -307,8 +307,8 @@ def fit_field(
 
     Args:
         system: the equations.
-        tube: where the field is wanted.
-        regress: how values at points become a function.
+        tube: the region in which the field is fitted.
+        regress: turns values at points into a function.
         points: sample points of a step.
         cubature_degree: of the expectation over the factor.
         seed: of the sample points.

@@ -1,7 +1,7 @@
 """Neural regressors for decoupling fields in many state dimensions: a linear function plus a small network.
 
-The linear part is fitted by least squares; a network with one hidden layer of ``tanh`` units, trained in PyTorch by
-L-BFGS and started from the weights of the node after, fits what is left. Expectations over noise are cubatures with
+The linear part is fitted by least squares; a network with one hidden layer of ``tanh`` units fits the rest. It is
+trained in PyTorch by L-BFGS, starting from the weights of the node after. Expectations over noise are cubatures with
 nodes on the axes, exact for polynomials of degree 3. Networks are evaluated in NumPy, with analytic derivatives.
 """
 

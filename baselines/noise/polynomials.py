@@ -37,7 +37,7 @@ class Box:
         return (states - self.center) / self.half
 
     def holds(self, states: Array) -> Array:
-        """(...,) whether states (..., D) lie in the box."""
+        """(...,) True for states (..., D) in the box."""
         return np.asarray((np.abs(self.normal(states)) <= 1).all(axis=-1))
 
 

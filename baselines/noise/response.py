@@ -38,7 +38,7 @@ _SOLVED = 1e-7
 
 @dataclass(frozen=True)
 class ResponseOptions:
-    """How best responses under noise are found.
+    """Options of the search for best responses under noise.
 
     Args:
         degree: of the polynomials.

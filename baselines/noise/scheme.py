@@ -17,7 +17,7 @@ from .step_system import StepSystem, held_gain
 
 _DEVIATIONS = 4.0
 _GROWTH = 3.0
-"""how much wider a tube may be than the one before"""
+"""largest ratio of a tube's width to that of the one before"""
 _ROUGH_PATHS = 512
 _DEGREES = {1: 6, 2: 6, 3: 6, 4: 5, 5: 4}
 """degree of the polynomials by number of state dimensions; 3 above"""
@@ -37,11 +37,11 @@ class FieldErrors(NamedTuple):
     points: float
     """the same for other sample points"""
     martingale: Array
-    """(n,) mean over paths of what the adjoints' equation leaves over the whole horizon, in currency; 0 if exact"""
+    """(n,) mean over paths of the residual of the adjoints' equation over the whole horizon, in currency; 0 if exact"""
     martingale_se: Array
     """(n,) its standard error"""
     step: float
-    """root mean square of what the equation leaves in one step, its martingale part removed, over the adjoints' size"""
+    """root mean square residual of the equation in one step, its martingale part removed, over the adjoints' size"""
     outside: float
     """share of the paths that leave the tube"""
 
@@ -52,7 +52,7 @@ class FieldErrors(NamedTuple):
 
 
 class Still(NamedTuple):
-    """The game without noise, its factor following the drift: where the first tube is put."""
+    """The solution without noise, the factor following its drift: the first tube is put around it."""
 
     inventories: Array
     """(K+1, n)"""
