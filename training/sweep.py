@@ -60,17 +60,10 @@ class Row:
         """Values of :data:`COLUMNS`; None where there is none."""
         config = self.config
         metrics: Mapping[str, object] = {} if self.metrics is None else self.metrics
-        return {
-            "scenario": config.scenario,
-            "algorithm": algorithm_text(config),
-            "seed": config.seed,
-            "status": "done" if metrics else "failed",
-            **{key: metrics.get(key) for key in COLUMNS[4:7]},
-            "timesteps": config.timesteps,
-            "seconds": self.seconds,
-            "run": f"runs/{self.name}",
-            "note": self.note,
-        }
+        told = (config.scenario, algorithm_text(config), config.seed, "done" if metrics else "failed")
+        found = (metrics.get(name) for name in COLUMNS[4:7])
+        rest = (config.timesteps, self.seconds, f"runs/{self.name}", self.note)
+        return dict(zip(COLUMNS, (*told, *found, *rest), strict=True))
 
 
 def algorithm_text(config: RunConfig) -> str:
@@ -220,10 +213,9 @@ def _train_or_go_on(config: RunConfig, folder: Path) -> str:
     if list(folder.glob("checkpoint*")) and not _differs(folder, config):
         try:
             runs.resume(folder)
+            return ""
         except ValueError as error:
             note = f"trained from the start, since it could not go on: {error}"
-        else:
-            return note
     runs.train(config, folder, overwrite=True)
     return note
 

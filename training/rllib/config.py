@@ -22,6 +22,17 @@ from .module import PrefixPPOModule
 from .runner import MarketRunner, MarketSettings, module_spaces
 
 
+class Arguments(Fields, total=False):
+    """Keywords of :func:`ppo_config`."""
+
+    timesteps: int
+    fixed: Mapping[str, Policy] | None
+    information: Information
+    markets: int | None
+    seed: int
+    runners: int
+
+
 def ppo_config(
     game: Game,
     options: Options | None = None,
@@ -29,7 +40,7 @@ def ppo_config(
     timesteps: int = 160_000,
     fixed: Mapping[str, Policy] | None = None,
     information: Information = "open_loop",
-    markets: int = PPO.markets,
+    markets: int | None = None,
     seed: int = 0,
     runners: int = 0,
     **fields: Unpack[Fields],
@@ -47,7 +58,7 @@ def ppo_config(
         timesteps: joint market steps of the whole training, to which schedules refer.
         fixed: policies of the agents that do not learn.
         information: of the actors; critics see everything.
-        markets: number of markets played at once, by all runners together.
+        markets: number of markets played at once, by all runners together; by default that of the settings of PPO.
         seed: the result is a function of it and of the other arguments.
         runners: number of processes that play; 0: the one that learns.
         fields: of :class:`~makertaker.envs.Options`, such as ``steps``.
@@ -57,6 +68,7 @@ def ppo_config(
     """
     fixed = dict(fixed or {})
     options = learners_options(options, fields)
+    markets = PPO.markets if markets is None else markets
     check_count("timesteps", timesteps)
     check_count("markets", markets)
     if not set(fixed) < set(game.agents):

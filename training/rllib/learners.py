@@ -12,18 +12,15 @@ import ray
 import torch
 from ray.rllib.algorithms.ppo import PPOConfig
 
-from ...envs import Game, Options, Policy
+from ...envs import Game, Options
 from ...envs.market import Market
-from ...envs.options import Fields
 from ..common import actor, checkpoint_folder
 from ..common.cluster import check_processors, connected
 from ..common.files import DAMAGE
-from ..common.hyperparameters import PPO
-from ..common.information import Information
 from ..common.joint_market import Act
-from ..common.learners import Learners, learners_options
-from .config import ppo_config
-from .runner import RunnerGenerators
+from ..common.learners import Learners
+from .config import Arguments, ppo_config
+from .runner import MarketSettings, RunnerGenerators
 
 _PATIENCE = 180.0
 """seconds without any sample after which a training is given up"""
@@ -41,15 +38,9 @@ class RLlibLearners(Learners):
     Args:
         game: the game.
         options: of the markets; by default 20 steps an episode.
-        timesteps: joint market steps of the whole training, to which schedules refer.
-        information: of the actors; critics see everything.
-        markets: number of markets played at once, by all runners together.
-        seed: the result is a function of it and of the other arguments, as long as no runner dies.
-        fixed: policies of the agents that do not learn.
-        runners: number of processes that play; 0: the one that learns.
         address: of a Ray cluster; see :func:`~.cluster.connected`.
         configure: changes RLlib's configuration before it is built, such as the number of learners or GPUs.
-        fields: of :class:`~makertaker.envs.Options`, such as ``steps``.
+        arguments: of :func:`.config.ppo_config`. The result is a function of the seed as long as no runner dies.
 
     Raises:
         ValueError: an argument is out of its range, or there is no cluster at the address.
@@ -62,34 +53,18 @@ class RLlibLearners(Learners):
         game: Game,
         options: Options | None = None,
         *,
-        timesteps: int = 160_000,
-        information: Information = "open_loop",
-        markets: int | None = None,
-        seed: int = 0,
-        fixed: Mapping[str, Policy] | None = None,
-        runners: int = 0,
         address: str | None = None,
         configure: Callable[[PPOConfig], PPOConfig] | None = None,
-        **fields: Unpack[Fields],
+        **arguments: Unpack[Arguments],
     ) -> None:
-        markets = PPO.markets if markets is None else markets
-        config = ppo_config(
-            game,
-            options,
-            timesteps=timesteps,
-            fixed=fixed,
-            information=information,
-            markets=markets,
-            seed=seed,
-            runners=runners,
-            **fields,
-        )
-        super().__init__(Market(game, learners_options(options, fields), batch=(markets,)), fixed or {})
-        self.timesteps = timesteps
+        config = ppo_config(game, options, **arguments)
+        given: MarketSettings = config.env_config
+        super().__init__(Market(game, given["options"], batch=(given["markets"],)), given["fixed"])
+        self.timesteps: int = config.learner_config_dict["timesteps"]
         torch.set_num_threads(1)
         with ExitStack() as stack:
             stack.enter_context(connected(address))
-            check_processors(runners)
+            check_processors(config.num_env_runners)
             self.algorithm = (config if configure is None else configure(config)).build_algo()
             stack.callback(self._stop)
             self._opened = stack.pop_all()
