@@ -19,7 +19,7 @@ _WIDTH = 1e-5
 """of differences, in the game's control unit"""
 
 Objective = Callable[[Array], tuple[float, Array]]
-"""schedule -> payoff, and its gradient in the shape of the schedule"""
+"""schedule, in its unit -> payoff, and its gradient in the shape of the schedule"""
 
 
 def climb(
@@ -28,7 +28,7 @@ def climb(
     """The best schedule found from a start, and its payoff.
 
     Args:
-        objective: the payoff of a schedule and its gradient.
+        objective: the payoff of a schedule and its gradient, both per unit.
         start: the first schedule, of any shape.
         unit: characteristic scale of the schedule.
         limits: lowest and highest schedules; none by default.
@@ -36,8 +36,8 @@ def climb(
     """
 
     def negative(x: Array) -> tuple[float, Array]:
-        value, slope = objective(x.reshape(start.shape) * unit)
-        return -value, -slope.ravel() * unit
+        value, slope = objective(x.reshape(start.shape))
+        return -value, -slope.ravel()
 
     bounds = None if limits is None else list(zip(*(np.ravel(each) / unit for each in limits), strict=True))
     settings: Any = options  # SciPy's types know its options by name
@@ -46,26 +46,25 @@ def climb(
 
 
 def by_differences(
-    values: Callable[[Array], Array], width: float, limits: tuple[Array, Array] | None = None
+    values: Callable[[Array], Array], unit: float, width: float, limits: tuple[Array, Array] | None = None
 ) -> Objective:
     """An objective with central differences as its gradient, from one batched call.
 
     Args:
         values: payoffs (B,) of schedules (B, ...).
-        width: of the differences.
+        unit: characteristic scale of the schedule.
+        width: of the differences, in the unit.
         limits: lowest and highest schedules; a difference at a bound is one-sided.
     """
 
-    def objective(schedule: Array) -> tuple[float, Array]:
-        size = schedule.size
-        probes = width * np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)])
-        points = schedule + probes.reshape(-1, *schedule.shape)
+    def objective(x: Array) -> tuple[float, Array]:
+        size = x.size
+        points = np.concatenate([np.zeros((1, size)), width * np.eye(size), -width * np.eye(size)]) + x.ravel()
         if limits is not None:
-            points = np.clip(points, *limits)
-        payoff = values(points)
-        up, down = (each.reshape(size, -1)[np.arange(size), np.arange(size)] for each in np.split(points[1:], 2))
-        slope = (payoff[1 : 1 + size] - payoff[1 + size :]) / np.maximum(up - down, 1e-7 * width)
-        return float(payoff[0]), slope.reshape(schedule.shape)
+            points = np.clip(points, *(np.ravel(each) / unit for each in limits))
+        payoff = values(points.reshape(-1, *x.shape) * unit)
+        between = np.maximum((points[1 : 1 + size] - points[1 + size :]).diagonal(), 1e-7 * width)
+        return float(payoff[0]), ((payoff[1 : 1 + size] - payoff[1 + size :]) / between).reshape(x.shape)
 
     return objective
 
@@ -107,13 +106,13 @@ def schedule_response(
         start = np.broadcast_to(game.start, (len(schedules), len(game.agents)))
         return np.asarray(rollout(game, {**policies, agent: deviate}, steps, inventories=start).payoffs[:, index])
 
-    differences = by_differences(values, _WIDTH * unit, limits)
+    differences = by_differences(values, unit, _WIDTH, limits)
 
-    def objective(schedule: Array) -> tuple[float, Array]:
+    def objective(x: Array) -> tuple[float, Array]:
         try:
-            return differences(schedule)
+            return differences(x)
         except EquilibriumNotFound:  # the others' field has no answer to this schedule: do not go there
-            return -1e3 * (1 + abs(float(base.payoffs[index]))), np.zeros(schedule.shape)
+            return -1e3 * (1 + abs(float(base.payoffs[index]))), np.zeros(x.shape)
 
     best, payoff = starts[0], float(base.payoffs[index])
     for start in starts:

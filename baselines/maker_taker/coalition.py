@@ -167,8 +167,11 @@ class _Search:
 
     def climb(self, start: Array) -> tuple[float, Array]:
         """The best total found from a start, and its quotes."""
-        limit = np.full(start.shape, self.game.max_quote)
-        quotes, total = climb(
-            self.gradient, start, self.game.margin, (-limit, limit), maxiter=_ITERATIONS, ftol=1e-12, gtol=1e-7
-        )
+        unit, limit = self.game.margin, np.full(start.shape, self.game.max_quote)
+
+        def objective(x: Array) -> tuple[float, Array]:
+            value, slope = self.gradient(x * unit)
+            return value, slope * unit
+
+        quotes, total = climb(objective, start, unit, (-limit, limit), maxiter=_ITERATIONS, ftol=1e-12, gtol=1e-7)
         return total, quotes

@@ -58,7 +58,7 @@ def reacting_gain(
             after = played(_repeat(noises[0], copies), tried).payoffs[:, index].reshape(copies, -1)
             return np.asarray((after - search.payoffs[:, index]).mean(axis=1))
 
-        objective = by_differences(gains, _PROBE * unit)
+        objective = by_differences(gains, unit, _PROBE)
         return climb(objective, np.zeros(own.shape[1:]), unit, maxiter=_ITERATIONS)
 
     candidates = [
