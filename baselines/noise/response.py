@@ -98,12 +98,11 @@ def deviation(
 
 
 def _roles(game: Game) -> list[slice]:
-    split, n = game.traders, len(game.agents)
-    return [slice(0, split), slice(split, n)] if game.makers else [slice(0, n)]
+    return [slice(0, game.traders), slice(game.traders, len(game.agents))]
 
 
 class _Response:
-    """The field of every agent of a role, as functions of the undisturbed state and of its own deviation."""
+    """The field of every agent of a role, as a function of the undisturbed state and of its own deviation."""
 
     def __init__(self, system: StepSystem, role: slice, paths: Trajectory, options: ResponseOptions) -> None:
         self.system, self.role, self.paths, self.options = system, role, paths, options
@@ -140,26 +139,26 @@ class _Response:
         center = np.append(states.mean(axis=0), self.center[k, agent])
         return Box(center, np.append(np.where(spread > _FLOOR, spread, 1.0), self.half[k, agent]))
 
+    def _fit(self, k: int, basis: Basis, away: Array, values: Sequence[Array], solved: Array) -> list[Polynomial]:
+        """Each agent's values, (B, m) each, as a function of the undisturbed state and its own deviation (B, m)."""
+        points, columns = _with_own(self.states[:, k], away), np.stack(values, axis=-1)
+        ones = np.ones(int(solved.sum()))
+        return [fit(basis, self._box(k, i), at[solved], columns[solved, i], ones) for i, at in enumerate(points)]
+
     def _backward(self, degree: int, seed: int) -> None:
-        system, paths, count = self.system, self.paths, self.count
+        system, paths = self.system, self.paths
         batch, dt = len(paths.inventories), system.dt
         basis = Basis(self.states.shape[-1] + 1, degree)
         nodes, weights = cubature(self.states.shape[-1] - paths.inventories.shape[-1], degree + 1)
         noise = np.append(inventory_sd(system), 0.0)
-        draw = qmc.Sobol(count, seed=seed).random(power_of_two(batch * (system.steps + 1)))
+        draw = qmc.Sobol(self.count, seed=seed).random(power_of_two(batch * (system.steps + 1)))
         terminal, own = system.terminal[self.role], paths.inventories[..., self.role]
 
         def deviations(k: int) -> Array:
             return self.center[k] + self.half[k] * (2 * draw[k * batch : (k + 1) * batch] - 1)
 
-        def regress(k: int, away: Array, values: Sequence[Array], solved: Array) -> list[Polynomial]:
-            columns = [np.stack([each[:, i] for each in values], axis=-1) for i in range(count)]
-            points = [np.concatenate([self.states[:, k], away[:, i : i + 1]], axis=-1) for i in range(count)]
-            ones = np.ones(int(solved.sum()))
-            return [fit(basis, self._box(k, i), points[i][solved], columns[i][solved], ones) for i in range(count)]
-
         away = deviations(system.steps)
-        ahead = regress(system.steps, away, [-2 * terminal * (own[:, -1] + away)], np.ones(batch, dtype=bool))
+        ahead = self._fit(system.steps, basis, away, [-2 * terminal * (own[:, -1] + away)], np.ones(batch, dtype=bool))
         self.surfaces = []
         for k in reversed(range(system.steps)):
             role = self._in_role(k, paths)
@@ -176,7 +175,6 @@ class _Response:
             guess = -2 * terminal * held
             if self.surfaces:
                 guess = _averages(self.surfaces[0], self.states[:, k], away)
-
             adjoint, rate, left = solve_points(role, expected, held, running, dt, guess)
             solved = left <= _SOLVED
             if solved.mean() < 0.5:
@@ -186,7 +184,7 @@ class _Response:
                     f"{int(solved.sum())} of {batch} states. The opponents' controls may be extreme"
                 )
             node = expected(held + dt * rate) + held_gain(running, dt, held, rate, role.drift(rate))
-            ahead = regress(k, away, [node, adjoint], solved)
+            ahead = self._fit(k, basis, away, [node, adjoint], solved)
             self.surfaces.insert(0, ahead)
 
     def _deviations(self, paths: Trajectory) -> tuple[Array, Controls]:
@@ -209,10 +207,13 @@ class _Response:
 
 def _averages(surfaces: Sequence[Polynomial], states: Array, away: Array) -> Array:
     """(B, m) step-averaged adjoints of every agent at undisturbed states (B, D) and own deviations (B, m)."""
-    columns = [
-        surface(np.concatenate([states, away[:, i : i + 1]], axis=-1))[:, 1] for i, surface in enumerate(surfaces)
-    ]
-    return np.stack(columns, axis=-1)
+    points = _with_own(states, away)
+    return np.stack([surface(at)[:, 1] for surface, at in zip(surfaces, points, strict=True)], axis=-1)
+
+
+def _with_own(states: Array, away: Array) -> list[Array]:
+    """For each agent the states (B, D), with its own deviation, of (B, m), as the last coordinate."""
+    return [np.concatenate([states, away[:, i : i + 1]], axis=-1) for i in range(away.shape[-1])]
 
 
 @dataclass(frozen=True)
@@ -228,8 +229,7 @@ class _Ahead:
         return _Ahead(tuple(each.at(members) for each in self.expected), self.base[members], self.role)
 
     def _points(self, mean: Array) -> list[Array]:
-        away = mean - self.base[:, self.role]
-        return [np.concatenate([self.base, away[:, i : i + 1]], axis=-1) for i in range(mean.shape[-1])]
+        return _with_own(self.base, mean - self.base[:, self.role])
 
     def __call__(self, mean: Array) -> Array:
         parts = [each(at) for each, at in zip(self.expected, self._points(mean), strict=True)]
