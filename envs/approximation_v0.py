@@ -19,7 +19,7 @@ default is one buyer, two makers and an Ornstein-Uhlenbeck factor.
 Actions, observations, rewards and arguments are those of [acas_v0](acas_v0.py). `inventory_noise=0` switches the noise
 in inventories off, `factor=None` with numbers for `buy_flow` and `sell_flow` that in the order flow. The noise of a
 step lands at its end: a step's flows are those of the factor that is observed before it. `info` holds, besides,
-`factor` and `inventory_noise`, the shares that noise has just added to every agent's inventory: what an open-loop
+`factor` and `inventory_noise`, the shares that noise has just added to every agent's inventory: which an open-loop
 policy needs to know. They are settled at the market price, so that `pnl` only has gains from trading and from price
 moves.
 

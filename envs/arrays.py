@@ -32,19 +32,13 @@ def is_whole(value: object) -> TypeGuard[int]:
 def namespace(*arrays: Array) -> Any:
     """The array-API namespace of the arguments; NumPy's own for NumPy arrays, which saves a wrapper per call."""
     kind = type(arrays[0])
-    for array in arrays:
-        if type(array) is not kind:
-            break
-    else:
-        known = _NAMESPACES.get(kind)
-        if known is not None:
-            return known
-    for array in arrays:
-        if not isinstance(array, _NUMPY):
-            found = array_api_compat.array_namespace(*arrays)
-            _NAMESPACES.setdefault(type(array), found)
-            return found
-    return np
+    known = _NAMESPACES.get(kind)
+    if known is not None and (len(arrays) == 1 or all(type(each) is kind for each in arrays)):
+        return known
+    others = [type(each) for each in arrays if not isinstance(each, _NUMPY)]
+    if not others:
+        return np
+    return _NAMESPACES.setdefault(others[0], array_api_compat.array_namespace(*arrays))
 
 
 def as_like(value: Any, like: Array) -> Array:

@@ -1,4 +1,4 @@
-"""How the makers' quotes on one side of the market divide the flow that arrives there.
+"""Competition of makers: the division of the flow that arrives on one side of the market among their quotes.
 
 Everything here is about one side. The bid side is the ask side with the adjoint's sign turned.
 """
@@ -55,7 +55,7 @@ def best_quote(quotes: Array) -> Array:
 
 
 class Competition(ABC):
-    """How one side's quotes divide the flow, and what is optimal against it.
+    """The division of one side's flow among its quotes, and the optimal answer to it.
 
     A maker's profit rate is ``(delta - y) share``; its derivative (42) vanishes at ``delta = y + markup``,
     ``markup = -share / (d share / d delta)``, a global maximum in the classes of Definitions 3.4 and 5.1.
@@ -138,7 +138,7 @@ class Competition(ABC):
 
 
 @dataclass(frozen=True)
-class _WithIntensity(Competition):
+class _IntensityBased(Competition):
     """A competition with a function of Definition 3.4."""
 
     intensity: Intensity = field(default_factory=Exponential)
@@ -153,7 +153,7 @@ class _WithIntensity(Competition):
 
 
 @dataclass(frozen=True)
-class BestQuote(_WithIntensity):
+class BestQuote(_IntensityBased):
     """Each maker competes with the best quote of the others: ``share_i = Lambda(delta^i - min_{k != i} delta^k)``.
 
     The competition of Sections 3 and 4. Shares need not sum to one, so the market does not clear: the makers together
@@ -293,7 +293,7 @@ class SoftmaxShare(Competition):
 
 
 @dataclass(frozen=True)
-class ProductShare(_WithIntensity):
+class ProductShare(_IntensityBased):
     """``share_i = Lambda(delta^i) G(delta^{-i})``, the second example of Definition 5.1.
 
     ``G`` is the mean over the others of ``floor + (1 - floor) / (1 + exp(-rate delta^k))``: a maker gains flow when
@@ -301,7 +301,7 @@ class ProductShare(_WithIntensity):
 
     Args:
         intensity: ``Lambda``, a function of Definition 3.4.
-        rate: how fast ``G`` responds, 1 / currency, positive.
+        rate: speed of the response of ``G``, 1 / currency, positive.
         floor: in (0, 1).
 
     Raises:

@@ -70,7 +70,7 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         horizon: length ``T`` of the game.
         permanent_impact: ``alpha``, currency per share, at least 0: a number or a callable of time.
         temporary_impact: ``beta``, currency times time per share, positive: a number or a callable of time.
-        crowding: ``pi`` in [0, 2): how much of the sum of the others' rates a trader pays for. At 1 and above there is
+        crowding: ``pi`` in [0, 2): part of the sum of the others' rates that a trader pays for. At 1 and above there is
             no cooperative optimum.
         running_penalty: ``phi``: a number, a callable of time, or one for each trader.
         terminal_penalty: ``A``: a number or one for each trader.
@@ -167,8 +167,8 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         )
 
     def control_unit(self, agent: str) -> float:
-        """The average rate ``|q_0| / T`` of a trader that closes its inventory, or what the average trader needs, or
-        what the noise flow makes worth trading, if that is more."""
+        """The average rate ``|q_0| / T`` of a trader that closes its inventory; at least that of the average trader,
+        and the rate that the noise flow makes worth trading."""
         return float(self._units[self.positions[agent]])
 
     @cached_property

@@ -109,7 +109,7 @@ class Game(ABC, Generic[C]):
     """of noise traders, shares per unit of time"""
     sell_flow: Flow
     factor: Factor | None = None
-    """that drives the flows"""
+    """exogenous, drives the flows"""
     inventory_noise: float = 0.0
     """``epsilon``: every agent's inventory gains ``epsilon dW``"""
     environment: ClassVar[str]
@@ -173,7 +173,7 @@ class Game(ABC, Generic[C]):
         """
         if factor is None:
             return c
-        return c._replace(**{name: self._flow(name, time, factor) for name in _FLOWS if self._driven(name)})
+        return c._replace(**{name: self._flow(name, time, factor) for name in self._driven})
 
     def step_flows(self, times: np.ndarray, factors: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Flows over the steps of a grid, (..., K) each: step means, or their values at a factor's path (..., K+1, d),
@@ -181,15 +181,16 @@ class Game(ABC, Generic[C]):
         path = self.factor.path(times) if factors is None and self.factor is not None else factors
 
         def flow(name: str) -> np.ndarray:
-            if path is None or not self._driven(name):
+            if path is None or name not in self._driven:
                 return step_means(getattr(self, name), times, name)
             return np.stack([self._flow(name, t, path[..., k, :]) for k, t in enumerate(times[:-1])], axis=-1)
 
         return flow("buy_flow"), flow("sell_flow")
 
-    def _driven(self, name: str) -> bool:
-        """True if a flow depends on the factor."""
-        return self.factor is not None and of_factor(getattr(self, name))
+    @cached_property
+    def _driven(self) -> tuple[str, ...]:
+        """Names of the flows that depend on the factor."""
+        return tuple(name for name in _FLOWS if self.factor is not None and of_factor(getattr(self, name)))
 
     def _flow(self, name: str, time: float | Array, factor: Array) -> Array:
         """A flow, (...,), at a time and a factor (..., d)."""
@@ -216,7 +217,7 @@ class Game(ABC, Generic[C]):
         """Least and greatest flow on the horizon, (2, 2): (buy, sell) by (least, greatest).
 
         Args:
-            reach: how many of its scales the factor may be away from its undisturbed path.
+            reach: distance of the factor from its undisturbed path, in its scales.
         """
         times = np.linspace(0.0, self.horizon, _PROBES)
         if self.factor is None:
@@ -249,11 +250,11 @@ class Game(ABC, Generic[C]):
             require(getattr(self, name), name, self.horizon, count=count)
 
     def check_flows(self) -> None:
-        """Raises ValueError where the factor is none, or a flow is not finite, or negative without a factor."""
+        """Raises ValueError where the factor is no Factor, or a flow is not finite, or negative without a factor."""
         if self.factor is not None and not isinstance(self.factor, Factor):
             raise ValueError(f"factor: expected a Factor or None, got {self.factor!r}")
         for name in _FLOWS:
-            if not self._driven(name) or self.factor is None:
+            if self.factor is None or name not in self._driven:
                 require(getattr(self, name), name, self.horizon)
                 continue
             points = np.array(self.factor.initial) + np.linspace(0.0, 0.5, 3)[:, None]

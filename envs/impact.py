@@ -315,5 +315,5 @@ class CustomImpact(_Coupled):
 
 
 def _differ(found: Array, given: Array) -> Array:
-    """Where differences and a derivative are further apart than differences can be wrong."""
+    """True where differences and a derivative are further apart than the error of differences."""
     return np.abs(found - given) > 1e-4 * (np.abs(found) + np.abs(given)) + 1e-6 * np.abs(given).max()

@@ -1,4 +1,4 @@
-"""Intensity functions (Definition 3.4): how the flow that a maker receives falls with the distance of its quote.
+"""Intensity functions (Definition 3.4): the flow that a maker receives, as a function of the distance of its quote.
 
 An intensity is positive, twice continuously differentiable and strictly decreasing, vanishes at infinity, and has
 ``Lambda Lambda'' / Lambda'^2`` bounded below and at most 1.
@@ -44,7 +44,7 @@ class Intensity(ABC):
 
 @dataclass(frozen=True)
 class _Decaying(Intensity):
-    """An intensity with one parameter, which :class:`Exponential` explains."""
+    """An intensity with a decay."""
 
     gamma: float = 1.0
 

@@ -201,7 +201,7 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
     def activity(self, c: MakerTakerCoefficients, controls: Controls) -> Activity:
         """Inventory rates and incomes under controls, (..., N) and (..., M); (12) and the displays around it."""
         rate, ask, bid = controls
-        xp = namespace(rate, ask, bid)
+        xp = namespace(rate)
         asks, bids = self.competition.fill(ask), self.competition.fill(bid)
         buy_volume, sell_volume = self.volumes(c, rate)
         sold = buy_volume[..., None] * asks.share

@@ -23,7 +23,7 @@ Given: TypeAlias = Mapping[str, ArrayLike] | None
 
 
 class Setting:
-    """A game with the options that it is played with: the grid, the actions, the observer.
+    """A game and the options that it is played with: the grid, the actions, the observer.
 
     Args:
         game: the game.
@@ -109,7 +109,6 @@ class Market(Setting):
         self.cash, self._quoted = np.zeros(shape), (np.zeros((*batch, game.makers)),) * 2
         self.activity: Activity | None = None
         self.shock: Array | None = None
-        self.paid: Array | None = None
 
     @property
     def done(self) -> bool:
@@ -149,9 +148,8 @@ class Market(Setting):
         c, last = self._coefficients[k], k + 1 == self.steps
         played = advance(self.game, c, self.times[k], self.dt, here, controls, shocks, last)
         self.inventories, self.factor, self.price = played.position
-        activity, mean = played.activity, played.mean_price[..., None]
-        self.paid = activity.premium + mean
-        self.cash = self.cash + self.dt * activity.income - mean * (self.dt * activity.inventory_rate)
+        activity, self._mean = played.activity, played.mean_price[..., None]
+        self.cash = self.cash + self.dt * (activity.income - self._mean * activity.inventory_rate)
         if played.shock is not None:
             self.cash = self.cash - played.settlement[..., None] * played.shock
         self.activity, self.shock, self._quoted = activity, played.shock, controls[1:]
@@ -159,11 +157,11 @@ class Market(Setting):
         return played.gross
 
     def _check_open(self) -> None:
-        if self.done:
+        if self.k == self.steps:
             raise ValueError(f"the episode ended after {self.steps} steps: reset before another step")
 
     def draw(self, rng: np.random.Generator) -> Noise | None:
-        """The noise of one step, where the reward or a factor needs it."""
+        """The noise of one step; None where nothing is random."""
         return draw_step(self.game, rng, self.batch, price=self.options.reward == "wealth")
 
     @property
@@ -178,6 +176,11 @@ class Market(Setting):
     def state(self) -> State:
         """The state that policies see."""
         return State(float(self.times[self.k]), self.factor, self.inventories, self.quotes, self.shock)
+
+    @property
+    def paid(self) -> Array | None:
+        """(..., N) price per share that the traders paid in the last step; None before the first."""
+        return None if self.activity is None else self.activity.premium + self._mean
 
     @property
     def pnl(self) -> Array:

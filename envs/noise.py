@@ -163,7 +163,5 @@ def draw_noise(game: Game, steps: int, paths: int, seed: int, *, price: bool = F
     driven = game.factor is not None and game.factor.random(game.horizon)
     factor = draw(steps, game.factor.size) if game.factor is not None and driven else None
     inventory = draw(steps, len(game.agents)) if game.inventory_noise else None
-    prices = draw(steps) if price else None
-    if factor is None and inventory is None and prices is None:
-        return None
-    return Noise(prices, factor, inventory)
+    drawn = Noise(draw(steps) if price else None, factor, inventory)
+    return None if all(each is None for each in drawn) else drawn

@@ -1,4 +1,4 @@
-"""The options of an environment, whatever library it is for."""
+"""The options of an environment, the same for every library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Reward = Literal["payoff", "wealth"]
 
 @dataclass(frozen=True)
 class Options:
-    """How a game is played as an environment.
+    """Options with which a game is played as an environment.
 
     Environments take an object of this class, or its fields as keywords.
 
@@ -75,7 +75,7 @@ def merged(options: Options | int | None, **changes: Unpack[Fields]) -> Options:
     """The options, with some fields changed.
 
     Args:
-        options: that are given; a number of steps for the defaults with it, None for the defaults.
+        options: given ones, a number of steps for the defaults with that number, or None for the defaults.
         changes: fields of :class:`Options`.
 
     Raises:

@@ -15,6 +15,7 @@ from .game import Controls, Game
 from .market import Given, Market
 from .observation import space, width
 from .options import Fields, Options, merged, split
+from .packing import agent_columns, join_controls
 from .rendering import Renderer
 
 Arrays: TypeAlias = dict[str, np.ndarray]
@@ -136,9 +137,8 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         """Actions by agent that stand for physical controls (N,), (M,), (M,): the inverse of :meth:`controls_from`."""
         controls = self.game.complete(controls)
         values = self.market.scale.normal(controls) if self.market.normalize else controls
-        traders, makers = self.game.agents[: self.game.traders], self.game.agents[self.game.traders :]
-        actions = {agent: np.asarray(values.rate[i : i + 1]) for i, agent in enumerate(traders)}
-        return actions | {agent: np.array([values.ask[i], values.bid[i]]) for i, agent in enumerate(makers)}
+        flat = join_controls(self.game, values)
+        return {agent: flat[agent_columns(self.game, agent)] for agent in self.game.agents}
 
     def state(self) -> np.ndarray:
         """The state all observations are made of: time, inventories, last quotes; normalised."""
@@ -169,21 +169,22 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
     def _infos(self) -> Infos:
         market, activity = self.market, self.market.activity
         infos: Infos = {agent: {} for agent in self.possible_agents}
-        if activity is None or market.paid is None:
+        paid = market.paid
+        if activity is None or paid is None:
             return infos
         common: Info = {
             "mid": float(market.price),
             "volume": float((activity.buy_volume + activity.sell_volume) * market.dt),
         }
-        if activity.spread is not None:
-            common["spread"] = float(activity.spread)
+        if (spread := activity.spread) is not None:
+            common["spread"] = float(spread)
         if market.factor is not None:
             common["factor"] = market.factor.tolist()
         if market.shock is not None:
             common["inventory_noise"] = market.shock.tolist()
         for agent, cash, pnl in zip(infos, market.cash.tolist(), market.pnl.tolist(), strict=True):
             infos[agent] = {**common, "cash": cash, "pnl": pnl}
-        for agent, price in zip(infos, market.paid.tolist(), strict=False):  # traders come first
+        for agent, price in zip(infos, paid.tolist(), strict=False):  # traders come first
             infos[agent]["price"] = price
         return infos
 

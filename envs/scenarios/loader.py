@@ -56,6 +56,7 @@ import inspect
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -186,16 +187,16 @@ def _part(key: str, value: object) -> object:
         raise ValueError(f"{key}: expected a table, got {value!r}")
     table, kinds = dict(value), _PARTS[key]
     kind = kinds[_choice(f"{key}.kind", table.pop("kind", next(iter(kinds))), kinds)]
-    known, inner = _names(kind), {}
+    known = _names(kind)
     if "beta" in table:
         table["beta"] = _parameter(f"{key}.beta", table["beta"])
     if "intensity" in known:  # its parameters stand in the same table
         intensity = _INTENSITIES[_choice(f"{key}.intensity", table.pop("intensity", "exponential"), _INTENSITIES)]
         known.remove("intensity")
         given = {name: table.pop(name) for name in _names(intensity) if name in table}
-        inner = {"intensity": intensity(**given)}
         known += _names(intensity)
-    return _make(key, kind, table, known, **inner)
+        kind = partial(kind, intensity=intensity(**given))
+    return _make(key, kind, table, known)
 
 
 def _function(key: str, table: Mapping[str, object]) -> object:
@@ -209,15 +210,13 @@ def _function(key: str, table: Mapping[str, object]) -> object:
         raise ValueError(said if said.startswith(key) else f"{key}: {said}") from error
 
 
-def _make(
-    key: str, kind: Callable[..., object], table: Mapping[str, object], known: list[str], **more: object
-) -> object:
+def _make(key: str, kind: Callable[..., object], table: Mapping[str, object], known: list[str]) -> object:
     """A kind of thing with the values of a table. Raises ValueError for an unknown key."""
     unknown = sorted(set(table) - set(known))
     if unknown:
         raise ValueError(f"{key}: unknown key {unknown[0]!r}, expected some of {known}")
     try:
-        return kind(**{name: tuple(each) if isinstance(each, list) else each for name, each in table.items()}, **more)
+        return kind(**{name: tuple(each) if isinstance(each, list) else each for name, each in table.items()})
     except TypeError as error:
         raise ValueError(f"{key}: {error}") from error
 
