@@ -57,6 +57,7 @@ class ActionScale:
         self._lowest, self._highest = join_controls(game, self.low), join_controls(game, self.high)
         self._center: Array = (self._lowest + self._highest) / 2
         self._half: Array = (self._highest - self._lowest) / 2
+        self._cast: dict[np.dtype, tuple[np.ndarray, np.ndarray]] = {}  # by NumPy's dtype, converted once
 
     def like(self, array: Array) -> ActionScale:
         """The same with its numbers in the library, dtype and device of ``array``, so that they are converted once."""
@@ -66,7 +67,12 @@ class ActionScale:
 
     def physical(self, actions: Array) -> Array:
         """Physical controls side by side, (..., N + 2M), of normalised ones, which are truncated at [-1, 1]."""
-        return as_like(self._center, actions) + as_like(self._half, actions) * bounded(actions, 1.0)
+        if not isinstance(actions, np.ndarray):
+            return as_like(self._center, actions) + as_like(self._half, actions) * bounded(actions, 1.0)
+        if actions.dtype not in self._cast:
+            self._cast[actions.dtype] = as_like(self._center, actions), as_like(self._half, actions)
+        center, half = self._cast[actions.dtype]
+        return center + half * bounded(actions, 1.0)
 
     def normal(self, controls: Controls) -> Controls:
         """Normalised actions of physical controls; outside [-1, 1] where a control is outside the range."""
