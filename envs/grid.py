@@ -292,6 +292,8 @@ def check_controls(game: Game, controls: Controls, steps: int) -> Controls:
             raise ValueError(f"controls.{name}: expected shape (..., {steps}, {count}), got {tuple(array.shape)}")
         if isinstance(array, np.ndarray) and not np.isfinite(array).all():
             raise ValueError(f"controls.{name}: expected finite values, got {array[~np.isfinite(array)][0]}")
+    if len({tuple(array.shape[:-2]) for array in arrays}) == 1:
+        return arrays
     try:
         batch = np.broadcast_shapes(*(tuple(array.shape[:-2]) for array in arrays))
     except ValueError as error:
