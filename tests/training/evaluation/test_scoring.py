@@ -3,13 +3,15 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
-from makertaker.baselines import exploitability, open_loop_policies, solve
-from makertaker.envs import Logistic, load_scenario
+from makertaker.baselines import FieldOptions, exploitability, open_loop_policies, solve
+from makertaker.envs import Factor, Logistic, MakerTakerGame, draw_noise, load_scenario
+from makertaker.training.evaluation.distances import agent_distances, along
 from makertaker.training.evaluation.scoring import control_distance, evaluate
 from support.learning import GAME, STEPS
 
@@ -59,3 +61,27 @@ def test_an_execution_game_that_is_not_linear_is_evaluated():
     known = {name for name, each in metrics["baselines"].items() if each["payoffs"] is not None}
     assert known == {"TWAP"}
     assert metrics["baselines"]["TWAP"]["relative_nash_conv"] > 0.01
+
+
+def test_each_agents_distance_is_that_of_its_own_controls_along_all_paths():
+    """With noise controls have an axis of paths before that of steps."""
+    game = load_scenario("approximation-small-noise")
+    equilibrium = solve(game, 4, field=FieldOptions(degree=2, refine=False, paths=64))
+    exact = along(equilibrium, draw_noise(game, 4, 64, seed=3))
+    moved = exact.controls._replace(ask=exact.controls.ask + np.array([0.0, 0.5]))
+    distances = agent_distances(game, moved, exact)
+    quotes = np.stack([exact.controls.ask[..., 1], exact.controls.bid[..., 1]])
+    assert quotes.ndim == 3
+    assert distances["trader_0"] == distances["maker_0"] == 0
+    assert distances["maker_1"] == pytest.approx(0.5 * np.sqrt(quotes.size / 2) / np.linalg.norm(quotes))
+
+
+def test_a_factor_without_noise_leaves_the_gains_of_schedules_exact():
+    game = MakerTakerGame(
+        factor=Factor((0.5,), diffusion=lambda t, factor: 0 * factor), buy_flow=Logistic(0.5, 3.5, 1.0)
+    )
+    controls = solve(game, STEPS).controls
+    missed = controls._replace(rate=0.7 * controls.rate)
+    metrics = evaluate(game, open_loop_policies(game, missed), STEPS, "open_loop").metrics
+    assert metrics["exploitability_against"] == "open-loop opponents (exact)"
+    assert metrics["nash_conv"] == pytest.approx(exploitability(game, missed, STEPS).nash_conv, abs=1e-12)

@@ -1,0 +1,87 @@
+"""Kinds of games: which one a game is, and that nobody else asks."""
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from makertaker.baselines import EquilibriumNotFound, Status, check, exploitability, references, solve
+from makertaker.baselines.kinds import BentExecution, Execution, MakerTaker, NoisyMakerTaker, kind_of
+from makertaker.envs import ExecutionGame, Factor, Logistic, MakerTakerGame, load_scenario, scenario_names
+
+ROOT = Path(__file__).parents[2]
+SIGNAL = load_scenario("execution-signal")
+BENT = replace(SIGNAL, buy_flow=Logistic(8.0, 12.0, 1.0), sell_flow=10.0)
+STILL = MakerTakerGame(
+    trader_inventory=(-3.0,),
+    maker_inventory=(1.0, 0.5),
+    factor=Factor((0.5,), diffusion=lambda t, factor: 0 * factor),
+    buy_flow=Logistic(0.5, 3.5, 1.0),
+)
+
+
+@pytest.mark.parametrize(
+    ("game", "kind"),
+    [
+        (load_scenario("acas"), MakerTaker),
+        (STILL, MakerTaker),
+        (load_scenario("approximation"), NoisyMakerTaker),
+        (replace(load_scenario("acas"), inventory_noise=0.1), NoisyMakerTaker),
+        (load_scenario("execution-2"), Execution),
+        (SIGNAL, Execution),
+        (BENT, BentExecution),
+    ],
+)
+def test_the_kind_of_a_game(game, kind):
+    found = kind_of(game, 5)
+    assert type(found) is kind
+    assert (found.game, found.steps) == (game, 5)
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_capabilities_are_those_of_the_game(name):
+    game = load_scenario(name)
+    capabilities = kind_of(game, 5).capabilities
+    assert capabilities.exact == (game.makers == 0 or not game.random)
+    assert capabilities.inventories_apart == (game.makers == 0)
+
+
+@pytest.mark.parametrize("call", [solve, check, references, lambda game, steps: exploitability(game, None, steps)])
+def test_anything_else_is_refused(call):
+    with pytest.raises(ValueError, match="expected an ExecutionGame or a MakerTakerGame, got a str"):
+        call("acas", 5)
+
+
+def test_nobody_else_asks_for_the_class_of_a_game():
+    """A new kind of game is then a change in one file."""
+    games = {ExecutionGame.__name__, MakerTakerGame.__name__}
+    asking = set()
+    for folder in ("envs", "baselines", "training"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
+                    named = {each.id for each in ast.walk(node.args[1]) if isinstance(each, ast.Name)}
+                    if named & games:
+                        asking.add(path.relative_to(ROOT).as_posix())
+    assert asking == {"baselines/kinds.py"}
+
+
+def test_the_status_says_why_there_is_no_equilibrium():
+    solved = load_scenario("execution-2")
+    fast, unbounded = replace(solved, max_rate=1.0), replace(solved, permanent_impact=50.0)
+    for game, status in ((solved, Status.CONVERGED), (fast, Status.BEYOND_BOUNDS), (unbounded, Status.UNBOUNDED)):
+        found = solve(game, 10, throw=False)
+        assert found.status is status
+        assert found.converged == (status is Status.CONVERGED)
+        if not found.converged:
+            with pytest.raises(EquilibriumNotFound):
+                solve(game, 10)
+    assert solve(load_scenario("acas"), 10, throw=False, tolerance=0.0).status is Status.NOT_CONVERGED
+
+
+def test_a_factor_without_noise_leaves_everything_exact():
+    found = solve(STILL, 6)
+    assert found.payoffs_se is None
+    np.testing.assert_allclose(exploitability(STILL, found.controls, 6).gains, 0, atol=1e-12)
