@@ -59,19 +59,22 @@ def main() -> None:
         raise SystemExit(2) from None
 
 
-def print_json(document: object) -> None:
-    """Print a document on standard output, numbers in full precision."""
-    print(json.dumps(document, indent=2))
+def show(document: object, as_json: bool, *content: Table | str) -> None:
+    """Print a document on standard output, numbers in full precision; or its content for people to read."""
+    if as_json:
+        print(json.dumps(document, indent=2))
+    else:
+        out.print(*content)
 
 
-def print_table(content: tables.Table) -> None:
-    """Print a table of text on standard output; a standard error stands below its value."""
+def aligned(content: tables.Table) -> Table:
+    """A table of text, numbers to the right; a standard error stands below its value."""
     table = Table(*content.header)
     for column in table.columns[1:]:
         column.justify = "right"
     for row in content.rows:
         table.add_row(*(cell.replace(" ±", "\n±") for cell in row))
-    out.print(table)
+    return table
 
 
 def task(name: str, overrides: list[str] | None, steps: int | None) -> Task:
@@ -99,13 +102,11 @@ def options(
 def scenarios(as_json: Json = False) -> None:
     """List the scenarios that come with the package."""
     found = [read_scenario(name) for name in scenario_names()]
-    if as_json:
-        print_json({each.name: {"description": each.description, "steps": each.steps} for each in found})
-        return
+    listed = {each.name: {"description": each.description, "steps": each.steps} for each in found}
     table = Table("scenario", "traders", "makers", "steps", "description")
     for each in found:
         table.add_row(each.name, str(each.game.traders), str(each.game.makers), str(each.steps), each.description)
-    out.print(table)
+    show(listed, as_json, table)
 
 
 @app.command(name="solve")
@@ -120,24 +121,20 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
     elapsed = time.perf_counter() - started
     gains = exploitability(given.game, equilibrium.profile, given.steps)
     solved = {agent: _solved(equilibrium, gains, i) for i, agent in enumerate(given.game.agents)}
-    if as_json:
-        print_json(
-            {
-                "scenario": name,
-                "steps": given.steps,
-                "agents": solved,
-                "nash_conv": gains.nash_conv,
-                "relative_nash_conv": gains.relative if np.any(equilibrium.payoffs) else None,
-                "residual": equilibrium.residual,
-                "iterations": equilibrium.iterations,
-                "message": equilibrium.message,
-                "solve_seconds": elapsed,
-                "times": equilibrium.times.tolist(),
-                "inventories": equilibrium.inventories.tolist(),
-                "controls": {key: value.tolist() for key, value in equilibrium.controls._asdict().items()},
-            }
-        )
-        return
+    document = {
+        "scenario": name,
+        "steps": given.steps,
+        "agents": solved,
+        "nash_conv": gains.nash_conv,
+        "relative_nash_conv": gains.relative if np.any(equilibrium.payoffs) else None,
+        "residual": equilibrium.residual,
+        "iterations": equilibrium.iterations,
+        "message": equilibrium.message,
+        "solve_seconds": elapsed,
+        "times": equilibrium.times.tolist(),
+        "inventories": equilibrium.inventories.tolist(),
+        "controls": {key: value.tolist() for key, value in equilibrium.controls._asdict().items()},
+    }
     rows = [
         [
             agent,
@@ -148,11 +145,9 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
         ]
         for (agent, numbers), path in zip(solved.items(), equilibrium.inventories.T, strict=True)
     ]
-    print_table(tables.Table(["agent", "payoff", "gain of best response", "inventory at 0", "at T"], rows))
-    out.print(
-        f"{equilibrium.message}; residual {equilibrium.residual:.1e} after {equilibrium.iterations} iterations, "
-        f"{1e3 * elapsed:.1f} ms"
-    )
+    table = tables.Table(["agent", "payoff", "gain of best response", "inventory at 0", "at T"], rows)
+    account = f"{equilibrium.message}; residual {equilibrium.residual:.1e} after {equilibrium.iterations} iterations"
+    show(document, as_json, aligned(table), f"{account}, {1e3 * elapsed:.1f} ms")
 
 
 def _solved(equilibrium: Equilibrium, gains: Exploitability, index: int) -> dict[str, float]:
@@ -167,16 +162,13 @@ def check_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
     """The paper's assumptions and theorems: those that hold, by what margin; concavity of the grid's problems."""
     given = task(name, overrides, steps)
     conditions = check(given.game, given.steps)
-    if as_json:
-        finite = [each.margin if math.isfinite(each.margin) else None for each in conditions]  # JSON knows no infinity
-        listed = [each._asdict() | {"margin": margin} for each, margin in zip(conditions, finite, strict=True)]
-        print_json({"scenario": name, "steps": given.steps, "conditions": listed})
-        return
+    # JSON knows no infinity
+    listed = [each._asdict() | {"margin": each.margin if math.isfinite(each.margin) else None} for each in conditions]
     table = Table("condition", "holds", "margin", "reference", "margin is", show_lines=True)
     for each in conditions:
         holds = "[green]yes[/green]" if each.holds else "[red]no[/red]"
         table.add_row(each.name, holds, f"{each.margin:.4g}", each.reference, each.note)
-    out.print(table)
+    show({"scenario": name, "steps": given.steps, "conditions": listed}, as_json, table)
 
 
 @app.command(name="references")
@@ -186,24 +178,15 @@ def references_command(
     """Reference points of an execution game: Nash open loop and feedback, cooperative optimum, Almgren-Chriss, TWAP."""
     given = task(name, overrides, steps)
     points = references(given.game, given.steps).values()
-    if as_json:
-        listed = {
-            each.name: {
-                "payoffs": None if each.payoffs is None else dict(zip(given.game.agents, each.payoffs, strict=True)),
-                "total": each.total,
-                "collusion_index": each.collusion_index,
-                "nash_conv": each.nash_conv,
-                "note": each.note,
-            }
-            for each in points
-        }
-        print_json({"scenario": name, "steps": given.steps, "references": listed})
-        return
+    listed = {}
     table = Table("profile", "total payoff", "collusion index", "NashConv, played open loop", "note")
     for each in points:
-        numbers = (each.total, each.collusion_index, each.nash_conv)
-        table.add_row(each.name, *(tables.MISSING if value is None else f"{value:.4g}" for value in numbers), each.note)
-    out.print(table)
+        payoffs = None if each.payoffs is None else dict(zip(given.game.agents, each.payoffs, strict=True))
+        numbers = {"total": each.total, "collusion_index": each.collusion_index, "nash_conv": each.nash_conv}
+        listed[each.name] = {"payoffs": payoffs, **numbers, "note": each.note}
+        cells = [tables.MISSING if value is None else f"{value:.4g}" for value in numbers.values()]
+        table.add_row(each.name, *cells, each.note)
+    show({"scenario": name, "steps": given.steps, "references": listed}, as_json, table)
 
 
 @app.command()
@@ -246,7 +229,7 @@ def train(
         hint = f"; go on with --resume --out {out_folder}" if (out_folder / "checkpoint").is_dir() else ""
         err.print(f"interrupted{hint}", style="yellow", markup=False)
         raise SystemExit(130) from None
-    _show(result.metrics, out_folder, as_json)
+    _show_run(result.metrics, out_folder, as_json)
 
 
 @app.command()
@@ -285,27 +268,25 @@ def sweep(
         err.print("interrupted; the same command goes on", style="yellow")
         raise SystemExit(130) from None
     groups: list[Group] = sweeps.summary(rows)
-    if as_json:
-        print_json({"groups": groups, "rows": [row.cells() for row in rows]})
-    else:
-        _show_sweep(groups, out_folder)
+    show({"groups": groups, "rows": [row.cells() for row in rows]}, as_json, _by_seed(groups))
+    if not as_json:
+        for each in groups:
+            for seed, error in each["failed"].items():
+                text = f"{each['scenario']}, {each['algorithm']}, seed {seed}: {error}"
+                err.print(text, style="red", markup=False, soft_wrap=True)
+        out.print(f"table, figure and run directories in {out_folder}", soft_wrap=True)
     if any(each["failed"] for each in groups):
         raise SystemExit(1)
 
 
-def _show_sweep(groups: list[Group], folder: Path) -> None:
+def _by_seed(groups: list[Group]) -> Table:
     table = Table("scenario", "algorithm", "relative NashConv by seed", "median", "seconds")
     for each in groups:
         values = [percent(value) for value in each["relative_nash_conv"].values()]
         values += [f"seed {seed} failed" for seed in each["failed"]]
         seconds = tables.MISSING if each["seconds"] is None else f"{each['seconds']:.0f}"
         table.add_row(each["scenario"], each["algorithm"], ", ".join(values), percent(each["median"]), seconds)
-    out.print(table)
-    for each in groups:
-        for seed, error in each["failed"].items():
-            text = f"{each['scenario']}, {each['algorithm']}, seed {seed}: {error}"
-            err.print(text, style="red", markup=False, soft_wrap=True)
-    out.print(f"table, figure and run directories in {folder}", soft_wrap=True)
+    return table
 
 
 def _only_resume(context: typer.Context, name: str, scenario_name: str) -> None:
@@ -325,7 +306,7 @@ def _only_resume(context: typer.Context, name: str, scenario_name: str) -> None:
 @app.command()
 def evaluate(run: RunFolder, as_json: Json = False) -> None:
     """Compare a run with the equilibrium: payoffs, exploitability, distances, rules of thumb; writes metrics.json."""
-    _show(runs.evaluate_run(run).metrics, run, as_json)
+    _show_run(runs.evaluate_run(run).metrics, run, as_json)
 
 
 @app.command()
@@ -334,12 +315,11 @@ def report(run: RunFolder) -> None:
     out.print(f"wrote {runs.write_report(run)}", soft_wrap=True)
 
 
-def _show(metrics: RunMetrics, run: Path, as_json: bool) -> None:
+def _show_run(metrics: RunMetrics, run: Path, as_json: bool) -> None:
+    profiles = tables.profiles(metrics).first(3 if metrics["collusion_index"] is None else 4)
+    show(metrics, as_json, aligned(tables.agents(metrics).first(6)), aligned(profiles))
     if as_json:
-        print_json(metrics)
         return
-    print_table(tables.agents(metrics).first(6))
-    print_table(tables.profiles(metrics).first(3 if metrics["collusion_index"] is None else 4))
     if metrics["timesteps_done"] < metrics["timesteps"]:
         out.print(
             f"stopped after {metrics['timesteps_done']:,} of {metrics['timesteps']:,} joint market steps; "

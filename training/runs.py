@@ -171,18 +171,10 @@ class RunConfig:
         engine = engines.find(self.engine)
         if address is not None and not engine.distributed:
             raise ValueError(f"address: expected none with engine {self.engine!r}, got {address!r}")
-        shared = {name: getattr(self, name) for name in ("steps", "information", "markets", "seed")}
-        return engine.build(
-            engines.Training(
-                self.task.game,
-                self.algorithms(),
-                self.timesteps,
-                self.runners,
-                address,
-                tensorboard,
-                {**shared, "fixed": self.fixed()},
-            )
-        )
+        algorithms = self.algorithms()
+        own = {name: getattr(self, name) for name in ("steps", "information", "markets", "seed")}
+        shared = {"game": self.task.game, "fixed": self.fixed(), **own}
+        return engine.build(engines.Training(algorithms, self.timesteps, self.runners, address, tensorboard, shared))
 
 
 @dataclass

@@ -17,8 +17,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import re
+import shutil
 import tarfile
 import tempfile
 import uuid
@@ -149,15 +149,9 @@ def _check_folder(named: Mapping[str, RunConfig], out: Path, overwrite: bool) ->
 def _differs(folder: Path, config: RunConfig) -> bool:
     """True for another training; False for one that cannot be read, which is dealt with when its turn comes."""
     try:
-        return not _same(folder, config)
+        return runs.load_config(folder) != config
     except ValueError:
         return False
-
-
-def _same(folder: Path, config: RunConfig) -> bool:
-    """True if a folder holds the training of a configuration. Raises ValueError where it cannot be read."""
-    found, wanted = (json.loads(json.dumps(asdict(each), default=str)) for each in (runs.load_config(folder), config))
-    return bool(found == wanted)
 
 
 def _finished(name: str, config: RunConfig, out: Path) -> Row | None:
@@ -166,7 +160,7 @@ def _finished(name: str, config: RunConfig, out: Path) -> Row | None:
     try:
         metrics = cast(RunMetrics, files.read_json(folder / "metrics.json"))
         seconds = runs.load_circumstances(folder)["seconds"]
-        done = _same(folder, config) and metrics["timesteps_done"] >= config.timesteps
+        done = runs.load_config(folder) == config and metrics["timesteps_done"] >= config.timesteps
     except (ValueError, KeyError, TypeError):
         return None
     return Row(name, config, metrics, seconds) if done else None
@@ -204,7 +198,8 @@ def _train_one(config: RunConfig, name: str, out: str, token: str) -> tuple[byte
         except Exception as error:
             # whatever goes wrong in one training is reported, and the others go on
             return None, f"{type(error).__name__}: {error}"
-        return None if shared else _pack(folder), note
+        packed = None if shared else Path(shutil.make_archive(f"{own}/packed", "gztar", folder)).read_bytes()
+    return packed, note
 
 
 def _train_or_go_on(config: RunConfig, folder: Path) -> str:
@@ -225,13 +220,6 @@ def _sees(out: Path, token: str) -> bool:
         return bool(files.read_json(out / _SWEEP)["token"] == token)
     except (ValueError, KeyError):
         return False
-
-
-def _pack(folder: Path) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        archive.add(folder, arcname=".")
-    return buffer.getvalue()
 
 
 def _unpack(packed: bytes, folder: Path) -> None:

@@ -36,25 +36,20 @@ def connected(address: str | None = None) -> Iterator[None]:
         return
     given = address or os.environ.get("RAY_ADDRESS") or _LOCAL
     _probe(given)
-    quiet = {name: logging.getLogger(name) for name in ("ray", "ray.rllib")}
-    levels = {name: each.level for name, each in quiet.items()}
-    for each in quiet.values():  # RLlib gives advice to those who write its configuration
+    levels = {each: each.level for each in (logging.getLogger("ray"), logging.getLogger("ray.rllib"))}
+    for each in levels:  # RLlib gives advice to those who write its configuration
         each.setLevel(logging.ERROR)
     try:
         try:
-            ray.init(
-                address=given,
-                include_dashboard=False if given == _LOCAL else None,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+            dashboard = False if given == _LOCAL else None
+            ray.init(given, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ValueError(f"address: no Ray cluster answers at {given!r}: {error}") from error
         yield
     finally:
         ray.shutdown()
-        for name, each in quiet.items():
-            each.setLevel(levels[name])
+        for each, level in levels.items():
+            each.setLevel(level)
 
 
 def _probe(address: str) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...envs import Game
 from ...envs.market import Market
 from .extras import needed
 from .files import DAMAGE
@@ -23,16 +22,15 @@ class Training:
     """All that learners are built from.
 
     Args:
-        game: the game.
         algorithms: by agent that learns.
         timesteps: joint market steps of the whole training.
         runners: processes that play; 0: the one that learns.
         address: of a cluster; None: this machine.
         tensorboard: folder for the learners' own logs.
-        shared: the arguments that all learners take: ``steps``, ``information``, ``markets``, ``seed`` and ``fixed``.
+        shared: the arguments that all learners take: ``game``, ``steps``, ``information``, ``markets``, ``seed`` and
+            ``fixed``.
     """
 
-    game: Game
     algorithms: Mapping[str, str]
     timesteps: int
     runners: int
@@ -92,7 +90,7 @@ class StableBaselines3(Engine):
     def build(self, training: Training) -> Learners:
         """See :class:`~.sb3.independent.IndependentLearners`."""
         learners: Learners = needed("sb3.independent", "train").IndependentLearners(
-            training.game, algorithm=training.algorithms, tensorboard=training.tensorboard, **training.shared
+            algorithm=training.algorithms, tensorboard=training.tensorboard, **training.shared
         )
         return learners
 
@@ -119,7 +117,7 @@ class RLlib(Engine):
         for name in training.algorithms.values():
             self.check_algorithm(name)
         own = {"timesteps": training.timesteps, "runners": training.runners, "address": training.address}
-        learners: Learners = needed("rllib.learners", "ray").RLlibLearners(training.game, **own, **training.shared)
+        learners: Learners = needed("rllib.learners", "ray").RLlibLearners(**own, **training.shared)
         return learners
 
     def read(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:

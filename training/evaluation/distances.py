@@ -8,9 +8,9 @@ import numpy as np
 
 from ...baselines import Equilibrium
 from ...baselines.profiles import undisturbed
+from ...envs import Controls, Game, Noise
 from ...envs.arrays import Array
-from ...envs.game import Controls, Game
-from ...envs.grid import Noise, agent_controls
+from ...envs.packing import agent_controls
 
 
 def along(equilibrium: Equilibrium, noise: Noise | None) -> Equilibrium:

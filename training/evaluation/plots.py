@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -27,7 +26,6 @@ def save(result: Evaluation, history: Array, folder: Path) -> None:
 
 def _figure(width: float, height: float, rows: int, columns: int, *, sharey: bool = False) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
     return figure, list(figure.subplots(rows, columns, squeeze=False, sharey=sharey).flat)
 
 

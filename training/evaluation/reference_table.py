@@ -11,9 +11,8 @@ from ...baselines.gains import payoff_size
 from ...baselines.kinds import QUICK_PATHS, Kind
 from ...baselines.profiles import Reference, undisturbed
 from ...baselines.reference_points import OPEN_LOOP
+from ...envs import Controls, Game, draw_noise
 from ...envs.arrays import Array
-from ...envs.game import Controls, Game
-from ...envs.noise import draw_noise
 from .distances import along, control_distance
 from .metrics import ProfileMetrics
 
@@ -32,13 +31,9 @@ def reference_profiles(kind: Kind[Game], equilibrium: Equilibrium) -> dict[str, 
 def _entry(reference: Reference, equilibrium: Equilibrium) -> ProfileMetrics:
     profile, payoffs, gains = reference.profile, reference.payoffs, reference.nash_conv
     if profile is None or payoffs is None:
-        return {
-            "payoffs": None,
-            "relative_nash_conv": None,
-            "control_distance": None,
-            "collusion_index": None,
-            "note": reference.note,
-        }
+        return ProfileMetrics(
+            payoffs=None, relative_nash_conv=None, control_distance=None, collusion_index=None, note=reference.note
+        )
     game = equilibrium.game
     if isinstance(profile, Controls):
         distance = control_distance(profile, equilibrium)

@@ -12,10 +12,8 @@ from ...baselines.gains import payoff_size
 from ...baselines.kinds import Gains, Kind, SolverOptions, kind_of
 from ...baselines.profiles import PATHS, mean_controls
 from ...baselines.sampling import pair_mean
+from ...envs import Game, Policy, Trajectory, draw_noise, rollout
 from ...envs.arrays import Array
-from ...envs.game import Game
-from ...envs.grid import Policy, Trajectory, rollout
-from ...envs.noise import draw_noise
 from ..common.information import Information
 from .distances import agent_distances, along, control_distance, relative_distance
 from .metrics import AgentMetrics, Metrics

@@ -83,14 +83,7 @@ def ppo_config(
     if rollout < least:
         raise ValueError(f"markets: PPO needs at least {least} steps in all markets of an episode, got {rollout}")
     agents = learning(game, fixed)
-    settings: MarketSettings = {
-        "game": game,
-        "options": options,
-        "markets": markets,
-        "learners": agents,
-        "fixed": fixed,
-        "seed": seed,
-    }
+    settings = MarketSettings(game=game, options=options, markets=markets, learners=agents, fixed=fixed, seed=seed)
     network = {"visible": visible(game, information), "hidden": list(PPO.hidden), "exploration": PPO.exploration[0]}
     specs = {
         agent: RLModuleSpec(

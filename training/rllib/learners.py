@@ -132,10 +132,12 @@ class RLlibLearners(Learners):
 
     def save_checkpoint(self, folder: Path, extra: Mapping[str, object] | None = None) -> None:
         """Write the checkpoint to resume from; an interrupt leaves the older one, or the new one, whole."""
+        group = self.algorithm.env_runner_group
+        runners = group.foreach_env_runner(lambda each: (each.worker_index, each.generators()), local_env_runner=True)
         state: _State = {
             "extra": dict(extra or {}),
             "steps_done": self.steps_done,
-            "runners": self._generators(),
+            "runners": dict(runners),
             **checkpoint_folder.generators(),
         }
         with checkpoint_folder.replaced(folder, state) as fresh:
@@ -163,9 +165,3 @@ class RLlibLearners(Learners):
         # last: what comes before may draw numbers
         checkpoint_folder.set_generators(state)
         return state["extra"]
-
-    def _generators(self) -> dict[int, RunnerGenerators]:
-        group = self.algorithm.env_runner_group
-        return dict(
-            group.foreach_env_runner(lambda each: (each.worker_index, each.generators()), local_env_runner=True)
-        )

@@ -30,6 +30,9 @@ from ...envs.market import Market
 from ...envs.observation import space
 from ..common.joint_market import JointMarket, action_unit, learner_space, reward_units
 
+Names = str | Collection[str] | None
+"""of a runner's components"""
+
 
 class MarketSettings(TypedDict):
     """The algorithm's ``env_config``."""
@@ -59,7 +62,6 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
         super().__init__(config=config, **keywords)
         torch.set_num_threads(1)
         self.settings: MarketSettings = self.config.env_config
-        self.spaces = module_spaces(self.settings)
         self.make_env()
         self.make_module()
         self._weights_seq_no = 0
@@ -67,35 +69,28 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
     def make_env(self) -> None:
         """This runner's share of the markets, with a generator of its own."""
         given = self.settings
-        markets = share(given["markets"], self.index, self.num_workers)
+        index = max((self.worker_index or 0) - 1, 0)  # from 0
+        markets = share(given["markets"], index, self.num_workers)
         market = Market(given["game"], given["options"], batch=(markets,))
         self.env = JointMarket(
             market,
             given["learners"],
             given["fixed"],
-            seed=[given["seed"], self.index],
+            seed=[given["seed"], index],
             reward_scale=reward_units(given["game"], given["learners"]),
         )
         self._units = {agent: action_unit(market, agent) for agent in given["learners"]}
 
-    @property
-    def index(self) -> int:
-        """Number of this runner, from 0."""
-        return max((self.worker_index or 0) - 1, 0)
-
     def make_module(self) -> None:
         """The networks of all agents that learn."""
-        spec = self.config.get_multi_rl_module_spec(spaces=self.get_spaces(), inference_only=True)
-        self.module = spec.build()
+        self.module = self.config.get_multi_rl_module_spec(spaces=self.get_spaces(), inference_only=True).build()
 
     def get_spaces(self) -> dict[str, tuple[Box, Box]]:
         """Observation and action space of each module."""
-        return self.spaces
+        return module_spaces(self.settings)
 
     def assert_healthy(self) -> None:
-        """RLlib's check of the construction."""
-        assert self.env is not None
-        assert self.module is not None
+        """RLlib's check: a runner that was constructed has all that it needs."""
 
     def stop(self) -> None:
         """Nothing to release."""
@@ -126,14 +121,10 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
         return [self._episode(b, stacked, earned[b]) for b in range(len(last))]
 
     def _act(self, agent: str, seen: np.ndarray, explore: bool) -> dict[str, np.ndarray]:
-        module, inputs = self.module[agent], {Columns.OBS: torch.from_numpy(seen)}
-        if not explore:
-            logits = module.forward_inference(inputs)[Columns.ACTION_DIST_INPUTS]
-            means = module.get_inference_action_dist_cls().from_logits(logits).to_deterministic()
-            return {Columns.ACTIONS: means.sample().numpy()}
-        logits = module.forward_exploration(inputs)[Columns.ACTION_DIST_INPUTS]
+        module = self.module[agent]
+        logits = module.forward_exploration({Columns.OBS: torch.from_numpy(seen)})[Columns.ACTION_DIST_INPUTS]
         chances = module.get_exploration_action_dist_cls().from_logits(logits)
-        actions = chances.sample()
+        actions = (chances if explore else chances.to_deterministic()).sample()
         return {
             Columns.ACTIONS: actions.numpy(),
             Columns.ACTION_DIST_INPUTS: logits.numpy(),
@@ -183,13 +174,7 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
         """Metrics since the last call."""
         return self.metrics.reduce()
 
-    def get_state(
-        self,
-        components: str | Collection[str] | None = None,
-        *,
-        not_components: str | Collection[str] | None = None,
-        **keywords: object,
-    ) -> StateDict:
+    def get_state(self, components: Names = None, *, not_components: Names = None, **keywords: object) -> StateDict:
         """Networks and counters."""
         state: StateDict = {names.NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime}
         if self._check_component(COMPONENT_RL_MODULE, components, not_components):

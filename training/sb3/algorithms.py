@@ -83,13 +83,8 @@ class Algorithm:
 
 
 def _on_policy(model: type[BaseAlgorithm], **changes: Any) -> Algorithm:
-    return Algorithm(
-        model,
-        prefix_policies.PrefixActorCriticPolicy,
-        "on_policy",
-        network={"net_arch": {"pi": list(PPO.hidden), "vf": list(PPO.hidden)}},
-        **changes,
-    )
+    network = {"net_arch": {"pi": list(PPO.hidden), "vf": list(PPO.hidden)}}
+    return Algorithm(model, prefix_policies.PrefixActorCriticPolicy, "on_policy", network=network, **changes)
 
 
 def _off_policy(
