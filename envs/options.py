@@ -79,11 +79,13 @@ def merged(options: Options | int | None, **changes: Unpack[Fields]) -> Options:
         changes: fields of :class:`Options`.
 
     Raises:
-        ValueError: an option is unknown or out of its range.
+        TypeError: an option is unknown.
+        ValueError: an option is out of its range.
     """
-    unknown = sorted(set(changes) - set(NAMES))
-    if unknown:
-        raise ValueError(f"unknown argument {unknown}: expected options of the environment, some of {list(NAMES)}")
+    for name in changes:
+        if name not in NAMES:
+            known = f"options of the environment, some of {list(NAMES)}"
+            raise TypeError(f"got an unexpected keyword argument {name!r}; expected {known}")
     if options is None:
         return Options(**changes)
     return replace(options if isinstance(options, Options) else Options(options), **changes)

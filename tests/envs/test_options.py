@@ -83,12 +83,20 @@ def test_an_object_and_its_fields_make_the_same_environment(name):
         ),
         ({"quote_range": (0.0, np.inf)}, r"quote_range: expected two increasing numbers within \[-50, 50\], got"),
         ({"inventory_spread": -1.0}, r"inventory_spread: expected a finite number >= 0, got -1\.0"),
-        ({"speed": 2}, r"unknown argument \['speed'\]: expected .* some of \["),
     ],
 )
 def test_what_is_wrong_is_refused_everywhere(name, changes, message):
     with pytest.raises(ValueError, match=message):
         ADAPTERS[name](**changes)
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_unknown_keyword_is_refused_everywhere(name):
+    expected = (TypeError, r"unexpected keyword argument 'speed'; expected .* some of \[")
+    if name == "module":
+        expected = (ValueError, r"unknown argument \['speed'\]: expected .* some of \[")
+    with pytest.raises(expected[0], match=expected[1]):
+        ADAPTERS[name](speed=2)
 
 
 @pytest.mark.parametrize("name", STARTS_AS_THE_GAME)
