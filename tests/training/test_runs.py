@@ -12,7 +12,6 @@ pytest.importorskip("stable_baselines3")
 from makertaker.baselines import EquilibriumNotFound
 from makertaker.training import IndependentLearners, cli, runs, task
 from makertaker.training.evaluation.html_report import percent
-from makertaker.training.sb3 import checkpoint
 from support.interruptions import interrupt_after
 from support.learning import GAME
 
@@ -119,7 +118,8 @@ def test_an_interrupted_run_resumes_to_the_same_metrics(run, tmp_path, monkeypat
     folder, _, metrics = run
     config = runs.load_config(folder)
     out = tmp_path / "interrupted"
-    interrupt_after(monkeypatch, checkpoint, "save", 3)  # in the third chunk, with work done since the last checkpoint
+    # in the third chunk, with work done since the last checkpoint
+    interrupt_after(monkeypatch, IndependentLearners, "save_checkpoint", 3)
     with pytest.raises(KeyboardInterrupt):
         runs.train(config, out)
     assert (out / "models" / "trader_0.zip").is_file()

@@ -12,8 +12,7 @@ ray = pytest.importorskip("ray")
 pytest.importorskip("stable_baselines3")
 
 from makertaker.envs import read_scenario  # noqa: E402
-from makertaker.training import cli, runs, sweep  # noqa: E402
-from makertaker.training.sb3 import checkpoint  # noqa: E402
+from makertaker.training import IndependentLearners, cli, runs, sweep  # noqa: E402
 from support.interruptions import interrupt_after  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_machine")
@@ -95,7 +94,7 @@ def test_only_what_is_missing_is_done(swept, tmp_path):
 
 def test_an_interrupted_training_goes_on_from_its_checkpoint(swept, tmp_path, monkeypatch):
     out, _, _ = swept
-    interrupt_after(monkeypatch, checkpoint, "save", 3)
+    interrupt_after(monkeypatch, IndependentLearners, "save_checkpoint", 3)
     folder = tmp_path / "runs" / "acas-ppo-0"
     with pytest.raises(KeyboardInterrupt):
         runs.train(config(), folder)

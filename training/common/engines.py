@@ -95,8 +95,8 @@ class StableBaselines3(Engine):
         return learners
 
     def read(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
-        """See :func:`~.sb3.checkpoint.load_actor`."""
-        act: Act = needed("sb3.checkpoint", "train").load_actor(market, agent, algorithm, path)
+        """See :func:`~.sb3.actor.load`."""
+        act: Act = needed("sb3.actor", "train").load(market, agent, algorithm, path)
         return act
 
 

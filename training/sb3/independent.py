@@ -1,24 +1,41 @@
-"""Independent learning: every agent has its own stable-baselines3 algorithm, and all learn at once in joint markets."""
+"""Independent learning: every agent has its own stable-baselines3 algorithm, and all learn at once in joint markets.
+
+A training that is resumed from a checkpoint ends bit for bit where an uninterrupted one would have. A checkpoint is a
+folder with one stable-baselines3 zip for each learner, its replay buffer if it has one, and ``state.pkl``: the
+generators of Python, NumPy and torch, the markets, and the generators of action spaces. They are taken between two
+calls of ``learn``, when no learner is in the middle of a rollout. Like every pickle, load only what you trust.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack, cast
 
 import numpy as np
 import torch
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from ...envs import Game, Options, Policy
 from ...envs.market import Market
 from ...envs.options import Fields
 from ...envs.parameters import check_count
+from ..common import checkpoint_folder
+from ..common.files import DAMAGE
 from ..common.information import Information, visible
 from ..common.joint_market import Act, action_unit, reward_units
 from ..common.learners import Learners, learners_options, learning
-from . import algorithms, checkpoint
+from . import algorithms
+from .actor import mean, not_read
 from .hub import Hub, LearnerVecEnv
+
+
+class _State(checkpoint_folder.State):
+    fraction: float
+    market: Mapping[str, Any]
+    hub: Mapping[str, object]
+    spaces: dict[str, Mapping[str, object]]
 
 
 class IndependentLearners(Learners):
@@ -86,7 +103,7 @@ class IndependentLearners(Learners):
 
     def acts(self) -> dict[str, Act]:
         """Each learner's current actions, without exploration."""
-        return {agent: checkpoint.deterministic(model) for agent, model in self.models.items()}
+        return {agent: partial(mean, model) for agent, model in self.models.items()}
 
     def learn(
         self, timesteps: int, *, until: int | None = None, on_episode: Callable[[int], None] | None = None
@@ -121,12 +138,53 @@ class IndependentLearners(Learners):
             model.save(folder / f"{agent}.zip")
 
     def save_checkpoint(self, folder: Path, extra: Mapping[str, object] | None = None) -> None:
-        """See :func:`.checkpoint.save`."""
-        checkpoint.save(self, folder, extra)
+        """See :meth:`.Learners.save_checkpoint`; to be called between two calls of :meth:`learn`."""
+        state: _State = {
+            "extra": dict(extra or {}),
+            "fraction": self.progress.fraction,
+            "steps_done": self.hub.steps_done,
+            "market": {"k": self.market.k, "inventories": self.market.inventories},
+            "hub": self.hub.rng.bit_generator.state,
+            "spaces": {agent: each.action_space.np_random.bit_generator.state for agent, each in self.models.items()},
+            **checkpoint_folder.generators(),
+        }
+        with checkpoint_folder.replaced(folder, state) as fresh:
+            self.save_models(fresh)
+            for agent, model in self.models.items():
+                if isinstance(model, OffPolicyAlgorithm):
+                    model.save_replay_buffer(fresh / f"{agent}.replay.pkl")
 
     def load_checkpoint(self, folder: Path) -> dict[str, object]:
-        """See :func:`.checkpoint.load`."""
-        return checkpoint.load(self, folder)
+        """See :meth:`.Learners.load_checkpoint`."""
+        state = cast(_State, checkpoint_folder.stored_state(folder))
+        try:
+            for agent in self.models:
+                self._load_model(agent, folder)
+        except DAMAGE as error:
+            raise checkpoint_folder.corrupt(folder, error) from error
+        if state["market"]["k"] != 0:
+            raise ValueError(f"checkpoint {str(folder)!r} was taken within an episode")
+        self.progress.fraction = state["fraction"]
+        self.hub.steps_done = state["steps_done"]
+        self.hub.rng.bit_generator.state = state["hub"]
+        self.hub.reset(state["market"]["inventories"])
+        for agent, model in self.models.items():
+            model.action_space.np_random.bit_generator.state = state["spaces"][agent]
+        # last: loading a model reseeds the global generators
+        checkpoint_folder.set_generators(state)
+        return state["extra"]
+
+    def _load_model(self, agent: str, folder: Path) -> None:
+        algorithm = self.algorithms[agent]
+        self.models[agent] = model = algorithm.model.load(
+            folder / f"{agent}.zip",
+            env=self.models[agent].get_env(),
+            device="cpu",
+            custom_objects=not_read(algorithm, self.progress),
+            force_reset=False,
+        )
+        if isinstance(model, OffPolicyAlgorithm):
+            model.load_replay_buffer(folder / f"{agent}.replay.pkl")
 
     def _learn(self, agent: str, target: int) -> None:
         model = self.models[agent]

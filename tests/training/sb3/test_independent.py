@@ -12,7 +12,6 @@ from makertaker.baselines import exploitability, solve  # noqa: E402
 from makertaker.envs import rollout  # noqa: E402
 from makertaker.envs.grid import State  # noqa: E402
 from makertaker.training import IndependentLearners, MarketVecEnv  # noqa: E402
-from makertaker.training.sb3 import checkpoint  # noqa: E402
 from makertaker.training.sb3.algorithms import ALGORITHMS  # noqa: E402
 from support.learning import EPISODE, GAME, MIX, STEPS, assert_same_parameters, differ, learners, parameters  # noqa: E402
 
@@ -125,11 +124,11 @@ def test_agents_can_follow_given_policies():
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, algorithm):
     straight = learners(algorithm=algorithm)
     straight.learn(4 * EPISODE, until=2 * EPISODE)
-    checkpoint.save(straight, tmp_path / "checkpoint", {"note": 7})
+    straight.save_checkpoint(tmp_path / "checkpoint", {"note": 7})
     straight.learn(4 * EPISODE)
 
     resumed = learners(algorithm=algorithm, seed=3)
-    assert checkpoint.load(resumed, tmp_path / "checkpoint") == {"note": 7}
+    assert resumed.load_checkpoint(tmp_path / "checkpoint") == {"note": 7}
     assert resumed.hub.steps_done == 2 * EPISODE
     resumed.learn(4 * EPISODE)
     assert_same_parameters(parameters(straight), parameters(resumed))
@@ -139,12 +138,12 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, algor
 def test_a_corrupt_checkpoint_is_refused(tmp_path, damage):
     trained = learners()
     trained.learn(EPISODE)
-    checkpoint.save(trained, tmp_path / "checkpoint")
+    trained.save_checkpoint(tmp_path / "checkpoint")
     (tmp_path / "checkpoint" / damage).write_bytes(b"not a checkpoint")
     with pytest.raises(ValueError, match=r"checkpoint .* is corrupt"):
-        checkpoint.load(learners(), tmp_path / "checkpoint")
+        learners().load_checkpoint(tmp_path / "checkpoint")
     with pytest.raises(ValueError, match="there is none"):
-        checkpoint.load(learners(), tmp_path / "nowhere")
+        learners().load_checkpoint(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("kind", ["open_loop", "feedback"])
@@ -173,10 +172,10 @@ def test_learned_policies_are_batched():
 def test_an_interrupted_exchange_of_checkpoints_is_recovered(tmp_path, left):
     trained = learners()
     trained.learn(EPISODE)
-    checkpoint.save(trained, tmp_path / "checkpoint")
+    trained.save_checkpoint(tmp_path / "checkpoint")
     (tmp_path / "checkpoint").rename(tmp_path / f"checkpoint.{left}")
     again = learners()
-    checkpoint.load(again, tmp_path / "checkpoint")
+    again.load_checkpoint(tmp_path / "checkpoint")
     assert again.hub.steps_done == EPISODE
 
 
