@@ -31,10 +31,10 @@ from .conditions.execution import execution_conditions
 from .conditions.maker_taker import assumptions, field_condition, model_conditions, observations
 from .conditions.noise import noise_conditions
 from .equilibrium import Equilibrium
-from .execution.equilibrium import ExecutionEquilibrium, solve_execution, still_path
+from .execution.equilibrium import ExecutionEquilibrium, noiseless_path, solve_execution
 from .execution.linear_rule import LinearFeedback
 from .execution.references import COOPERATIVE, execution_references, twap_reference
-from .execution.regressed_response import sampled_responses
+from .execution.regressed_response import PATHS, sampled_responses
 from .execution.response import AdaptedResponse, adapted_gains, as_rule, respond_to_schedules, schedule_gains
 from .execution.signal import is_linear, linear_signal
 from .execution.step_system import ExecutionSteps
@@ -47,7 +47,7 @@ from .noise.equilibrium import DecouplingEquilibrium, solve_noisy
 from .noise.field import Field, FieldOptions
 from .noise.reacting_response import reacting_gain
 from .noise.response import ResponseOptions, noisy_gains
-from .noise.scheme import Still
+from .noise.scheme import NoiselessSolution
 from .noise.step_system import StepSystem
 from .profiles import BestResponse, Profile, Reference, as_schedules, replaced
 from .search import schedule_response
@@ -56,15 +56,13 @@ G = TypeVar("G", bound=Game, covariant=True)
 Policies = Mapping[str, Policy]
 QUICK_PATHS = 512
 _QUICK = ResponseOptions(degree=2, paths=QUICK_PATHS, scored=QUICK_PATHS)
-_STILL_TOLERANCE = 1e-8
+_NOISELESS_TOLERANCE = 1e-8
 
 
 @dataclass(frozen=True)
 class Capabilities:
     """The properties of a kind of game."""
 
-    exact: bool
-    """payoffs, and gains against opponents that do not react, have no error but rounding"""
     inventories_apart: bool
     """an agent's inventory depends on its own controls alone: a policy that sees no more than it does not react"""
     optimum: str
@@ -72,7 +70,7 @@ class Capabilities:
 
 
 class SolverOptions(NamedTuple):
-    """Arguments of :func:`makertaker.baselines.solve`."""
+    """Arguments of :func:`makertaker.baselines.solve`; a solver takes those that it has a use for."""
 
     throw: bool = True
     guess: Array | None = None
@@ -129,7 +127,7 @@ class Kind(ABC, Generic[G]):
         """The equations one step at a time, for a decoupling field."""
 
     @abstractmethod
-    def still(self) -> Still:
+    def without_noise(self) -> NoiselessSolution:
         """The solution without noise."""
 
     @abstractmethod
@@ -161,7 +159,7 @@ class Kind(ABC, Generic[G]):
         found = (self.response_to_policies(policies, agent) for agent in self.game.agents)
         return _gains(found, reacting=True, simulated=self.game.random)
 
-    def beside(self, found: Gains, policies: Policies, played: Trajectory) -> Gains:
+    def open_loop_beside(self, found: Gains, policies: Policies, played: Trajectory) -> Gains:
         """The gains against opponents that do not react, to stand beside those against policies that may."""
         return self.open_loop_gains(policies, played) if found.reacting else found
 
@@ -179,7 +177,7 @@ class Kind(ABC, Generic[G]):
 
     def solve_noisy(self, options: SolverOptions) -> DecouplingEquilibrium:
         """The equilibrium by the decoupling field."""
-        return solve_noisy(self.step_system(), self.still(), throw=options.throw, options=options.field)
+        return solve_noisy(self.step_system(), self.without_noise(), throw=options.throw, options=options.field)
 
     def simulated_response(self, profile: Profile, agent: str) -> BestResponse:
         """An agent's best response by its own decoupling field and simulation."""
@@ -192,9 +190,9 @@ class Kind(ABC, Generic[G]):
 
 
 class MakerTaker(Kind[MakerTakerGame]):
-    """Makers and takers, nothing random: all is exact."""
+    """Makers and takers; where nothing is random, all is exact."""
 
-    capabilities = Capabilities(exact=True, inventories_apart=False, optimum=COALITION)
+    capabilities = Capabilities(inventories_apart=False, optimum=COALITION)
 
     def solve(self, options: SolverOptions) -> Equilibrium:
         throw, guess, tolerance, _ = options
@@ -203,9 +201,9 @@ class MakerTaker(Kind[MakerTakerGame]):
     def step_system(self) -> StepSystem:
         return MakerTakerSteps(self.game, self.steps)
 
-    def still(self) -> Still:
-        found = solve_maker_taker(self.game, self.times, tolerance=_STILL_TOLERANCE)
-        return Still(found.inventories, found.adjoints)
+    def without_noise(self) -> NoiselessSolution:
+        found = solve_maker_taker(self.game, self.times, tolerance=_NOISELESS_TOLERANCE)
+        return NoiselessSolution(found.inventories, found.adjoints)
 
     def respond(self, controls: Controls, index: int) -> Controls:
         return respond_to_controls(self.game, controls, self.steps)[index]
@@ -228,7 +226,7 @@ class MakerTaker(Kind[MakerTakerGame]):
 class NoisyMakerTaker(MakerTaker):
     """Makers and takers, random inventories or flows: by the decoupling field and by simulation."""
 
-    capabilities = Capabilities(exact=False, inventories_apart=False, optimum=COALITION)
+    capabilities = Capabilities(inventories_apart=False, optimum=COALITION)
 
     def solve(self, options: SolverOptions) -> Equilibrium:
         return self.solve_noisy(options)
@@ -258,7 +256,7 @@ class NoisyMakerTaker(MakerTaker):
 class Execution(Kind[ExecutionGame]):
     """Takers alone; a factor, if there is one, enters linearly: all is exact."""
 
-    capabilities = Capabilities(exact=True, inventories_apart=True, optimum=COOPERATIVE)
+    capabilities = Capabilities(inventories_apart=True, optimum=COOPERATIVE)
 
     def solve(self, options: SolverOptions) -> Equilibrium:
         return solve_execution(self.game, self.times, throw=options.throw, tolerance=options.tolerance)
@@ -266,8 +264,8 @@ class Execution(Kind[ExecutionGame]):
     def step_system(self) -> StepSystem:
         return ExecutionSteps(self.game, self.steps)
 
-    def still(self) -> Still:
-        return still_path(self.game, self.times)
+    def without_noise(self) -> NoiselessSolution:
+        return noiseless_path(self.game, self.times)
 
     def respond(self, controls: Controls, index: int) -> Controls:
         own = controls._replace(rate=respond_to_schedules(self.game, controls.rate))
@@ -275,11 +273,12 @@ class Execution(Kind[ExecutionGame]):
 
     def _rule(self, profile: Profile) -> LinearFeedback | None:
         """A profile as an affine rule, where deviators or their opponents use the factor."""
-        adapts = self.game.factor is not None or isinstance(profile, LinearFeedback)
+        adapts = self.game.random or isinstance(profile, LinearFeedback)
         return as_rule(self.game, profile, self.steps) if adapts else None
 
     def _nonlinear(self, profile: Profile) -> bool:
-        return self.game.factor is not None and isinstance(profile, Field | Mapping)
+        """True if deviators need a decoupling field: the profile is no affine function of the noise."""
+        return self.game.random and isinstance(profile, Field | Mapping)
 
     def best_response(self, profile: Profile, agent: str) -> BestResponse:
         if self._nonlinear(profile):
@@ -297,28 +296,29 @@ class Execution(Kind[ExecutionGame]):
             payoffs, gains = schedule_gains(self.game, as_schedules(self.game, profile, self.steps).rate)
             return Gains(gains, payoffs=payoffs, exact=True)
         payoffs, gains, errors = adapted_gains(rule)
-        return Gains(gains, errors if errors.any() else None, payoffs)
+        sampled = bool(errors.any())
+        return Gains(gains, errors if sampled else None, payoffs, exact=not sampled)
 
     def response_to_policies(self, policies: Policies, agent: str, iterations: int = 200) -> BestResponse:
-        if self.game.factor is not None:
+        if self.game.random:
             return sampled_responses(self.game, policies, [agent], self.steps)[0]
         return super().response_to_policies(policies, agent, iterations)
 
-    def _sampled(self, policies: Policies, *, react: bool, paths: int = 2048) -> Gains:
+    def _sampled(self, policies: Policies, *, react: bool, paths: int = PATHS) -> Gains:
         found = sampled_responses(self.game, policies, self.game.agents, self.steps, react=react, paths=paths)
         return _gains(found, reacting=react, simulated=True)
 
     def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> Gains:
-        if self.game.factor is None:
+        if not self.game.random:
             return super().open_loop_gains(policies, played)
-        return self._sampled(policies, react=False, paths=QUICK_PATHS if quick else 2048)
+        return self._sampled(policies, react=False, paths=QUICK_PATHS if quick else PATHS)
 
     def reacting_gains(self, policies: Policies) -> Gains:
-        return super().reacting_gains(policies) if self.game.factor is None else self._sampled(policies, react=True)
+        return self._sampled(policies, react=True) if self.game.random else super().reacting_gains(policies)
 
-    def beside(self, found: Gains, policies: Policies, played: Trajectory) -> Gains:
-        """With a factor there is one lower bound, of both."""
-        return super().beside(found, policies, played) if self.game.factor is None else found
+    def open_loop_beside(self, found: Gains, policies: Policies, played: Trajectory) -> Gains:
+        """With noise there is one lower bound, of both."""
+        return found if self.game.random else super().open_loop_beside(found, policies, played)
 
     def require_references(self) -> None:
         linear_signal(self.game, self.game.coefficients(self.times), self.times)
@@ -335,24 +335,26 @@ class Execution(Kind[ExecutionGame]):
 class BentExecution(Execution):
     """Takers alone; a factor that does not enter linearly: by the decoupling field and by simulation."""
 
-    capabilities = Capabilities(exact=False, inventories_apart=True, optimum=COOPERATIVE)
+    capabilities = Capabilities(inventories_apart=True, optimum=COOPERATIVE)
 
     def solve(self, options: SolverOptions) -> Equilibrium:
         return self.solve_noisy(options)
 
     def _nonlinear(self, profile: Profile) -> bool:
-        return True
+        return self.game.random
 
     def references(self, equilibrium: Equilibrium) -> dict[str, Reference]:
         schedule = Controls(twap(self.game, self.steps))
-        return twap_reference(self.game, schedule, float(self.simulated_gains(schedule, quick=True).gains.sum()))
+        found = self.simulated_gains(schedule, quick=True) if self.game.random else self.gains(schedule)
+        return twap_reference(self.game, schedule, float(found.gains.sum()))
 
 
 def kind_of(game: Game, steps: int) -> Kind[Game]:
     """The kind of a game, on a grid of K steps.
 
     Raises:
-        ValueError: not a game of the paper, or ``steps`` is not a positive whole number.
+        ValueError: not a game of the paper; or ``steps`` is not a positive whole number, or so small that a factor
+            overshoots its mean ever further.
     """
     if isinstance(game, MakerTakerGame):
         return (NoisyMakerTaker if game.random else MakerTaker)(game, steps)

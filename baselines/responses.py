@@ -1,4 +1,4 @@
-"""Best responses: to open-loop opponents exactly, to policies that react as a lower bound."""
+"""Best responses: to opponents that do not react, and to policies that do."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from ...envs.execution_game import ExecutionCoefficients
 from ..equilibrium import LARGEST_SLOPE, Equilibrium, Status
 from ..errors import EquilibriumNotFound
 from ..noise.field import Field, FieldOptions
-from ..noise.scheme import Still, decoupling_field
+from ..noise.scheme import NoiselessSolution, decoupling_field
 from . import linear_system as linear
 from .concavity import first_order, require_concave, unbounded
 from .linear_rule import LinearFeedback
@@ -92,7 +92,7 @@ class ExecutionEquilibrium(Equilibrium):
             EquilibriumNotFound: the equations were not solved in the tube.
         """
         system = ExecutionSteps(self.game, self.steps)
-        return decoupling_field(system, Still(self.inventories, self.adjoints), options)[0]
+        return decoupling_field(system, NoiselessSolution(self.inventories, self.adjoints), options)[0]
 
     def _slope(self) -> Array:
         return self._dense[0].slope
@@ -213,7 +213,7 @@ def _many_rates(c: ExecutionCoefficients, crowding: float, dt: float, start: Arr
         return linear.rates_by_matrices(c, crowding, dt, start, push), "Riccati matrices"
 
 
-def still_path(game: ExecutionGame, times: Array) -> Still:
+def noiseless_path(game: ExecutionGame, times: Array) -> NoiselessSolution:
     """The equilibrium if a factor followed its drift alone.
 
     Raises:
@@ -222,7 +222,7 @@ def still_path(game: ExecutionGame, times: Array) -> Still:
     c, dt = game.coefficients(times), game.horizon / (len(times) - 1)
     require_concave(c, dt)
     rates, _ = _rates(game, c, dt)
-    return Still(simulate(game, Controls(rates), len(rates)).inventories, np.zeros_like(rates))
+    return NoiselessSolution(simulate(game, Controls(rates), len(rates)).inventories, np.zeros_like(rates))
 
 
 def _check(

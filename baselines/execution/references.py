@@ -89,7 +89,8 @@ def execution_references(game: ExecutionGame, steps: int, equilibrium: Execution
 def twap_reference(game: ExecutionGame, schedule: Controls, nash_conv: float) -> dict[str, Reference]:
     """TWAP alone: the other reference points are linear in the factor, and this game is not."""
     steps = len(schedule.rate)
-    payoffs = simulate(game, schedule, steps, draw_noise(game, steps, PATHS, seed=0)).payoffs.mean(axis=0)
+    noise = draw_noise(game, steps, PATHS, seed=0)
+    payoffs = np.atleast_2d(simulate(game, schedule, steps, noise).payoffs).mean(axis=0)
     missing = Reference(COOPERATIVE, note="computed only where the factor enters linearly")
     return {TWAP: Reference(TWAP, game.complete(schedule), payoffs, None, nash_conv), COOPERATIVE: missing}
 

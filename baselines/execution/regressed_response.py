@@ -19,6 +19,9 @@ from ..profiles import BestResponse
 from ..sampling import not_deviating, scored
 from .concavity import marginal_payoff, own_hessian
 
+PATHS = 2048
+"""of the factor, by default"""
+
 
 def sampled_responses(
     game: ExecutionGame,
@@ -27,7 +30,7 @@ def sampled_responses(
     steps: int,
     *,
     react: bool = True,
-    paths: int = 2048,
+    paths: int = PATHS,
     seed: int = 0,
 ) -> list[BestResponse]:
     """Lower bounds on agents' gains against policies that may react, with standard errors.

@@ -13,7 +13,7 @@ from .. import fbsde, newton
 from ..equilibrium import Equilibrium, Status, quotes_matter
 from ..errors import EquilibriumNotFound
 from ..noise.field import Field, FieldOptions
-from ..noise.scheme import Still, decoupling_field
+from ..noise.scheme import NoiselessSolution, decoupling_field
 from .step_system import MakerTakerSteps
 from .system import GameSystem, optimal_controls
 
@@ -45,7 +45,7 @@ class MakerTakerEquilibrium(Equilibrium):
             EquilibriumNotFound: the equations were not solved in the tube.
         """
         system = MakerTakerSteps(self.game, self.steps)
-        return decoupling_field(system, Still(self.inventories, self.adjoints), options)[0]
+        return decoupling_field(system, NoiselessSolution(self.inventories, self.adjoints), options)[0]
 
     def _slope(self) -> Array:
         return newton.slopes(_system(self.game, self.times, 0, self.game.start), self.adjoints)

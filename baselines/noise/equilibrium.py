@@ -14,7 +14,7 @@ from ..errors import EquilibriumNotFound
 from ..profiles import mean_controls
 from ..sampling import Mean, pair_mean
 from .field import Field, FieldOptions, at_node
-from .scheme import ACCEPTED, FieldErrors, Still, decoupling_field
+from .scheme import ACCEPTED, FieldErrors, NoiselessSolution, decoupling_field
 from .step_system import StepSystem
 
 _MANY_OUTSIDE = 0.02
@@ -33,7 +33,7 @@ class DecouplingEquilibrium(Equilibrium):
     paths: Trajectory
     """simulated, antithetic pairs: the second half mirrors the first"""
     errors: FieldErrors
-    still: Still
+    noiseless: NoiselessSolution
     """the solution without noise, around which the field was first looked for"""
 
     @property
@@ -74,7 +74,7 @@ class DecouplingEquilibrium(Equilibrium):
 
     def tabulate(self, options: FieldOptions | None = None) -> Field:
         """The field; with options, a new one."""
-        return self.field if options is None else decoupling_field(self.field.system, self.still, options)[0]
+        return self.field if options is None else decoupling_field(self.field.system, self.noiseless, options)[0]
 
     def _slope(self) -> Array:
         nodes = enumerate(self.inventories)
@@ -86,11 +86,11 @@ class DecouplingEquilibrium(Equilibrium):
 
 
 def solve_noisy(
-    system: StepSystem, still: Still, *, throw: bool, options: FieldOptions | None = None
+    system: StepSystem, noiseless: NoiselessSolution, *, throw: bool, options: FieldOptions | None = None
 ) -> DecouplingEquilibrium:
     """The equilibrium of a game with noise, from its equations and its solution without noise; see
     :func:`makertaker.baselines.solve`."""
-    found, errors, paths = decoupling_field(system, still, options)
+    found, errors, paths = decoupling_field(system, noiseless, options)
     (mean, spread), activity = expected_payoffs(found, paths), paths.activity
     problem = _problem(found, errors)
     if problem and throw:
@@ -111,7 +111,7 @@ def solve_noisy(
         field=found,
         paths=paths,
         errors=errors,
-        still=still,
+        noiseless=noiseless,
     )
 
 

@@ -51,7 +51,7 @@ class FieldErrors(NamedTuple):
         return float(np.nanmax([self.degree, self.points, self.step]))
 
 
-class Still(NamedTuple):
+class NoiselessSolution(NamedTuple):
     """The solution without noise, the factor following its drift: the first tube is put around it."""
 
     inventories: Array
@@ -84,13 +84,13 @@ class _Scheme(NamedTuple):
 
 
 def decoupling_field(
-    system: StepSystem, still: Still, options: FieldOptions | None = None
+    system: StepSystem, noiseless: NoiselessSolution, options: FieldOptions | None = None
 ) -> tuple[Field, FieldErrors, Trajectory]:
     """The decoupling field of a game, with or without noise, estimates of its errors, and simulated paths.
 
     Args:
         system: the game's equations.
-        still: its solution without noise.
+        noiseless: its solution without noise.
         options: of the approximation.
 
     Raises:
@@ -100,12 +100,12 @@ def decoupling_field(
     size = len(game.start) + (0 if game.factor is None else game.factor.size)
     scheme = _Scheme(system, options, size)
     degree = options.degree or _DEGREES.get(size, 3)
-    tube = _first_tube(system, still, options)
+    tube = _first_tube(system, noiseless, options)
     latest: Field | None = None
 
     def guess(k: int, states: Array) -> Array:
         if latest is None:
-            return np.broadcast_to(still.adjoints[k], (len(states), len(game.start)))
+            return np.broadcast_to(noiseless.adjoints[k], (len(states), len(game.start)))
         return latest.surfaces[k](states)[..., 2 * len(game.start) :]
 
     for number in range(options.passes if game.random else 0):
@@ -158,11 +158,11 @@ def _rms(values: Array) -> float:
     return float(np.sqrt(np.mean(values**2)))
 
 
-def _first_tube(system: StepSystem, still: Still, options: FieldOptions) -> Tube:
+def _first_tube(system: StepSystem, noiseless: NoiselessSolution, options: FieldOptions) -> Tube:
     """Around the path without noise, as wide as noise alone would spread it."""
     game, times = system.game, system.times
-    spread = np.broadcast_to(game.inventory_noise * np.sqrt(times)[:, None], still.inventories.shape)
-    center = still.inventories
+    spread = np.broadcast_to(game.inventory_noise * np.sqrt(times)[:, None], noiseless.inventories.shape)
+    center = noiseless.inventories
     if game.factor is not None:
         noise = draw_noise(game, system.steps, _ROUGH_PATHS, options.seed)
         factors = game.factor.path(times, None if noise is None else noise.factor)

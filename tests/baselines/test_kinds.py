@@ -7,9 +7,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from makertaker.baselines import EquilibriumNotFound, Status, check, exploitability, references, solve
+from makertaker.baselines import (
+    EquilibriumNotFound,
+    Status,
+    best_response,
+    best_response_to_policies,
+    check,
+    exploitability,
+    open_loop_policies,
+    references,
+    solve,
+)
 from makertaker.baselines.kinds import BentExecution, Execution, MakerTaker, NoisyMakerTaker, kind_of
-from makertaker.envs import ExecutionGame, Factor, Logistic, MakerTakerGame, load_scenario, scenario_names
+from makertaker.envs import (
+    Affine,
+    ExecutionGame,
+    Factor,
+    Logistic,
+    MakerTakerGame,
+    load_scenario,
+    rollout,
+    scenario_names,
+)
+from makertaker.envs.factor import Constant
 
 ROOT = Path(__file__).parents[2]
 SIGNAL = load_scenario("execution-signal")
@@ -44,8 +64,8 @@ def test_the_kind_of_a_game(game, kind):
 def test_capabilities_are_those_of_the_game(name):
     game = load_scenario(name)
     capabilities = kind_of(game, 5).capabilities
-    assert capabilities.exact == (game.makers == 0 or not game.random)
     assert capabilities.inventories_apart == (game.makers == 0)
+    assert capabilities.optimum == ("makers' coalition" if game.makers else "cooperative optimum")
 
 
 @pytest.mark.parametrize("call", [solve, check, references, lambda game, steps: exploitability(game, None, steps)])
@@ -85,3 +105,24 @@ def test_a_factor_without_noise_leaves_everything_exact():
     found = solve(STILL, 6)
     assert found.payoffs_se is None
     np.testing.assert_allclose(exploitability(STILL, found.controls, 6).gains, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("flow", [Affine(10.0, 1.0), Logistic(8.0, 12.0, 1.0)], ids=["linear", "bent"])
+def test_an_execution_game_whose_factor_has_no_noise_is_that_with_a_flow_of_time(flow):
+    """Gains are exact, against schedules and, by search, against policies."""
+    driven = replace(SIGNAL, factor=replace(SIGNAL.factor, initial=(0.7,), diffusion=Constant(0.0)), buy_flow=flow)
+    path = driven.factor.path(np.linspace(0, driven.horizon, 6))[:-1]
+    flows = np.array([flow(0.0, each) for each in path])
+    timed = replace(driven, factor=None, buy_flow=lambda t: flows[np.minimum((t * 5 / driven.horizon).astype(int), 4)])
+    schedule = solve(timed, 5).controls
+    missed = schedule._replace(rate=0.8 * schedule.rate)
+    np.testing.assert_allclose(exploitability(driven, schedule, 5).gains, 0, atol=1e-12)
+    wanted = exploitability(timed, missed, 5).gains
+    np.testing.assert_allclose(exploitability(driven, missed, 5).gains, wanted, rtol=1e-10)
+    policies = open_loop_policies(driven, missed)
+    assert best_response(driven, missed, "trader_0", 5).gain == pytest.approx(wanted[0], rel=1e-10)
+    assert best_response_to_policies(driven, policies, "trader_0", 5).gain == pytest.approx(wanted[0], rel=1e-6)
+    played = rollout(driven, policies, 5)
+    found = kind_of(driven, 5).open_loop_gains(policies, played)
+    assert found.against == "open-loop opponents (exact)"
+    np.testing.assert_allclose(found.gains, wanted, rtol=1e-10)

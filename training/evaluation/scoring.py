@@ -64,7 +64,7 @@ def evaluate(
     total = payoff_size(equilibrium.payoffs)
     payoffs, errors, total_error = _payoffs(equilibrium, learned, target)
     gains = _gains(kind, policies, learned, information)
-    schedule = kind.beside(gains, policies, learned)
+    schedule = kind.open_loop_beside(gains, policies, learned)
     nash_conv, schedule_nash_conv = (float(each.gains.sum()) for each in (gains, schedule))
     control_distances = agent_distances(game, learned.controls, target)
     agents: dict[str, AgentMetrics] = {

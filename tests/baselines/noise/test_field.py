@@ -29,7 +29,7 @@ def test_a_linear_signal_is_reproduced_exactly(steps: int) -> None:
     signal = load_scenario("execution-signal")
     exact = solve(signal, steps)
     kind = kind_of(signal, steps)
-    field, errors, paths = decoupling_field(kind.step_system(), kind.still(), FieldOptions(degree=2, paths=512))
+    field, errors, paths = decoupling_field(kind.step_system(), kind.without_noise(), FieldOptions(degree=2, paths=512))
     rng = np.random.default_rng(0)
     for k in range(steps + 1):
         box = field.tube.box(k)
