@@ -126,7 +126,7 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
         "steps": given.steps,
         "agents": solved,
         "nash_conv": gains.nash_conv,
-        "relative_nash_conv": gains.relative if np.any(equilibrium.payoffs) else None,
+        "relative_nash_conv": gains.nash_conv / given.payoff_size if np.any(equilibrium.payoffs) else None,
         "residual": equilibrium.residual,
         "iterations": equilibrium.iterations,
         "message": equilibrium.message,

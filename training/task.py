@@ -7,6 +7,7 @@ from functools import cached_property
 from ..baselines import Equilibrium, solve
 from ..baselines.gains import payoff_size
 from ..envs import Game, Options, Scenario, read_scenario
+from ..envs.parameters import check_count
 
 
 class Task:
@@ -17,7 +18,7 @@ class Task:
         steps: number of steps of an episode; by default the scenario's, for a game that of :class:`.Options`.
 
     Raises:
-        ValueError: there is no such scenario.
+        ValueError: there is no such scenario, it is no game, or ``steps`` is not a positive whole number.
     """
 
     def __init__(self, market: Game | Scenario | str, steps: int | None = None) -> None:
@@ -29,6 +30,7 @@ class Task:
         else:
             raise ValueError(f"game: expected a game or a scenario's name, got {market!r}")
         self.steps = usual if steps is None else steps
+        check_count("steps", self.steps)
 
     @cached_property
     def equilibrium(self) -> Equilibrium:
@@ -37,5 +39,10 @@ class Task:
 
     @cached_property
     def payoff_size(self) -> float:
-        """Sum of the equilibrium payoffs' sizes, the unit of relative NashConv. Raises ValueError for zero."""
+        """Sum of the equilibrium payoffs' sizes, the unit of relative NashConv.
+
+        Raises:
+            ValueError: it is zero.
+            EquilibriumNotFound: the game was not solved.
+        """
         return payoff_size(self.equilibrium.payoffs)
