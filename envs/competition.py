@@ -15,7 +15,7 @@ import numpy as np
 from .arrays import Array, as_like, namespace
 from .fixed_point import fixed_point, target_jacobian
 from .intensity import Exponential, Intensity
-from .parameters import as_number, assign
+from .parameters import as_number, as_numbers, assign
 
 _TIE = 1e-10
 """quotes this close count as tied in derivatives; solved quotes of identical makers differ by rounding"""
@@ -210,15 +210,8 @@ class SoftmaxShare(Competition):
 
     def __post_init__(self) -> None:
         assign(self, rate=as_number("competition.rate", self.rate, "a positive finite number"))
-        if self.offsets is None:
-            return
-        try:
-            offsets = np.asarray(self.offsets, dtype=float)
-        except (TypeError, ValueError):
-            offsets = np.array(np.nan)
-        if offsets.ndim != 1 or not np.isfinite(offsets).all():
-            raise ValueError(f"competition.offsets: expected a list of finite numbers or None, got {self.offsets!r}")
-        assign(self, offsets=tuple(offsets.tolist()))
+        if self.offsets is not None:
+            assign(self, offsets=as_numbers(self.offsets, "competition.offsets"))
 
     def margin(self, makers: int) -> float:
         """The markup of equal makers who quote alike, ``1 / (rate (1 - 1 / M))``."""

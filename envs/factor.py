@@ -76,7 +76,6 @@ class Factor:
     drift: FactorFunction = _no_drift
     diffusion: FactorFunction = Constant(1.0)
     _matrix: bool = field(default=False, init=False, repr=False, compare=False)
-    _scales: dict[float, FloatArray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         assign(self, initial=as_numbers(self.initial, "factor.initial"))
@@ -125,11 +124,10 @@ class Factor:
     def random(self, horizon: float) -> bool:
         """True if its diffusion is nonzero anywhere at the values and times that are looked at."""
         probes = np.array(self.initial) + np.linspace(-1, 1, 3)[:, None]
-        units = np.eye(self.size)
         return any(
             bool(self.shake(t, probes, np.broadcast_to(unit, probes.shape)).any())
             for t in np.linspace(0.0, horizon, _PROBES)
-            for unit in units
+            for unit in np.eye(self.size)
         )
 
     def path(self, times: FloatArray, noise: FloatArray | None = None) -> FloatArray:
@@ -149,11 +147,6 @@ class Factor:
 
     def scale(self, horizon: float) -> FloatArray:
         """(d,) characteristic size of the factor over a horizon: its undisturbed path, and the diffusion along it."""
-        if horizon not in self._scales:
-            self._scales[horizon] = self._scale(horizon)
-        return self._scales[horizon]
-
-    def _scale(self, horizon: float) -> FloatArray:
         times = np.linspace(0.0, horizon, _PROBES)
         still = self.path(times)
         moves = [

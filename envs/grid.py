@@ -18,47 +18,15 @@ import numpy as np
 
 from .arrays import Array, as_like, floating, namespace
 from .game import Activity, C, Coefficients, Controls, Game
-from .noise import Noise, Shocks, factor_path, inventory_shocks, shocks_of
-from .packing import (
-    agent_controls,
-    agent_index,
-    check_names,
-    check_steps,
-    join_actions,
-    join_controls,
-    split_controls,
-)
+from .noise import Noise as Noise
+from .noise import Shocks, shocks_of
+from .noise import factor_path as factor_path
+from .packing import agent_controls as agent_controls
+from .packing import agent_index as agent_index
+from .packing import check_names as check_names
+from .packing import check_steps, join_actions
+from .packing import split_controls as split_controls
 from .parameters import check_count
-
-__all__ = [
-    "Advance",
-    "Noise",
-    "Policy",
-    "Position",
-    "State",
-    "Step",
-    "Trajectory",
-    "advance",
-    "agent_controls",
-    "agent_index",
-    "check_controls",
-    "check_names",
-    "check_steps",
-    "factor_path",
-    "grid",
-    "inventory_shocks",
-    "join_actions",
-    "join_controls",
-    "move",
-    "rollout",
-    "shake",
-    "simulate",
-    "split_controls",
-    "squared_integral",
-    "step",
-    "step_reward",
-    "terminal_reward",
-]
 
 
 class State(NamedTuple):

@@ -170,10 +170,8 @@ class CrowdedImpact(_Coupled):
 
     def _others(self, rate: Array) -> Array:
         """Mean rate of the others, (..., N); 0 for a trader alone."""
-        count = rate.shape[-1]
-        if count == 1:
-            return 0 * rate
-        return (namespace(rate).sum(rate, axis=-1, keepdims=True) - rate) / (count - 1)
+        total = namespace(rate).sum(rate, axis=-1, keepdims=True)
+        return (total - rate) / max(rate.shape[-1] - 1, 1)
 
     def cost(self, beta: Array, rate: Array) -> Array:
         """``beta v (v + crowding m)``, ``m`` the others' mean."""
@@ -190,9 +188,7 @@ class CrowdedImpact(_Coupled):
     def cross(self, beta: Array, rate: Array) -> Array:
         """``beta crowding / (N - 1)``."""
         count = rate.shape[-1]
-        if count == 1:
-            return np.zeros((*rate.shape, 1))
-        off = (1 - np.eye(count)) * self.crowding / (count - 1)
+        off = (1 - np.eye(count)) * self.crowding / max(count - 1, 1)
         return np.broadcast_to(np.asarray(beta)[..., None] * off, (*rate.shape, count))
 
     def own_rate(self, beta: Array, marginal: Array, rate: Array) -> Array:
@@ -270,9 +266,7 @@ class CustomImpact(_Coupled):
 
     def _with(self, own: Array, rate: Array) -> Array:
         """(..., N, N): row ``i`` has trader ``i`` at its own rate and the others at theirs."""
-        count = rate.shape[-1]
-        eye = np.eye(count, dtype=bool)
-        return np.where(eye, own[..., None, :], np.broadcast_to(rate[..., None, :], (*rate.shape, count)))
+        return np.where(np.eye(rate.shape[-1], dtype=bool), own[..., None, :], rate[..., None, :])
 
     def marginal_cost(self, beta: Array, own: Array, rate: Array) -> Array:
         """Of each trader at its own rate, the others at ``rate``."""
@@ -288,30 +282,35 @@ class CustomImpact(_Coupled):
 
     def own_rate(self, beta: Array, marginal: Array, rate: Array) -> Array:
         """By Newton's method; the marginal cost rises."""
-        scale = self._scale(rate)
-        return fixed_point(
-            lambda own: own - (self.marginal_cost(beta, own, rate) - marginal) / scale,
-            lambda own: (1 - self.curvature(beta, own, rate) / scale)[..., None] * np.eye(rate.shape[-1]),
-            np.zeros_like(marginal),
-            -np.inf,
-            np.inf,
-        )
 
-    def _scale(self, rate: Array) -> Array:
-        """A characteristic curvature, which turns residuals of marginal costs into those of rates."""
-        return self.curvature(1.0, np.zeros_like(rate), np.zeros_like(rate))
+        def curvature(own: Array) -> Array:
+            return self.curvature(beta, own, rate)[..., None] * np.eye(rate.shape[-1])
+
+        return self._solved(lambda own: self.marginal_cost(beta, own, rate), curvature, marginal, -np.inf, np.inf)
 
     def optimal_rates(self, beta: Array, marginal: Array, low: Array, high: Array) -> Array:
         """The fixed point across traders."""
-        scale = self._scale(marginal)
+        return self._solved(self.gradient, self.hessian, marginal, low, high)
+
+    def _solved(
+        self,
+        gradient: Callable[[Array], Array],
+        hessian: Callable[[Array], Array],
+        marginal: Array,
+        low: Array,
+        high: Array,
+    ) -> Array:
+        """Rates, truncated, at which marginal costs, given with their Jacobian, are ``marginal``."""
+        rest = np.zeros_like(marginal)
+        scale = self.curvature(1.0, rest, rest)  # turns residuals of marginal costs into those of rates
 
         def shift(rate: Array) -> Array:
-            return rate - (np.asarray(self.gradient(rate)) - marginal) / scale
+            return rate - (np.asarray(gradient(rate)) - marginal) / scale
 
         def slope(rate: Array) -> Array:
-            return np.eye(rate.shape[-1]) - np.asarray(self.hessian(rate)) / scale[..., None]
+            return np.eye(rate.shape[-1]) - np.asarray(hessian(rate)) / scale[..., None]
 
-        return fixed_point(shift, slope, np.zeros_like(marginal), low, high)
+        return fixed_point(shift, slope, rest, low, high)
 
 
 def _differ(found: Array, given: Array) -> Array:

@@ -105,15 +105,6 @@ def factor_path(game: Game, times: np.ndarray, noise: Noise | None) -> np.ndarra
     return None if game.factor is None else game.factor.path(times, increments)
 
 
-def inventory_shocks(game: Game, steps: int, noise: Noise | None) -> Array | None:
-    """(..., K, n) shares that noise adds at the end of every step; None without.
-
-    Raises:
-        ValueError: the noise does not fit, see :func:`shocks_of`.
-    """
-    return shocks_of(game, steps, noise).inventory
-
-
 def draw_step(game: Game, rng: np.random.Generator, batch: tuple[int, ...], *, price: bool) -> Noise | None:
     """Increments of one step of a batch of markets; None where nothing is random.
 

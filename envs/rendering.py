@@ -59,8 +59,6 @@ class Renderer:
 
     def draw(self, market: Market) -> np.ndarray | None:
         """Add the market's current state and draw everything so far."""
-        if self._frames and self._frames[-1].k > market.k:
-            self.clear()
         if not self._frames or self._frames[-1].k < market.k:
             frame = _Frame(market.k, market.inventories, float(market.price), market.paid, market.quotes)
             self._frames.append(frame)

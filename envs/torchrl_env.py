@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 try:
     import torch
     from tensordict import TensorDict, TensorDictBase
-    from torchrl.data import Bounded, Categorical, Composite, TensorSpec, Unbounded
+    from torchrl.data import Bounded, Categorical, Composite, Unbounded
     from torchrl.envs import EnvBase
     from torchrl.envs.utils import ExplorationType, set_exploration_type
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
@@ -117,34 +117,24 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
 
     def _make_specs(self) -> None:
         batch, kind = self.batch_size, {"dtype": self.dtype, "device": self.device}
-
-        def by_group(name: str, make: Callable[[str, int], TensorSpec]) -> Composite:
-            specs = {group: make(group, len(agents)) for group, agents in self.group_map.items()}
-            parts = {group: Composite({name: spec}, shape=spec.shape[:-1]) for group, spec in specs.items()}
-            return Composite(parts, shape=batch)
-
-        def free(*shape: int) -> Unbounded:
-            return Unbounded(shape=(*batch, *shape), **kind)
-
-        def seen(group: str, count: int) -> Bounded:
-            return Bounded(-LIMIT, LIMIT, shape=(*batch, count, self.view.size), **kind)
-
-        def acted(group: str, count: int) -> Bounded:
+        observed, acted, rewarded = (Composite(shape=batch) for _ in range(3))
+        self._bounds: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        for group, agents in self.group_map.items():
+            shape = (*batch, len(agents))
             low, high = (each.expand(*batch, *each.shape).clone() for each in self._ends(group))
             self._bounds[group] = low, high - low
-            return Bounded(low, high, shape=low.shape, **kind)
-
+            view = Bounded(-LIMIT, LIMIT, shape=(*shape, self.view.size), **kind)
+            observed[group] = Composite(observation=view, shape=shape)
+            acted[group] = Composite(action=Bounded(low, high, shape=low.shape, **kind), shape=shape)
+            rewarded[group] = Composite(reward=Unbounded(shape=(*shape, 1), **kind), shape=shape)
         n, d, m = len(self.game.agents), len(self._factor), self.game.makers
         shapes = {"inventories": (n,), "factor": (d,), "quotes": (2, m), "price": (1,)}
         if self._with_state:
             shapes["state"] = (1 + d + n + 2 * m,)
-        self._bounds: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-        self.observation_spec = by_group("observation", seen)
-        self.observation_spec["k"] = Unbounded(shape=(*batch, 1), dtype=torch.int64, device=self.device)
+        observed["k"] = Unbounded(shape=(*batch, 1), dtype=torch.int64, device=self.device)
         for name, shape in shapes.items():
-            self.observation_spec[name] = free(*shape)
-        self.action_spec = by_group("action", acted)
-        self.reward_spec = by_group("reward", lambda group, count: free(count, 1))
+            observed[name] = Unbounded(shape=(*batch, *shape), **kind)
+        self.observation_spec, self.action_spec, self.reward_spec = observed, acted, rewarded
         done = Categorical(2, shape=(*batch, 1), dtype=torch.bool, device=self.device)
         self.done_spec = Composite({"done": done, "terminated": done.clone()}, shape=batch)
 

@@ -203,11 +203,7 @@ def _function(key: str, table: Mapping[str, object]) -> object:
     """A function of time, or of time and factor, from its table."""
     arguments = dict(table)
     kind = Points if "points" in table else _SHAPES[_choice(f"{key}.shape", arguments.pop("shape", None), _SHAPES)]
-    try:
-        return _make(key, kind, arguments, _names(kind))
-    except ValueError as error:
-        said = str(error)
-        raise ValueError(said if said.startswith(key) else f"{key}: {said}") from error
+    return _make(key, kind, arguments, _names(kind))
 
 
 def _make(key: str, kind: Callable[..., object], table: Mapping[str, object], known: list[str]) -> object:
@@ -217,8 +213,9 @@ def _make(key: str, kind: Callable[..., object], table: Mapping[str, object], kn
         raise ValueError(f"{key}: unknown key {unknown[0]!r}, expected some of {known}")
     try:
         return kind(**{name: tuple(each) if isinstance(each, list) else each for name, each in table.items()})
-    except TypeError as error:
-        raise ValueError(f"{key}: {error}") from error
+    except (TypeError, ValueError) as error:
+        said = str(error)
+        raise ValueError(said if said.startswith(key) else f"{key}: {said}") from error
 
 
 def _names(kind: Callable[..., object]) -> list[str]:
