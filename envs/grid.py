@@ -1,12 +1,14 @@
 """The grid game: the game with controls and coefficients constant on each of K equal steps, integrated exactly.
 
-Within a step inventories are linear in time, so ``int Q^2 dt = dt (Q_k^2 + Q_k Q_{k+1} + Q_{k+1}^2) / 3``. There is no
-discretisation error: this *is* the paper's game with step-constant coefficients and controls. Noise lands at the end of
-a step: in inventories ``epsilon sqrt(dt) Z``, in the factor its own increment; flows are those of the factor at the
-step's start.
+Within a step inventories are linear in time, so ``int Q^2 dt = dt (Q_k^2 + Q_k Q_{k+1} + Q_{k+1}^2) / 3``. Without
+noise there is no discretisation error: this *is* the paper's game with step-constant coefficients and controls. Noise
+lands at the end of a step: in inventories ``epsilon sqrt(dt) Z``, in the factor its own increment; flows are those of
+the factor at the step's start.
 
 Functions are pure. Arrays carry any leading batch axes; randomness is an argument. The array library is the one of the
-arguments (NumPy, PyTorch, JAX), so the functions can be differentiated, compiled and vectorised.
+arguments (NumPy, PyTorch, JAX), so the functions can be differentiated, compiled and vectorised; :func:`rollout`, whose
+policies may be anything, is NumPy's. The equations of equilibria are these, differentiated
+(:mod:`makertaker.baselines.fbsde`).
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ from .game import Activity, C, Coefficients, Controls, Game
 from .noise import Noise as Noise
 from .noise import Shocks, shocks_of
 from .noise import factor_path as factor_path
+from .noise import inventory_shocks as inventory_shocks
 from .packing import agent_controls as agent_controls
 from .packing import agent_index as agent_index
 from .packing import check_names as check_names
 from .packing import check_steps, join_actions
+from .packing import join_controls as join_controls
 from .packing import split_controls as split_controls
 from .parameters import check_count
 

@@ -1,5 +1,9 @@
 """Temporary price impact (Definition 3.2): a trader's costs beyond the quote for trading fast.
 
+It has no memory: the cost of a rate lasts as long as the rate. Permanent impact, which the execution game has, is in
+:class:`~makertaker.envs.ExecutionGame`; an impact that decays would be a state beside the price in
+:func:`makertaker.envs.grid.advance`.
+
 An impact is twice continuously differentiable and strongly convex in the trader's own rate, and its own curvature
 outweighs the sum of the cross derivatives.
 """

@@ -46,13 +46,13 @@ class Shocks(NamedTuple):
         )
 
 
-STILL = Shocks()
+NO_SHOCKS = Shocks()
 
 
 def scaled(noise: Noise | None, dt: float, volatility: float | Array, inventory_noise: float | Array) -> Shocks:
     """Shocks that increments lead to over steps of length ``dt``; no shocks without noise."""
     if noise is None:
-        return STILL
+        return NO_SHOCKS
     price, factor, inventory = noise
     return Shocks(
         None if price is None else volatility * dt**0.5 * price,
@@ -68,7 +68,7 @@ def shocks_of(game: Game, steps: int, noise: Noise | None) -> Shocks:
         ValueError: an increment is not finite or has a shape that does not fit, or the game has no such noise.
     """
     if noise is None:
-        return STILL
+        return NO_SHOCKS
     size = None if game.factor is None else game.factor.size
     price = _checked("price", noise.price, (steps,))
     factor = _checked("factor", noise.factor, None if size is None else (steps, size))
@@ -103,6 +103,15 @@ def factor_path(game: Game, times: np.ndarray, noise: Noise | None) -> np.ndarra
     """
     increments = shocks_of(game, len(times) - 1, noise).factor
     return None if game.factor is None else game.factor.path(times, increments)
+
+
+def inventory_shocks(game: Game, steps: int, noise: Noise | None) -> Array | None:
+    """(..., K, n) shares that noise adds at the end of every step; None without.
+
+    Raises:
+        ValueError: the noise does not fit, see :func:`shocks_of`.
+    """
+    return shocks_of(game, steps, noise).inventory
 
 
 def draw_step(game: Game, rng: np.random.Generator, batch: tuple[int, ...], *, price: bool) -> Noise | None:

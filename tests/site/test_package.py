@@ -81,3 +81,16 @@ def test_public_names_exist_and_are_sorted(module):
     package = importlib.import_module(module)
     assert [name for name in package.__all__ if not hasattr(package, name)] == []
     assert package.__all__ == sorted(package.__all__)
+
+
+PROMISED = (
+    *("Noise", "Policy", "State", "Step", "Trajectory", "advance", "agent_controls", "agent_index", "check_controls"),
+    *("check_names", "check_steps", "factor_path", "grid", "inventory_shocks", "join_actions", "join_controls"),
+    *("rollout", "simulate", "split_controls", "squared_integral", "step", "step_reward", "terminal_reward"),
+)
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_the_kernel_keeps_its_names(name):
+    """Whoever writes an environment takes them from here, wherever they are written down."""
+    assert hasattr(importlib.import_module("makertaker.envs.grid"), name)
