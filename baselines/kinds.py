@@ -219,8 +219,7 @@ class MakerTaker(Kind[MakerTakerGame]):
         return rules_of_thumb(self.game, self.steps, equilibrium, lambda controls: self.gains(controls).gains)
 
     def conditions(self) -> list[Condition]:
-        game, steps = self.game, self.steps
-        return [*assumptions(game), *model_conditions(game, steps), *observations(game, steps)]
+        return [*assumptions(self.game), *model_conditions(self.game, self.steps), *observations(self.game, self.steps)]
 
 
 class NoisyMakerTaker(MakerTaker):

@@ -99,10 +99,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             group: slice(game.positions[agents[0]], game.positions[agents[-1]] + 1)
             for group, agents in self.group_map.items()
         }
-        self._units = {
-            group: self._tensor([self.view.scale.unit(agent) for agent in agents]) if control_units else 1.0
-            for group, agents in self.group_map.items()
-        }
+        self._control_units = control_units
         self._payoff_unit = self._tensor([game.payoff_unit(agent) for agent in game.agents]) if payoff_units else None
         self._with_state = state
         coefficients = game.coefficients(self.view.times)
@@ -119,9 +116,10 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         batch, kind = self.batch_size, {"dtype": self.dtype, "device": self.device}
         observed, acted, rewarded = (Composite(shape=batch) for _ in range(3))
         self._bounds: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._maps: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []  # unit, center, half-width by group
         for group, agents in self.group_map.items():
             shape = (*batch, len(agents))
-            low, high = (each.expand(*batch, *each.shape).clone() for each in self._ends(group))
+            low, high = (each.expand(*batch, *each.shape).clone() for each in self._ends(agents))
             self._bounds[group] = low, high - low
             view = Bounded(-LIMIT, LIMIT, shape=(*shape, self.view.size), **kind)
             observed[group] = Composite(observation=view, shape=shape)
@@ -138,14 +136,15 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         done = Categorical(2, shape=(*batch, 1), dtype=torch.bool, device=self.device)
         self.done_spec = Composite({"done": done, "terminated": done.clone()}, shape=batch)
 
-    def _ends(self, group: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lowest and highest actions of a group, (count, 1) or (count, 2)."""
-        bounds = [self.view.scale.bounds(agent) for agent in self.group_map[group]]
-        low, high = (self._tensor(each) for each in zip(*bounds, strict=True))
-        if not self.view.options.normalize:
-            return low, high
-        limit = torch.ones_like(high) / self._units[group]
-        return -limit, limit
+    def _ends(self, agents: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Lowest and highest actions of a group, (count, 1) or (count, 2); their map to controls is kept."""
+        scale = self.view.scale
+        low, high = (np.array(each) for each in zip(*(scale.bounds(agent) for agent in agents), strict=True))
+        if not self.view.normalize:
+            return self._tensor(low), self._tensor(high)
+        unit = np.array([scale.unit(agent) for agent in agents]) if self._control_units else np.ones_like(low)
+        self._maps.append((self._tensor(unit), self._tensor((low + high) / 2), self._tensor((high - low) / 2)))
+        return -1 / self._tensor(unit), 1 / self._tensor(unit)
 
     def _set_seed(self, seed: int | None) -> None:
         if seed is None:
@@ -155,8 +154,16 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
 
     def controls(self, tensordict: TensorDictBase) -> Controls:
         """Physical controls (..., N), (..., M), (..., M) of the entries ``(group, "action")``."""
-        taken = [(tensordict.get((group, "action")) * unit).flatten(-2) for group, unit in self._units.items()]
-        return self.view.controls(torch.cat(taken, dim=-1))
+        taken = [tensordict.get((group, "action")) for group in self._places]
+        if self._control_units:
+            taken = [each * unit for each, (unit, _, _) in zip(taken, self._maps, strict=True)]
+        if self.view.normalize:  # the range lies within the constraints
+            pairs = zip(taken, self._maps, strict=True)
+            taken = [center + half * each.clamp(-1.0, 1.0) for each, (_, center, half) in pairs]
+        roles = [[each for each in taken if each.shape[-1] == size] for size in (1, 2)]
+        rate, *quotes = (torch.cat(each, dim=-2) if len(each) > 1 else each[0] for each in roles if each)
+        given = Controls(rate[..., 0], *(each[..., i] for each in quotes for i in range(2)))
+        return self.game.complete(given) if self.view.normalize else self.game.clip(given)
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
         """Actions drawn uniformly from the specification's bounds, as TorchRL's own method does, with less overhead."""

@@ -108,8 +108,7 @@ class ExecutionEquilibrium(Equilibrium):
         return swept, linear.respond(system, swept, signal_load(linear_signal(game, c, times), game.traders))
 
     def _factor(self, k: int, factor: Array | None) -> Array | None:
-        known = self.game.factor
-        return self._known_factor(factor, None if known is None else known.path(self.times)[k])
+        return self._known_factor(factor, self.game.factor and self.game.factor.path(self.times)[k])
 
 
 def _noise_price(game: ExecutionGame, c: ExecutionCoefficients, times: Array) -> Array:

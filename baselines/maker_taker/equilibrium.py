@@ -63,8 +63,7 @@ class MakerTakerEquilibrium(Equilibrium):
         if k == self.steps:
             return -2 * _system(self.game, self.times, 0, inventory).terminal * inventory
         system, result = self._remaining(k, inventory)
-        path = newton.paths(system, result.adjoints)
-        return fbsde.node_adjoints(system, path)[..., 0, :]
+        return fbsde.node_adjoints(system, newton.paths(system, result.adjoints))[..., 0, :]
 
     def controls_at(self, k: int, inventory: Array, factor: Array | None = None) -> Controls:
         """Equilibrium controls of step ``k`` in the game that starts at ``t_k`` from inventories (..., n)."""
@@ -84,9 +83,8 @@ class MakerTakerEquilibrium(Equilibrium):
 
     def _remaining(self, k: int, inventory: Array) -> tuple[GameSystem, newton.Result]:
         system = _system(self.game, self.times, k, inventory)
-        steps = self.steps - k
         guess = np.broadcast_to(self.adjoints[k:], (*inventory.shape[:-1], *self.adjoints[k:].shape))
-        result = newton.solve_system(system, steps, guess, longest=self.game.margin)
+        result = newton.solve_system(system, self.steps - k, guess, longest=self.game.margin)
         if not result.converged.all():
             raise EquilibriumNotFound(
                 f"the game from step {k} was not solved for {int((~result.converged).sum())} of "
@@ -145,8 +143,7 @@ def _message(game: MakerTakerGame, controls: Controls, matter: Array, result: ne
     tied = int((ties(controls.ask) | ties(controls.bid)).sum())
     if tied:
         parts.append(f"best quotes tie on {tied} of {len(matter)} steps, where the slope is one-sided")
-    largest = np.abs(controls.rate).max()
-    if largest >= game.max_rate:
+    if np.abs(controls.rate).max() >= game.max_rate:
         parts.append(f"rates are truncated at max_rate = {game.max_rate:g}")
     if max(np.abs(controls.ask).max(), np.abs(controls.bid).max()) >= game.max_quote:
         parts.append(f"quotes are truncated at max_quote = {game.max_quote:g}")
