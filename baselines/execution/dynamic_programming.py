@@ -163,7 +163,7 @@ def feedback_nash(game: ExecutionGame, steps: int) -> LinearFeedback:
 
 
 class FeedbackResponse(NamedTuple):
-    """An agent's best response to opponents who react."""
+    """An agent's best response to opponents that react."""
 
     rule: LinearFeedback
     """everyone's rule with the agent's part replaced"""
@@ -174,7 +174,7 @@ class FeedbackResponse(NamedTuple):
 
 
 def best_response_to_feedback(rule: LinearFeedback, agent: str) -> FeedbackResponse:
-    """One agent's best response to opponents who follow a rule and react: exact, by dynamic programming.
+    """One agent's best response to opponents that follow a rule and react: exact, by dynamic programming.
 
     Args:
         rule: everyone's.

@@ -217,7 +217,7 @@ def homogeneous(c: ExecutionCoefficients) -> bool:
 
 
 def forward(gain: Array, shift: Array, start: Array, dt: float) -> Array:
-    """Rates (K, N) of agents who follow ``v = gain q + shift`` from inventories (N,); gain (K, N) or (K, 1)."""
+    """Rates (K, N) of agents that follow ``v = gain q + shift`` from inventories (N,); gain (K, N) or (K, 1)."""
     inventory, rates = start.astype(float), np.empty(shift.shape)
     for k in range(len(shift)):
         rates[k] = gain[k] * inventory + shift[k]

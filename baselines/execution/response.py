@@ -1,4 +1,4 @@
-"""Best responses in the execution game against opponents who do not react: linear-quadratic, exact.
+"""Best responses in the execution game against opponents that do not react: linear-quadratic, exact.
 
 Given the others' total rate, every agent has a concave problem of its own, and those of all agents are solved as one
 batch of scalar sweeps. Where opponents follow a factor, their rates are a linear signal: the factor and the
@@ -67,7 +67,7 @@ def schedule_gains(game: ExecutionGame, rates: Array) -> tuple[Array, Array]:
 
 
 class AdaptedResponse:
-    """One agent's best response to opponents who follow a rule, open loop: functions of the factor's path.
+    """One agent's best response to opponents that follow a rule, open loop: functions of the factor's path.
 
     Args:
         rule: everyone's rule; opponents follow it along the no-deviation inventories.

@@ -1,4 +1,4 @@
-"""Best responses in the maker-taker game against opponents who do not react: exact.
+"""Best responses in the maker-taker game against opponents that do not react: exact.
 
 An agent faces a concave problem of its own. Its adjoint solves a scalar grid system whose rates rise with the adjoint,
 so the solution is unique; Newton's method solves it for all agents of a role at once.

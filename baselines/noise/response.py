@@ -1,4 +1,4 @@
-"""Best responses in games with noise, against opponents who do not react.
+"""Best responses in games with noise, against opponents that do not react.
 
 Opponents' controls are processes: their controls along the no-deviation state ``X = (L, Q)``. A
 deviator's inventory differs from its own undisturbed one by ``D``, which no noise moves; its adjoint solves

@@ -7,13 +7,13 @@ Differences from stable-baselines3's defaults, and their reasons:
 
 - ``gamma = 1``: episodes are short and payoffs undiscounted; 0.99 alone costs about a percent.
 - ``gae_lambda = 1`` (on-policy): advantages from whole returns. Bootstrapping from a critic that lags behind opponents
-  who learn as well biases the schedule.
+  that learn as well biases the schedule.
 - exploration is in physical units, a fraction of a maker's margin ``1 / gamma`` and of a trader's average rate, and
   shrinks geometrically: the makers' shares are convex in their quotes and traders pay the minimum of noisy quotes, so
   noise shifts the best responses of the others.
 - learning rates fall geometrically to a small fraction, which averages out the noise of the last gradients.
 - replay (off-policy) holds the last few episodes only, with returns to the end of the episode: older transitions were
-  written against opponents who have moved on since.
+  written against opponents that have moved on since.
 - the actors of SAC and TQC wait for the first twentieth of the training and explore widely at first: a critic that
   knows nothing yet sends them to the ends of their ranges, from which they come back slowly.
 - off-policy learners explore more and learn more slowly than on-policy ones: over the replay buffer's time everybody's
@@ -153,7 +153,7 @@ def build(
             settings["batch_size"] = samples // PPO.minibatches
     else:
         settings["buffer_size"] = algorithm.replay_episodes * steps * env.num_envs
-        settings["learning_starts"] = 0  # against agents who act at random over the whole range, not trading is best
+        settings["learning_starts"] = 0  # against agents that act at random over the whole range, not trading is best
         settings["replay_buffer_class"] = NStepReplayBuffer
         settings["replay_buffer_kwargs"] = {"n_steps": steps, "gamma": settings["gamma"]}
         settings["train_freq"] = (1, "step")
