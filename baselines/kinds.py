@@ -295,8 +295,7 @@ class Execution(Kind[ExecutionGame]):
             payoffs, gains = schedule_gains(self.game, as_schedules(self.game, profile, self.steps).rate)
             return Gains(gains, payoffs=payoffs, exact=True)
         payoffs, gains, errors = adapted_gains(rule)
-        sampled = bool(errors.any())
-        return Gains(gains, errors if sampled else None, payoffs, exact=not sampled)
+        return Gains(gains, errors if errors.any() else None, payoffs, exact=not errors.any())
 
     def response_to_policies(self, policies: Policies, agent: str, iterations: int = 200) -> BestResponse:
         if self.game.random:

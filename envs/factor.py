@@ -76,6 +76,7 @@ class Factor:
     drift: FactorFunction = _no_drift
     diffusion: FactorFunction = Constant(1.0)
     _matrix: bool = field(default=False, init=False, repr=False, compare=False)
+    _scales: dict[float, FloatArray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         assign(self, initial=as_numbers(self.initial, "factor.initial"))
@@ -147,6 +148,11 @@ class Factor:
 
     def scale(self, horizon: float) -> FloatArray:
         """(d,) characteristic size of the factor over a horizon: its undisturbed path, and the diffusion along it."""
+        if horizon not in self._scales:
+            self._scales[horizon] = self._scale(horizon)
+        return self._scales[horizon]
+
+    def _scale(self, horizon: float) -> FloatArray:
         times = np.linspace(0.0, horizon, _PROBES)
         still = self.path(times)
         moves = [

@@ -158,8 +158,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         if self._control_units:
             taken = [each * unit for each, (unit, _, _) in zip(taken, self._maps, strict=True)]
         if self.view.normalize:  # the range lies within the constraints
-            pairs = zip(taken, self._maps, strict=True)
-            taken = [center + half * each.clamp(-1.0, 1.0) for each, (_, center, half) in pairs]
+            taken = [mid + half * each.clamp(-1.0, 1.0) for each, (_, mid, half) in zip(taken, self._maps, strict=True)]
         roles = [[each for each in taken if each.shape[-1] == size] for size in (1, 2)]
         rate, *quotes = (torch.cat(each, dim=-2) if len(each) > 1 else each[0] for each in roles if each)
         given = Controls(rate[..., 0], *(each[..., i] for each in quotes for i in range(2)))

@@ -118,11 +118,10 @@ def _noise_price(game: ExecutionGame, c: ExecutionCoefficients, times: Array) ->
 def solve_execution(
     game: ExecutionGame, times: Array, *, throw: bool = True, tolerance: float = 1e-11
 ) -> ExecutionEquilibrium:
-    """See :func:`makertaker.baselines.solve`. Raises ValueError where a factor does not enter linearly."""
+    """See :func:`makertaker.baselines.solve`; a factor has to enter linearly."""
     steps, count = len(times) - 1, game.traders
     dt = game.horizon / steps
     c = game.coefficients(times)  # along the undisturbed path of a factor, which gives means
-    linear_signal(game, c, times)  # a factor that does not enter linearly is refused before any work
     if game.factor is not None and count > LARGEST_SLOPE:
         raise ValueError(f"factor: expected at most {LARGEST_SLOPE} agents in a game with a factor, got {count}")
     no_maximum = unbounded(c, dt)

@@ -103,7 +103,7 @@ def push_parts(game: ExecutionGame, t: float) -> tuple[Array, Array]:
         buys, sells = game.flows(np.asarray(t), at)
         return np.asarray(buys - sells)[..., None]
 
-    flow, slope = _parts(net_flow, game.factor, game.horizon, "buy_flow - sell_flow")
+    flow, slope = _affine(net_flow, game.factor, game.horizon, "buy_flow - sell_flow").parts()
     return alpha * flow[0], alpha * slope[0]
 
 
@@ -116,7 +116,7 @@ def drift_parts(game: ExecutionGame, t: float) -> tuple[Array, Array]:
     def drift(at: Array) -> Array:
         return np.broadcast_to(np.asarray(factor.drift(np.asarray(t), at), dtype=float), at.shape)
 
-    return _parts(drift, factor, game.horizon, "factor.drift")
+    return _affine(drift, factor, game.horizon, "factor.drift").parts()
 
 
 class _Affine(NamedTuple):
@@ -129,6 +129,12 @@ class _Affine(NamedTuple):
     bent: str
     """a message if the function is not affine, with its distance from one that is; empty otherwise"""
 
+    def parts(self) -> tuple[Array, Array]:
+        """Constant and slope. Raises ValueError where the function is not affine."""
+        if self.bent:
+            raise ValueError(self.bent)
+        return self.constant, self.slope
+
 
 def _affine(function: Callable[[Array], Array], factor: Factor, horizon: float, name: str) -> _Affine:
     size = factor.size
@@ -140,14 +146,6 @@ def _affine(function: Callable[[Array], Array], factor: Factor, horizon: float, 
     defect = np.abs(function(probes) - constant - probes @ slope.T).max()
     bent = f"{name}: the linear solution needs an affine function of the factor, got one off by {defect:.2g}"
     return _Affine(constant, slope, bent if defect > _TOLERANCE * (1 + np.abs(values).max()) else "")
-
-
-def _parts(function: Callable[[Array], Array], factor: Factor, horizon: float, name: str) -> tuple[Array, Array]:
-    """Constant and slope of an affine function. Raises ValueError for another."""
-    constant, slope, bent = _affine(function, factor, horizon, name)
-    if bent:
-        raise ValueError(bent)
-    return constant, slope
 
 
 def _probes(size: int) -> Array:
