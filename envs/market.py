@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from .actions import ActionScale
 from .arrays import Array
 from .game import Activity, Controls, Game
-from .grid import Policy, Position, State, advance, grid
+from .grid import Policy, Position, State, advance, grid, move
 from .noise import Noise, draw_step, scaled
 from .observation import Observer
 from .options import Fields, Options, as_spread, merged
@@ -143,18 +143,19 @@ class Market(Setting):
                 the market price.
         """
         self._check_open()
-        k, here = self.k, Position(self.inventories, self.factor, self.price)
+        k, last = self.k, self.k + 1 == self.steps
+        here = Position(self.inventories, self.factor, self.price)
         shocks = scaled(noise, self.dt, self.game.volatility, self.game.inventory_noise)
-        c, last = self._coefficients[k], k + 1 == self.steps
-        played = advance(self.game, c, self.times[k], self.dt, here, controls, shocks, last)
-        self.inventories, self.factor, self.price = played.position
-        activity, self._mean = played.activity, played.mean_price[..., None]
-        self.cash = self.cash + self.dt * (activity.income - self._mean * activity.inventory_rate)
-        if played.shock is not None:
-            self.cash = self.cash - played.settlement[..., None] * played.shock
-        self.activity, self.shock, self._quoted = activity, played.shock, controls[1:]
-        self.k += 1
-        return played.gross
+        end = advance(self.game, self._coefficients[k], self.times[k], self.dt, here, controls, shocks, last)
+        self.inventories, self.factor, self.price = end.position
+        activity, self._mean = end.activity, end.mean_price[..., None]
+        # shares that have moved in the inventories' precision, not in that of the actions
+        moved = move(here.inventories, activity.inventory_rate, self.dt) - here.inventories
+        self.cash = self.cash + self.dt * activity.income - self._mean * moved
+        if end.shock is not None:
+            self.cash = self.cash - end.settlement[..., None] * end.shock
+        self.activity, self.shock, self._quoted, self.k = activity, end.shock, controls[1:], k + 1
+        return end.gross
 
     def _check_open(self) -> None:
         if self.k == self.steps:

@@ -14,7 +14,7 @@ from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
 
 from makertaker.baselines import random_controls, solve
-from makertaker.envs import Controls, acas_v0, load_scenario, read_scenario, scenario_names, simulate
+from makertaker.envs import Controls, acas_v0, execution_v0, load_scenario, read_scenario, scenario_names, simulate
 from makertaker.envs.parallel_env import GameParallelEnv
 from support.controls import at_step
 from support.env_markets import ACAS, KINDS, STEPS, acas_env
@@ -335,3 +335,20 @@ def test_reset_refuses_inventories_that_do_not_fit(inventory, message):
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         acas_env(**arguments)
+
+
+@pytest.mark.parametrize("module", [acas_v0, execution_v0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cash_is_of_the_shares_that_moved_whatever_the_precision_of_actions(module, dtype):
+    """At a price of 100 a rounding error of an action would be seen."""
+    env = module.parallel_env(steps=5)
+    env.reset(seed=0)
+    rng, before, cash = np.random.default_rng(0), env.market.inventories, np.zeros(len(env.possible_agents))
+    while env.agents:
+        actions = {agent: rng.uniform(-1, 1, env.action_space(agent).shape).astype(dtype) for agent in env.agents}
+        start = env.market.price
+        _, _, _, _, infos = env.step(actions)
+        market = env.market
+        mean, moved = (start + market.price) / 2, market.inventories - before
+        cash, before = cash + market.dt * market.activity.income - mean * moved, market.inventories
+        np.testing.assert_allclose([infos[agent]["cash"] for agent in env.possible_agents], cash, atol=1e-11)
