@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from .actions import ActionScale
 from .arrays import Array
 from .game import Activity, Controls, Game
-from .grid import Policy, Position, State, advance, grid, move
+from .grid import Policy, Position, State, advance, grid
 from .noise import Noise, draw_step, scaled
 from .observation import Observer
 from .options import Fields, Options, as_spread, merged
@@ -149,8 +149,8 @@ class Market(Setting):
         end = advance(self.game, self._coefficients[k], self.times[k], self.dt, here, controls, shocks, last)
         self.inventories, self.factor, self.price = end.position
         activity, self._mean = end.activity, end.mean_price[..., None]
-        # shares that have moved in the inventories' precision, not in that of the actions
-        moved = move(here.inventories, activity.inventory_rate, self.dt) - here.inventories
+        # first the shares: float32 rates are rounded as they are in the inventories
+        moved = self.dt * activity.inventory_rate
         self.cash = self.cash + self.dt * activity.income - self._mean * moved
         if end.shock is not None:
             self.cash = self.cash - end.settlement[..., None] * end.shock
