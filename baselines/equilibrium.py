@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from ..envs import Controls, Game, Policy
-from ..envs.arrays import Array
+from ..envs.arrays import Array, is_whole
 from .policies import Rule, open_loop_policies
 from .profiles import Profile
 
@@ -105,7 +105,7 @@ class Equilibrium(Rule):
 
     def _inventory(self, k: int, inventory: Array, last: int) -> Array:
         inventory = np.asarray(inventory, dtype=float)
-        if not isinstance(k, int | np.integer) or not 0 <= k <= last:
+        if not is_whole(k) or not 0 <= k <= last:
             raise ValueError(f"k: expected a step in 0..{last}, got {k!r}")
         count = len(self.game.start)
         if inventory.shape[-1:] != (count,) or not np.isfinite(inventory).all():

@@ -11,7 +11,7 @@ from ..envs.parameters import check_count
 
 
 class Task:
-    """A game on a grid; whoever shares a task shares its equilibrium.
+    """A game on a grid; all that share a task share its equilibrium.
 
     Args:
         market: a game, a scenario, or a scenario's name or file.

@@ -29,7 +29,7 @@ def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
 
 
 class Actor(nn.Module):
-    """Mean actions of a prefix of the observation; see :mod:`.information`.
+    """Mean actions of a prefix of the observation; see :mod:`~makertaker.training.common.information`.
 
     Args:
         visible: number of leading entries that it sees.

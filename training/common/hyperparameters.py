@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PPOSettings:
-    """Hyperparameters of PPO; :mod:`.algorithms` says why they differ from the libraries' defaults.
+    """Hyperparameters of PPO; :mod:`~makertaker.training.sb3.algorithms` says why they are not the usual defaults.
 
     Args:
         learning_rate: at the start and at the end.

@@ -9,14 +9,14 @@ PAGE = Template("""<!doctype html>
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; margin: 0; }
 main { max-width: 68rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
-p.lead { font-size: 1.05rem; } .muted { color: #555; }
-.scroll { overflow-x: auto; }
+p.lead { font-size: 1.05rem; } .muted { color: #555; } .scroll { overflow-x: auto; }
 .panels { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .5rem 1.5rem; }
 @media (max-width: 45rem) { .panels { grid-template-columns: minmax(0, 1fr); } }
 .panels section { min-width: 0; } h3 { font-size: 1rem; margin: .75rem 0 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 2px solid #888; }
+th:first-child, td:first-child { text-align: left; }
+thead th { border-bottom: 2px solid #888; white-space: normal; vertical-align: bottom; }
 pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .85rem; }
 </style><script>$plotly</script></head>
 <body><main>

@@ -1,4 +1,6 @@
-"""Policies of stable-baselines3 whose actor looks at a prefix of the observation; see :mod:`.information`."""
+"""Policies of stable-baselines3 whose actor looks at a prefix of the observation; see
+:mod:`~makertaker.training.common.information`.
+"""
 
 from __future__ import annotations
 

@@ -104,6 +104,7 @@ def test_continuation_where_newton_fails(monkeypatch):
         (lambda e: exploitability(APART, Controls(*(x[None] for x in e.controls)), 10), "without batch axes"),
         (lambda e: e.adjoint(11, APART.initial_inventory), r"k: expected a step in 0\.\.10, got 11"),
         (lambda e: e.adjoint(-1, APART.initial_inventory), "k: expected a step"),
+        (lambda e: e.adjoint(True, APART.initial_inventory), r"k: expected a step in 0\.\.10, got True"),
         (lambda e: e.adjoint(0, [1.0, 2.0]), r"inventory: expected finite numbers of shape \(\.\.\., 3\)"),
         (lambda e: e.adjoint(0, [1.0, 2.0, np.inf]), "inventory: expected finite numbers"),
     ],
