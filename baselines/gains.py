@@ -13,10 +13,11 @@ from functools import cached_property
 import numpy as np
 
 from ..envs.arrays import Array
+from ..envs.described import Market
 from ..envs.game import Game
 from .kinds import kind_of
 from .nash import solve
-from .profiles import Profile
+from .profiles import Profile, profile_grid
 
 
 @dataclass(frozen=True)
@@ -56,20 +57,21 @@ def payoff_size(payoffs: Array) -> float:
     return size
 
 
-def exploitability(game: Game, controls: Profile, steps: int) -> Exploitability:
+def exploitability(game: Market, controls: Profile, steps: int | None = None) -> Exploitability:
     """Gains from unilateral deviations for an open-loop profile: exact, or, in a game with noise, by simulation.
 
     Args:
-        game: the game.
+        game: the game, or any description or environment of it that :func:`makertaker.baselines.solve` takes.
         controls: the profile (K, N), (K, M), (K, M), in physical units; or, in the execution game, an affine rule,
             followed along the no-deviation inventories. In a game with a factor deviators use it.
             Also a decoupling field (``eq.profile``) or a policy for every agent, followed in the same way. In a game
             with noise gains are lower bounds, exact up to the square of the error of the deviator's own field.
-        steps: K.
+        steps: K; None: that of the profile where it has one, otherwise as in :func:`makertaker.baselines.solve`.
 
     Raises:
         ValueError: controls do not fit the game and the grid.
         EquilibriumNotFound: an agent's own problem was not solved, or has no maximum.
     """
+    game, steps = profile_grid(game, controls, steps)
     found = kind_of(game, steps).gains(controls)
     return Exploitability(game, steps, found.payoffs, found.gains, found.errors)

@@ -146,18 +146,20 @@ class Kind(ABC, Generic[G]):
     def gains(self, profile: Profile) -> Gains:
         """See :func:`makertaker.baselines.exploitability`; with payoffs."""
 
-    def response_to_policies(self, policies: Policies, agent: str, iterations: int = 200) -> BestResponse:
+    def response_to_policies(
+        self, policies: Policies, agent: str, iterations: int = 200, *, price: bool = False
+    ) -> BestResponse:
         """See :func:`makertaker.baselines.best_response_to_policies`."""
-        return schedule_response(self.game, policies, agent, self.steps, self.respond, iterations)
+        return schedule_response(self.game, policies, agent, self.steps, self.respond, iterations, price=price)
 
     def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> Gains:
         """Gains against policies that are taken for schedules, along ``played``: the paths that they lead to."""
         return self.gains(played.controls)
 
-    def reacting_gains(self, policies: Policies) -> Gains:
-        """Gains against policies that may react."""
-        found = (self.response_to_policies(policies, agent) for agent in self.game.agents)
-        return _gains(found, reacting=True, simulated=self.game.random)
+    def reacting_gains(self, policies: Policies, *, price: bool = False) -> Gains:
+        """Gains against policies that may react; to the market price as well."""
+        found = (self.response_to_policies(policies, agent, price=price) for agent in self.game.agents)
+        return _gains(found, reacting=True, simulated=self.game.random or price)
 
     def open_loop_beside(self, found: Gains, policies: Policies, played: Trajectory) -> Gains:
         """The gains against opponents that do not react, to stand beside those against policies that may."""
@@ -236,8 +238,10 @@ class NoisyMakerTaker(MakerTaker):
     def gains(self, profile: Profile) -> Gains:
         return self.simulated_gains(profile)
 
-    def response_to_policies(self, policies: Policies, agent: str, iterations: int = 200) -> BestResponse:
-        return reacting_gain(self.step_system(), policies, agent)
+    def response_to_policies(
+        self, policies: Policies, agent: str, iterations: int = 200, *, price: bool = False
+    ) -> BestResponse:
+        return reacting_gain(self.step_system(), policies, agent, price=price)
 
     def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> Gains:
         return self.simulated_gains(policies, quick=quick)
@@ -297,13 +301,16 @@ class Execution(Kind[ExecutionGame]):
         payoffs, gains, errors = adapted_gains(rule)
         return Gains(gains, errors if errors.any() else None, payoffs, exact=not errors.any())
 
-    def response_to_policies(self, policies: Policies, agent: str, iterations: int = 200) -> BestResponse:
+    def response_to_policies(
+        self, policies: Policies, agent: str, iterations: int = 200, *, price: bool = False
+    ) -> BestResponse:
         if self.game.random:
-            return sampled_responses(self.game, policies, [agent], self.steps)[0]
-        return super().response_to_policies(policies, agent, iterations)
+            return sampled_responses(self.game, policies, [agent], self.steps, price=price)[0]
+        return super().response_to_policies(policies, agent, iterations, price=price)
 
-    def _sampled(self, policies: Policies, *, react: bool, paths: int = PATHS) -> Gains:
-        found = sampled_responses(self.game, policies, self.game.agents, self.steps, react=react, paths=paths)
+    def _sampled(self, policies: Policies, *, react: bool, paths: int = PATHS, price: bool = False) -> Gains:
+        given = policies, self.game.agents, self.steps
+        found = sampled_responses(self.game, *given, react=react, paths=paths, price=price)
         return _gains(found, reacting=react, simulated=True)
 
     def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> Gains:
@@ -311,8 +318,10 @@ class Execution(Kind[ExecutionGame]):
             return super().open_loop_gains(policies, played)
         return self._sampled(policies, react=False, paths=QUICK_PATHS if quick else PATHS)
 
-    def reacting_gains(self, policies: Policies) -> Gains:
-        return self._sampled(policies, react=True) if self.game.random else super().reacting_gains(policies)
+    def reacting_gains(self, policies: Policies, *, price: bool = False) -> Gains:
+        if self.game.random:
+            return self._sampled(policies, react=True, price=price)
+        return super().reacting_gains(policies, price=price)
 
     def open_loop_beside(self, found: Gains, policies: Policies, played: Trajectory) -> Gains:
         """With noise there is one lower bound, of both."""

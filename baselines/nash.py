@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ..envs.arrays import Array
-from ..envs.game import Game
+from ..envs.described import Market, game_and_steps
 from .equilibrium import Equilibrium
 from .kinds import SolverOptions, kind_of
 from .noise.field import FieldOptions
 
 
 def solve(
-    game: Game,
-    steps: int = 100,
+    game: Market,
+    steps: int | None = None,
     *,
     throw: bool = True,
     guess: Array | None = None,
@@ -25,9 +25,11 @@ def solve(
     execution game that is not linear in its factor, by the decoupling field; see :class:`FieldOptions`.
 
     Args:
-        game: the game.
-        steps: number K of steps. The result is exact in the environment with as many steps, and converges to the
-            paper's continuous-time equilibrium at second order, at first order with a factor.
+        game: the game; or a scenario, its name, the path of its file, a mapping of its contents; or an environment, for
+            its game and its number of steps.
+        steps: number K of steps; None: the environment's or the scenario's, 20 where only a game is given. The result
+            is exact in the environment with as many steps, and converges to the paper's continuous-time equilibrium at
+            second order, at first order with a factor.
         throw: true to raise if the tolerance is not reached; otherwise the result says so in ``status``.
         guess: adjoints (K, n) to start from, in the maker-taker game.
         tolerance: on the residual, absolute for adjoints below 1 and relative above.
@@ -39,4 +41,4 @@ def solve(
             agents' own problems are unbounded, or whose solution needs a rate above ``max_rate``; or a decoupling field
             that refinement changes by more than 5%.
     """
-    return kind_of(game, steps).solve(SolverOptions(throw, guess, tolerance, field))
+    return kind_of(*game_and_steps(game, steps)).solve(SolverOptions(throw, guess, tolerance, field))

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from ..envs.arrays import Array
+from ..envs.described import Market, game_and_steps
 from ..envs.game import Controls, Game
 from ..envs.grid import Noise, Policy, Trajectory, check_controls, rollout, simulate
 from .policies import Rule
@@ -59,6 +60,27 @@ class Reference:
     def total(self) -> float | None:
         """Sum of payoffs."""
         return None if self.payoffs is None else float(self.payoffs.sum())
+
+
+def profile_grid(market: Market, profile: Profile, steps: int | None) -> tuple[Game, int]:
+    """The game of a description, and the number of steps of a profile's grid.
+
+    Args:
+        market: a description or an environment.
+        profile: whose own number of steps counts where a bare game is given without one.
+        steps: K, or None.
+
+    Raises:
+        ValueError: a description that is none, or ``steps`` is not a positive whole number.
+    """
+    if steps is None and isinstance(market, Game):
+        if isinstance(profile, Rule):
+            steps = profile.steps
+        elif isinstance(profile, Controls) and np.ndim(profile.rate) > 1:
+            steps = int(np.shape(profile.rate)[-2])
+        elif isinstance(profile, Mapping):
+            steps = next((each.steps for each in profile.values() if hasattr(each, "steps")), None)
+    return game_and_steps(market, steps)
 
 
 def single_profile(game: Game, controls: Controls, steps: int) -> Controls:

@@ -11,9 +11,11 @@ from scipy.optimize import minimize
 from ..envs.arrays import Array
 from ..envs.game import Controls, Game
 from ..envs.grid import Policy, State, agent_controls, agent_index, rollout
+from ..envs.noise import draw_noise
 from .errors import EquilibriumNotFound
 from .policies import OpenLoop
-from .profiles import BestResponse
+from .profiles import PATHS, BestResponse
+from .sampling import not_deviating, scored
 
 _WIDTH = 1e-5
 """of differences, in the game's control unit"""
@@ -76,6 +78,8 @@ def schedule_response(
     steps: int,
     respond: Callable[[Controls, int], Controls],
     iterations: int,
+    *,
+    price: bool = False,
 ) -> BestResponse:
     """A schedule of one agent that does well against policies that react, in a game without noise.
 
@@ -89,12 +93,15 @@ def schedule_response(
         steps: K.
         respond: the profile of schedules in which an agent plays its best response.
         iterations: of each search, at most.
+        price: True if policies look at the market price: what is found without its martingale part is scored with it,
+            on many paths, with a standard error.
 
     Raises:
         EquilibriumNotFound: an opponent's policy is an equilibrium's field that has no answer on its own path.
     """
     index, unit = agent_index(game, agent), game.control_unit(agent)
     base = rollout(game, policies, steps)
+    before = float(base.payoffs[index])
     starts = [agent_controls(game, each, agent) for each in (base.controls, respond(base.controls, index))]
     low, high = (agent_controls(game, bound, agent) for bound in game.action_range())
     limits = np.minimum(low, np.min(starts, axis=0)), np.maximum(high, np.max(starts, axis=0))
@@ -112,12 +119,21 @@ def schedule_response(
         try:
             return differences(x)
         except EquilibriumNotFound:  # the others' field has no answer to this schedule: do not go there
-            return -1e3 * (1 + abs(float(base.payoffs[index]))), np.zeros(x.shape)
+            return -1e3 * (1 + abs(before)), np.zeros(x.shape)
 
-    best, payoff = starts[0], float(base.payoffs[index])
+    best, payoff = starts[0], before
     for start in starts:
         tried, reached = climb(objective, start, unit, limits, maxiter=iterations, maxls=40, ftol=1e-14, gtol=1e-9)
         if reached > payoff:
             best, payoff = tried, reached
-    controls = rollout(game, {**policies, agent: OpenLoop(best)}, steps).controls
-    return BestResponse(controls, payoff, payoff - float(base.payoffs[index]))
+    if not price:
+        controls = rollout(game, {**policies, agent: OpenLoop(best)}, steps).controls
+        return BestResponse(controls, payoff, payoff - before)
+    search, score = (draw_noise(game, steps, PATHS, seed, price=True) for seed in (7, 8))
+    deviating: dict[str, Policy] = {**policies, agent: OpenLoop(best)}
+    played, tried = (
+        rollout(game, each, steps, search).payoffs[:, index].mean() for each in (dict(policies), deviating)
+    )
+    if tried <= played:  # not to deviate is a response, too
+        return not_deviating(rollout(game, policies, steps, score), index)
+    return scored(rollout(game, policies, steps, score), rollout(game, deviating, steps, score), index)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from ..envs.game import Game
+from ..envs.described import Market, game_and_steps
 from .conditions.condition import Condition
 from .kinds import kind_of
 
 
-def check(game: Game, steps: int = 100) -> list[Condition]:
+def check(game: Market, steps: int | None = None) -> list[Condition]:
     """The paper's conditions for a game, and observations of its grid problems.
 
     Args:
-        game: the game.
-        steps: K of the grid problems.
+        game: the game, or any description or environment of it that :func:`makertaker.baselines.solve` takes.
+        steps: K of the grid problems; None: as in :func:`makertaker.baselines.solve`.
 
     Raises:
         ValueError: not a game of the paper, or ``steps`` is not a positive whole number.
     """
-    return kind_of(game, steps).conditions()
+    return kind_of(*game_and_steps(game, steps)).conditions()

@@ -54,9 +54,9 @@ NAMES = {
     "masac": "MASAC, groups of one",
     "team": "MASAC, makers as a team",
 }
-GAUSSIAN = {"use_tanh_normal": False, "scale_mapping": "biased_softplus_0.6"}  # 0.6 control units at first
+GAUSSIAN = {"use_tanh_normal": False, "scale_mapping": "biased_softplus_1.8"}  # 1.8 control units at first
 PPO = {**GAUSSIAN, "lmbda": 1.0}
-SAC = {"scale_mapping": "biased_softplus_0.6", "alpha_init": 0.01, "fixed_alpha": True}
+SAC = {"scale_mapping": "biased_softplus_1.8", "alpha_init": 0.01, "fixed_alpha": True}
 SETTINGS: dict[str, dict[str, Any]] = {
     "ippo": PPO,
     "mappo": PPO,

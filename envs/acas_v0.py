@@ -1,8 +1,9 @@
 """# ACAS: Almgren-Chriss traders against Avellaneda-Stoikov makers
 
 Traders must buy (or sell) a number of shares before the horizon; makers quote prices and compete for their orders and
-for those of noise traders. The default is the model of Section 4 of Guo and Jin: one buyer, two makers, exponential
-best-quote competition, quadratic temporary impact. Any number of buyers, sellers and makers (at least two) works.
+for those of noise traders. The default is the scenario `acas`, the model of Section 4 of Guo and Jin: one buyer, two
+makers, exponential best-quote competition, quadratic temporary impact. Any number of buyers, sellers and makers (at
+least two) works.
 
 | | |
 | --- | --- |
@@ -11,9 +12,21 @@ best-quote competition, quadratic temporary impact. Any number of buyers, seller
 | Parallel API | yes |
 | Actions | continuous |
 | Action shape | trader `(1,)`, maker `(2,)` |
-| Action values | `[-1, 1]`; physical units with `normalize=False` |
-| Observation shape | `"time"`: `(1,)`, `"own"`: `(2,)`, `"full"`: `(1 + n + 2M,)` |
+| Action values | by default in control units from the middle of the action range |
+| Observation shape | `"time"`: `(1,)`, `"own"`: `(2,)`, `"market"`: `(7,)`, `"full"`: `(6 + n + 2M,)` |
 | Episode | `steps` steps; every agent terminates at the horizon, none is truncated |
+
+## The market
+
+`acas_v0.parallel_env(game=None, scenario=None, ...)`, and `env` and `raw_env` in the same way, play
+
+- by default the scenario `acas`;
+- a game: `game=MakerTakerGame(...)`;
+- a scenario: its name, the path of its `.toml` file, or a mapping of what would stand there: `scenario="acas-2x3"`;
+- either with some parameters changed: `maker_terminal_penalty=0.3`. Parts of the market may be mappings, as in a
+  scenario file: `competition={"kind": "softmax", "rate": 1.0}`.
+
+`solve(env)` is the equilibrium of the game that an environment plays, on its grid.
 
 ## Actions
 
@@ -23,9 +36,12 @@ best-quote competition, quadratic temporary impact. Any number of buyers, seller
 | maker | `ask` | distance of the ask above the reference price | currency | `[-max_quote, max_quote]` |
 | maker | `bid` | distance of the bid below the reference price | currency | `[-max_quote, max_quote]` |
 
-Normalised actions are mapped affinely onto `game.action_range()`, which is computed from the game's parameters alone;
-`rate_range=` and `quote_range=` override it. Actions of any float dtype are taken in their precision. Actions out of
-bounds are truncated; NaN is a `ValueError`.
+By default an action counts from the middle of `game.action_range()` in units of `game.control_unit(agent)`, a third of
+a maker's margin `1 / gamma` and of a trader's average rate `|q_0| / T`: one exploration and one learning rate suit
+everybody, and noise of one unit does not upset the market. The range is computed from the game's parameters alone, and
+is the same for all makers; `rate_range=` and `quote_range=` override it. `normalize=True`: actions in [-1, 1] are
+mapped affinely onto the range. `units="currency"`: actions are rates and quotes. Actions of any float dtype are taken
+in their precision. Actions out of bounds are truncated; NaN is a `ValueError`.
 
 ## Observations
 
@@ -33,44 +49,59 @@ Nested prefixes of one float32 vector, all bounded:
 
 | entries | meaning | range | in |
 | --- | --- | --- | --- |
-| 1 | time / horizon | [0, 1] | `time`, `own`, `full` |
-| 1 | own inventory / largest initial inventory | [-10, 10] | `own`, `full` |
-| n - 1 | other agents' inventories, same unit, traders first | [-10, 10] | `full` |
+| 1 | time / horizon | [0, 1] | `time`, `own`, `market`, `full` |
+| 1 | own inventory / largest initial inventory | [-10, 10] | `own`, `market`, `full` |
+| 2 | last best ask and best bid, normalised to the quote range; 0 before the first step | [-1, 1] | `market`, `full` |
+| 1 | market price since the start / `game.price_unit` | [-10, 10] | `market`, `full` |
+| 2 | buy and sell volume of the last step / `game.volume_unit` a step | [-10, 10] | `market`, `full` |
+| n - 1 | other agents' inventories, same unit as the own, traders first | [-10, 10] | `full` |
 | 2 M | last asks, then last bids, normalised; 0 before the first step | [-1, 1] | `full` |
 
-`state()` is the same vector with the agents in their common order.
+`market` is what a participant really sees. The market price has its martingale part: it moves at the end of every step
+by `volatility * sqrt(dt) * Z`, whatever the reward. With `identity=True` a one-hot of the agent, `n` entries, stands
+at the end: learners that share one network need it. `state()` is the full vector with the agents in their common
+order.
 
 ## Rewards
 
 With `reward="payoff"` the reward of a step is the agent's income, its inventory being valued at the reference price,
-less `phi * integral of Q^2`; the last one also has `-A Q_T^2`. The undiscounted sum over an episode is the agent's
-payoff in the game, exactly: within a step everything is integrated in closed form. With `reward="wealth"` the
-reference price moves at the end of every step by `volatility * sqrt(dt) * Z`, and `Q dP` is added; the expectation is
-the same. The unit is currency.
+less `phi * integral of Q^2` and the terminal penalty. The undiscounted sum over an episode is the agent's payoff in
+the game, exactly: within a step everything is integrated in closed form, and moves of the price have no part in it.
+With `reward="wealth"` these are added, `Q dP`; the expectation is the same.
 
-`info` of an agent: `mid` (reference price), `spread` (best ask plus best bid), `volume` (shares that arrived in this
-step at both sides), `cash`, `pnl` (cash plus inventory at mid, less the initial inventory's value); a trader's also has
+By default rewards are in units of `game.payoff_unit(agent)`: multiplied by it, an episode's sum is the payoff in
+currency. The terminal penalty is then charged as it changes, `-A (Q_{k+1}^2 - Q_k^2)`, in the first step `-A Q_1^2`,
+so that learners are told at once what a trade is worth. With `units="currency"` rewards are in currency, and the last
+one has `-A Q_T^2`. `makertaker.training.score` gives payoffs in currency.
+
+`info` of an agent: `mid` (market price), `spread` (best ask plus best bid), `volume` (shares that arrived in this step
+at both sides), `cash`, `pnl` (cash plus inventory at mid, less the initial inventory's value); a trader's also has
 `price`, what it paid per share in this step.
 
 ## Arguments
 
-`steps=100`, `observation="full"`, `reward="payoff"`, `normalize=True`, `render_mode=None` (`"human"`, `"rgb_array"`),
-`rate_range=None`, `quote_range=None`, `inventory_spread=0.0` (standard deviation of noise on initial inventories), and
-every parameter of `makertaker.envs.MakerTakerGame`. `reset(options={"inventory": ...})` starts from given inventories.
+`game=None`, `scenario=None`, `steps=None` (the scenario's; 20 where only a game is given), `observation="full"`,
+`units="game"` (or `"currency"`), `normalize=None`, `identity=False`, `reward="payoff"`, `render_mode=None` (`"human"`,
+`"rgb_array"`), `rate_range=None`, `quote_range=None`, `inventory_spread=0.0` (standard deviation of noise on initial
+inventories), and every parameter of `makertaker.envs.MakerTakerGame`; `makertaker.envs.Options` says more.
+`reset(options={"inventory": ...})` starts from given inventories.
 
 Shares under best-quote competition do not clear the market: where all makers quote alike, each
 receives the whole flow.
 
 ## Version history
 
-- v0: first version
+- v0, makertaker 0.2: the default is the scenario `acas`, with its number of steps, in game units (`normalize=True`
+  has the old units; ranges are others); observations have what the market shows between the own inventory and the
+  others'; `game=`, `scenario=`, `units=`, `identity=`, `observation="market"`; the market price moves in every reward
+  mode.
+- v0, makertaker 0.1: first version
 """
 
 from __future__ import annotations
 
-from .maker_taker_game import MakerTakerGame
 from .parallel_env import module
 
 __all__ = ["env", "parallel_env", "raw_env"]
 
-parallel_env, raw_env, env, make_game = module(MakerTakerGame(), "acas_v0")
+parallel_env, raw_env, env, describe = module("acas", "acas_v0")

@@ -1,18 +1,22 @@
-"""The range of actions, and the map between normalised actions and physical controls."""
+"""The range of actions, and the map between actions and physical controls."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from typing import Literal
 
 import numpy as np
 
-from .arrays import Array, as_like, bounded
+from .arrays import Array, as_like, namespace
 from .game import Controls, Game
 from .packing import agent_columns, join_controls, split_controls
 
 Range = tuple[float, float] | None
 """the user's range of rates or of quotes; None: the game's"""
+
+ActionKind = Literal["controls", "normalized", "physical"]
+"""from the middle of the action range in control units; in [-1, 1] over the range; rates and quotes"""
 
 
 def controls_range(game: Game, rate_range: Range, quote_range: Range) -> tuple[Controls, Controls]:
@@ -43,50 +47,90 @@ def _pair(name: str, value: Sequence[float], least: float, most: float) -> tuple
 
 
 class ActionScale:
-    """Affine map between actions in [-1, 1] and physical controls within the action range.
+    """Map between actions and physical controls within the action range.
 
     Args:
         game: the game.
         rate_range: see :func:`controls_range`.
         quote_range: see :func:`controls_range`.
+        kind: of the actions.
     """
 
-    def __init__(self, game: Game, rate_range: Range = None, quote_range: Range = None) -> None:
+    def __init__(
+        self, game: Game, rate_range: Range = None, quote_range: Range = None, kind: ActionKind = "normalized"
+    ) -> None:
         self.game = game
         self.low, self.high = controls_range(game, rate_range, quote_range)
-        self._lowest, self._highest = join_controls(game, self.low), join_controls(game, self.high)
-        self._center: Array = (self._lowest + self._highest) / 2
-        self._half: Array = (self._highest - self._lowest) / 2
-        self._cast: dict[np.dtype, tuple[np.ndarray, np.ndarray]] = {}  # by NumPy's dtype, converted once
+        lowest, highest = join_controls(game, self.low), join_controls(game, self.high)
+        self._half: Array = (highest - lowest) / 2
+        self._set(kind, (lowest, highest))
+
+    def _set(self, kind: ActionKind, ends: tuple[Array, Array]) -> None:
+        game, (lowest, highest) = self.game, ends
+        self._range = lowest, highest
+        if kind == "physical":
+            # the range is for exploring; what is outside of it is played as well, within the constraints
+            slow, fast = game.rate_bounds
+            quotes = np.full((2, game.makers), game.max_quote)
+            lowest, highest = (join_controls(game, Controls(*each)) for each in ((slow, *-quotes), (fast, *quotes)))
+            self._center, self._unit = np.zeros(len(lowest)), np.ones(len(lowest))
+        else:
+            self._center = (self._range[0] + self._range[1]) / 2
+            self._unit = self._half if kind == "normalized" else self._control_units()
+        self._lowest, self._highest = lowest, highest
+        self._cast: dict[np.dtype, tuple[np.ndarray, ...]] = {}  # by NumPy's dtype, converted once
+        self._converted: tuple[Array, ...] = ()  # for another library
+
+    def _control_units(self) -> np.ndarray:
+        game = self.game
+        units = np.array([game.control_unit(agent) for agent in game.agents])
+        return np.concatenate([units[: game.traders], np.repeat(units[game.traders :], 2)])
+
+    def of_kind(self, kind: ActionKind) -> ActionScale:
+        """The same range with actions of another kind."""
+        result = copy(self)
+        result._set(kind, self._range)
+        return result
+
+    def _numbers(self) -> tuple[Array, ...]:
+        return self._center, self._unit, self._lowest, self._highest
 
     def like(self, array: Array) -> ActionScale:
         """The same with its numbers in the library, dtype and device of ``array``, so that they are converted once."""
         result = copy(self)
-        result._center, result._half = as_like(self._center, array), as_like(self._half, array)
+        result._converted = tuple(as_like(each, array) for each in self._numbers())
         return result
 
     def physical(self, actions: Array) -> Array:
-        """Physical controls side by side, (..., N + 2M), of normalised ones, which are truncated at [-1, 1]."""
+        """Physical controls side by side, (..., N + 2M), of actions, which are truncated at the ends of their range."""
         if not isinstance(actions, np.ndarray):
-            return as_like(self._center, actions) + as_like(self._half, actions) * bounded(actions, 1.0)
+            center, unit, low, high = self._converted or (as_like(each, actions) for each in self._numbers())
+            return namespace(actions).clip(center + unit * actions, low, high)
         if actions.dtype not in self._cast:
-            self._cast[actions.dtype] = as_like(self._center, actions), as_like(self._half, actions)
-        center, half = self._cast[actions.dtype]
-        return center + half * bounded(actions, 1.0)
+            self._cast[actions.dtype] = tuple(as_like(each, actions) for each in self._numbers())
+        center, unit, low, high = self._cast[actions.dtype]
+        return np.minimum(np.maximum(center + unit * actions, low), high)  # faster than clip on small arrays
 
-    def normal(self, controls: Controls) -> Controls:
-        """Normalised actions of physical controls; outside [-1, 1] where a control is outside the range."""
-        return split_controls(self.game, (join_controls(self.game, controls) - self._center) / self._half)
+    def actions(self, controls: Controls) -> Controls:
+        """Actions that stand for physical controls; beyond the actions' bounds where a control is outside the range."""
+        return split_controls(self.game, (join_controls(self.game, controls) - self._center) / self._unit)
 
     def bounds(self, agent: str) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest physical action of one agent, (1,) or (2,). Raises ValueError for an unknown agent."""
         columns = agent_columns(self.game, agent)
-        return self._lowest[columns], self._highest[columns]
+        return self._range[0][columns], self._range[1][columns]
+
+    def action_bounds(self, agent: str) -> tuple[np.ndarray, np.ndarray]:
+        """The same as actions."""
+        columns = agent_columns(self.game, agent)
+        low, high = ((each - self._center) / self._unit for each in self._range)
+        return low[columns], high[columns]
 
     def physical_action(self, agent: str, action: np.ndarray) -> np.ndarray:
-        """One agent's physical action, (..., 1) or (..., 2), of a normalised one; truncated at [-1, 1]."""
-        low, high = (bound.astype(action.dtype) for bound in self.bounds(agent))
-        return np.asarray((low + high) / 2 + (high - low) / 2 * bounded(action, 1.0))
+        """One agent's physical controls, (..., 1) or (..., 2), of an action; truncated as :meth:`physical` does."""
+        columns = agent_columns(self.game, agent)
+        center, unit, low, high = (each[columns].astype(action.dtype) for each in self._numbers())
+        return np.asarray(np.minimum(np.maximum(center + unit * action, low), high))
 
     def unit(self, agent: str) -> np.ndarray:
         """The game's control unit of an agent as a fraction of the half-width of its action range, (1,) or (2,).
@@ -94,5 +138,4 @@ class ActionScale:
         Raises:
             ValueError: an unknown agent.
         """
-        low, high = self.bounds(agent)
-        return np.asarray(self.game.control_unit(agent) / ((high - low) / 2))
+        return np.asarray(self.game.control_unit(agent) / self._half[agent_columns(self.game, agent)])

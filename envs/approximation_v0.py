@@ -12,8 +12,8 @@ default is one buyer, two makers and an Ornstein-Uhlenbeck factor.
 | Parallel API | yes |
 | Actions | continuous |
 | Action shape | trader `(1,)`, maker `(2,)` |
-| Action values | `[-1, 1]`; physical units with `normalize=False` |
-| Observation shape | `"time"`: `(1 + d,)`, `"own"`: `(2 + d,)`, `"full"`: `(1 + d + n + 2M,)`, `d` factors |
+| Action values | by default in control units from the middle of the action range |
+| Observation shape | `"time"`: `(1 + d,)`, `"own"`: `(2 + d,)`, `"market"`: `(7 + d,)`, `"full"`: `(6 + d + n + 2M,)` |
 | Episode | `steps` steps; every agent terminates at the horizon, none is truncated |
 
 Actions, observations, rewards and arguments are those of [acas_v0](acas_v0.py). `inventory_noise=0` switches the noise
@@ -25,14 +25,17 @@ moves.
 
 ## Version history
 
-- v0: first version
+- v0, makertaker 0.2: the default is the scenario `approximation`, with its number of steps, in game units
+  (`normalize=True` has the old units; ranges are others); observations have what the market shows between the own
+  inventory and the others'; `game=`, `scenario=`, `units=`, `identity=`, `observation="market"`; the market price
+  moves in every reward mode.
+- v0, makertaker 0.1: first version
 """
 
 from __future__ import annotations
 
 from .parallel_env import module
-from .scenarios import load_scenario
 
 __all__ = ["env", "parallel_env", "raw_env"]
 
-parallel_env, raw_env, env, make_game = module(load_scenario("approximation"), "approximation_v0")
+parallel_env, raw_env, env, describe = module("approximation", "approximation_v0")

@@ -28,7 +28,7 @@ import numpy as np
 
 from .arrays import Array, as_like, namespace
 from .factor import Factor
-from .game import Activity, Controls, Flow, Game
+from .game import EXPLORED, Activity, Controls, Flow, Game
 from .parameters import Parameter, PerAgent, agent_step_means, as_numbers, assign, require, step_means
 
 _STEPS = 64
@@ -167,12 +167,22 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         )
 
     def control_unit(self, agent: str) -> float:
-        """The average rate ``|q_0| / T`` of a trader that closes its inventory; at least that of the average trader,
-        and the rate that the noise flow makes worth trading."""
-        return float(self._units[self.positions[agent]])
+        """A third of the average rate ``|q_0| / T`` of a trader that closes its inventory; at least a third of that of
+        the average trader, and of the rate that the noise flow makes worth trading."""
+        return EXPLORED * float(self._rates[self.positions[agent]])
+
+    @property
+    def price_unit(self) -> float:
+        """Typical move of the market price over the horizon, in currency: of its martingale part, and what trades at
+        everyone's characteristic rate do to it; 1 where it does not move."""
+        c = self.coefficients(np.linspace(0.0, self.horizon, _STEPS + 1))
+        impact = float(c.permanent_impact.mean()) / self.traders * float(self._rates.sum())
+        moved = (impact + float(np.abs(self.push(c)).mean())) * self.horizon
+        return float(np.hypot(self.volatility * np.sqrt(self.horizon), moved)) or 1.0
 
     @cached_property
-    def _units(self) -> np.ndarray:
+    def _rates(self) -> np.ndarray:
+        """(N,) characteristic rates."""
         own = np.abs(self.start)
         size = np.maximum(own, max(own.mean(), self._signal))
         return np.where(size > 0, size / self.horizon, self.max_rate / 10)
@@ -192,10 +202,11 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         return float(min(fast, push / hold) if hold > 0 else fast)
 
     def payoff_unit(self, agent: str) -> float:
-        """Costs of a trader that trades at its control unit all the time, when the others do as well."""
+        """Costs of a trader that closes its inventory, or trades as many shares as are worth it, at a constant rate
+        when the others do so as well."""
         c = self.coefficients(np.array([0.0, self.horizon]))
-        rate = self.control_unit(agent)
-        others = float(self._units.sum()) - rate
+        rate = float(self._rates[self.positions[agent]])
+        others = float(self._rates.sum()) - rate
         crowd = float(c.temporary_impact[0]) / self.traders * (rate + self.crowding * others)
         moved = float(c.permanent_impact[0]) / self.traders * (rate + others) * self.horizon / 2
         return rate * self.horizon * (crowd + moved)

@@ -3,7 +3,8 @@
 Traders must buy or sell a number of shares before the horizon. Their trades move the market price for good (permanent
 impact), and each pays for its own haste and, by the crowding, for that of the others (temporary impact). The game of
 Section 2 of Guo and Jin: linear-quadratic, with its open-loop Nash equilibrium, feedback Nash equilibrium and
-cooperative optimum all exact, so that what was learned can be placed between them.
+cooperative optimum all exact, so that what was learned can be placed between them. The default is the scenario
+`execution-2`, two equal buyers.
 
 | | |
 | --- | --- |
@@ -12,11 +13,12 @@ cooperative optimum all exact, so that what was learned can be placed between th
 | Parallel API | yes |
 | Actions | continuous |
 | Action shape | `(1,)` |
-| Action values | `[-1, 1]`; physical units with `normalize=False` |
-| Observation shape | `"time"`: `(1 + d,)`, `"own"`: `(2 + d,)`, `"full"`: `(1 + d + N,)` |
+| Action values | by default in control units from the middle of the action range |
+| Observation shape | `"time"`: `(1 + d,)`, `"own"`: `(2 + d,)`, `"market"`: `(5 + d,)`, `"full"`: `(4 + d + N,)` |
 | Episode | `steps` steps; every agent terminates at the horizon, none is truncated |
 
-`d` is the dimension of the factor, 0 in a game without.
+`d` is the dimension of the factor, 0 in a game without. What is played is chosen as in [acas_v0](acas_v0.py), with
+`game=` or `scenario=` and parameters of `makertaker.envs.ExecutionGame`.
 
 ## Actions
 
@@ -24,8 +26,10 @@ cooperative optimum all exact, so that what was learned can be placed between th
 | --- | --- | --- | --- |
 | `rate` | trading rate; positive buys, negative sells; either is allowed at any time | shares / time | `+-max_rate` |
 
-Normalised actions are mapped affinely onto `game.action_range()`, which is computed from the game's parameters alone;
-`rate_range=(low, high)`, counted in the direction that closes the initial inventory, overrides it. Actions of any float
+By default an action counts from the middle of `game.action_range()` in units of `game.control_unit(agent)`, a third of
+the average rate of a trader that closes its inventory. The range is computed from the game's parameters alone;
+`rate_range=(low, high)`, counted in the direction that closes the initial inventory, overrides it. `normalize=True`:
+actions in [-1, 1] are mapped affinely onto the range. `units="currency"`: actions are rates. Actions of any float
 dtype are taken in their precision. Actions out of bounds are truncated; NaN is a `ValueError`.
 
 ## Observations
@@ -34,21 +38,28 @@ Nested prefixes of one float32 vector, all bounded:
 
 | entries | meaning | range | in |
 | --- | --- | --- | --- |
-| 1 | time / horizon | [0, 1] | `time`, `own`, `full` |
-| d | factor / its scale over the horizon | [-10, 10] | `time`, `own`, `full` |
-| 1 | own inventory / largest initial inventory | [-10, 10] | `own`, `full` |
-| N - 1 | other traders' inventories, same unit | [-10, 10] | `full` |
+| 1 | time / horizon | [0, 1] | `time`, `own`, `market`, `full` |
+| d | factor / its scale over the horizon | [-10, 10] | `time`, `own`, `market`, `full` |
+| 1 | own inventory / largest initial inventory | [-10, 10] | `own`, `market`, `full` |
+| 1 | market price since the start / `game.price_unit` | [-10, 10] | `market`, `full` |
+| 2 | buy and sell volume of the last step / `game.volume_unit` a step | [-10, 10] | `market`, `full` |
+| N - 1 | other traders' inventories, same unit as the own | [-10, 10] | `full` |
 
-`state()` is the same vector with the agents in their common order.
+`market` is what a participant really sees. The market price has its martingale part: it moves at the end of every step
+by `volatility * sqrt(dt) * Z`, whatever the reward. With `identity=True` a one-hot of the agent stands at the end.
+`state()` is the full vector with the agents in their common order.
 
 ## Rewards
 
 With `reward="payoff"` the reward of a step is what the inventory gains from the market price's drift (everybody's
-permanent impact, and the noise traders'), less `v (beta/N)(v + crowding * sum of the others' v)` and
-`phi * integral of Q^2`; the last one also has `-A Q_T^2`. The undiscounted sum over an episode is the agent's payoff in
-the game, exactly: within a step everything is integrated in closed form. With `reward="wealth"` the reference price
-also moves at the end of every step by `volatility * sqrt(dt) * Z`, and `Q dP` is added; the expectation is the same.
-The unit is currency.
+permanent impact, and the noise traders'), less `v (beta/N)(v + crowding * sum of the others' v)`, `phi * integral of
+Q^2` and the terminal penalty. The undiscounted sum over an episode is the agent's payoff in the game, exactly: within
+a step everything is integrated in closed form. With `reward="wealth"` the moves of the martingale part are added, `Q
+dP`; the expectation is the same.
+
+By default rewards are in units of `game.payoff_unit(agent)`: multiplied by it, an episode's sum is the payoff in
+currency. The terminal penalty is then charged as it changes, `-A (Q_{k+1}^2 - Q_k^2)`, in the first step `-A Q_1^2`.
+With `units="currency"` rewards are in currency, and the last one has `-A Q_T^2`.
 
 `info` of an agent: `mid` (market price), `price` (what it paid per share in this step), `volume` (shares bought plus
 shares sold in this step, noise traders included), `cash`, `pnl` (cash plus inventory at mid, less the initial
@@ -56,20 +67,25 @@ inventory's value), and `factor` in a game that has one.
 
 ## Arguments
 
-`steps=100`, `observation="full"`, `reward="payoff"`, `normalize=True`, `render_mode=None` (`"human"`, `"rgb_array"`),
-`rate_range=None`, `inventory_spread=0.0` (standard deviation of noise on initial inventories), and every parameter of
-`makertaker.envs.ExecutionGame`. `reset(options={"inventory": ...})` starts from given inventories.
+`game=None`, `scenario=None`, `steps=None` (the scenario's; 20 where only a game is given), `observation="full"`,
+`units="game"` (or `"currency"`), `normalize=None`, `identity=False`, `reward="payoff"`, `render_mode=None` (`"human"`,
+`"rgb_array"`), `rate_range=None`, `inventory_spread=0.0` (standard deviation of noise on initial inventories),
+and every parameter of `makertaker.envs.ExecutionGame`; `makertaker.envs.Options` says more.
+`reset(options={"inventory": ...})` starts from given inventories.
 
 ## Version history
 
-- v0: first version
+- v0, makertaker 0.2: the default is the scenario `execution-2`, with its number of steps, in game units
+  (`normalize=True` has the old units; ranges are others); observations have what the market shows between the own
+  inventory and the others'; `game=`, `scenario=`, `units=`, `identity=`, `observation="market"`; the market price
+  moves in every reward mode.
+- v0, makertaker 0.1: first version
 """
 
 from __future__ import annotations
 
-from .execution_game import ExecutionGame
 from .parallel_env import module
 
 __all__ = ["env", "parallel_env", "raw_env"]
 
-parallel_env, raw_env, env, make_game = module(ExecutionGame(), "execution_v0")
+parallel_env, raw_env, env, describe = module("execution-2", "execution_v0")

@@ -24,6 +24,8 @@ Flow = Parameter | Callable[[float | Array, Array], Array]
 _FLOWS = ("buy_flow", "sell_flow")
 _CHECKS = 9
 _PROBES = 257
+EXPLORED = 1 / 3
+"""control unit, as a part of what characterises controls: a margin, an average rate"""
 
 
 class Controls(NamedTuple):
@@ -273,7 +275,8 @@ class Game(ABC, Generic[C]):
 
     @abstractmethod
     def control_unit(self, agent: str) -> float:
-        """Characteristic scale of an agent's controls, from the parameters."""
+        """Scale by which an agent explores its controls, from the parameters: a third of what characterises them, so
+        that noise of one unit in everyone's controls leaves the market much as it is."""
 
     @abstractmethod
     def payoff_unit(self, agent: str) -> float:
@@ -282,6 +285,18 @@ class Game(ABC, Generic[C]):
     @abstractmethod
     def action_range(self) -> tuple[Controls, Controls]:
         """Lowest and highest controls worth exploring, from the parameters."""
+
+    @property
+    def price_unit(self) -> float:
+        """Typical move of the market price over the horizon, in currency; 1 where it does not move."""
+        return self.volatility * float(np.sqrt(self.horizon)) or 1.0
+
+    @cached_property
+    def volume_unit(self) -> float:
+        """Half of the shares that traders and noise traders want to trade over the horizon; 1 where there are none."""
+        c = self.coefficients(np.linspace(0.0, self.horizon, _PROBES))
+        noise = self.horizon * float(np.abs(c.buy_flow).mean() + np.abs(c.sell_flow).mean())
+        return (float(np.abs(self.start[: self.traders]).sum()) + noise) / 2 or 1.0
 
     @cached_property
     def rate_bounds(self) -> tuple[np.ndarray, np.ndarray]:

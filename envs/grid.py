@@ -47,6 +47,10 @@ class State(NamedTuple):
     shock: Array | None = None
     """(..., n) shares that noise has just added to the inventories, at the end of the previous step; None before the
     first, and without noise"""
+    price: Array | None = None
+    """(...,) market price, its martingale part included where that is drawn"""
+    volumes: Array | None = None
+    """(..., 2) shares bought and sold in the previous step; zero before the first"""
 
 
 Policy = Callable[[int, State], Array]
@@ -81,8 +85,8 @@ class Advance(NamedTuple):
     """after the step and the noise at its end"""
     reward: Array
     """(..., n) the step's part of the payoff, in the last step with the terminal penalty"""
-    gain: Array
-    """(..., n) ``Q dP``, the part of wealth that is not in the payoff; None without noise in the price"""
+    jump: Array | None
+    """(...,) of the market price, its martingale part; None without noise in the price"""
     activity: Activity
     mean_price: Array
     """(...,) at which the step's trades take place, before their premiums"""
@@ -92,9 +96,14 @@ class Advance(NamedTuple):
     """(..., n) shares that noise has added; None without"""
 
     @property
+    def gain(self) -> Array | None:
+        """(..., n) ``Q dP``, the part of wealth that is not in the payoff; None without noise in the price."""
+        return None if self.jump is None else self.position.inventories * self.jump[..., None]
+
+    @property
     def gross(self) -> Array:
         """(..., n) reward, and gain where there is one."""
-        return self.reward if self.gain is None else self.reward + self.gain
+        return self.reward if self.jump is None else self.reward + self.gain
 
 
 class Trajectory(NamedTuple):
@@ -197,12 +206,12 @@ def advance(
         reward = reward + namespace(after).where(last, terminal_reward(c, after), 0.0)
     elif last:
         reward = reward + terminal_reward(c, after)
-    settled, gain = price, None
+    settled = price
     if shocks.price is not None:
-        price, gain = price + shocks.price, after * shocks.price[..., None]
+        price = price + shocks.price
     if game.factor is not None:
         factor = game.factor.move(time, factor, dt, 0 * factor if shocks.factor is None else shocks.factor)
-    return Advance(Position(after, factor, price), reward, gain, activity, mean, settled, shocks.inventory)
+    return Advance(Position(after, factor, price), reward, shocks.price, activity, mean, settled, shocks.inventory)
 
 
 def simulate(game: Game, controls: Controls, steps: int, noise: Noise | None = None) -> Trajectory:
@@ -307,27 +316,34 @@ def rollout(
     if given.shape[-1:] != (len(game.agents),) or not np.isfinite(given).all():
         raise ValueError(f"inventories: expected finite numbers (..., {len(game.agents)}), got {inventories!r}")
     batches = [np.shape(each)[:-2] for each in (shocks.factor, shocks.inventory) if each is not None]
+    if shocks.price is not None:  # policies may look at it
+        batches.append(np.shape(shocks.price)[:-1])
     batch = np.broadcast_shapes(given.shape[:-1], *batches)  # one market for each path of the noise
     factor = None if game.factor is None else np.broadcast_to(game.factor.initial, (*batch, game.factor.size))
     start = Position(np.broadcast_to(given, (*batch, len(game.agents))), factor, np.full(batch, game.initial_price))
-    shock, quotes = None, np.zeros((*batch, 2, game.makers))
+    shock, quotes, volumes = None, np.zeros((*batch, 2, game.makers)), np.zeros((*batch, 2))
     c = game.coefficients(times)  # a factor's flows are put in step by step
     positions, taken, played = [start], [], []
     for k in range(steps):
         here = positions[-1]
-        state = State(float(times[k]), here.factor, here.inventories, quotes, shock)
+        state = State(float(times[k]), here.factor, here.inventories, quotes, shock, here.price, volumes)
         actions = {name: policies[name](k, state) for name in game.agents}
         controls = game.clip(split_controls(game, join_actions(game, actions, batch)))
         end = advance(game, c.at(k), times[k], dt, here, controls, shocks.at(k), k + 1 == steps)
         shock = None if end.shock is None else np.broadcast_to(end.shock, here.inventories.shape)
         quotes = np.stack([controls.ask, controls.bid], axis=-2)
+        volumes = dt * np.stack([end.activity.buy_volume, end.activity.sell_volume], axis=-1)
         positions.append(end.position)
         taken.append(controls)
         played.append(end)
     path, factors, prices = zip(*positions, strict=True)
     rewards, activities = [end.reward for end in played], zip(*(end.activity for end in played), strict=True)
     payoffs = sum(rewards[1:], rewards[0])
-    wealth = None if shocks.price is None else payoffs + np.sum(np.stack([end.gain for end in played], -2), axis=-2)
+    wealth = (
+        None
+        if shocks.price is None
+        else payoffs + np.sum(np.stack([np.asarray(end.gain) for end in played], -2), axis=-2)
+    )
     return Trajectory(
         times,
         np.stack(path, axis=-2),

@@ -5,14 +5,14 @@ dictionaries ``{"trader": ..., "maker": ...}`` with a leading axis over the agen
 and ``(M, 2)``. The dynamics are those of :func:`~makertaker.envs.grid.advance`, the same function that the NumPy
 environments call. Needs JAX: ``pip install 'makertaker[jax]'``; double precision with ``jax_enable_x64``.
 
-    env = JaxMarket(load_scenario("acas"), steps=20)
+    env = JaxMarket("acas")
     observations, state = env.reset(key)
     observations, state, rewards, dones, info = env.step(key, state, actions)
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import Any, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 try:
     import jax
@@ -20,10 +20,11 @@ try:
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
     raise ImportError("makertaker.envs.jax_env needs JAX: pip install 'makertaker[jax]'") from error
 
-from .game import Coefficients, Controls, Game
+from .described import Described, describe
+from .game import Coefficients, Controls
 from .grid import Position, advance
 from .noise import Noise, scaled
-from .options import Fields, Options
+from .options import Options
 from .roles import Roles, RoleView
 
 Array: TypeAlias = jax.Array
@@ -58,6 +59,8 @@ class JaxState(NamedTuple):
     """market price"""
     quotes: Array
     """(2, M) asks and bids of the last step"""
+    volumes: Array
+    """(2,) shares bought and sold in the last step"""
 
 
 class JaxNoise(NamedTuple):
@@ -89,17 +92,27 @@ class JaxMarket:
     """A game as a functional environment.
 
     Args:
-        game: the game; with a factor, its functions must work on JAX arrays (the named ones do).
+        game: the game; or a scenario, its name, the path of its file, or a mapping of its contents. With a factor, its
+            functions must work on JAX arrays (the named ones do).
         options: of the environment; initial inventories are not random.
-        fields: of :class:`.Options`.
+        scenario: in place of a game.
+        arguments: fields of :class:`.Options`, and parameters of the game.
 
     Raises:
         ValueError: an option is out of its range, or a factor's function does not work on JAX arrays.
     """
 
-    def __init__(self, game: Game, options: Options | None = None, **fields: Unpack[Fields]) -> None:
-        self.view = RoleView(game, options, **fields)
-        self.game, self.options, self.steps = game, self.view.options, self.view.steps
+    def __init__(
+        self,
+        game: Described | None = None,
+        options: Options | None = None,
+        *,
+        scenario: Described | None = None,
+        **arguments: Any,
+    ) -> None:
+        found = describe(game, scenario, options, arguments)
+        self.view = RoleView(found.game, found.options)
+        self.game, self.options, self.steps = found.game, self.view.options, self.view.steps
         self.times, self.dt, self.roles = self.view.times, self.view.dt, self.view.names
         self.observation_size = self.view.size
         self.action_size = self.view.action_size
@@ -126,6 +139,7 @@ class JaxMarket:
             params.factor,
             jnp.asarray(self.game.initial_price, dtype=params.initial.dtype),
             jnp.zeros((2, self.game.makers), dtype=params.initial.dtype),
+            jnp.zeros(2, dtype=params.initial.dtype),
         )
         return self.observe(state), state
 
@@ -182,18 +196,20 @@ class JaxMarket:
         self, state: JaxState, controls: Controls, noise: JaxNoise, params: JaxParams
     ) -> tuple[JaxState, Array, Array]:
         """One step with physical controls and given noise: state, rewards (n,), spread (NaN where nobody quotes)."""
-        given = Noise(noise.price if self.options.reward == "wealth" else None, noise.factor, noise.inventory)
-        shocks = scaled(given, self.dt, params.volatility, params.inventory_noise)
+        shocks = scaled(Noise(*noise), self.dt, params.volatility, params.inventory_noise)
         here = Position(state.inventories, state.factor, state.price)
         c, time, last = params.coefficients.at(state.k), jnp.asarray(self.times)[state.k], state.k + 1 == self.steps
-        played = advance(self.game, c, time, self.dt, here, controls, shocks, last)
+        played = advance(self.game, c, time, self.dt, here, controls, shocks, self.view.penalised(last))
+        reward = self.view.rewards(played, c, state.inventories, state.k)
         quotes, spread = jnp.stack([controls.ask, controls.bid]), played.activity.spread
-        after = JaxState(state.k + 1, *played.position, quotes)
-        return after, played.gross, jnp.asarray(jnp.nan) if spread is None else spread
+        volumes = self.dt * jnp.stack([played.activity.buy_volume, played.activity.sell_volume])
+        after = JaxState(state.k + 1, *played.position, quotes, volumes)
+        return after, reward, jnp.asarray(jnp.nan) if spread is None else spread
 
     def observe(self, state: JaxState) -> Roles:
         """Every agent's observation, by role: (N, size) and (M, size), float32."""
-        seen = self.view.observe(self.view.state(state.k, state.inventories, state.factor, state.quotes))
+        position = Position(state.inventories, state.factor, state.price)
+        seen = self.view.observe(self.view.state(state.k, position, state.quotes, state.volumes))
         return self.view.split(seen.astype(jnp.float32))
 
     def _drive(self, params: JaxParams) -> Coefficients:

@@ -28,10 +28,11 @@ from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from .action_range import Sizes, marginal_values
 from .arrays import Array, as_like, namespace
 from .competition import BestQuote, Competition
 from .factor import Factor
-from .game import Activity, Controls, Flow, Game
+from .game import EXPLORED, Activity, Controls, Flow, Game
 from .impact import Impact, QuadraticImpact
 from .parameters import PerAgent, agent_step_means, as_numbers, assign
 
@@ -219,56 +220,80 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         )
 
     def control_unit(self, agent: str) -> float:
-        """Characteristic scale of controls: a maker's margin ``1 / gamma``, a trader's average rate ``|q_0| / T``."""
+        """A third of a maker's margin ``1 / gamma``, a third of a trader's average rate ``|q_0| / T``."""
         index = self.positions[agent]
-        return abs(self.trader_inventory[index]) / self.horizon if index < self.traders else self.margin
+        own = abs(self.trader_inventory[index]) / self.horizon if index < self.traders else self.margin
+        return EXPLORED * own
 
     def payoff_unit(self, agent: str) -> float:
-        """Costs of a trader that closes its inventory at a margin's distance; earnings of a margin on all volume."""
-        margin, index = self.margin, self.positions[agent]
-        c = self.coefficients(np.array([0.0, self.horizon]))
+        """Characteristic size of payoffs, in currency.
+
+        For a trader the larger of two costs: of closing its inventory at the first rate of Almgren and Chriss and a
+        margin's distance, and of keeping it. For a maker the larger of a margin on all volume and the cost of the
+        largest inventory that it has if makers quote alike.
+        """
+        sizes, index = self._sizes, self.positions[agent]
+        penalty = float(sizes.terminal[index] + sizes.running[index] * self.horizon / 3)
         if index < self.traders:
             own = abs(self.trader_inventory[index])
-            return float(own * (margin + c.impact[0, index] * own / self.horizon))
-        orders = float(np.abs(self.trader_inventory) @ (c.buy_weight + c.sell_weight))
-        return margin * (orders + self.horizon * float(c.buy_flow[0] + c.sell_flow[0]))
+            closing = own * (self.margin + float(sizes.impact[index] * own * sizes.first_rate[index]))
+            return float(max(closing, penalty * own**2))
+        largest = float(np.abs(sizes.stocks[:, index - self.traders]).max())
+        return float(max(self.margin * (sum(sizes.orders) + sum(sizes.noise)), penalty * largest**2))
 
     def action_range(self) -> tuple[Controls, Controls]:
         """Lowest and highest controls worth exploring, (N,) rates and (M,) quotes, from the parameters alone.
 
         - A trader who must trade ``q`` shares in ``T`` at impact ``beta`` and running penalty ``phi`` starts, in the
           model of Almgren and Chriss, at the rate ``q kappa coth(kappa T)``, ``kappa = sqrt(phi / beta)``; without
-          penalty that is ``q / T``. The range goes up to twice that, with ``q`` enlarged by what makers who start with
-          inventory may offer.
+          penalty that is ``q / T``. The range goes up to ``q / T`` beyond it, or, up to ``5 q / T``, to what is worth
+          while at the best quote of the range; with ``q`` enlarged by what makers who start with inventory may offer.
         - A maker's optimal ask is the margin ``1 / gamma`` plus its marginal value ``y`` of inventory, its bid the
-          margin minus ``y``; for an inventory ``S`` held to the end ``y = -(2 A + 2 phi T) S``. The range covers every
-          ``S`` between the makers' initial inventories and what is left of them when a maker has served half of the net
-          demand that traders and noise flows bring, and one margin more on either side; with noise, what it may bring
-          besides.
+          margin minus ``y``. The range covers the optimal quotes for every ``y`` that
+          :func:`.action_range.marginal_values` finds possible, and half a margin on either side; it is at least two
+          margins wide. It is the same for all makers: their shares depend on how far apart their quotes are.
         """
-        c = self.coefficients(np.linspace(0.0, self.horizon, _STEPS + 1))
-        traders = np.abs(self.trader_inventory)
-        makers = np.abs(self.maker_inventory).mean()
-        running = c.running_penalty.mean(axis=0)
+        sizes, margin = self._sizes, self.margin
+        least, most = marginal_values(self.competition, sizes, self._surprise)
+        slack = max(margin - (most - least) / 2, margin / 2)
+        ask = _within(self.max_quote, margin + least - slack, margin + most + slack)
+        bid = _within(self.max_quote, margin - most - slack, margin - least + slack)
+        asks, bids = (np.repeat(np.array(each)[:, None], self.makers, axis=1) for each in (ask, bid))
 
-        urgency = np.sqrt(running[: self.traders] / c.impact.mean(axis=0)) * self.horizon
-        first_rate = np.where(urgency > 1e-6, urgency / np.tanh(np.maximum(urgency, 1e-6)), 1.0) / self.horizon
-        fast = np.clip(2 * first_rate * (traders + makers / 2), 2 * self.min_rate, self.max_rate)
+        buyer = np.asarray(self.trader_inventory) < 0
+        reach = np.abs(self.trader_inventory) + np.abs(self.maker_inventory).mean() / 2
+        usual, cheap = (sizes.first_rate + 1 / self.horizon) * reach, np.where(buyer, ask[0], bid[0])
+        worth_while = np.minimum((sizes.worth - cheap) / (2 * sizes.impact), 5 * reach / self.horizon)
+        fast = np.clip(np.maximum(usual, worth_while), 2 * self.min_rate, self.max_rate)
         low, high = self.rate_bounds
-        buyer = c.buyer > 0
-        rate = np.where(buyer, low, -fast), np.where(buyer, fast, high)
+        slow, fast = np.where(buyer, low, -fast), np.where(buyer, fast, high)
+        return Controls(slow, asks[0], bids[0]), Controls(fast, asks[1], bids[1])
 
-        orders = -float((c.buy_weight + c.sell_weight) @ np.asarray(self.trader_inventory))
-        demand = orders + self.horizon * float((c.buy_flow - c.sell_flow).mean())
-        inventories, reach = np.asarray(self.maker_inventory), self._surprise
-        served = inventories - demand / 2
-        stocks = np.concatenate([inventories, served + reach, served - reach])[:, None]
-        value = -(2 * c.terminal_penalty + 2 * running * self.horizon)[self.traders :] * stocks
-        margin = self.margin
-        least, most = value.min(axis=0) - margin, value.max(axis=0) + margin
-        ask = _within(self.max_quote, margin + least, margin + most)
-        bid = _within(self.max_quote, margin - most, margin - least)
-        return Controls(rate[0], ask[0], bid[0]), Controls(rate[1], ask[1], bid[1])
+    @cached_property
+    def _sizes(self) -> Sizes:
+        c = self.coefficients(np.linspace(0.0, self.horizon, _STEPS + 1))
+        n, own = self.traders, np.abs(self.trader_inventory)
+        running, impact = c.running_penalty.mean(axis=0), c.impact.mean(axis=0)
+        urgency = np.sqrt(running[:n] / impact) * self.horizon
+        first_rate = np.where(urgency > 1e-6, urgency / np.tanh(np.maximum(urgency, 1e-6)), 1.0) / self.horizon
+        noise = self.horizon * float(c.buy_flow.mean()), self.horizon * float(c.sell_flow.mean())
+        worth = 2 * (c.terminal_penalty[:n] + running[:n] * self.horizon) * own
+        dear = worth + 2 * impact * own / self.horizon
+        traded = own * np.clip((worth - self.margin) / np.maximum(dear, self.margin), 0.0, 1.0)
+        return Sizes(
+            margin=self.margin,
+            horizon=self.horizon,
+            impact=impact,
+            running=running,
+            terminal=c.terminal_penalty,
+            first_rate=first_rate,
+            orders=(float(own @ c.buy_weight), float(own @ c.sell_weight)),
+            traded=(float(traded @ c.buy_weight), float(traded @ c.sell_weight)),
+            worth=worth,
+            noise=noise,
+            inventories=np.asarray(self.maker_inventory),
+            share=self.competition.fill(np.full((1, self.makers), self.margin)).share[0],
+        )
 
     @property
     def _surprise(self) -> float:
@@ -281,8 +306,7 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         return reach + self.horizon * float(np.abs(unusual - usual).max()) / 2
 
 
-def _within(limit: float, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _within(limit: float, low: float, high: float) -> tuple[float, float]:
     """Quotes within the constraint; all of them where the constraint leaves nothing of the range."""
-    clipped = np.clip(low, -limit, limit), np.clip(high, -limit, limit)
-    empty = clipped[1] - clipped[0] <= 1e-9 * limit
-    return np.where(empty, -limit, clipped[0]), np.where(empty, limit, clipped[1])
+    clipped = min(max(low, -limit), limit), min(max(high, -limit), limit)
+    return clipped if clipped[1] - clipped[0] > 1e-9 * limit else (-limit, limit)

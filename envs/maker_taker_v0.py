@@ -13,8 +13,8 @@ impact; `competition=` takes `BestQuote`, `SoftmaxShare` or `ProductShare`, `imp
 | Parallel API | yes |
 | Actions | continuous |
 | Action shape | trader `(1,)`, maker `(2,)` |
-| Action values | `[-1, 1]`; physical units with `normalize=False` |
-| Observation shape | `"time"`: `(1,)`, `"own"`: `(2,)`, `"full"`: `(1 + n + 2M,)` |
+| Action values | by default in control units from the middle of the action range |
+| Observation shape | `"time"`: `(1,)`, `"own"`: `(2,)`, `"market"`: `(7,)`, `"full"`: `(6 + n + 2M,)` |
 | Episode | `steps` steps; every agent terminates at the horizon, none is truncated |
 
 Actions, observations, rewards, `info` and arguments are those of [acas_v0](acas_v0.py).
@@ -24,14 +24,17 @@ With `flow_from="mean"` makers face the average trader, as with infinitely many 
 
 ## Version history
 
-- v0: first version
+- v0, makertaker 0.2: the default is the scenario `maker-taker-3x3`, with its number of steps, in game units
+  (`normalize=True` has the old units; ranges are others); observations have what the market shows between the own
+  inventory and the others'; `game=`, `scenario=`, `units=`, `identity=`, `observation="market"`; the market price
+  moves in every reward mode.
+- v0, makertaker 0.1: first version
 """
 
 from __future__ import annotations
 
 from .parallel_env import module
-from .scenarios import load_scenario
 
 __all__ = ["env", "parallel_env", "raw_env"]
 
-parallel_env, raw_env, env, make_game = module(load_scenario("maker-taker-3x3"), "maker_taker_v0")
+parallel_env, raw_env, env, describe = module("maker-taker-3x3", "maker_taker_v0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeAlias, Unpack
 
 import numpy as np
@@ -10,12 +11,12 @@ from gymnasium.spaces import Box
 from numpy.typing import ArrayLike
 
 from .actions import ActionScale
-from .arrays import Array
-from .game import Activity, Controls, Game
-from .grid import Policy, Position, State, advance, grid
+from .arrays import Array, as_like
+from .game import Activity, Coefficients, Controls, Game
+from .grid import Advance, Policy, Position, State, advance, grid, terminal_reward
 from .noise import Noise, draw_step, scaled
-from .observation import Observer
-from .options import Fields, Options, as_spread, merged
+from .observation import Observer, space
+from .options import STEPS, Fields, Options, as_spread, merged
 from .packing import check_names, join_actions, split_controls
 
 Given: TypeAlias = Mapping[str, ArrayLike] | None
@@ -35,17 +36,59 @@ class Setting:
     """
 
     def __init__(self, game: Game, options: Options | int | None = None, **fields: Unpack[Fields]) -> None:
-        self.game, self.options = game, merged(options, **fields)
-        self.steps, self.normalize = self.options.steps, self.options.normalize
+        given = merged(options, **fields)
+        self.steps = STEPS if given.steps is None else int(given.steps)
+        self.game, self.options = game, replace(given, steps=self.steps)
         self.times, self.dt = grid(game, self.steps), game.horizon / self.steps
-        self.scale = ActionScale(game, self.options.rate_range, self.options.quote_range)
-        self.observer = Observer(game, (self.scale.low, self.scale.high))
+        self.scale = ActionScale(game, given.rate_range, given.quote_range, given.actions)
+        seen = (self.scale.low, self.scale.high), self.dt, given.kind
+        self.observer = Observer(game, *seen, identity=given.identity)
+        self.reward_units: Array | None = self.payoff_units if given.in_game_units else None
+        """(n,) units of rewards, in currency; None where rewards are in currency"""
+
+    @property
+    def payoff_units(self) -> np.ndarray:
+        """(n,) the game's payoff units, in currency."""
+        return np.array([self.game.payoff_unit(agent) for agent in self.game.agents])
+
+    @property
+    def observation_space(self) -> Box:
+        """Space of an agent's observations."""
+        return space(self.game, self.options.kind, identity=self.options.identity)
+
+    def action_space(self, agent: str) -> Box:
+        """Space of one agent's actions."""
+        low, high = self.scale.action_bounds(agent)
+        return Box(low.astype(np.float32), high.astype(np.float32))
 
     def controls(self, actions: Array) -> Controls:
         """Physical controls, within the game's constraints, of everyone's actions side by side, (..., N + 2M)."""
-        if self.normalize:  # the range lies within the constraints
-            return split_controls(self.game, self.scale.physical(actions))
-        return self.game.clip(split_controls(self.game, actions))
+        return split_controls(self.game, self.scale.physical(actions))
+
+    def rewards(self, end: Advance, c: Coefficients, before: Array, k: int | Array) -> Array:
+        """(..., n) rewards of a step, in the units of the options.
+
+        Args:
+            end: the step, with the terminal penalty in the last one's reward if rewards are in currency, without it
+                otherwise.
+            c: coefficients of the step.
+            before: (..., n) inventories at its start.
+            k: its number.
+        """
+        gross = end.gross if self.options.reward == "wealth" else end.reward
+        if self.reward_units is None:
+            return gross
+        marked = terminal_reward(c, end.position.inventories)
+        if not isinstance(k, int):
+            marked = marked - (k > 0) * terminal_reward(c, before)
+        elif k > 0:
+            marked = marked - terminal_reward(c, before)
+        units = self.reward_units if isinstance(gross, np.ndarray) else as_like(self.reward_units, gross)
+        return (gross + marked) / units
+
+    def penalised(self, last: bool | Array) -> bool | Array:
+        """True for a step whose reward has the terminal penalty: the last, unless it is charged as it changes."""
+        return last if self.reward_units is None else False
 
 
 class Market(Setting):
@@ -55,7 +98,7 @@ class Market(Setting):
 
     Args:
         game: the game.
-        options: of the environment, or the number of steps; what agents observe is left to the environment.
+        options: of the environment, or the number of steps.
         batch: batch axes; () for a single market.
         fields: of :class:`.Options`.
     """
@@ -70,13 +113,6 @@ class Market(Setting):
         self._initial = game.start
         self._names = set(game.agents)
         self.reset(np.random.default_rng(0))
-
-    def action_space(self, agent: str) -> Box:
-        """Space of one agent's actions, normalised or physical."""
-        low, high = self.scale.bounds(agent)
-        if self.normalize:
-            low, high = -np.ones_like(low), np.ones_like(high)
-        return Box(low.astype(np.float32), high.astype(np.float32))
 
     def reset(self, rng: np.random.Generator, inventory: ArrayLike | None = None, spread: float | None = None) -> None:
         """Start an episode.
@@ -107,6 +143,7 @@ class Market(Setting):
         self.inventories = self.initial = np.array(np.broadcast_to(start, shape), order="F")
         self.factor = None if game.factor is None else np.broadcast_to(game.factor.initial, (*batch, game.factor.size))
         self.cash, self._quoted = np.zeros(shape), (np.zeros((*batch, game.makers)),) * 2
+        self._volumes: np.ndarray | None = np.zeros((*batch, 2))
         self.activity: Activity | None = None
         self.shock: Array | None = None
 
@@ -125,11 +162,10 @@ class Market(Setting):
         """Physical controls where one agent acts and the others follow policies. Raises ValueError for NaN."""
         self._check_open()
         state = self.state
-        shape = (*self.batch, len(self.scale.bounds(agent)[0]))
+        shape = (*self.batch, 1 if self.game.positions[agent] < self.game.traders else 2)
         if action.shape != shape:
             raise ValueError(f"{agent}: expected an action of shape {shape}, got {action.shape}")
-        if self.normalize:
-            action = self.scale.physical_action(agent, action)
+        action = self.scale.physical_action(agent, action)
         actions = {name: action if name == agent else others[name](self.k, state) for name in self.game.agents}
         return self.game.clip(split_controls(self.game, join_actions(self.game, actions, self.batch)))
 
@@ -138,15 +174,16 @@ class Market(Setting):
 
         Args:
             controls: (..., N), (..., M), (..., M).
-            noise: increments of this step: of the price (...,) with ``reward="wealth"``; of the factor (..., d), which
-                follows its drift alone without; of the inventories (..., n). Shares that noise brings are settled at
-                the market price.
+            noise: increments of this step: of the price (...,), which matter for rewards with ``reward="wealth"``; of
+                the factor (..., d), which follows its drift alone without; of the inventories (..., n). Shares that
+                noise brings are settled at the market price.
         """
         self._check_open()
-        k, last = self.k, self.k + 1 == self.steps
+        k, last, before = self.k, self.penalised(self.k + 1 == self.steps), self.inventories
         here = Position(self.inventories, self.factor, self.price)
         shocks = scaled(noise, self.dt, self.game.volatility, self.game.inventory_noise)
-        end = advance(self.game, self._coefficients[k], self.times[k], self.dt, here, controls, shocks, last)
+        c = self._coefficients[k]
+        end = advance(self.game, c, self.times[k], self.dt, here, controls, shocks, last)
         self.inventories, self.factor, self.price = end.position
         activity, self._mean = end.activity, end.mean_price[..., None]
         # first the shares: float32 rates are rounded as they are in the inventories
@@ -155,15 +192,16 @@ class Market(Setting):
         if end.shock is not None:
             self.cash = self.cash - end.settlement[..., None] * end.shock
         self.activity, self.shock, self._quoted, self.k = activity, end.shock, controls[1:], k + 1
-        return end.gross
+        self._volumes = None
+        return self.rewards(end, c, before, k)
 
     def _check_open(self) -> None:
         if self.k == self.steps:
             raise ValueError(f"the episode ended after {self.steps} steps: reset before another step")
 
-    def draw(self, rng: np.random.Generator) -> Noise | None:
-        """The noise of one step; None where nothing is random."""
-        return draw_step(self.game, rng, self.batch, price=self.options.reward == "wealth")
+    def draw(self, rng: np.random.Generator) -> Noise:
+        """The noise of one step."""
+        return draw_step(self.game, rng, self.batch)
 
     @property
     def quotes(self) -> np.ndarray:
@@ -174,9 +212,20 @@ class Market(Setting):
         return quotes
 
     @property
+    def volumes(self) -> np.ndarray:
+        """(..., 2) shares bought and sold in the last step; zero before the first."""
+        if self._volumes is None:
+            assert self.activity is not None
+            self._volumes = np.empty((*self.batch, 2))
+            self._volumes[..., 0] = self.dt * self.activity.buy_volume
+            self._volumes[..., 1] = self.dt * self.activity.sell_volume
+        return self._volumes
+
+    @property
     def state(self) -> State:
         """The state that policies see."""
-        return State(float(self.times[self.k]), self.factor, self.inventories, self.quotes, self.shock)
+        time, quotes = float(self.times[self.k]), self.quotes
+        return State(time, self.factor, self.inventories, quotes, self.shock, self.price, self.volumes)
 
     @property
     def paid(self) -> Array | None:
@@ -189,5 +238,5 @@ class Market(Setting):
         return self.cash + self.price[..., None] * self.inventories - self.game.initial_price * self.initial
 
     def observations(self) -> np.ndarray:
-        """Every agent's full observation (..., n, d)."""
+        """Every agent's observation (..., n, d)."""
         return self.observer.all(self.state)

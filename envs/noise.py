@@ -114,20 +114,17 @@ def inventory_shocks(game: Game, steps: int, noise: Noise | None) -> Array | Non
     return shocks_of(game, steps, noise).inventory
 
 
-def draw_step(game: Game, rng: np.random.Generator, batch: tuple[int, ...], *, price: bool) -> Noise | None:
-    """Increments of one step of a batch of markets; None where nothing is random.
+def draw_step(game: Game, rng: np.random.Generator, batch: tuple[int, ...]) -> Noise:
+    """Increments of one step of a batch of markets: of the price, and of whatever else the game has.
 
     Args:
         game: the game.
         rng: of the draws.
         batch: batch axes.
-        price: draws of the reference price are wanted.
     """
     factor, shaken = game.factor, game.inventory_noise > 0
-    if factor is None and not shaken and not price:
-        return None
     return Noise(
-        price=rng.standard_normal(batch) if price else None,
+        price=rng.standard_normal(batch),
         factor=None if factor is None else rng.standard_normal((*batch, factor.size)),
         inventory=rng.standard_normal((*batch, len(game.agents))) if shaken else None,
     )
@@ -165,3 +162,10 @@ def draw_noise(game: Game, steps: int, paths: int, seed: int, *, price: bool = F
     inventory = draw(steps, len(game.agents)) if game.inventory_noise else None
     drawn = Noise(draw(steps) if price else None, factor, inventory)
     return None if all(each is None for each in drawn) else drawn
+
+
+def repeated(noise: Noise | None, copies: int) -> Noise | None:
+    """The same paths, with a leading axis, for every copy of a batch of markets."""
+    if noise is None:
+        return None
+    return Noise(*(None if each is None else np.tile(each, (copies, *[1] * (each.ndim - 1))) for each in noise))

@@ -1,18 +1,26 @@
 """Observations of the agents: nested prefixes of one vector.
 
-=============  ==================================================================  =========
+=============  ==================================================================  ============
 entries        meaning                                                             kind
-=============  ==================================================================  =========
+=============  ==================================================================  ============
 1              time ``t / T`` in [0, 1]                                            ``"time"``
 d              the factor, in units of its scale; in a game that has one           ``"time"``
 1              own inventory in units of the game's inventory scale                ``"own"``
+2              last best ask and best bid, normalised to [-1, 1] by the quote      ``"market"``
+               range; in a game that has makers
+1              market price since the start, its martingale part included, in      ``"market"``
+               units of its typical move over the horizon
+2              buy and sell volume of the last step, in units of half the shares   ``"market"``
+               that want to be traded in an average step
 n - 1          the other agents' inventories, traders first, in the same units     ``"full"``
-2 M            the makers' last asks and bids, normalised to [-1, 1] by the        ``"full"``
-               quote range; 0 before the first step
-=============  ==================================================================  =========
+               as the own
+2 M            the makers' last asks and bids, normalised like the best ones       ``"full"``
+=============  ==================================================================  ============
 
-An observation of kind ``"own"`` is the prefix of the full one that ends after the own inventory, and so on. Inventories
-and factors are clipped at +-10 units, so that every observation is bounded.
+An observation of kind ``"own"`` is the prefix of the full one that ends after the own inventory, and so on;
+``"market"`` is what a participant of a real market sees. Quotes and volumes are 0 before the first step. Inventories,
+factors, prices and volumes are clipped at +-10 units, so that every observation is bounded. With ``identity`` a one-hot
+of the agent, n entries, stands behind all of it.
 """
 
 from __future__ import annotations
@@ -23,12 +31,15 @@ from typing import Literal
 import numpy as np
 from gymnasium.spaces import Box
 
-from .arrays import Array, as_like, bounded
+from .arrays import Array, as_like, namespace
+from .competition import best_quote
 from .game import Controls, Game
 from .grid import State
 
-Kind = Literal["time", "own", "full"]
-KINDS: tuple[Kind, ...] = ("time", "own", "full")
+Kind = Literal["time", "own", "market", "full"]
+Given = Literal["time", "own", "market", "full", "open_loop"]
+"""a kind; ``"open_loop"`` is another name of ``"time"``"""
+KINDS: tuple[Kind, ...] = ("time", "own", "market", "full")
 LIMIT = 10.0
 
 
@@ -37,17 +48,22 @@ def inventory_scale(game: Game) -> float:
     return float(np.abs(game.start).max()) or 1.0
 
 
-def check_kind(kind: str) -> None:
-    """Raises ValueError for an unknown kind of observation."""
-    if kind not in KINDS:
-        raise ValueError(f"observation: expected one of {list(KINDS)}, got {kind!r}")
+def check_kind(kind: str, name: str = "observation") -> Kind:
+    """A kind of observation by its own name. Raises ValueError for an unknown one."""
+    for each in KINDS:
+        if kind == each or (kind == "open_loop" and each == "time"):
+            return each
+    raise ValueError(f"{name}: expected one of {list(KINDS)}, got {kind!r}")
 
 
-def width(game: Game, kind: Kind) -> int:
-    """Number of entries of an observation."""
-    check_kind(kind)
-    common = 1 + factors(game)
-    return {"time": common, "own": common + 1, "full": common + len(game.agents) + 2 * game.makers}[kind]
+def width(game: Game, kind: str) -> int:
+    """Number of entries of an observation, without a one-hot. Raises ValueError for an unknown kind."""
+    known = check_kind(kind)
+    own = 2 + factors(game)
+    market = own + market_size(game)
+    return {"time": own - 1, "own": own, "market": market, "full": market + len(game.agents) - 1 + 2 * game.makers}[
+        known
+    ]
 
 
 def factors(game: Game) -> int:
@@ -55,12 +71,29 @@ def factors(game: Game) -> int:
     return 0 if game.factor is None else game.factor.size
 
 
-def space(game: Game, kind: Kind) -> Box:
+def market_size(game: Game) -> int:
+    """Number of entries that only ``"market"`` and ``"full"`` have of the market: best quotes, price, volumes."""
+    return 5 if game.makers else 3
+
+
+def space(game: Game, kind: str, *, identity: bool = False) -> Box:
     """Bounds of an observation."""
-    limits = np.array([LIMIT] * (factors(game) + len(game.agents)) + [1.0] * (2 * game.makers), dtype=np.float32)
-    low, high = np.concatenate([[0.0], -limits]), np.concatenate([[1.0], limits])
-    size = width(game, kind)
-    return Box(low[:size].astype(np.float32), high[:size].astype(np.float32))
+    quotes = [1.0] * 2 if game.makers else []
+    limits = [LIMIT] * (factors(game) + 1) + quotes + [LIMIT] * (2 + len(game.agents)) + [1.0] * (2 * game.makers)
+    size, others = width(game, kind), [1.0] * (len(game.agents) * identity)
+    high = np.array([1.0, *limits][:size] + others, dtype=np.float32)
+    low = -high
+    low[0] = 0.0
+    low[size:] = 0.0
+    return Box(low, high)
+
+
+def state_space(game: Game) -> Box:
+    """Bounds of the vector that all observations are made of; its inventories stand together."""
+    quotes = [1.0] * (2 if game.makers else 0)
+    before = [1.0] + [LIMIT] * (factors(game) + len(game.agents))
+    high = np.array([*before, *quotes, LIMIT, LIMIT, LIMIT, *[1.0] * (2 * game.makers)], dtype=np.float32)
+    return Box(np.concatenate([np.zeros(1, dtype=np.float32), -high[1:]]), high)
 
 
 class Observer:
@@ -69,59 +102,106 @@ class Observer:
     Args:
         game: the game.
         action_range: lowest and highest controls; the quotes among them are mapped to -1 and 1.
+        dt: length of a step.
+        kind: of the observations.
+        identity: True for a one-hot of the agent at their end.
     """
 
-    def __init__(self, game: Game, action_range: tuple[Controls, Controls]) -> None:
+    def __init__(
+        self,
+        game: Game,
+        action_range: tuple[Controls, Controls],
+        dt: float,
+        kind: str = "full",
+        *,
+        identity: bool = False,
+    ) -> None:
         low, high = (np.stack([bound.ask, bound.bid]) for bound in action_range)
-        self._center, self._half = (low + high) / 2, (high - low) / 2
-        self._horizon, self._scale = game.horizon, inventory_scale(game)
-        self._factor_scale = None if game.factor is None else game.factor.scale(game.horizon)
-        self._common = 1 + factors(game)
-        agents, shared = np.arange(len(game.agents)), np.arange(self._common)
-        quotes = len(agents) + np.arange(2 * game.makers)
-        own_first = [np.concatenate([[i], np.delete(agents, i), quotes]) for i in agents]
-        self.columns: np.ndarray = np.stack([np.concatenate([shared, self._common + each]) for each in own_first])
-        """(n, 1 + d + n + 2M) where each agent's full observation stands in the state's vector"""
+        n, d, m = len(game.agents), factors(game), game.makers
+        self._common, self._start = 1 + d, 1 + d + n
+        # every entry of the state's vector is (value - center) / unit, truncated
+        quote = (low + high) / 2, (high - low) / 2
+        # traders take the lowest of the quotes
+        least, most = (each.min(axis=-1) for each in (low, high)) if m else (np.zeros(0), np.zeros(0))
+        best = (least + most) / 2, (most - least) / 2
+        scale: Array = [] if game.factor is None else game.factor.scale(game.horizon)
+        ranges = [
+            (0.0, game.horizon, 1.0),
+            (np.zeros(d), scale, LIMIT),
+            (np.zeros(n), inventory_scale(game), LIMIT),
+            (*best, 1.0),
+            (game.initial_price, game.price_unit, LIMIT),
+            (np.zeros(2), game.volume_unit * dt / game.horizon, LIMIT),
+            (*quote, 1.0),
+            (np.zeros(2 * identity), 1.0, 1.0),
+        ]
+        parts = [[np.ravel(each) for each in np.broadcast_arrays(*part)] for part in ranges]
+        self._center, self._unit, self._limit = map(np.concatenate, zip(*parts, strict=True))
+        self.identity, self._price = identity, game.initial_price
+        self.first = np.ones(len(self._center))
+        """0 where an entry is hidden before the first step"""
+        self.size = len(self._center) - 2 * identity
+        """of the state's vector"""
+        self.first[self._start : self.size] = 0.0
+        market = market_size(game)
+        agents, shared = np.arange(n), np.arange(1 + d)
+        shown, quotes = n + np.arange(market), n + market + np.arange(2 * m)
+        own_first = [np.concatenate([[i], shown, np.delete(agents, i), quotes]) for i in agents]
+        full = np.stack([np.concatenate([shared, 1 + d + each]) for each in own_first])
+        self.columns: np.ndarray = full[:, : width(game, kind)]
+        """(n, d) where each agent's observation stands in the state's vector, behind which one-hots have a 0 and a 1"""
+        if identity:
+            self.columns = np.concatenate([self.columns, self.size + np.eye(n, dtype=int)], axis=1)
 
     def like(self, array: Array) -> Observer:
         """The same with its numbers in the library, dtype and device of ``array``, so that they are converted once."""
         result = copy(self)
-        for name in ("_center", "_half", "_factor_scale"):
-            value = getattr(self, name)
-            setattr(result, name, None if value is None else as_like(value, array))
+        for name in ("_center", "_unit", "_limit", "first"):
+            setattr(result, name, as_like(getattr(self, name), array))
         return result
 
     def state(self, seen: State) -> np.ndarray:
-        """The vector that all observations are made of, (..., 1 + d + n + 2M), agents in the game's order."""
-        inventories, common = seen.inventories, self._common
-        batch, n = inventories.shape[:-1], inventories.shape[-1]
-        result = np.zeros((*batch, common + n + self._center.size), dtype=np.float32)
-        result[..., 0] = seen.time / self._horizon
+        """The vector that all observations are made of, (..., size): time, factor, inventories in the game's order,
+        what the market shows, quotes."""
+        return self._vector(seen)[..., : self.size]
+
+    def _vector(self, seen: State) -> np.ndarray:
+        """The same, with a 0 and a 1 behind it for one-hots."""
+        common, start = self._common, self._start
+        values = np.zeros((*seen.inventories.shape[:-1], len(self._center)))
+        values[..., 0] = seen.time
         if seen.factor is not None:
-            result[..., 1:common] = self.factor_entries(seen.factor)
-        result[..., common : common + n] = self.inventory_entries(inventories)
+            values[..., 1:common] = seen.factor
+        values[..., common:start] = seen.inventories
         if seen.time > 0:
-            result[..., common + n :] = self.quote_entries(seen.quotes)
-        return result
+            shown = values[..., start : self.size]
+            if seen.quotes.shape[-1]:
+                shown[..., :2] = best_quote(seen.quotes)
+                shown[..., 5:] = seen.quotes.reshape(*seen.quotes.shape[:-2], -1)
+                shown = shown[..., 2:]
+            shown[..., 0] = self._price if seen.price is None else seen.price
+            if seen.volumes is not None:
+                shown[..., 1:3] = seen.volumes
+        if self.identity:
+            values[..., -1] = 1.0
+        values -= self._center
+        values /= self._unit
+        if not seen.time > 0:
+            values[..., start : self.size] = 0.0
+        vector: np.ndarray = np.minimum(np.maximum(values, -self._limit), self._limit).astype(np.float32)
+        return vector
 
-    def factor_entries(self, factor: Array) -> Array:
-        """The factor (..., d) in units of its scale."""
-        return bounded(factor / as_like(self._factor_scale, factor), LIMIT)
-
-    def inventory_entries(self, inventories: Array) -> Array:
-        """Inventories (..., n) in units of the game's inventory scale."""
-        return bounded(inventories / self._scale, LIMIT)
-
-    def quote_entries(self, quotes: Array) -> Array:
-        """Quotes (..., 2, M) in the action range's units, (..., 2M)."""
-        center, half = as_like(self._center, quotes), as_like(self._half, quotes)
-        return bounded((quotes - center) / half, 1.0).reshape(*quotes.shape[:-2], -1)
+    def scaled(self, values: Array) -> Array:
+        """The state's vector, (..., size) or with a 0 and a 1 behind it, from values in their own units."""
+        center, unit, limit = (as_like(each, values) for each in (self._center, self._unit, self._limit))
+        return namespace(values).clip((values - center) / unit, -limit, limit)
 
     def all(self, seen: State) -> np.ndarray:
-        """Every agent's full observation, (..., n, 1 + d + n + 2M)."""
-        return self.state(seen).take(self.columns, axis=-1)
+        """Every agent's observation, (..., n, d)."""
+        every: np.ndarray = self._vector(seen).take(self.columns, axis=-1)
+        return every
 
     def one(self, index: int, seen: State) -> np.ndarray:
-        """One agent's full observation, (..., 1 + d + n + 2M)."""
-        own: np.ndarray = self.state(seen).take(self.columns[index], axis=-1)
+        """One agent's observation, (..., d)."""
+        own: np.ndarray = self._vector(seen).take(self.columns[index], axis=-1)
         return own

@@ -41,11 +41,15 @@ def join_actions(game: Game, actions: Mapping[str, Array], batch: tuple[int, ...
         array = actions[name]
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
             array = np.asarray(array, dtype=float)
+        if array.shape == (*batch, width):
+            columns.append(array)
+            continue
         if array.shape[-1:] != (width,) or (len(array.shape) > 1 and array.shape[:-1] != batch):
             raise ValueError(f"{name}: expected an action of shape {(*batch, width)}, got {array.shape}")
         columns.append(array if array.shape[:-1] == batch else np.broadcast_to(array, (*batch, width)))
     flat = np.concatenate(columns, axis=-1)
-    if np.isnan(flat).any():
+    total = np.vdot(flat, flat)  # NaN spreads, and one product is faster than a look at every entry
+    if total != total:
         name = next(name for name, column in zip(game.agents, columns, strict=True) if np.isnan(column).any())
         raise ValueError(f"{name}: expected numbers, got an action with NaN: {actions[name]}")
     return flat

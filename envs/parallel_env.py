@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
-from typing import Any, NamedTuple, TypeAlias, Unpack
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from gymnasium.spaces import Box
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import OrderEnforcingWrapper, parallel_to_aec
 
-from .game import Controls, Game
+from .described import Described, Description, describe, named
+from .game import Controls
 from .market import Given, Market
-from .observation import space, width
-from .options import Fields, Options, merged, split
+from .observation import state_space
+from .options import Options
 from .packing import agent_columns, join_controls
 from .rendering import Renderer
 
@@ -30,11 +30,12 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
     """A game as a PettingZoo parallel environment.
 
     Args:
-        game: the game.
+        game: the game; or a scenario, its name, the path of its file, or a mapping of its contents.
         options: of the environment.
+        scenario: in place of a game.
         render_mode: ``"human"``, ``"rgb_array"`` or None.
         name: the environment's name; by default the game's.
-        fields: of :class:`.Options`.
+        arguments: fields of :class:`.Options`, and parameters of the game.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -44,27 +45,27 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
 
     def __init__(
         self,
-        game: Game,
+        game: Described | None = None,
         options: Options | None = None,
         *,
+        scenario: Described | None = None,
         render_mode: str | None = None,
         name: str | None = None,
-        **fields: Unpack[Fields],
+        **arguments: Any,
     ) -> None:
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(f"render_mode: expected one of {list(RENDER_MODES)} or None, got {render_mode!r}")
-        self.game = game
-        self.market = Market(game, options, **fields)
+        found = describe(game, scenario, options, arguments)
+        self.game = found.game
+        self.market = Market(found.game, found.options)
         self.options = self.market.options
         self.render_mode = render_mode
-        self.metadata = {**type(self).metadata, "name": game.environment if name is None else name}
-        self.possible_agents = list(game.agents)
+        self.metadata = {**type(self).metadata, "name": found.game.environment if name is None else name}
+        self.possible_agents = list(self.game.agents)
         self.agents: list[str] = []
-        observation = self.options.observation
-        self._width = width(game, observation)
-        self.observation_spaces = {agent: space(game, observation) for agent in self.possible_agents}
+        self.observation_spaces = dict.fromkeys(self.possible_agents, self.market.observation_space)
         self.action_spaces = {agent: self.market.action_space(agent) for agent in self.possible_agents}
-        self.state_space = space(game, "full")
+        self.state_space = state_space(self.game)
         self._rng = np.random.default_rng()
         self._renderer: Renderer | None = None
 
@@ -98,7 +99,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         """Play one step.
 
         Args:
-            actions: of every agent, in [-1, 1] or in physical units; any float dtype. Out of bounds is truncated.
+            actions: of every agent, in the units of the options; any float dtype. Out of bounds is truncated.
 
         Raises:
             ValueError: an agent is missing, a shape is wrong, or an action is NaN; nothing is played then.
@@ -136,12 +137,12 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
     def actions_from(self, controls: Controls) -> Arrays:
         """Actions by agent that stand for physical controls (N,), (M,), (M,): the inverse of :meth:`controls_from`."""
         controls = self.game.complete(controls)
-        values = self.market.scale.normal(controls) if self.market.normalize else controls
-        flat = join_controls(self.game, values)
+        flat = join_controls(self.game, self.market.scale.actions(controls))
         return {agent: flat[agent_columns(self.game, agent)] for agent in self.game.agents}
 
     def state(self) -> np.ndarray:
-        """The state all observations are made of: time, inventories, last quotes; normalised."""
+        """The state that all observations are made of: time, factor, inventories, what the market shows, last quotes;
+        normalised."""
         return self.market.observer.state(self.market.state)
 
     def render(self) -> np.ndarray | None:
@@ -163,8 +164,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         return {**self.__dict__, "_renderer": None}
 
     def _observations(self) -> Arrays:
-        full = self.market.observations()[:, : self._width]
-        return dict(zip(self.possible_agents, full, strict=True))
+        return dict(zip(self.possible_agents, self.market.observations(), strict=True))
 
     def _infos(self) -> Infos:
         market, activity = self.market, self.market.activity
@@ -195,40 +195,47 @@ class Module(NamedTuple):
     parallel_env: Callable[..., GameParallelEnv]
     raw_env: Callable[..., Sequential]
     env: Callable[..., Sequential]
-    make_game: Callable[..., Game]
+    describe: Callable[..., Description]
 
 
-def module(game: Game, name: str) -> Module:
+def module(default: str, name: str) -> Module:
     """The functions of a PettingZoo module.
 
     Args:
-        game: the default.
+        default: the scenario that it plays where nothing else is asked for.
         name: of the environment.
     """
-    known = [each.name for each in fields(game) if each.init]  # type: ignore[arg-type]  # games are dataclasses
 
-    def make_game(**parameters: object) -> Game:
-        """The game with the given parameters changed. Raises ValueError for an unknown parameter."""
-        unknown = sorted(set(parameters) - set(known))
-        if unknown:
-            raise ValueError(
-                f"unknown argument {unknown}: expected arguments of the environment or game parameters, some of {known}"
-            )
-        return replace(game, **parameters)  # type: ignore[type-var]
+    def described(
+        game: Described | None = None,
+        scenario: Described | None = None,
+        *,
+        options: Options | None = None,
+        **arguments: Any,
+    ) -> Description:
+        """The market of the arguments of :func:`parallel_env`."""
+        return describe(game, scenario, options, arguments, default)
 
     def parallel_env(
-        options: Options | None = None, *, render_mode: str | None = None, **arguments: Any
+        game: Described | None = None,
+        scenario: Described | None = None,
+        *,
+        options: Options | None = None,
+        render_mode: str | None = None,
+        **arguments: Any,
     ) -> GameParallelEnv:
         """The parallel environment; arguments as in the module's docstring. Raises ValueError for a bad argument."""
-        own, parameters = split(arguments)
-        return GameParallelEnv(make_game(**parameters), merged(options, **own), render_mode=render_mode, name=name)
+        market = describe(game, scenario, options, arguments, default)
+        same = type(market.game) is type(named(default)[0])
+        own = name if same else market.game.environment
+        return GameParallelEnv(market.game, market.options, render_mode=render_mode, name=own)
 
-    def raw_env(**arguments: Any) -> Sequential:
+    def raw_env(*given: Described, **arguments: Any) -> Sequential:
         """The sequential environment, without wrappers."""
-        return parallel_to_aec(parallel_env(**arguments))
+        return parallel_to_aec(parallel_env(*given, **arguments))
 
-    def env(**arguments: Any) -> Sequential:
+    def env(*given: Described, **arguments: Any) -> Sequential:
         """The sequential environment, which insists on the order of calls."""
-        return OrderEnforcingWrapper(raw_env(**arguments))
+        return OrderEnforcingWrapper(raw_env(*given, **arguments))
 
-    return Module(parallel_env, raw_env, env, make_game)
+    return Module(parallel_env, raw_env, env, described)

@@ -11,9 +11,10 @@ from typing import TypeAlias, Unpack
 from array_api_compat import device
 
 from .arrays import Array, as_like, namespace
+from .competition import best_quote
 from .game import Game
+from .grid import Position
 from .market import Setting
-from .observation import width
 from .options import Fields, Options
 
 Roles: TypeAlias = dict[str, Array]
@@ -39,7 +40,7 @@ class RoleView(Setting):
                 "inventory_spread: this environment starts from the game's inventories, expected 0, "
                 f"got {self.options.inventory_spread!r}"
             )
-        self.size = width(game, self.options.observation)
+        self.size = self.observer.columns.shape[1]
         self.names = ("trader", "maker") if game.makers else ("trader",)
         self._columns: Array = self.observer.columns[:, : self.size].ravel()
 
@@ -50,6 +51,8 @@ class RoleView(Setting):
         """
         result = copy(self)
         result.scale, result.observer = self.scale.like(array), self.observer.like(array)
+        if self.reward_units is not None:
+            result.reward_units = as_like(self.reward_units, array)
         result._columns = namespace(array).asarray(self._columns, device=device(array))
         return result
 
@@ -68,26 +71,33 @@ class RoleView(Setting):
         parts = {"trader": values[..., :split, :], "maker": values[..., split:, :]}
         return {role: parts[role] for role in self.names}
 
-    def state(self, k: int | Array, inventories: Array, factor: Array | None, quotes: Array) -> Array:
-        """The vector that observations are made of, (..., 1 + d + n + 2M); see :mod:`~makertaker.envs.observation`.
+    def state(self, k: int | Array, position: Position, quotes: Array, volumes: Array) -> Array:
+        """The vector that observations are made of; see :mod:`~makertaker.envs.observation`. With a 0 and a 1 behind it
+        for one-hots, where these are shown.
 
         Args:
             k: (...,) steps played, or one whole number for all markets.
-            inventories: (..., n).
-            factor: (..., d); not looked at in a game without.
+            position: inventories (..., n), factor (..., d), which is not looked at in a game without, price (...,).
             quotes: (..., 2, M) asks and bids of the last step; not shown before the first.
+            volumes: (..., 2) shares bought and sold in the last step.
         """
-        xp, observer = namespace(inventories), self.observer
-        clock = as_like(k, inventories) / self.steps
-        entries = [xp.broadcast_to(clock, inventories.shape[:-1])[..., None]]
+        inventories, factor, price = position
+        xp, batch = namespace(inventories), inventories.shape[:-1]
+        time = as_like(k, inventories) * self.dt
+        entries = [xp.broadcast_to(time, batch)[..., None], inventories]
         if self.game.factor is not None:
-            entries.append(observer.factor_entries(factor))
-        shown = observer.quote_entries(quotes)
-        if not isinstance(k, int):
-            shown = xp.where((k > 0)[..., None], shown, 0 * shown)
-        elif k == 0:
-            shown = 0 * shown
-        return xp.concat([*entries, observer.inventory_entries(inventories), shown], axis=-1)
+            entries.insert(1, factor)
+        if self.game.makers:
+            entries.append(best_quote(quotes))
+        entries += [price[..., None], volumes, quotes.reshape(*batch, -1)]
+        if self.options.identity:
+            zero = 0 * inventories[..., :1]
+            entries += [zero, zero + 1]
+        vector = self.observer.scaled(xp.concat(entries, axis=-1))
+        first = as_like(self.observer.first, vector)
+        if isinstance(k, int):
+            return vector if k else vector * first
+        return vector * xp.where((k > 0)[..., None], 1.0 + 0 * first, first)
 
     def observe(self, state: Array) -> Array:
         """Every agent's observation, (..., n, size), from :meth:`state`'s vector."""

@@ -6,21 +6,20 @@ TorchRL's other multi-agent environments do: ``(role, "observation")`` (B, N, si
 (B, M, 2) and ``(role, "reward")`` (B, N, 1); the state is beside them. Markets have a common clock, end together and
 are reset together. Needs TorchRL 0.11 or later: ``pip install 'makertaker[torchrl]'``.
 
-Learners that take one learning rate and one exploration for everybody want ``control_units=True, payoff_units=True``:
-actions then count from the middle of the action range in units of ``game.control_unit``, rewards in units of
-``game.payoff_unit``. :meth:`TorchMarket.policies` turns what was learned back into policies in physical units.
+By default actions count from the middle of the action range in units of ``game.control_unit`` and rewards are in units
+of ``game.payoff_unit``, so that one learning rate and one exploration suit everybody; see :class:`.Options`.
+:meth:`TorchMarket.policies` turns what was learned back into policies in physical units.
 
-    env = TorchMarket(load_scenario("acas"), num_envs=64, steps=20)
-    rollout = env.rollout(20)
+    env = TorchMarket("acas", num_envs=64)
+    rollout = env.rollout(env.steps)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Unpack
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 try:
     import torch
@@ -31,11 +30,13 @@ try:
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
     raise ImportError(f"makertaker.envs.torchrl_env needs {error.name}: pip install 'makertaker[torchrl]'") from error
 
-from .game import Controls, Game
+from .actions import ActionKind
+from .described import Described, describe
+from .game import Controls
 from .grid import Policy, Position, State, advance
 from .noise import Noise, scaled
 from .observation import LIMIT
-from .options import Fields, Options, merged
+from .options import Options
 from .packing import agent_controls, agent_index
 from .parameters import check_count
 from .roles import RoleView
@@ -47,20 +48,22 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
     """A batch of markets.
 
     Args:
-        game: the game; with a factor, its functions must work on tensors (the named ones do).
+        game: the game; or a scenario, its name, the path of its file, or a mapping of its contents. With a factor, its
+            functions must work on tensors (the named ones do).
         num_envs: number ``B`` of markets.
         options: of the environment; initial inventories are not random.
-        control_units: True: actions count from the middle of the action range in the game's control units; they are
-            truncated at the ends of the range. Needs ``normalize``.
-        payoff_units: True: rewards are in the game's payoff units rather than in currency.
+        scenario: in place of a game.
+        control_units: in place of what the options say of actions: True: they count from the middle of the action range
+            in the game's control units, False: they are normalised, or physical with ``normalize=False``.
+        payoff_units: in place of what the options say of rewards: True: in the game's payoff units, False: in currency.
         groups: ``"role"``: agents of a role side by side, as above; ``"agent"``: a group of its own for each, under its
             name, so that entries are (B, 1, .), for algorithms that take a group for a team.
-        state: True: there is an entry ``"state"`` (B, 1 + d + n + 2M), of which observations are made, for critics that
+        state: True: there is an entry ``"state"`` (B, size), of which observations are made, for critics that
             see everything.
         dtype: of the state and of all entries.
         device: of the tensors.
         seed: of the noise.
-        fields: of :class:`.Options`.
+        arguments: fields of :class:`.Options`, and parameters of the game.
 
     Raises:
         ValueError: an argument is out of its range, ``control_units`` comes without ``normalize``, a step is asked for
@@ -69,29 +72,38 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
 
     def __init__(
         self,
-        game: Game,
+        game: Described | None = None,
         num_envs: int = 1,
         options: Options | None = None,
         *,
-        control_units: bool = False,
-        payoff_units: bool = False,
+        scenario: Described | None = None,
+        control_units: bool | None = None,
+        payoff_units: bool | None = None,
         groups: Groups = "role",
         state: bool = False,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str | int = "cpu",
         seed: int | None = None,
-        **fields: Unpack[Fields],
+        **arguments: Any,
     ) -> None:
-        options = merged(options, **fields)
+        game, options, _ = describe(game, scenario, options, arguments)
         check_count("num_envs", num_envs)
-        if control_units and not options.normalize:
+        if control_units and options.normalize is False:
             raise ValueError("control_units: expected normalize=True with it, got normalize=False")
         if groups not in ("role", "agent"):
             raise ValueError(f"groups: expected 'role' or 'agent', got {groups!r}")
         super().__init__(device=torch.device(device), batch_size=torch.Size([num_envs]))
-        self.game, self.steps, self.dtype = game, options.steps, dtype
+        self.game, self.dtype = game, dtype
         like = torch.zeros((), dtype=dtype, device=self.device)
-        self.view = RoleView(game, options).like(like)
+        view = RoleView(game, options)
+        self.steps = view.steps
+        if control_units is not None:
+            physical = options.normalize is False or options.actions == "physical"
+            plain: ActionKind = "physical" if physical else "normalized"
+            view.scale = view.scale.of_kind("controls" if control_units else plain)
+        if payoff_units is not None:
+            view.reward_units = view.payoff_units if payoff_units else None
+        self.view = view.like(like)
         roles = {role: list(self.view.agents(role)) for role in self.view.names}
         self.group_map = roles if groups == "role" else {agent: [agent] for agent in game.agents}
         """names of the agents of each group, in the order of its entries"""
@@ -99,8 +111,6 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             group: slice(game.positions[agents[0]], game.positions[agents[-1]] + 1)
             for group, agents in self.group_map.items()
         }
-        self._control_units = control_units
-        self._payoff_unit = self._tensor([game.payoff_unit(agent) for agent in game.agents]) if payoff_units else None
         self._with_state = state
         coefficients = game.coefficients(self.view.times)
         self._coefficients = [coefficients.at(k).like(like) for k in range(self.steps)]
@@ -109,14 +119,13 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         self._set_seed(seed)
         self._make_specs()
 
-    def _tensor(self, values: ArrayLike) -> torch.Tensor:
+    def _tensor(self, values: Any) -> torch.Tensor:
         return torch.as_tensor(np.array(values), dtype=self.dtype, device=self.device)
 
     def _make_specs(self) -> None:
         batch, kind = self.batch_size, {"dtype": self.dtype, "device": self.device}
         observed, acted, rewarded = (Composite(shape=batch) for _ in range(3))
         self._bounds: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-        self._maps: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []  # unit, center, half-width by group
         for group, agents in self.group_map.items():
             shape = (*batch, len(agents))
             low, high = (each.expand(*batch, *each.shape).clone() for each in self._ends(agents))
@@ -126,9 +135,9 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             acted[group] = Composite(action=Bounded(low, high, shape=low.shape, **kind), shape=shape)
             rewarded[group] = Composite(reward=Unbounded(shape=(*shape, 1), **kind), shape=shape)
         n, d, m = len(self.game.agents), len(self._factor), self.game.makers
-        shapes = {"inventories": (n,), "factor": (d,), "quotes": (2, m), "price": (1,)}
+        shapes = {"inventories": (n,), "factor": (d,), "quotes": (2, m), "price": (1,), "volumes": (2,)}
         if self._with_state:
-            shapes["state"] = (1 + d + n + 2 * m,)
+            shapes["state"] = (self.view.observer.size,)
         observed["k"] = Unbounded(shape=(*batch, 1), dtype=torch.int64, device=self.device)
         for name, shape in shapes.items():
             observed[name] = Unbounded(shape=(*batch, *shape), **kind)
@@ -137,14 +146,9 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         self.done_spec = Composite({"done": done, "terminated": done.clone()}, shape=batch)
 
     def _ends(self, agents: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lowest and highest actions of a group, (count, 1) or (count, 2); their map to controls is kept."""
-        scale = self.view.scale
-        low, high = (np.array(each) for each in zip(*(scale.bounds(agent) for agent in agents), strict=True))
-        if not self.view.normalize:
-            return self._tensor(low), self._tensor(high)
-        unit = np.array([scale.unit(agent) for agent in agents]) if self._control_units else np.ones_like(low)
-        self._maps.append((self._tensor(unit), self._tensor((low + high) / 2), self._tensor((high - low) / 2)))
-        return -1 / self._tensor(unit), 1 / self._tensor(unit)
+        """Lowest and highest actions of a group, (count, 1) or (count, 2)."""
+        low, high = zip(*(self.view.scale.action_bounds(agent) for agent in agents), strict=True)
+        return self._tensor(low), self._tensor(high)
 
     def _set_seed(self, seed: int | None) -> None:
         if seed is None:
@@ -154,15 +158,8 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
 
     def controls(self, tensordict: TensorDictBase) -> Controls:
         """Physical controls (..., N), (..., M), (..., M) of the entries ``(group, "action")``."""
-        taken = [tensordict.get((group, "action")) for group in self._places]
-        if self._control_units:
-            taken = [each * unit for each, (unit, _, _) in zip(taken, self._maps, strict=True)]
-        if self.view.normalize:  # the range lies within the constraints
-            taken = [mid + half * each.clamp(-1.0, 1.0) for each, (_, mid, half) in zip(taken, self._maps, strict=True)]
-        roles = [[each for each in taken if each.shape[-1] == size] for size in (1, 2)]
-        rate, *quotes = (torch.cat(each, dim=-2) if len(each) > 1 else each[0] for each in roles if each)
-        given = Controls(rate[..., 0], *(each[..., i] for each in quotes for i in range(2)))
-        return self.game.complete(given) if self.view.normalize else self.game.clip(given)
+        taken = [tensordict.get((group, "action")) for group in self._places]  # traders come first
+        return self.view.controls(torch.cat([each.flatten(-2) for each in taken], dim=-1))
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
         """Actions drawn uniformly from the specification's bounds, as TorchRL's own method does, with less overhead."""
@@ -193,6 +190,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             "factor": self._factor.expand(*batch, -1).clone(),
             "quotes": zero.new_zeros((*batch, 2, self.game.makers)),
             "price": zero.new_full((*batch, 1), self.game.initial_price),
+            "volumes": zero.new_zeros((*batch, 2)),
         }
         return self._pack(0, inside, None)
 
@@ -206,16 +204,22 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         controls = self.controls(tensordict)
         noise = Noise(  # drawn in this order
             inventory=self._draw(inventories) if game.inventory_noise else None,
-            price=self._draw(here.price) if view.options.reward == "wealth" else None,
+            price=self._draw(here.price),
             factor=None if game.factor is None else self._draw(factor),
         )
         shocks = scaled(noise, view.dt, game.volatility, game.inventory_noise)
         c, time = self._coefficients[k], float(view.times[k])
-        played = advance(game, c, time, view.dt, here, controls, shocks, k + 1 == self.steps)
-        reward = played.gross if self._payoff_unit is None else played.gross / self._payoff_unit
-        end, quotes = played.position, torch.stack([controls.ask, controls.bid], dim=-2)
-        inside = {"inventories": end.inventories, "factor": end.factor, "quotes": quotes, "price": end.price[..., None]}
-        return self._pack(k + 1, inside, reward)
+        last = view.penalised(k + 1 == self.steps)
+        played = advance(game, c, time, view.dt, here, controls, shocks, last)
+        end, activity = played.position, played.activity
+        inside = {
+            "inventories": end.inventories,
+            "factor": end.factor,
+            "quotes": torch.stack([controls.ask, controls.bid], dim=-2),
+            "price": end.price[..., None],
+            "volumes": view.dt * torch.stack([activity.buy_volume, activity.sell_volume], dim=-1),
+        }
+        return self._pack(k + 1, inside, view.rewards(played, c, inventories, k))
 
     def _draw(self, like: torch.Tensor) -> torch.Tensor:
         return torch.randn(like.shape, generator=self._generator, dtype=like.dtype, device=like.device)
@@ -223,12 +227,13 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
     def _pack(self, k: int, inside: dict[str, torch.Tensor], reward: torch.Tensor | None) -> TensorDictBase:
         """The tensordict after ``k`` steps: the market's inside, observations, rewards where there are any, the end."""
         view, batch = self.view, self.batch_size
-        vector = view.state(k, inside["inventories"], inside["factor"], inside["quotes"])
+        position = Position(inside["inventories"], inside["factor"], inside["price"][..., 0])
+        vector = view.state(k, position, inside["quotes"], inside["volumes"])
         clock = torch.full((*batch, 1), k, dtype=torch.int64, device=self.device)
         ended = torch.full((*batch, 1), k == self.steps, dtype=torch.bool, device=self.device)
         entries = {**inside, "k": clock, "done": ended, "terminated": ended.clone()}
         if self._with_state:
-            entries["state"] = vector
+            entries["state"] = vector[..., : view.observer.size]
         rewards = {} if reward is None else {"reward": reward[..., None]}
         groups = self.grouped(observation=view.observe(vector), **rewards)
         return TensorDict({**entries, **groups}, batch_size=batch, device=self.device)
@@ -265,9 +270,11 @@ class ActorPolicy:
     def __call__(self, k: int, state: State) -> np.ndarray:
         """Physical controls (..., 1) of a trader, (..., 2) of a maker; in double precision."""
         market, view = self._market, self._market.view
-        inventories, quotes = market._tensor(state.inventories), market._tensor(state.quotes)
-        factor = None if state.factor is None else market._tensor(state.factor)
-        groups = market.grouped(observation=view.observe(view.state(int(k), inventories, factor, quotes)))
+        inventories, *rest = (market._tensor(each) for each in (state.inventories, state.quotes, state.volumes))
+        factor, price = (None if each is None else market._tensor(each) for each in (state.factor, state.price))
+        groups = market.grouped(
+            observation=view.observe(view.state(int(k), Position(inventories, factor, price), *rest))
+        )
         with torch.no_grad(), set_exploration_type(ExplorationType.DETERMINISTIC):
             acted = self._actor(TensorDict(groups, batch_size=inventories.shape[:-1], device=market.device))
         controls = market.controls(acted)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias, Unpack
+from typing import Any, TypeAlias
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from .arrays import floating
-from .game import Game
+from .described import Described, describe
 from .grid import Policy
 from .market import Given, Market
-from .observation import space, width
-from .options import Fields, Options, merged
+from .options import Options
 from .packing import agent_index
 from .parameters import check_count
 from .single_agent_env import check_others
@@ -27,12 +26,13 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """A batch of markets with a common clock. All end together and are reset in the same step (``SAME_STEP``).
 
     Args:
-        game: the game.
+        game: the game; or a scenario, its name, the path of its file, or a mapping of its contents.
         num_envs: number of markets.
         agent: name of the learner.
         others: policy of every other agent.
         options: of the environment.
-        fields: of :class:`.Options`.
+        scenario: in place of a game.
+        arguments: fields of :class:`.Options`, and parameters of the game.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -40,22 +40,23 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def __init__(
         self,
-        game: Game,
-        num_envs: int,
-        agent: str,
-        others: Mapping[str, Policy],
+        game: Described | None = None,
+        num_envs: int = 1,
+        agent: str = "trader_0",
+        others: Mapping[str, Policy] | None = None,
         options: Options | None = None,
-        **fields: Unpack[Fields],
+        *,
+        scenario: Described | None = None,
+        **arguments: Any,
     ) -> None:
-        options = merged(options, **fields)
+        found = describe(game, scenario, options, arguments)
         check_count("num_envs", num_envs)
-        self.index = agent_index(game, agent)
-        self.game, self.agent, self.num_envs = game, agent, int(num_envs)
-        self.others = check_others(game.agents, agent, others, options.steps)
-        self.market = Market(game, options, batch=(self.num_envs,))
+        self.index = agent_index(found.game, agent)
+        self.game, self.agent, self.num_envs = found.game, agent, int(num_envs)
+        self.market = Market(found.game, found.options, batch=(self.num_envs,))
+        self.others = check_others(self.game.agents, agent, others or {}, self.market.steps)
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
-        self._width = width(game, options.observation)
-        self.single_observation_space = space(game, options.observation)
+        self.single_observation_space = self.market.observation_space
         self.single_action_space = self.market.action_space(agent)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -90,8 +91,7 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def _observe(self) -> np.ndarray:
         market = self.market
-        full = market.observer.one(self.index, market.state)
-        return np.ascontiguousarray(full[:, : self._width])
+        return np.ascontiguousarray(market.observer.one(self.index, market.state))
 
     def _final_info(self) -> Info:
         market = self.market

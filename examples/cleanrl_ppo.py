@@ -35,12 +35,11 @@ size = envs.single_observation_space.shape[0]
 actor, critic = network(size, 1, 0.01), network(size, 1, 1.0)
 optimizer = torch.optim.Adam([*actor.parameters(), *critic.parameters()], lr=RATE, eps=1e-5)
 updates, begin = max(1, TIMESTEPS // (STEPS * MARKETS)), time.time()
-unit = envs.unwrapped.game.payoff_unit("trader_0")  # rewards of order one
 
 for update in range(updates):
     left = 1 - update / updates
     optimizer.param_groups[0]["lr"] = RATE * left
-    deviation = 0.3 * left + 0.02
+    deviation = 1.0 * left + 0.1  # in control units
     seen, taken, logs, rewards, values = [], [], [], [], []
     observations, _ = envs.reset(seed=update)
     for _ in range(STEPS):  # every market's episode has the same length: a rollout is one episode of each
@@ -53,7 +52,7 @@ for update in range(updates):
         taken.append(action)
         logs.append(policy.log_prob(action).sum(1))
         observations, reward, _, _, _ = envs.step(action.numpy())
-        rewards.append(torch.as_tensor(reward / unit, dtype=torch.float32))
+        rewards.append(torch.as_tensor(reward, dtype=torch.float32))
     returns = torch.flip(torch.cumsum(torch.flip(torch.stack(rewards), [0]), 0), [0])
     advantages = returns - torch.stack(values)
     batch = [each.flatten(0, 1) for each in map(torch.stack, (seen, taken, logs))]
@@ -75,7 +74,7 @@ for _ in range(STEPS):
     with torch.no_grad():
         observations, reward, _, _, _ = envs.step(actor(torch.as_tensor(observations)).numpy())
     total += reward
-nash = solve(envs.unwrapped.game, STEPS).payoffs[0]
+learned, nash = total[0] * envs.unwrapped.game.payoff_unit("trader_0"), solve(envs).payoffs[0]
 print(
-    f"{updates * STEPS * MARKETS:,} steps, {time.time() - begin:.0f} s: learned {total[0]:.4f}, equilibrium {nash:.4f}"
+    f"{updates * STEPS * MARKETS:,} steps, {time.time() - begin:.0f} s: learned {learned:.4f}, equilibrium {nash:.4f}"
 )

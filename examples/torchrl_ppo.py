@@ -17,7 +17,7 @@ from makertaker.envs import rollout
 from makertaker.envs.scenarios import read_scenario
 from makertaker.envs.torchrl_env import TorchMarket
 
-MARKETS, EPOCHS, MINIBATCHES, RATE, EXPLORATION = 64, 5, 2, (5e-3, 1e-4), (0.6, 0.05)
+MARKETS, EPOCHS, MINIBATCHES, RATE, EXPLORATION = 64, 5, 2, (5e-3, 1e-4), (1.8, 0.15)
 TIMESTEPS, SEED = (int(sys.argv[i]) if len(sys.argv) > i else usual for i, usual in ((1, 160_000), (2, 0)))
 
 
@@ -45,7 +45,7 @@ torch.set_num_threads(1)
 scenario = read_scenario("acas")
 game, steps = scenario.game, scenario.steps
 updates, deviation = max(1, TIMESTEPS // (scenario.steps * MARKETS)), torch.zeros(1)
-env = TorchMarket(game, MARKETS, steps=steps, observation="time", control_units=True, payoff_units=True)
+env = TorchMarket(game, MARKETS, steps=steps, observation="time")
 actors, losses = zip(*(learner(role) for role in env.view.names), strict=True)
 policy = TensorDictSequential(*actors)
 optimizer = torch.optim.Adam([each for loss in losses for each in loss.parameters()])

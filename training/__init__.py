@@ -1,8 +1,9 @@
 """Independent learning, and the comparison of learned policies with the equilibrium.
 
-With stable-baselines3 (extra ``train``); on Ray, with RLlib: :mod:`makertaker.training.rllib` (extra ``ray``); with
-BenchMARL: :mod:`makertaker.training.benchmarl_task`. The names below need the extra ``train`` and are imported on first
-use, so that the commands that only solve work without.
+``score`` says how far anybody's agents are from Nash in an environment of this package, ``evaluate`` the same of
+policies in physical units; they need nothing but the core. Learning: with stable-baselines3 (extra ``train``); on Ray,
+with RLlib: :mod:`makertaker.training.rllib` (extra ``ray``); with BenchMARL: :mod:`makertaker.training.benchmarl_task`.
+Names are imported on first use, so that the commands that only solve work without.
 """
 
 from typing import TYPE_CHECKING
@@ -11,15 +12,21 @@ from .common.extras import needed
 
 if TYPE_CHECKING:
     from .common.joint_market import LearnedPolicy
+    from .evaluation.score import Score, score
+    from .evaluation.scoring import Evaluation, evaluate
     from .sb3.independent import IndependentLearners
     from .sb3.vec_env import MarketVecEnv
 
-__all__ = ["IndependentLearners", "LearnedPolicy", "MarketVecEnv"]
+__all__ = ["Evaluation", "IndependentLearners", "LearnedPolicy", "MarketVecEnv", "Score", "evaluate", "score"]
 
 _HOME = {
+    "Evaluation": "evaluation.scoring",
     "IndependentLearners": "sb3.independent",
     "LearnedPolicy": "common.joint_market",
     "MarketVecEnv": "sb3.vec_env",
+    "Score": "evaluation.score",
+    "evaluate": "evaluation.scoring",
+    "score": "evaluation.score",
 }
 
 

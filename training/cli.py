@@ -42,7 +42,7 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="key=value with a TOML value, e.g. competition.gamma=2.0; repeatable.")
 ]
 Timesteps = Annotated[int, typer.Option(help="Joint market steps of a training.")]
-Seen = Annotated[str, typer.Option("--information", help="The actors' information: open_loop, own or full.")]
+Seen = Annotated[str, typer.Option("--information", help="What actors see: time, own, market or full.")]
 Markets = Annotated[int | None, typer.Option(help="Markets played at once; default: the algorithm's.")]
 Address = Annotated[
     str | None, typer.Option(help="With Ray: address of a cluster, e.g. auto or 10.0.0.1:6379; default: this machine.")
@@ -65,16 +65,6 @@ def show(document: object, as_json: bool, *content: Table | str) -> None:
         print(json.dumps(document, indent=2))
     else:
         out.print(*content)
-
-
-def aligned(content: tables.Table) -> Table:
-    """A table of text, numbers to the right; a standard error stands below its value."""
-    table = Table(*content.header)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in content.rows:
-        table.add_row(*(cell.replace(" ±", "\n±") for cell in row))
-    return table
 
 
 def task(name: str, overrides: list[str] | None, steps: int | None) -> Task:
@@ -147,7 +137,7 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
     ]
     table = tables.Table(["agent", "payoff", "gain of best response", "inventory at 0", "at T"], rows)
     account = f"{equilibrium.message}; residual {equilibrium.residual:.1e} after {equilibrium.iterations} iterations"
-    show(document, as_json, aligned(table), f"{account}, {1e3 * elapsed:.1f} ms")
+    show(document, as_json, tables.aligned(table), f"{account}, {1e3 * elapsed:.1f} ms")
 
 
 def _solved(equilibrium: Equilibrium, gains: Exploitability, index: int) -> dict[str, float]:
@@ -203,7 +193,7 @@ def train(
     timesteps: Timesteps = 160_000,
     seed: Annotated[int, typer.Option(help="The result is a function of it.")] = 0,
     steps: Steps = None,
-    information: Seen = "open_loop",
+    information: Seen = "time",
     markets: Markets = None,
     engine: Annotated[
         str, typer.Option(help="Library: sb3 (stable-baselines3, in this process) or ray (RLlib; ppo only).")
@@ -242,7 +232,7 @@ def sweep(
     seeds: Annotated[int, typer.Option(help="Number of seeds, from 0.")] = 3,
     timesteps: Timesteps = 160_000,
     steps: Steps = None,
-    information: Seen = "open_loop",
+    information: Seen = "time",
     markets: Markets = None,
     address: Address = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace trainings with other settings.")] = False,
@@ -317,7 +307,7 @@ def report(run: RunFolder) -> None:
 
 def _show_run(metrics: RunMetrics, run: Path, as_json: bool) -> None:
     profiles = tables.profiles(metrics).first(3 if metrics["collusion_index"] is None else 4)
-    show(metrics, as_json, aligned(tables.agents(metrics).first(6)), aligned(profiles))
+    show(metrics, as_json, tables.aligned(tables.agents(metrics).first(6)), tables.aligned(profiles))
     if as_json:
         return
     if metrics["timesteps_done"] < metrics["timesteps"]:

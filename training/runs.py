@@ -101,7 +101,7 @@ class RunConfig:
     algorithm: str | Mapping[str, str] = "ppo"
     timesteps: int = 160_000
     steps: int = 20
-    information: Information = "open_loop"
+    information: Information = "time"
     markets: int | None = None
     seed: int = 0
     checkpoints: int = 4
@@ -118,7 +118,7 @@ class RunConfig:
         check_count("seed", self.seed, least=0)
         if self.markets is not None:
             check_count("markets", self.markets)
-        check_information(self.information)
+        object.__setattr__(self, "information", check_information(self.information))
         if not isinstance(self.algorithm, str) and set(self.algorithm.values()) == {_EQUILIBRIUM}:
             raise ValueError(f"algorithm: expected at least one agent that learns, got {_EQUILIBRIUM!r} for all")
 

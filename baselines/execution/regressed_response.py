@@ -32,6 +32,7 @@ def sampled_responses(
     react: bool = True,
     paths: int = PATHS,
     seed: int = 0,
+    price: bool = False,
 ) -> list[BestResponse]:
     """Lower bounds on agents' gains against policies that may react, with standard errors.
 
@@ -43,9 +44,10 @@ def sampled_responses(
         react: false if policies do not look at others' inventories: their rates are not asked for again.
         paths: of the factor, for the search and for the score each; even.
         seed: of the factor's noise.
+        price: True if policies look at the market price, whose martingale part is drawn then.
     """
     indices = [agent_index(game, agent) for agent in agents]
-    noises = [draw_noise(game, steps, paths, each) for each in (seed, seed + 1)]
+    noises = [draw_noise(game, steps, paths, each, price=price) for each in (seed, seed + 1)]
     search, score = (rollout(game, policies, steps, noise) for noise in noises)
 
     def deviate(paths: Trajectory, noise: Noise | None, index: int, coefficients: Array) -> Trajectory:

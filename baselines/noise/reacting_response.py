@@ -13,7 +13,7 @@ import numpy as np
 
 from ...envs.arrays import Array
 from ...envs.grid import Noise, Policy, State, Trajectory, agent_controls, agent_index, rollout
-from ...envs.noise import draw_noise
+from ...envs.noise import draw_noise, repeated
 from ..profiles import BestResponse
 from ..sampling import not_deviating, scored
 from ..search import by_differences, climb
@@ -26,7 +26,12 @@ _PROBE = 1e-4
 
 
 def reacting_gain(
-    system: StepSystem, policies: Mapping[str, Policy], agent: str, options: ResponseOptions | None = None
+    system: StepSystem,
+    policies: Mapping[str, Policy],
+    agent: str,
+    options: ResponseOptions | None = None,
+    *,
+    price: bool = False,
 ) -> BestResponse:
     """A lower bound on an agent's gain against policies that may react, with its standard error.
 
@@ -35,11 +40,13 @@ def reacting_gain(
         policies: everyone's.
         agent: the deviator.
         options: of the search for the open-loop response.
+        price: True if policies look at the market price, which is drawn then.
     """
     options, game, steps = options or ResponseOptions(), system.game, system.steps
     index, unit = agent_index(game, agent), game.control_unit(agent)
     noises = [
-        draw_noise(game, steps, paths, options.seed + 7 + i) for i, paths in enumerate((_SEARCHED, options.scored))
+        draw_noise(game, steps, paths, options.seed + 7 + i, price=price)
+        for i, paths in enumerate((_SEARCHED, options.scored))
     ]
     search, score = (rollout(game, policies, steps, noise) for noise in noises)
 
@@ -55,7 +62,7 @@ def reacting_gain(
         def gains(schedules: Array) -> Array:
             copies = len(schedules)
             tried = (own[None] + schedules[:, None]).reshape(-1, *own.shape[1:])
-            after = played(_repeat(noises[0], copies), tried).payoffs[:, index].reshape(copies, -1)
+            after = played(repeated(noises[0], copies), tried).payoffs[:, index].reshape(copies, -1)
             return np.asarray((after - search.payoffs[:, index]).mean(axis=1))
 
         objective = by_differences(gains, unit, _PROBE)
@@ -70,10 +77,3 @@ def reacting_gain(
     if gain <= 0:  # not to deviate is a response, too
         return not_deviating(score, index)
     return scored(score, played(noises[1], make(score) + schedule), index)
-
-
-def _repeat(noise: Noise | None, copies: int) -> Noise | None:
-    """The same paths for every copy of the market."""
-    if noise is None:
-        return None
-    return Noise(*(None if each is None else np.tile(each, (copies, *[1] * (each.ndim - 1))) for each in noise))

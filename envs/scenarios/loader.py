@@ -52,6 +52,7 @@ Flows, running penalties and impacts may be functions of time. A factor may driv
 
 from __future__ import annotations
 
+import copy
 import inspect
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -72,6 +73,8 @@ from ..maker_taker_game import MakerTakerGame
 from ..parameters import check_count
 
 Kinds: TypeAlias = Mapping[str, Callable[..., object]]
+Source: TypeAlias = str | Path | Mapping[str, object]
+"""of a scenario: its name, the path of its file, or a mapping of its contents"""
 
 _GAMES: dict[str, Callable[..., Game]] = {"maker_taker": MakerTakerGame, "execution": ExecutionGame}
 _PARTS: dict[str, Kinds] = {  # the first of each is the default
@@ -102,25 +105,31 @@ def scenario_names() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
-def load_scenario(name: str, overrides: Sequence[str] = ()) -> Game:
+def load_scenario(name: Source, overrides: Sequence[str] = ()) -> Game:
     """The game of a scenario; for its other entries see :func:`read_scenario`."""
     return read_scenario(name, overrides).game
 
 
-def read_scenario(name: str, overrides: Sequence[str] = ()) -> Scenario:
-    """A scenario by its name, or from a path that ends with ``.toml``.
+def read_scenario(name: Source, overrides: Sequence[str] = ()) -> Scenario:
+    """A scenario by its name, from a path that ends with ``.toml``, or from what would stand in such a file.
 
     Args:
-        name: one of :func:`scenario_names`, or a path.
+        name: one of :func:`scenario_names`, a path, or a mapping of TOML values; its ``name`` is the scenario's, by
+            default ``"custom"``.
         overrides: ``key=value`` with TOML values; dots reach into tables: ``competition.gamma=2.0``.
 
     Raises:
         ValueError: an unknown scenario, a file that is not TOML, an unknown key, or a value out of its range.
     """
-    values = _values(name)
+    if isinstance(name, Mapping):
+        values: dict[str, object] = copy.deepcopy(dict(name))
+        title = str(values.pop("name", "custom"))
+    else:
+        values, title = _values(str(name)), str(name)
+        title = Path(title).stem if title.endswith(".toml") else title
     for override in overrides:
         _override(values, override)
-    return build_scenario(Path(name).stem if name.endswith(".toml") else name, values)
+    return build_scenario(title, values)
 
 
 def build_scenario(name: str, values: Mapping[str, object]) -> Scenario:
@@ -131,7 +140,7 @@ def build_scenario(name: str, values: Mapping[str, object]) -> Scenario:
     for key in parameters:
         if key not in known:
             raise ValueError(f"unknown key {key!r} in scenario {name!r}: expected some of {[*_HEADER, *known]}")
-    game = kind(**{key: _parameter(key, value) for key, value in parameters.items()})
+    game = kind(**{key: _toml_parameter(key, value) for key, value in parameters.items()})
     steps = check_count("steps", values.get("steps", 20))
     return Scenario(name, str(values.get("description", "")), game, steps, dict(values))
 
@@ -169,27 +178,33 @@ def _override(values: dict[str, object], override: str) -> None:
     values[last] = value
 
 
-def _parameter(key: str, value: object) -> object:
-    if key in _PARTS:
-        return _part(key, value)
+def parameter(key: str, value: object) -> object:
+    """A parameter of a game from its value in a file: tables become parts of the market and functions of time, and
+    what is no table or list stays. Raises ValueError for an unknown key in a table, or a value out of its range."""
     if isinstance(value, Mapping):
-        return _function(key, value)
+        return _part(key, value) if key in _PARTS else _function(key, value)
     if isinstance(value, list):
         return tuple(_function(key, each) if isinstance(each, Mapping) else each for each in value)
-    if key != "flow_from" and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise ValueError(f"{key}: expected a number, a list or a table, got {value!r}")
     return value
 
 
-def _part(key: str, value: object) -> object:
-    """A part of the market from its table."""
-    if not isinstance(value, Mapping):
+def _toml_parameter(key: str, value: object) -> object:
+    """The same from TOML, where there is nothing else than numbers, lists and tables."""
+    if key in _PARTS and not isinstance(value, Mapping):
         raise ValueError(f"{key}: expected a table, got {value!r}")
+    scalar = not isinstance(value, Mapping | list | tuple)
+    if key != "flow_from" and scalar and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ValueError(f"{key}: expected a number, a list or a table, got {value!r}")
+    return parameter(key, value)
+
+
+def _part(key: str, value: Mapping[str, object]) -> object:
+    """A part of the market from its table."""
     table, kinds = dict(value), _PARTS[key]
     kind = kinds[_choice(f"{key}.kind", table.pop("kind", next(iter(kinds))), kinds)]
     known = _names(kind)
     if "beta" in table:
-        table["beta"] = _parameter(f"{key}.beta", table["beta"])
+        table["beta"] = _toml_parameter(f"{key}.beta", table["beta"])
     if "intensity" in known:  # its parameters stand in the same table
         intensity = _INTENSITIES[_choice(f"{key}.intensity", table.pop("intensity", "exponential"), _INTENSITIES)]
         known.remove("intensity")

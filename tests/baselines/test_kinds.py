@@ -1,6 +1,7 @@
 """Kinds of games: which one a game is, and that nobody else asks."""
 
 import ast
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from makertaker.envs import (
     Factor,
     Logistic,
     MakerTakerGame,
+    draw_noise,
     load_scenario,
     rollout,
     scenario_names,
@@ -68,10 +70,28 @@ def test_capabilities_are_those_of_the_game(name):
     assert capabilities.optimum == ("makers' coalition" if game.makers else "cooperative optimum")
 
 
-@pytest.mark.parametrize("call", [solve, check, references, lambda game, steps: exploitability(game, None, steps)])
-def test_anything_else_is_refused(call):
-    with pytest.raises(ValueError, match="expected an ExecutionGame or a MakerTakerGame, got a str"):
-        call("acas", 5)
+CALLS = {
+    "solve": solve,
+    "check": check,
+    "references": references,
+    "exploitability": lambda game, steps: exploitability(game, None, steps),
+    "best response": lambda game, steps: best_response(game, None, "trader_0", steps),
+    "against policies": lambda game, steps: best_response_to_policies(game, {}, "trader_0", steps),
+}
+
+
+@pytest.mark.parametrize("market", [3, None, [], object()], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_anything_else_is_refused(call, market):
+    expected = r"game: expected a game, a scenario, its name, the path of its \.toml file, or a mapping .*, got "
+    for steps in (5, None):
+        with pytest.raises(ValueError, match=expected + re.escape(repr(market))):
+            call(market, steps)
+
+
+def test_a_game_of_another_class_is_refused():
+    with pytest.raises(ValueError, match="expected an ExecutionGame or a MakerTakerGame, got a NoneType"):
+        kind_of(None, 5)
 
 
 def test_nobody_else_asks_for_the_class_of_a_game():
@@ -126,3 +146,31 @@ def test_an_execution_game_whose_factor_has_no_noise_is_that_with_a_flow_of_time
     found = kind_of(driven, 5).open_loop_gains(policies, played)
     assert found.against == "open-loop opponents (exact)"
     np.testing.assert_allclose(found.gains, wanted, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["acas", "execution-2"])
+def test_gains_are_the_same_where_the_price_is_drawn_and_nobody_looks_at_it(name):
+    game = load_scenario(name)
+    schedule = solve(game, 5).controls
+    policies = open_loop_policies(game, schedule._replace(rate=0.8 * schedule.rate))
+    plain, priced = (kind_of(game, 5).reacting_gains(policies, price=price) for price in (False, True))
+    assert (plain.simulated, priced.simulated) == (False, True)
+    assert plain.gains.max() > 0.01
+    np.testing.assert_allclose(priced.gains, plain.gains, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(priced.errors, 0, atol=1e-12)
+
+
+def test_opponents_who_look_at_the_price_are_played_on_paths_of_it():
+    """The gain is a mean over paths, which other paths confirm."""
+    game = load_scenario("execution-2")
+    policies = open_loop_policies(game, solve(game, 5).controls)
+    rule = policies["trader_1"]
+    policies["trader_1"] = lambda k, state: rule(k, state) + np.clip(state.price - 100.0, -3, 3)[..., None]
+    found = kind_of(game, 5).response_to_policies(policies, "trader_0", price=True)
+    noise = draw_noise(game, 5, 4000, seed=99, price=True)
+    own = found.controls.rate[:, :1]
+    deviation = policies | {"trader_0": lambda k, state: np.broadcast_to(own[k], (*state.price.shape, 1))}
+    before, after = (rollout(game, each, 5, noise).payoffs[:, 0] for each in (policies, deviation))
+    assert found.gain_se > 0
+    spread = np.hypot(found.gain_se, (after - before).std() / 4000**0.5)
+    assert found.gain == pytest.approx((after - before).mean(), abs=5 * spread)

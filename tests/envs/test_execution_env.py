@@ -24,6 +24,7 @@ from support.env_markets import (
     FACTOR_SCALE,
     KINDS,
     MEAN,
+    NOT_NORMALISED,
     REVERSION,
     SHAKE,
     SIGNAL,
@@ -31,6 +32,7 @@ from support.env_markets import (
     STEPS,
     episode_noise,
     execution_env,
+    in_currency,
 )
 from support.episodes import assert_a_copy_goes_on, assert_refused_and_not_played, draw_actions, listed, play, same
 
@@ -38,7 +40,7 @@ from support.episodes import assert_a_copy_goes_on, assert_refused_and_not_playe
 
 
 @pytest.mark.parametrize("reward", ["payoff", "wealth"])
-@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("normalize", [True, False, None])
 @pytest.mark.parametrize("observation", KINDS)
 @pytest.mark.filterwarnings("ignore:Observation")  # the time alone is one number, and zero at first
 def test_pettingzoo_checks_pass(execution_market, observation, normalize, reward):
@@ -49,11 +51,14 @@ def test_pettingzoo_checks_pass(execution_market, observation, normalize, reward
         api_test(form(steps=STEPS, **execution_market, **arguments), num_cycles=20)
 
 
-def test_gymnasium_and_stable_baselines3_checks_pass(execution_market):
+@pytest.mark.parametrize("normalize", [True, None])
+def test_gymnasium_and_stable_baselines3_checks_pass(execution_market, normalize):
     checker = pytest.importorskip("stable_baselines3.common.env_checker")
-    options = {"agent": "trader_1", "steps": STEPS, "inventory_spread": 1.0, "reward": "wealth"}
+    options = {"agent": "trader_1", "steps": STEPS, "inventory_spread": 1.0, "reward": "wealth", "normalize": normalize}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        if normalize is None:  # actions in control units have bounds of their own
+            warnings.filterwarnings("ignore", message=NOT_NORMALISED)
         env = gymnasium.make("makertaker/Execution-v0", **options, **execution_market)
         check_env(env.unwrapped, skip_render_check=True)
         checker.check_env(env)
@@ -63,13 +68,13 @@ def test_gymnasium_and_stable_baselines3_checks_pass(execution_market):
 
 
 @pytest.mark.parametrize("reward", ["payoff", "wealth"])
-@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("normalize", [True, False, None])
 def test_rewards_add_up_to_what_simulate_says(execution_market, normalize, reward):
     if "factor" in execution_market:
         execution_market = execution_market | {"sell_flow": lambda t, factor: 1 + t + factor[..., 0] ** 2}
     env = execution_env(execution_market, normalize=normalize, reward=reward)
     controls = random_controls(env.game, STEPS, seed=1)
-    expected = simulate(env.game, controls, STEPS, episode_noise(env.game, 7, wealth=reward == "wealth"))
+    expected = simulate(env.game, controls, STEPS, episode_noise(env.game, 7))
     totals, agents = np.zeros(3), env.possible_agents
     env.reset(seed=7)
     for k in range(STEPS):
@@ -82,7 +87,8 @@ def test_rewards_add_up_to_what_simulate_says(execution_market, normalize, rewar
         assert terminated == dict.fromkeys(agents, k == STEPS - 1)
         assert truncated == dict.fromkeys(agents, False)
     assert env.agents == []
-    np.testing.assert_allclose(totals, expected.payoffs if reward == "payoff" else expected.wealth, rtol=1e-9)
+    wanted = expected.payoffs if reward == "payoff" else expected.wealth
+    np.testing.assert_allclose(in_currency(env, totals), wanted, rtol=1e-9)
 
 
 def test_a_market_without_noise_follows_the_factor_s_drift():
@@ -99,7 +105,7 @@ def test_the_equilibrium_with_a_factor_played_in_the_environment_is_the_solver_s
     scenario = read_scenario("execution-signal")
     game, steps = scenario.game, scenario.steps
     equilibrium = solve(game, steps)
-    noise = episode_noise(game, 3, steps=steps, wealth=True)
+    noise = episode_noise(game, 3, steps=steps)
     expected = equilibrium.rule.play(noise)
     for policies in (equilibrium.open_loop(), equilibrium.feedback()):
         rolled = rollout(game, policies, steps, noise)
@@ -168,8 +174,9 @@ def test_an_episode_is_a_function_of_its_seed(execution_market, arguments):
     first = play(one, actions, seed=0)
     assert same(first, play(other, actions, seed=0))
     random = bool(arguments) or "factor" in execution_market
-    assert same(first, play(other, actions, seed=1)) != random
-    assert same(first, play(one, actions)) != random, "without a seed the stream goes on"
+    for name, another in (("another seed", play(other, actions, seed=1)), ("the stream goes on", play(one, actions))):
+        assert not same(first, another), name  # the price that is shown, at least
+        assert same(*([each[1] for each in episode[1:]] for episode in (first, another))) != random, name
     assert same(first, play(one, actions, seed=0)), "seed 0 is a seed"
 
 
@@ -188,26 +195,34 @@ def test_observations_are_prefixes_of_what_the_module_documents(execution_market
     actions = draw_actions(env)
     episodes = {kind: play(each, actions, seed=0) for kind, each in envs.items()}
     env.reset(seed=0)
+    shown = np.zeros(3)  # the price, and what is bought and sold
     for k in range(STEPS + 1):
         stock = env.market.inventories / 5.0  # the largest initial inventory
-        factor = env.market.factor / FACTOR_SCALE if d else []
-        np.testing.assert_allclose(env.state(), [k / STEPS, *factor, *stock], atol=1e-6)
+        signal = env.market.factor
+        factor = signal / FACTOR_SCALE if d else []
+        np.testing.assert_allclose(env.state(), [k / STEPS, *factor, *stock, *shown], atol=1e-6)
         for i, agent in enumerate(env.possible_agents):
-            expected = [k / STEPS, *factor, stock[i], *np.delete(stock, i)]
-            for kind, width in zip(KINDS, (1 + d, 2 + d, 4 + d), strict=True):
+            expected = [k / STEPS, *factor, stock[i], *shown, *np.delete(stock, i)]
+            for kind, width in zip(KINDS, (1 + d, 2 + d, 5 + d, 7 + d), strict=True):
                 found = episodes[kind][k][0][agent]
                 assert found.dtype == np.float32
+                assert found.shape == (width,)
                 np.testing.assert_allclose(found, expected[:width], atol=1e-6)
         if k < STEPS:
-            env.step(actions[k])
+            rate = env.controls_from(actions[k]).rate
+            infos = env.step(actions[k])[-1]
+            buys = 4 + signal @ [1, 2] if d else 1 + (k + 0.5) * DT
+            bought, sold = buys + rate[rate > 0].sum(), 1.5 - rate[rate < 0].sum()
+            moved = (infos["trader_0"]["mid"] - 50.0) / env.game.price_unit
+            shown = np.array([moved, *(np.array([bought, sold]) * 2.0 / env.game.volume_unit)])  # dt cancels, T = 2
 
 
 @pytest.mark.parametrize("size", [1.0, 1e9, np.inf])
-@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("normalize", [True, False, None])
 def test_observations_stay_in_their_spaces(execution_market, normalize, size):
     env = execution_env(execution_market, normalize=normalize)
-    if env.game.factor is not None:
-        env.market.draw = lambda rng: Noise(factor=np.array([1e3, -1e3]))
+    wild = None if env.game.factor is None else np.array([1e3, -1e3])
+    env.market.draw = lambda rng: Noise(price=np.array(-1e3), factor=wild)
     extreme = {agent: np.array([(-1) ** i * size]) for i, agent in enumerate(env.possible_agents)}
     for observations, *_ in play(env, [extreme] * STEPS, options={"inventory": [-1e6, 1e6, 0]}):
         assert all(env.observation_space(agent).contains(each) for agent, each in observations.items())
@@ -219,7 +234,8 @@ def test_observations_stay_in_their_spaces(execution_market, normalize, size):
 
 def test_actions_and_controls_are_inverse_in_double_precision():
     rate = np.array([2.0, -1.5, 0.5])
-    for env in (execution_env(), execution_env(normalize=False), execution_env(rate_range=(-1.0, 5.0))):
+    ways = [{}, {"normalize": False}, {"normalize": None}, {"rate_range": (-1.0, 5.0)}]
+    for env in (execution_env(**arguments) for arguments in ways):
         actions = env.actions_from(Controls(rate))
         np.testing.assert_allclose(env.controls_from(actions).rate, rate, rtol=0, atol=1e-14)
         single = env.controls_from({agent: (each / 3).astype(np.float32) for agent, each in actions.items()})
@@ -238,10 +254,14 @@ def test_normalised_actions_span_the_range():
 
 @pytest.mark.parametrize("size", [1e6, np.inf])
 def test_actions_out_of_bounds_are_clipped(size):
-    env, physical = execution_env(), execution_env(normalize=False, max_rate=20.0, rate_range=(0.0, 1.0))
-    for sign in (1, -1):
+    """At the ends of the range; in physical units, at the game's constraints."""
+    env, counted = execution_env(), execution_env(normalize=None)
+    physical = execution_env(normalize=False, max_rate=20.0, rate_range=(0.0, 1.0))
+    for sign, end in zip((-1, 1), env.game.action_range(), strict=True):
         one, beyond = (dict.fromkeys(env.possible_agents, np.full(1, sign * x)) for x in (1.0, size))
-        assert same(env.controls_from(beyond), env.controls_from(one))
+        assert same(env.controls_from(beyond), end)
+        assert same(counted.controls_from(beyond), end)
+        np.testing.assert_allclose(env.controls_from(one).rate, end.rate, rtol=1e-15)
         np.testing.assert_array_equal(physical.controls_from(beyond).rate, np.full(3, 20.0 * sign))
 
 
@@ -300,14 +320,14 @@ def test_reset_refuses_inventories_that_do_not_fit(inventory):
     ("arguments", "message"),
     [
         ({"steps": 0}, "steps: expected a positive whole number, got 0"),
-        ({"observation": "all"}, r"observation: expected one of \['time', 'own', 'full'\], got 'all'"),
+        ({"observation": "all"}, r"observation: expected one of \['time', 'own', 'market', 'full'\], got 'all'"),
         ({"reward": "utility"}, "reward: expected 'payoff' or 'wealth', got 'utility'"),
         ({"render_mode": "ansi"}, "render_mode: expected one of .* got 'ansi'"),
         ({"rate_range": (2.0, 1.0)}, r"rate_range: expected two increasing numbers within \[-100, 100\]"),
         ({"rate_range": (-101.0, 1.0)}, r"rate_range: expected two increasing numbers within \[-100, 100\]"),
         ({"quote_range": (-1.0, 1.0)}, "quote_range: nobody quotes in this game, expected None"),
         ({"inventory_spread": -1.0}, "inventory_spread: expected a finite number >= 0"),
-        ({"maker_inventory": (0.0,)}, r"unknown argument \['maker_inventory'\]: expected .* some of"),
+        ({"maker_inventory": (0.0,)}, "unexpected keyword argument 'maker_inventory': expected .* some of"),
         ({"crowding": 2.0}, r"crowding: expected a number in \[0, 2\), got 2\.0"),
     ],
 )

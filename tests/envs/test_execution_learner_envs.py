@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from makertaker.baselines import solve
-from makertaker.envs import Controls, ExecutionGame, MarketVectorEnv, Noise, simulate
+from makertaker.envs import Controls, ExecutionGame, MarketVectorEnv, simulate
 from makertaker.envs.market import Market
 from makertaker.envs.single_agent_env import SingleAgentEnv
-from support.env_markets import EXECUTION, FACTOR_SCALE, SIGNAL, STEPS, episode_noise, execution_env
+from support.env_markets import EXECUTION, FACTOR_SCALE, SIGNAL, STEPS, episode_noise, execution_env, feed
 from support.episodes import listed, same
 
 
@@ -27,15 +27,7 @@ def state_policies(game):
     return {agent: trader(i) for i, agent in enumerate(game.agents)}
 
 
-def feed(env, noise, market):
-    """The environment, in which the factor gets the increments (markets, K, d) of one market."""
-    if noise.factor is not None:
-        rows = iter(noise.factor[market])
-        env.market.draw = lambda rng: Noise(factor=next(rows))
-    return env
-
-
-@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("normalize", [True, False, None])
 def test_learners_views_agree_with_the_parallel_environment_market_by_market(execution_market, normalize):
     agent, game = "trader_1", ExecutionGame(**execution_market)
     starts = np.array([[-5.0, 3.0, 1.0], [1.0, -2.0, 0.0], [-8.0, 0.0, 3.0]])
@@ -65,33 +57,34 @@ def test_learners_views_agree_with_the_parallel_environment_market_by_market(exe
             assert rewards[market] == pytest.approx(paid, rel=1e-12)
 
 
-def test_the_hub_agrees_with_the_parallel_environment_market_by_market(execution_market):
+@pytest.mark.parametrize("normalize", [True, None])
+def test_the_hub_agrees_with_the_parallel_environment_market_by_market(execution_market, normalize):
     pytest.importorskip("sb3_contrib")
     from makertaker.training.sb3.hub import Hub
 
     game = ExecutionGame(**execution_market)
-    follow, scale = state_policies(game)["trader_2"], {"trader_0": 0.5, "trader_1": 2.0}
-    market = Market(game, STEPS, batch=(3,))
-    hub = Hub(market, list(scale), {"trader_2": follow}, seed=5, inventory_spread=1.0, reward_scale=scale)
+    follow, learners = state_policies(game)["trader_2"], ["trader_0", "trader_1"]
+    market = Market(game, STEPS, batch=(3,), normalize=normalize)
+    hub = Hub(market, learners, {"trader_2": follow}, seed=5, inventory_spread=1.0)
     rng = np.random.default_rng(5)
     starts, noise = game.start + rng.standard_normal((3, 3)), episode_noise(game, rng, batch=(3,))
     first = hub.observations()
     actions = np.random.default_rng(0).uniform(-1, 1, (STEPS, 2, 3, 1))
-    found = [hub.advance(dict(zip(scale, each, strict=True))) for each in actions]
+    found = [hub.advance(dict(zip(learners, each, strict=True))) for each in actions]
     for i, start in enumerate(starts):
-        env, returns = feed(execution_env(execution_market), noise, i), np.zeros(2)
+        env, returns = feed(execution_env(execution_market, normalize=normalize), noise, i), np.zeros(2)
         np.testing.assert_array_equal(first[i], listed(env.reset(options={"inventory": start})[0]))
         for k in range(STEPS):
             own = env.actions_from(Controls(np.repeat(follow(k, env.market.state), 3)))["trader_2"]
             observations, rewards, *_ = env.step(dict(zip(env.agents, [*actions[k, :, i], own], strict=True)))
-            for j, (agent, unit) in enumerate(scale.items()):
+            for j, agent in enumerate(learners):
                 seen, reward, done, infos = found[k][agent]
-                assert reward[i] == pytest.approx(unit * rewards[agent], rel=1e-6)
+                assert reward[i] == pytest.approx(rewards[agent], rel=1e-6)
                 assert done[i] == (k == STEPS - 1)
                 last = infos[i].get("terminal_observation", seen[i])
                 np.testing.assert_allclose(last, observations[agent], atol=1e-6)
-                returns[j] += unit * rewards[agent]
-        np.testing.assert_allclose([found[-1][agent][3][i]["episode"]["r"] for agent in scale], returns, rtol=1e-12)
+                returns[j] += rewards[agent]
+        np.testing.assert_allclose([found[-1][agent][3][i]["episode"]["r"] for agent in learners], returns, rtol=1e-12)
 
 
 def test_the_vec_env_of_training_is_the_vector_environment(execution_market):
@@ -165,7 +158,9 @@ def test_a_batch_is_a_function_of_its_seed(execution_market):
     runs = [[env.reset(seed=seed), *map(env.step, actions)] for seed in (0, 0, 1)]
     assert same(runs[0], runs[1])
     assert not same(runs[0], runs[2])
-    assert len(np.unique([runs[0][k][0][:, -3:] for k in (0, STEPS, 2 * STEPS)])) == 27, "every episode draws anew"
+    own = 3 if "factor" in execution_market else 1
+    starts = [runs[0][k][0][:, [own, -2, -1]] for k in (0, STEPS, 2 * STEPS)]
+    assert len(np.unique(starts)) == 27, "every episode draws anew"
     sync = gymnasium.make_vec(num_envs=2, **ENTRY | {"vectorization_mode": "sync"}, **execution_market)
     assert sync.reset(seed=0)[0].shape == (2, runs[0][0][0].shape[1])
 

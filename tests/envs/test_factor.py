@@ -67,7 +67,8 @@ def test_flows_of_time_beside_a_factor_are_averaged_everywhere():
 
     game = moving_game(**SIGNAL | {"sell_flow": Points(((0.0, 0.0), (HORIZON, 4.0)))})
     rates, rng = draw_rates(11), np.random.default_rng(0)
-    noise = Noise(factor=np.stack([rng.standard_normal(2) for _ in range(STEPS)]))
+    # in every step the price is drawn first
+    noise = Noise(factor=np.stack([rng.standard_normal(3)[1:] for _ in range(STEPS)]))
     env = GameParallelEnv(game, steps=STEPS, normalize=False)
     env.reset(seed=0)
     totals = sum(np.array(list(env.step(env.actions_from(Controls(each)))[1].values())) for each in rates)

@@ -13,6 +13,7 @@ from makertaker.envs import Noise, draw_noise, load_scenario, simulate  # noqa: 
 from makertaker.envs.jax_env import JaxMarket, JaxNoise  # noqa: E402
 from makertaker.envs.parallel_env import GameParallelEnv  # noqa: E402
 from support.arrays import jax_precision  # noqa: E402
+from support.env_markets import KINDS, in_currency  # noqa: E402
 
 NAMES = ("acas", "acas-noise-flow", "maker-taker-3x3", "maker-taker-softmax", "execution-signal", "approximation-2x3")
 STEPS = 6
@@ -31,12 +32,13 @@ def draw(env: JaxMarket, seed: int) -> dict[str, np.ndarray]:
     return {role: rng.uniform(-1.2, 1.2, (STEPS, counts[role], env.action_size(role))) for role in env.roles}
 
 
+@pytest.mark.parametrize("normalize", [True, None])
 @pytest.mark.parametrize("reward", ["payoff", "wealth"])
 @pytest.mark.parametrize("name", NAMES)
-def test_trajectories_are_numpys(name: str, reward: Any) -> None:
+def test_trajectories_are_numpys(name: str, reward: Any, normalize: bool | None) -> None:
     """Controls, inventories, factor, price and rewards of an episode to 1e-12, with the same noise."""
     game = load_scenario(name)
-    env = JaxMarket(game, steps=STEPS, reward=reward)
+    env = JaxMarket(game, steps=STEPS, reward=reward, normalize=normalize)
     actions = draw(env, 1)
     noise = draw_noise(game, STEPS, 2, 3, price=True)
     assert noise is not None
@@ -47,13 +49,14 @@ def test_trajectories_are_numpys(name: str, reward: Any) -> None:
     params = env.default_params
     advance = jax.jit(env.advance)
     _, state = env.reset(jax.random.key(0), params)
-    rewards, inventories, controls, prices = [], [state.inventories], [], [state.price]
+    rewards, inventories, controls, prices, volumes = [], [state.inventories], [], [state.price], []
     for k in range(STEPS):
         taken = env.controls({role: each[k] for role, each in actions.items()})
         state, reward_k, _ = advance(state, taken, JaxNoise(price[k], factor[k], inventory[k]), params)
         rewards.append(reward_k)
         inventories.append(state.inventories)
         prices.append(state.price)
+        volumes.append(state.volumes)
         controls.append(taken)
     stacked = type(controls[0])(*(np.stack(each) for each in zip(*controls, strict=True)))
     given = Noise(
@@ -63,20 +66,23 @@ def test_trajectories_are_numpys(name: str, reward: Any) -> None:
     )
     expected = simulate(game, stacked, STEPS, given)
     np.testing.assert_allclose(np.stack(inventories), expected.inventories, atol=1e-12)
-    total = np.stack(rewards).sum(axis=0)
+    total = in_currency(env, np.stack(rewards).sum(axis=0))
     np.testing.assert_allclose(total, expected.wealth if reward == "wealth" else expected.payoffs, atol=1e-10)
-    if reward == "wealth":
-        np.testing.assert_allclose(np.stack(prices), expected.mid, atol=1e-10)
+    np.testing.assert_allclose(np.stack(prices), expected.mid, atol=1e-10)
+    traded = np.stack([expected.activity.buy_volume, expected.activity.sell_volume], axis=-1) * env.dt
+    np.testing.assert_allclose(np.stack(volumes), traded, atol=1e-12)
     if expected.factor is not None:
         np.testing.assert_allclose(state.factor, expected.factor[-1], atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["time", "own", "full"])
+@pytest.mark.parametrize("normalize", [True, None])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["acas", "approximation"])
-def test_observations_actions_and_rewards_are_the_environments(name: str, kind: Any) -> None:
+def test_observations_actions_and_rewards_are_the_environments(name: str, kind: Any, normalize: bool | None) -> None:
     """The same actions and noise in PettingZoo's form and in JAX's."""
     game = load_scenario(name)
-    env, other = JaxMarket(game, steps=STEPS, observation=kind), GameParallelEnv(game, steps=STEPS, observation=kind)
+    options: dict[str, Any] = {"steps": STEPS, "observation": kind, "normalize": normalize}
+    env, other = (make(game, **options, identity=kind == "own") for make in (JaxMarket, GameParallelEnv))
     actions = draw(env, 2)
     seen, state = env.reset(jax.random.key(0))
     theirs, _ = other.reset(seed=5)
@@ -86,7 +92,7 @@ def test_observations_actions_and_rewards_are_the_environments(name: str, kind: 
         np.testing.assert_allclose(mine, np.stack(list(theirs.values())), atol=1e-6)
         taken = {role: each[k] for role, each in actions.items()}
         named = [*taken["trader"], *taken["maker"]]
-        before = other.market.factor
+        before, price = other.market.factor, other.market.price
         theirs, rewards, ended, _, _ = other.step(dict(zip(game.agents, named, strict=True)))
         market = other.market
         shock = np.zeros(len(game.agents))
@@ -95,7 +101,8 @@ def test_observations_actions_and_rewards_are_the_environments(name: str, kind: 
             still = game.factor.move(market.times[k], before, market.dt, np.zeros(1))
             moved = (market.factor - still) / market.dt**0.5  # of volatility 1
             shock = market.shock / (game.inventory_noise * market.dt**0.5)
-        noise = JaxNoise(np.zeros(()), moved, shock)
+        jump = (market.price - price) / (game.volatility * market.dt**0.5)
+        noise = JaxNoise(np.asarray(jump), moved, shock)
         state, reward, _ = env.advance(state, env.controls(taken), noise, env.default_params)
         seen = env.observe(state)
         np.testing.assert_allclose(reward, list(rewards.values()), atol=1e-10)

@@ -22,7 +22,7 @@ from support.noisy_market import STEPS, noisy_game, quoting
 
 
 def test_scenarios_say_what_the_shapes_and_factors_are() -> None:
-    assert load_scenario("approximation") == approximation_v0.make_game()
+    assert load_scenario("approximation") == approximation_v0.parallel_env().game
     assert load_scenario("approximation-small-noise").inventory_noise == 0.03
     game = load_scenario("approximation-2x3", ["buy_flow.low=1", "factor.mean=0.25", "factor.mean_reversion=[3.0]"])
     assert game.buy_flow == Logistic(1, 2.5, 1.0)

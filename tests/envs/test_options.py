@@ -9,8 +9,9 @@ import pytest
 
 from makertaker.baselines import solve
 from makertaker.envs import MarketVectorEnv, Options, acas_v0, load_scenario
+from makertaker.envs.actions import ActionScale
 from makertaker.envs.market import Market
-from makertaker.envs.options import Fields, merged
+from makertaker.envs.options import Fields, UnknownArgument, merged
 from makertaker.envs.parallel_env import GameParallelEnv
 from makertaker.envs.roles import RoleView
 
@@ -21,7 +22,7 @@ ADAPTERS = {
     "roles": lambda *given, **named: RoleView(GAME, *given, **named),
     "parallel": lambda *given, **named: GameParallelEnv(GAME, *given, **named),
     "vector": lambda *given, **named: MarketVectorEnv(GAME, 2, "trader_0", OTHERS, *given, **{"steps": 4, **named}),
-    "module": lambda *given, **named: acas_v0.parallel_env(*given, trader_inventory=(-5.0,), **named),
+    "module": lambda given=None, **named: acas_v0.parallel_env(options=given, trader_inventory=(-5.0,), **named),
 }
 if find_spec("jax"):
     from makertaker.envs.jax_env import JaxMarket
@@ -39,6 +40,8 @@ CHANGES = {
     "normalize": False,
     "rate_range": (0.5, 6.0),
     "quote_range": (-1.0, 2.0),
+    "units": "game",
+    "identity": True,
 }
 
 
@@ -53,8 +56,43 @@ def test_keywords_are_the_fields():
 
 
 def test_defaults():
-    expected = Options(100, "full", "payoff", True, None, None, 0.0)
+    expected = Options(None, "full", "payoff", None, None, None, 0.0, None, False)
     assert Options() == expected == merged(None)
+
+
+def test_an_episode_has_20_steps_where_nothing_says_another():
+    assert options_of(MarketVectorEnv(GAME, 2, "trader_0", solve(GAME).open_loop())).steps == 20
+    for name in ADAPTERS.keys() - {"vector"}:
+        assert options_of(ADAPTERS[name]()).steps == 20, name
+
+
+WAYS = [  # normalize, units, what actions are, and whether rewards are in the game's payoff units
+    (None, None, "controls", True),
+    (None, "game", "controls", True),
+    (None, "currency", "physical", False),
+    (True, None, "normalized", False),
+    (True, "game", "normalized", True),
+    (True, "currency", "normalized", False),
+    (False, None, "physical", False),
+    (False, "currency", "physical", False),
+]
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+@pytest.mark.parametrize(("normalize", "units", "actions", "in_payoff_units"), WAYS)
+def test_the_units_of_actions_and_rewards(name, normalize, units, actions, in_payoff_units):
+    """The table of the class; a maker's range of quotes is 3 wide, and its control unit a third of its margin of 1."""
+    options = options_of(ADAPTERS[name](normalize=normalize, units=units, quote_range=(-1.0, 2.0)))
+    assert options.actions == actions
+    assert options.in_game_units == in_payoff_units
+    scale = ActionScale(GAME, quote_range=(-1.0, 2.0), kind=options.actions)
+    ends = {"controls": (-4.5, 4.5), "normalized": (-1.0, 1.0), "physical": (-1.0, 2.0)}[actions]
+    np.testing.assert_allclose(scale.action_bounds("maker_1"), np.transpose([ends, ends]), rtol=1e-14)
+
+
+def test_open_loop_is_another_name_of_time():
+    assert Options(observation="open_loop") == Options(observation="time")
+    assert Options(observation="open_loop").observation == "time"
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
@@ -75,7 +113,10 @@ def test_an_object_and_its_fields_make_the_same_environment(name):
     ("changes", "message"),
     [
         ({"steps": 0}, "steps: expected a positive whole number, got 0"),
-        ({"observation": "all"}, r"observation: expected one of \['time', 'own', 'full'\], got 'all'"),
+        ({"observation": "all"}, r"observation: expected one of \['time', 'own', 'market', 'full'\], got 'all'"),
+        ({"units": "cents"}, "units: expected 'game' or 'currency', got 'cents'"),
+        ({"normalize": 1}, "normalize: expected True or False, got 1"),
+        ({"identity": None}, "identity: expected True or False, got None"),
         ({"reward": "utility"}, "reward: expected 'payoff' or 'wealth', got 'utility'"),
         (
             {"rate_range": (2.0, 1.0)},
@@ -92,11 +133,10 @@ def test_what_is_wrong_is_refused_everywhere(name, changes, message):
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_an_unknown_keyword_is_refused_everywhere(name):
-    expected = (TypeError, r"unexpected keyword argument 'speed'; expected .* some of \[")
-    if name == "module":
-        expected = (ValueError, r"unknown argument \['speed'\]: expected .* some of \[")
-    with pytest.raises(expected[0], match=expected[1]):
-        ADAPTERS[name](speed=2)
+    """As of any function, in the words that libraries look for when they try a keyword; and as all bad input here."""
+    for error in (TypeError, ValueError, UnknownArgument):
+        with pytest.raises(error, match=r"got an unexpected keyword argument 'speed': expected .* some of \["):
+            ADAPTERS[name](speed=2)
 
 
 @pytest.mark.parametrize("name", STARTS_AS_THE_GAME)
@@ -104,7 +144,7 @@ def test_an_option_that_an_environment_does_not_have_is_refused(name):
     for given in ((Options(inventory_spread=0.5),), ()):
         with pytest.raises(ValueError, match=r"inventory_spread: .* expected 0, got 0\.5"):
             ADAPTERS[name](*given, **({} if given else {"inventory_spread": 0.5}))
-    assert options_of(ADAPTERS[name](inventory_spread=0.0)) == Options()
+    assert options_of(ADAPTERS[name](inventory_spread=0.0)) == Options(steps=20)
 
 
 def test_gymnasium_takes_an_object_as_well():

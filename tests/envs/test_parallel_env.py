@@ -14,10 +14,19 @@ from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
 
 from makertaker.baselines import random_controls, solve
-from makertaker.envs import Controls, acas_v0, execution_v0, load_scenario, read_scenario, scenario_names, simulate
+from makertaker.envs import (
+    Controls,
+    Noise,
+    acas_v0,
+    execution_v0,
+    load_scenario,
+    read_scenario,
+    scenario_names,
+    simulate,
+)
 from makertaker.envs.parallel_env import GameParallelEnv
 from support.controls import at_step
-from support.env_markets import ACAS, KINDS, STEPS, acas_env
+from support.env_markets import ACAS, KINDS, NOT_NORMALISED, STEPS, acas_env, in_currency
 from support.episodes import assert_a_copy_goes_on, assert_refused_and_not_played, draw_actions, play, same
 
 
@@ -29,7 +38,7 @@ def reward_sums(episode, agents):
 
 
 @pytest.mark.parametrize("reward", ["payoff", "wealth"])
-@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("normalize", [True, False, None])
 @pytest.mark.parametrize("observation", KINDS)
 @pytest.mark.filterwarnings("ignore:Observation")  # the time alone is one number, and zero at first
 def test_pettingzoo_checks_pass(observation, normalize, reward):
@@ -40,36 +49,44 @@ def test_pettingzoo_checks_pass(observation, normalize, reward):
         api_test(form(steps=STEPS, **ACAS, **arguments), num_cycles=20)
 
 
+@pytest.mark.parametrize("normalize", [True, None])
 @pytest.mark.parametrize("agent", ["trader_0", "maker_1"])
-def test_gymnasium_check_passes(agent):
-    env = gymnasium.make("makertaker/Acas-v0", agent=agent, steps=STEPS, inventory_spread=1.0, reward="wealth")
+def test_gymnasium_check_passes(agent, normalize):
+    options = {"agent": agent, "steps": STEPS, "inventory_spread": 1.0, "reward": "wealth", "normalize": normalize}
+    env = gymnasium.make("makertaker/Acas-v0", **options)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        if normalize is None:  # actions in control units have bounds of their own
+            warnings.filterwarnings("ignore", message=NOT_NORMALISED)
         check_env(env.unwrapped, skip_render_check=True)
 
 
+@pytest.mark.parametrize("normalize", [True, None])
 @pytest.mark.parametrize("agent", ["trader_0", "maker_1"])
-def test_stable_baselines3_check_passes(agent):
+def test_stable_baselines3_check_passes(agent, normalize):
     checker = pytest.importorskip("stable_baselines3.common.env_checker")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        checker.check_env(gymnasium.make("makertaker/Acas-v0", agent=agent, steps=STEPS))
+        if normalize is None:
+            warnings.filterwarnings("ignore", message=NOT_NORMALISED)
+        checker.check_env(gymnasium.make("makertaker/Acas-v0", agent=agent, steps=STEPS, normalize=normalize))
 
 
 # An episode is the grid game
 
 
-@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("normalize", [True, False, None])
 def test_rewards_add_up_to_the_payoffs_of_the_grid_game(normalize):
     env = acas_env(normalize=normalize)
     controls = random_controls(env.game, STEPS, seed=1)
     episode = play(env, [env.actions_from(at_step(controls, k)) for k in range(STEPS)])
     expected = simulate(env.game, controls, STEPS)
-    np.testing.assert_allclose(reward_sums(episode, env.possible_agents), expected.payoffs, rtol=1e-9)
+    found = in_currency(env, reward_sums(episode, env.possible_agents))
+    np.testing.assert_allclose(found, expected.payoffs, rtol=1e-9)
     np.testing.assert_allclose(env.market.inventories, expected.inventories[-1], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("normalize", [True, False, None])
 @pytest.mark.parametrize("name", [name for name in scenario_names() if load_scenario(name).factor is None])
 def test_the_equilibrium_played_in_the_environment_is_the_solver_s(name, normalize):
     scenario = read_scenario(name)
@@ -81,7 +98,7 @@ def test_the_equilibrium_played_in_the_environment_is_the_solver_s(name, normali
         rewards = env.step(env.actions_from(at_step(equilibrium.controls, k)))[1]
         payoffs += [rewards[agent] for agent in env.possible_agents]
         np.testing.assert_allclose(env.market.inventories, equilibrium.inventories[k + 1], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(payoffs, equilibrium.payoffs, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(in_currency(env, payoffs), equilibrium.payoffs, rtol=0, atol=1e-12)
 
 
 def test_wealth_is_pnl_less_penalties_and_pnl_is_the_traded_cash():
@@ -149,9 +166,16 @@ def test_an_episode_is_a_function_of_its_seed():
 
 
 def test_payoff_rewards_without_spread_are_deterministic():
+    """But for the market price, and what is worth more or less for it, nothing depends on the seed."""
     one, other = acas_env(), acas_env()
-    actions = draw_actions(one)
-    assert same(play(one, actions, seed=0), play(other, actions, seed=1))
+    actions, price = draw_actions(one), 4  # the place of the price, after time, inventory, best ask, best bid
+    first, second = play(one, actions, seed=0), play(other, actions, seed=1)
+    assert not same(first, second)
+    for found, expected in zip(first, second, strict=True):
+        assert same(found[1:-1], expected[1:-1])
+        for agent, told in found[-1].items():
+            assert same(*(np.delete(each[0][agent], price) for each in (found, expected)))
+            assert all(expected[-1][agent][key] == told[key] for key in told.keys() - {"mid", "cash", "pnl", "price"})
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
@@ -169,30 +193,37 @@ def test_observations_are_prefixes_of_what_the_module_documents():
     actions = draw_actions(full)
     episodes = {kind: play(env, actions, seed=0) for kind, env in envs.items()}
     low, high = full.game.action_range()
-    full.reset()
-    quotes = np.zeros(6)
+    full.reset(seed=0)
+    shown, quotes = np.zeros(5), np.zeros(6)  # best quotes, price, volumes; all quotes
     for k in range(STEPS + 1):
-        stock = full.market.inventories / 5.0  # the largest initial inventory
-        np.testing.assert_allclose(full.state(), [k / STEPS, *stock, *quotes], atol=1e-6)
+        stock = np.clip(full.market.inventories / 5.0, -10, 10)  # in units of the largest initial inventory
+        np.testing.assert_allclose(full.state(), [k / STEPS, *stock, *shown, *quotes], atol=1e-6)
         for i, agent in enumerate(full.possible_agents):
-            expected = [k / STEPS, stock[i], *np.delete(stock, i), *quotes]
-            for kind, width in zip(KINDS, (1, 2, 12), strict=True):
+            expected = [k / STEPS, stock[i], *shown, *np.delete(stock, i), *quotes]
+            for kind, width in zip(KINDS, (1, 2, 7, 17), strict=True):
                 found = episodes[kind][k][0][agent]
                 assert found.dtype == np.float32
+                assert found.shape == (width,)
                 np.testing.assert_allclose(found, expected[:width], atol=1e-6)
         if k < STEPS:
-            _, ask, bid = full.controls_from(actions[k])
-            full.step(actions[k])
+            rate, ask, bid = full.controls_from(actions[k])
+            infos = full.step(actions[k])[-1]
             normal = [
                 (2 * each - a - b) / (b - a) for each, a, b in ((ask, low.ask, high.ask), (bid, low.bid, high.bid))
             ]
             quotes = np.concatenate(normal)
+            best = [each.min() for each in normal]
+            moved = (infos["maker_0"]["mid"] - 100.0) / 2.0  # volatility 2, horizon 1
+            # the traders want 8 shares, noise traders 1.5 and 1: half of that in five steps is the unit of volumes
+            volumes = np.array([1 + (k + 0.5) / STEPS + rate[0], 1 - rate[1]]) / 5.25
+            shown = np.array([*best, moved, *volumes])
 
 
 @pytest.mark.parametrize("size", [1.0, 1e9, np.inf])
-@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("normalize", [True, False, None])
 def test_observations_stay_in_their_spaces(normalize, size):
     env = acas_env(normalize=normalize)
+    env.market.draw = lambda rng: Noise(price=np.array(1e3))
     extreme = {agent: size * np.array([1.0, -1.0][: env.action_space(agent).shape[0]]) for agent in env.possible_agents}
     for observations, *_ in play(env, [extreme] * STEPS, options={"inventory": [-1e6, 1e6, 1e6, 0, -1e6]}):
         assert all(env.observation_space(agent).contains(each) for agent, each in observations.items())
@@ -210,7 +241,8 @@ def test_observations_stay_in_their_spaces_where_only_the_highest_quote_is_worth
 
 
 def test_actions_and_controls_are_inverse():
-    for env in (acas_env(), acas_env(normalize=False), acas_env(rate_range=(0.0, 5.0), quote_range=(-1.0, 2.0))):
+    ways = [{}, {"normalize": False}, {"normalize": None}, {"rate_range": (0.0, 5.0), "quote_range": (-1.0, 2.0)}]
+    for env in (acas_env(**arguments) for arguments in ways):
         controls = Controls(np.array([2.0, -1.5]), np.array([0.5, 1.0, 1.5]), np.array([0.2, 0.0, 1.9]))
         found = env.controls_from(env.actions_from(controls))
         np.testing.assert_allclose(np.concatenate(found), np.concatenate(controls), rtol=0, atol=1e-14)
@@ -236,11 +268,19 @@ def test_float64_actions_keep_their_precision():
 
 @pytest.mark.parametrize("size", [1e6, np.inf])
 def test_actions_out_of_bounds_are_clipped(size):
-    env, physical = acas_env(), acas_env(normalize=False, min_rate=0.5, max_rate=20.0, max_quote=3.0)
-    shapes = {agent: env.action_space(agent).shape for agent in env.possible_agents}
-    for sign, rate in ((1, [20.0, -0.5]), (-1, [0.5, -20.0])):  # a buyer only buys, a seller only sells
+    """At the ends of the range; in physical units, at the game's constraints."""
+    env, counted = acas_env(), acas_env(normalize=None)
+    physical = acas_env(normalize=False, min_rate=0.5, max_rate=20.0, max_quote=3.0)
+    shapes, (low, high) = (
+        {agent: env.action_space(agent).shape for agent in env.possible_agents},
+        env.game.action_range(),
+    )
+    # a buyer only buys, a seller only sells
+    for sign, end, rate in ((1, high, [20.0, -0.5]), (-1, low, [0.5, -20.0])):
         one, beyond = ({agent: np.full(shape, sign * x) for agent, shape in shapes.items()} for x in (1.0, size))
-        assert same(env.controls_from(beyond), env.controls_from(one))
+        assert same(env.controls_from(beyond), end)
+        assert same(counted.controls_from(beyond), end)
+        np.testing.assert_allclose(np.concatenate(env.controls_from(one)), np.concatenate(end), rtol=1e-15, atol=1e-15)
         found = physical.controls_from(beyond)
         assert same(found, Controls(np.array(rate), *np.full((2, 3), sign * 3.0)))
 
@@ -322,13 +362,13 @@ def test_reset_refuses_inventories_that_do_not_fit(inventory, message):
     [
         ({"steps": 0}, "steps: expected a positive whole number, got 0"),
         ({"steps": 2.5}, r"steps: expected a positive whole number, got 2\.5"),
-        ({"observation": "all"}, r"observation: expected one of \['time', 'own', 'full'\], got 'all'"),
+        ({"observation": "all"}, r"observation: expected one of \['time', 'own', 'market', 'full'\], got 'all'"),
         ({"reward": "utility"}, "reward: expected 'payoff' or 'wealth', got 'utility'"),
         ({"render_mode": "ansi"}, "render_mode: expected one of .* got 'ansi'"),
         ({"rate_range": (2.0, 1.0)}, r"rate_range: expected two increasing numbers within \[0, 100\]"),
         ({"quote_range": (-60.0, 1.0)}, r"quote_range: expected two increasing numbers within \[-50, 50\]"),
         ({"inventory_spread": -1.0}, "inventory_spread: expected a finite number >= 0"),
-        ({"gamma": 1.0}, r"unknown argument \['gamma'\]: expected .* some of"),
+        ({"gamma": 1.0}, "unexpected keyword argument 'gamma': expected .* some of"),
         ({"horizon": -1.0}, "horizon: expected a finite number > 0"),
     ],
 )
@@ -344,11 +384,13 @@ def test_cash_is_of_the_shares_that_moved_whatever_the_precision_of_actions(modu
     env = module.parallel_env(steps=5)
     env.reset(seed=0)
     rng, before, cash = np.random.default_rng(0), env.market.inventories, np.zeros(len(env.possible_agents))
-    while env.agents:
+    jumps = env.game.volatility * np.sqrt(env.market.dt) * np.random.default_rng(0).standard_normal(5)
+    for jump in jumps:  # of the price, at the end of each step: what is traded in it does not see it
         actions = {agent: rng.uniform(-1, 1, env.action_space(agent).shape).astype(dtype) for agent in env.agents}
         start = env.market.price
         _, _, _, _, infos = env.step(actions)
         market = env.market
-        mean, moved = (start + market.price) / 2, market.inventories - before
+        mean, moved = (start + market.price - jump) / 2, market.inventories - before
         cash, before = cash + market.dt * market.activity.income - mean * moved, market.inventories
         np.testing.assert_allclose([infos[agent]["cash"] for agent in env.possible_agents], cash, atol=1e-11)
+    assert env.agents == []

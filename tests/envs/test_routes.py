@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,16 @@ STEPS = 8
 NAMES = ("acas", "maker-taker-3x3", "execution-2", "execution-signal", "approximation")
 
 
-@pytest.mark.parametrize("settings", [{}, {"normalize": False, "reward": "wealth", "observation": "own"}], ids=str)
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"normalize": True, "observation": "market", "identity": True},
+    {"normalize": False, "reward": "wealth", "observation": "own"},
+]
+both_units = pytest.mark.parametrize("normalize", [True, None], ids=["normalised", "units"])
+"""actions in [-1, 1] and rewards in currency, or both in the game's units"""
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("name", NAMES)
 def test_torchrl_checks_its_specs(name: str, settings: dict[str, Any]) -> None:
     game = load_scenario(name)
@@ -59,44 +69,51 @@ def test_the_pettingzoo_route() -> None:
     assert played["next", "makers", "reward"].shape == (STEPS, 2, 1)
 
 
-def _normal(game: Any, controls: Controls) -> dict[str, np.ndarray]:
-    """Normalised actions by role of a profile of schedules, (K, N, 1) and (K, M, 2)."""
-    normal = RoleView(game, STEPS).scale.normal(controls)
-    return {"trader": normal.rate[..., None], "maker": np.stack([normal.ask, normal.bid], axis=-1)}
+def _actions(game: Any, controls: Controls, normalize: bool | None) -> dict[str, np.ndarray]:
+    """Actions by role of a profile of schedules, (K, N, 1) and (K, M, 2)."""
+    found = RoleView(game, STEPS, normalize=normalize).scale.actions(controls)
+    return {"trader": found.rate[..., None], "maker": np.stack([found.ask, found.bid], axis=-1)}
 
 
+def _reward_units(game: Any, normalize: bool | None) -> np.ndarray:
+    """(n,) units of rewards, in currency."""
+    return np.array([game.payoff_unit(name) if normalize is None else 1.0 for name in game.agents])
+
+
+@both_units
 @pytest.mark.parametrize("name", ["acas", "maker-taker-softmax"])
-def test_every_route_pays_the_same(name: str) -> None:
+def test_every_route_pays_the_same(name: str, normalize: bool | None) -> None:
     """The equilibrium's schedules as actions: to 1e-9 in double precision, to 1e-4 in single."""
     game = load_scenario(name)
     nash = solve(game, STEPS)
-    actions, n, split = _normal(game, nash.controls), len(game.agents), game.traders
+    actions, n, split = _actions(game, nash.controls, normalize), len(game.agents), game.traders
+    units, options = _reward_units(game, normalize), {"steps": STEPS, "normalize": normalize}
     routes: dict[str, tuple[np.ndarray, float]] = {"NumPy": (simulate(game, nash.controls, STEPS).payoffs, 1e-9)}
 
-    env = GameParallelEnv(game, steps=STEPS)
+    env = GameParallelEnv(game, **options)
     env.reset()
     total = np.zeros(n)
     for k in range(STEPS):
         taken = [*actions["trader"][k], *actions["maker"][k]]
         total += list(env.step(dict(zip(game.agents, taken, strict=True)))[1].values())
-    routes["PettingZoo"] = total, 1e-9
+    routes["PettingZoo"] = total * units, 1e-9
 
     for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-4)):
-        batch = TorchMarket(game, 3, steps=STEPS, dtype=dtype)
+        batch = TorchMarket(game, 3, dtype=dtype, **options)
         state, earned = batch.reset(), torch.zeros(3, n, dtype=dtype)
         for k in range(STEPS):
             for role in batch.view.names:
                 state[role, "action"] = torch.as_tensor(actions[role][k], dtype=dtype).expand(3, -1, -1)
             state = batch.step(state)["next"]
             earned += torch.cat([state[role, "reward"][..., 0] for role in batch.view.names], dim=-1)
-        routes[f"TorchRL {dtype}"] = earned[1].numpy(), tolerance
+        routes[f"TorchRL {dtype}"] = earned[1].numpy() * units, tolerance
 
     jax = pytest.importorskip("jax")
     from makertaker.envs.jax_env import JaxMarket
 
     for double, tolerance in ((True, 1e-9), (False, 1e-4)):
         with jax_precision(double):
-            market = JaxMarket(game, steps=STEPS)
+            market = JaxMarket(game, **options)
             params, key = market.default_params, jax.random.key(0)
             _, inside = market.reset(key, params)
             gained = np.zeros(n)
@@ -104,25 +121,26 @@ def test_every_route_pays_the_same(name: str) -> None:
                 chosen = {role: jax.numpy.asarray(each[k]) for role, each in actions.items()}
                 _, inside, rewards, _, _ = market.step_env(key, inside, chosen, params)
                 gained += np.concatenate([np.asarray(rewards[role]) for role in market.roles])
-        routes[f"JAX {double}"] = gained, tolerance
+        routes[f"JAX {double}"] = gained * units, tolerance
 
     pytest.importorskip("stable_baselines3")
     from makertaker.training import MarketVecEnv
 
     for index, agent in enumerate(game.agents):
-        vec = MarketVecEnv(game, 2, agent, {k: v for k, v in nash.open_loop().items() if k != agent}, steps=STEPS)
+        vec = MarketVecEnv(game, 2, agent, {k: v for k, v in nash.open_loop().items() if k != agent}, **options)
         vec.reset()
         role, place = ("trader", index) if index < split else ("maker", index - split)
         own = sum(vec.step(np.tile(actions[role][k, place], (2, 1)))[1][0] for k in range(STEPS))
-        assert own == pytest.approx(nash.payoffs[index], rel=1e-4)
+        assert own * units[index] == pytest.approx(nash.payoffs[index], rel=1e-4)
     for route, (payoffs, tolerance) in routes.items():
         np.testing.assert_allclose(payoffs, nash.payoffs, rtol=tolerance, err_msg=route)
 
 
 class Reactive:
-    """An affine feedback rule on what a full observation shows: the time, every inventory, the last quotes.
+    """An affine feedback rule on what a full observation shows: the time, every inventory, the market, the last quotes.
 
-    Its inputs are computed here from the physical state, not by the package's observer; arrays may have batch axes.
+    Its inputs are computed here from the physical state, not by the package's observer; arrays may have batch axes. The
+    price has no martingale part, so that what is earned does not depend on how a library draws it.
     """
 
     def __init__(self, game: Any) -> None:
@@ -134,34 +152,45 @@ class Reactive:
             [each.rate[i : i + 1] if i < n else np.array([each.ask[i - n], each.bid[i - n]]) for each in (low, high)]
             for i in range(len(game.agents))
         ]
-        size = 1 + len(game.agents) + 2 * game.makers
-        self._gain = [rng.normal(0.0, 0.5, (size, len(low))) for low, _ in self._ends]
-        self._offset = [rng.uniform(-0.4, 0.4, len(low)) for low, _ in self._ends]
+        size = 1 + len(game.agents) + (5 if game.makers else 3) + 2 * game.makers
+        self._gain = [rng.normal(0.0, 0.1, (size, len(low))) for low, _ in self._ends]
+        self._offset = [rng.uniform(-0.2, 0.2, len(low)) for low, _ in self._ends]
 
-    def seen(self, agent: int, k: int, inventories: Any, quotes: Any) -> np.ndarray:
-        """The observation (..., size) in double precision: time, own inventory, the others', asks and bids."""
-        q = np.asarray(inventories, dtype=float) / np.abs(self.game.start).max()
+    def seen(self, agent: int, k: int, state: Any) -> np.ndarray:
+        """The observation (..., size) in double precision: time, own inventory, best quotes, price, volumes, others'
+        inventories, asks and bids."""
+        inventories, quotes, price, volumes = (
+            np.asarray(each, dtype=float) for each in (state.inventories, state.quotes, state.price, state.volumes)
+        )
+        game, q = self.game, inventories / np.abs(self.game.start).max()
         low, high = self._quotes
-        shown = (k > 0) * (2 * (np.asarray(quotes, dtype=float) - low) / (high - low) - 1)
+        shown = 2 * (quotes - low) / (high - low) - 1
+        best = shown.min(axis=-1) if game.makers else shown[..., 0, :]  # everybody has one range
+        moved = (price - game.initial_price)[..., None] / game.price_unit
+        market = np.concatenate([best, moved, volumes * STEPS / game.volume_unit], axis=-1)
         time = np.full((*q.shape[:-1], 1), k / STEPS)
         others = np.delete(q, agent, axis=-1)
-        return np.concatenate([time, q[..., [agent]], others, shown.reshape(*q.shape[:-1], -1)], axis=-1)
+        every = (k > 0) * shown.reshape(*q.shape[:-1], -1)
+        return np.concatenate([time, q[..., [agent]], (k > 0) * market, others, every], axis=-1)
 
-    def act(self, agent: int, seen: Any) -> np.ndarray:
-        """One agent's normalised action, (..., 1) or (..., 2), on its observation."""
+    def act(self, agent: int, seen: Any, normalize: bool | None = True) -> np.ndarray:
+        """One agent's action, (..., 1) or (..., 2), on its observation: in [-1, 1], or in control units."""
         action: np.ndarray = np.asarray(seen, dtype=float) @ self._gain[agent] + self._offset[agent]
-        return action
+        if normalize:
+            return action
+        low, high = self._ends[agent]
+        return action * (high - low) / 2 / self.game.control_unit(self.game.agents[agent])
 
-    def actions(self, k: int, inventories: Any, quotes: Any) -> list[np.ndarray]:
+    def actions(self, k: int, state: Any, normalize: bool | None = True) -> list[np.ndarray]:
         """Everybody's actions in the state."""
-        return [self.act(i, self.seen(i, k, inventories, quotes)) for i in range(len(self.game.agents))]
+        return [self.act(i, self.seen(i, k, state), normalize) for i in range(len(self.game.agents))]
 
     def policies(self) -> dict[str, Any]:
         """The same as policies: physical controls within the action range."""
 
         def of(agent: int) -> Any:
             def play(k: int, state: Any) -> np.ndarray:
-                action = self.act(agent, self.seen(agent, k, state.inventories, state.quotes))
+                action = self.act(agent, self.seen(agent, k, state))
                 low, high = self._ends[agent]
                 return np.asarray(low + (high - low) * (np.clip(action, -1, 1) + 1) / 2)
 
@@ -176,34 +205,39 @@ REACTIVE = ("acas", "maker-taker-softmax", "execution-2")
 
 @pytest.fixture(params=REACTIVE)
 def reactive(request: pytest.FixtureRequest) -> tuple[Reactive, np.ndarray]:
-    """The rule in a game, and what it earns in simulation; everybody's controls react to somebody's inventory."""
-    rule = Reactive(load_scenario(request.param))
+    """The rule in a game, and what it earns in simulation; everybody's controls react to somebody's inventory, and
+    nothing that is seen is clipped."""
+    rule = Reactive(replace(load_scenario(request.param), volatility=0.0))
     played = rollout(rule.game, rule.policies(), STEPS)
     start = rule.game.start + 0.5 * np.eye(len(rule.game.agents))[0]
     other = rollout(rule.game, rule.policies(), STEPS, inventories=start).controls
     assert all(np.abs(a - b).max(axis=-2).min() > 1e-4 for a, b in zip(other, played.controls, strict=True) if a.size)
+    volumes = np.stack([played.activity.buy_volume, played.activity.sell_volume]) / rule.game.volume_unit
+    assert max(np.abs(played.inventories / np.abs(rule.game.start).max()).max(), volumes.max()) < 10
     return rule, simulate(rule.game, played.controls, STEPS).payoffs
 
 
-def test_reactive_pettingzoo(reactive: tuple[Reactive, np.ndarray]) -> None:
+@both_units
+def test_reactive_pettingzoo(reactive: tuple[Reactive, np.ndarray], normalize: bool | None) -> None:
     """From the state to 1e-9; from the observations, which are single precision, to 1e-4."""
     rule, payoffs = reactive
     game = rule.game
-    env = GameParallelEnv(game, steps=STEPS)
+    env = GameParallelEnv(game, steps=STEPS, normalize=normalize)
     for source, tolerance in (("state", 1e-9), ("observations", 1e-4)):
         seen, _ = env.reset()
         total = np.zeros(len(game.agents))
         for k in range(STEPS):
-            state = env.market.state
-            actions = rule.actions(k, state.inventories, state.quotes)
+            actions = rule.actions(k, env.market.state, normalize)
             if source == "observations":
-                actions = [rule.act(i, seen[name]) for i, name in enumerate(game.agents)]
+                actions = [rule.act(i, seen[name], normalize) for i, name in enumerate(game.agents)]
             seen, rewards, *_ = env.step(dict(zip(game.agents, actions, strict=True)))
             total += list(rewards.values())
+        total *= _reward_units(game, normalize)
         np.testing.assert_allclose(total, payoffs, rtol=tolerance, err_msg=source)
 
 
-def test_reactive_vec_env(reactive: tuple[Reactive, np.ndarray]) -> None:
+@both_units
+def test_reactive_vec_env(reactive: tuple[Reactive, np.ndarray], normalize: bool | None) -> None:
     """Each agent in turn acts on its observations, the others follow the policy; all in single precision."""
     pytest.importorskip("stable_baselines3")
     from makertaker.training import MarketVecEnv
@@ -212,31 +246,44 @@ def test_reactive_vec_env(reactive: tuple[Reactive, np.ndarray]) -> None:
     policies = rule.policies()
     for index, agent in enumerate(rule.game.agents):
         others = {name: each for name, each in policies.items() if name != agent}
-        vec = MarketVecEnv(rule.game, 3, agent, others, steps=STEPS)
+        vec = MarketVecEnv(rule.game, 3, agent, others, steps=STEPS, normalize=normalize)
         seen, total = vec.reset(), np.zeros(3)
         for _ in range(STEPS):
-            seen, rewards, _, _ = vec.step(rule.act(index, seen))
+            seen, rewards, _, _ = vec.step(rule.act(index, seen, normalize))
             total += rewards
+        total *= _reward_units(rule.game, normalize)[index]
         np.testing.assert_allclose(total, payoffs[index], rtol=1e-4, err_msg=agent)
 
 
-@pytest.mark.parametrize("units", [False, True], ids=["normalised", "units"])
+FORCED: list[tuple[dict[str, Any], bool, bool]] = [  # actions in [-1, 1] or in control units, rewards in payoff units
+    ({"normalize": True}, True, False),
+    ({}, False, True),
+    ({"normalize": True, "control_units": True, "payoff_units": True}, False, True),
+    ({"control_units": False, "payoff_units": False}, True, False),
+    ({"control_units": False}, True, True),
+]
+
+
+@pytest.mark.parametrize(("settings", "normalized", "in_units"), FORCED, ids=str)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)], ids=str)
-def test_reactive_torchrl(reactive: tuple[Reactive, np.ndarray], dtype: Any, tolerance: float, units: bool) -> None:
+def test_reactive_torchrl(
+    reactive: tuple[Reactive, np.ndarray],
+    dtype: Any,
+    tolerance: float,
+    settings: dict[str, Any],
+    normalized: bool,
+    in_units: bool,
+) -> None:
     """Acting on observations, in the action range's units or the game's; rewards in currency or in the game's units."""
     rule, payoffs = reactive
     game, split = rule.game, rule.game.traders
-    env = TorchMarket(game, 3, steps=STEPS, dtype=dtype, control_units=units, payoff_units=units)
-    action_unit = {name: env.view.scale.unit(name) if units else 1.0 for name in game.agents}
-    payoff_unit = [game.payoff_unit(name) if units else 1.0 for name in game.agents]
+    env = TorchMarket(game, 3, steps=STEPS, dtype=dtype, **settings)
+    payoff_unit = _reward_units(game, None if in_units else True)
 
     def act(state: Any) -> Any:
         for role in env.view.names:
-            first = 0 if role == "trader" else split
-            own = [
-                rule.act(first + j, state[role, "observation"][..., j, :]) / action_unit[name]
-                for j, name in enumerate(env.view.agents(role))
-            ]
+            first, count = (0, split) if role == "trader" else (split, game.makers)
+            own = [rule.act(first + j, state[role, "observation"][..., j, :], normalized) for j in range(count)]
             state[role, "action"] = torch.as_tensor(np.stack(own, axis=-2), dtype=dtype)
         return state
 
@@ -251,8 +298,9 @@ def test_reactive_torchrl(reactive: tuple[Reactive, np.ndarray], dtype: Any, tol
     np.testing.assert_allclose(again.payoffs, payoffs, rtol=tolerance)
 
 
+@both_units
 @pytest.mark.parametrize("double", [True, False], ids=["float64", "float32"])
-def test_reactive_jax(reactive: tuple[Reactive, np.ndarray], double: bool) -> None:
+def test_reactive_jax(reactive: tuple[Reactive, np.ndarray], double: bool, normalize: bool | None) -> None:
     """From the state to 1e-9 in double precision; from the observations to 1e-4."""
     jax = pytest.importorskip("jax")
     from makertaker.envs.jax_env import JaxMarket
@@ -260,20 +308,21 @@ def test_reactive_jax(reactive: tuple[Reactive, np.ndarray], double: bool) -> No
     rule, payoffs = reactive
     split = rule.game.traders
     with jax_precision(double):
-        market, key = JaxMarket(rule.game, steps=STEPS), jax.random.key(0)
+        market, key = JaxMarket(rule.game, steps=STEPS, normalize=normalize), jax.random.key(0)
         params = market.default_params
         for source, tolerance in (("state", 1e-9 if double else 1e-4), ("observations", 1e-4)):
             seen, inside = market.reset(key, params)
             total = np.zeros(len(rule.game.agents))
             for k in range(STEPS):
-                actions = rule.actions(k, inside.inventories, inside.quotes)
+                actions = rule.actions(k, inside, normalize)
                 if source == "observations":
                     listed = np.concatenate([np.asarray(seen[role]) for role in market.roles])
-                    actions = [rule.act(i, each) for i, each in enumerate(listed)]
+                    actions = [rule.act(i, each, normalize) for i, each in enumerate(listed)]
                 parts = {"trader": actions[:split], "maker": actions[split:]}
                 chosen = {role: jax.numpy.asarray(np.stack(parts[role])) for role in market.roles}
                 seen, inside, rewards, _, _ = market.step_env(key, inside, chosen, params)
                 total += np.concatenate([np.asarray(rewards[role]) for role in market.roles])
+            total *= _reward_units(rule.game, normalize)
             np.testing.assert_allclose(total, payoffs, rtol=tolerance, err_msg=source)
 
 
@@ -295,7 +344,7 @@ def test_only_all_markets_are_reset(name: str) -> None:
 @pytest.mark.parametrize("name", ["approximation", "execution-signal", "maker-taker-3x3"])
 def test_policies_of_an_actor_see_what_the_environment_shows(name: str) -> None:
     """With a factor and noise: in every state of a batch of markets the policies play what the actor plays there."""
-    env = TorchMarket(load_scenario(name), 3, steps=STEPS, dtype=torch.float64, seed=1, control_units=True)
+    env = TorchMarket(load_scenario(name), 3, steps=STEPS, dtype=torch.float64, seed=1, identity=True)
     game, rng = env.game, torch.Generator().manual_seed(0)
     gain = {role: torch.randn(env.view.size, env.view.action_size(role), generator=rng) for role in env.view.names}
 
@@ -310,7 +359,9 @@ def test_policies_of_an_actor_see_what_the_environment_shows(name: str) -> None:
         state = played[:, k].clone()
         expected = env.controls(act(state))
         factor = None if game.factor is None else state["factor"].numpy()
-        shown = State(float(env.view.times[k]), factor, state["inventories"].numpy(), state["quotes"].numpy())
+        inventories, quotes, volumes = (state[name].numpy() for name in ("inventories", "quotes", "volumes"))
+        price = state["price"][..., 0].numpy()
+        shown = State(float(env.view.times[k]), factor, inventories, quotes, price=price, volumes=volumes)
         for agent in game.agents:
             own = agent_controls(game, Controls(*(each.numpy() for each in expected)), agent)
             np.testing.assert_allclose(policies[agent](k, shown), own, rtol=1e-12, atol=1e-12)
@@ -320,7 +371,7 @@ def test_policies_of_an_actor_see_what_the_environment_shows(name: str) -> None:
 
 def test_random_actions_fill_the_range() -> None:
     """Drawn by the environment itself, within the specification's bounds and up to them; also from nothing."""
-    env = TorchMarket(load_scenario("maker-taker-3x3"), 400, steps=STEPS, control_units=True)
+    env = TorchMarket(load_scenario("maker-taker-3x3"), 400, steps=STEPS)
     drawn = env.rand_action()
     assert env.full_action_spec.is_in(drawn.select(*env.view.names))
     for role in env.view.names:
@@ -333,9 +384,11 @@ def test_random_actions_fill_the_range() -> None:
 @pytest.mark.parametrize("name", ["acas", "maker-taker-3x3", "execution-2"])
 def test_a_group_for_each_agent(name: str) -> None:
     """The same market with every agent a group of its own: the same actions lead to the same entries."""
-    options: dict[str, Any] = {"steps": STEPS, "control_units": True, "payoff_units": True, "state": True}
+    options: dict[str, Any] = {"steps": STEPS, "state": True}
     roles, alone = (TorchMarket(load_scenario(name), 3, groups=each, **options) for each in ("role", "agent"))
     check_env_specs(alone)
+    for each in (roles, alone):  # again: the check has played
+        each.set_seed(1)
     assert alone.group_map == {agent: [agent] for agent in alone.game.agents}
     assert [agent for agents in roles.group_map.values() for agent in agents] == list(roles.game.agents)
     together, apart = roles.reset(), alone.reset()

@@ -1,5 +1,6 @@
 """README and site do what they say: their Python runs, their commands parse and, where they are quick, run."""
 
+import inspect
 import os
 import re
 import shlex
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from makertaker.baselines import Equilibrium
+from makertaker.envs.described import setting_of
 from makertaker.training import cli
 
 ROOT = Path(__file__).parents[2]
@@ -39,10 +42,40 @@ COMMANDS = list(dict.fromkeys(each for text in (README, *PAGES.values()) for eac
 SCRIPTS = [each for text in PAGES.values() for each in commands(text, "python")]
 
 
+def run(block, where, names):
+    """Run a page's code, with a training cut to one rollout; what it plays is what it solves."""
+    exec(compile(re.sub(r"\.learn\(\d[\d_]*\)", ".learn(6_144)", block), where, "exec"), names)
+    solved = [(each.game, each.steps) for each in names.values() if isinstance(each, Equilibrium)]
+    for name, value in names.items():
+        played = None if inspect.ismodule(value) or inspect.isclass(value) else setting_of(value)
+        if played is not None and solved and f"{name} =" in block:
+            assert (played.game, played.steps) in solved, f"{where}: {name} plays another game than is solved"
+
+
 @pytest.mark.parametrize("block", blocks("python"))
 def test_python_runs(block, capsys):
-    exec(compile(block, "README.md", "exec"), {})
+    if "supersuit" in block:
+        pytest.importorskip("supersuit")
+    run(block, "README.md", {})
     assert len(capsys.readouterr().out.splitlines()) >= 3
+
+
+def test_the_second_block_trains_and_scores_in_few_lines():
+    block = blocks("python")[1]
+    assert "score(env" in block
+    assert ".learn(" in block
+    assert len(block.splitlines()) <= 25
+
+
+def test_a_page_that_plays_another_game_is_caught():
+    block = """
+from makertaker.baselines import solve
+from makertaker.envs import acas_v0, load_scenario
+env = acas_v0.parallel_env()
+nash = solve(load_scenario("acas-2x3"))
+"""
+    with pytest.raises(AssertionError, match="env plays another game"):
+        run(block, "page", {})
 
 
 @pytest.mark.parametrize("page", [page for page, text in PAGES.items() if blocks("python", text)])
@@ -53,7 +86,7 @@ def test_python_of_a_page_runs_from_top_to_bottom(page, capsys, tmp_path, monkey
             pytest.importorskip(package)
     names = {}
     for block in blocks("python", PAGES[page]):
-        exec(compile(block, page, "exec"), names)
+        run(block, page, names)
     assert capsys.readouterr().out
 
 

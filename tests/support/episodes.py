@@ -5,7 +5,7 @@ import pytest
 
 
 def draw_actions(env, seed=0):
-    """Random normalised actions of everyone, one dictionary a step."""
+    """Random actions in [-1, 1] of everyone, one dictionary a step."""
     rng = np.random.default_rng(seed)
     shapes = {agent: env.action_space(agent).shape for agent in env.possible_agents}
     return [{agent: rng.uniform(-1, 1, shape) for agent, shape in shapes.items()} for _ in range(env.market.steps)]

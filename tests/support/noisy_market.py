@@ -21,6 +21,7 @@ from makertaker.envs import (
     SoftmaxShare,
     ornstein_uhlenbeck,
 )
+from makertaker.envs.arrays import as_like, namespace
 from makertaker.envs.flows import Points
 from makertaker.envs.parallel_env import GameParallelEnv
 from support.controls import at_step
@@ -36,18 +37,19 @@ COMPETITIONS = {"softmax": SoftmaxShare(0.8, OFFSETS), "best quote": BestQuote(E
 SIGMA = np.array([[0.6, 0.3], [-0.4, 0.5]])
 
 
-def drift(t: Any, factor: np.ndarray) -> np.ndarray:
-    """Of two factors, the second of which pulls the first."""
-    return np.stack([factor[..., 1] - factor[..., 0], np.sin(3 * t) - 2 * factor[..., 1]], axis=-1)
+def drift(t: Any, factor: Any) -> Any:
+    """Of two factors, the second of which pulls the first; in any of the array libraries."""
+    xp = namespace(factor)
+    return xp.stack([factor[..., 1] - factor[..., 0], xp.sin(as_like(3 * t, factor)) - 2 * factor[..., 1]], axis=-1)
 
 
-def diffusion(t: Any, factor: np.ndarray) -> np.ndarray:
+def diffusion(t: Any, factor: Any) -> Any:
     """A full matrix that depends on time and on the factor."""
-    return (1 + t) * SIGMA + 0.1 * np.tanh(factor)[..., None]
+    return (1 + t) * as_like(SIGMA, factor) + 0.1 * namespace(factor).tanh(factor)[..., None]
 
 
-def buy_flow(t: Any, factor: np.ndarray) -> np.ndarray:
-    return np.asarray(3 + t + np.tanh(factor[..., 0]) - 0.3 * factor[..., 1])
+def buy_flow(t: Any, factor: Any) -> Any:
+    return 3 + t + namespace(factor).tanh(factor[..., 0]) - 0.3 * factor[..., 1]
 
 
 def noisy_game(kind: str = "softmax", **changes: Any) -> MakerTakerGame:

@@ -8,7 +8,6 @@ HOMES = {
     "algorithms": ("stable_baselines3", "sb3.algorithms"),
     "benchmarl_callbacks": ("benchmarl", "benchmarl.callbacks"),
     "benchmarl_task": ("benchmarl", "benchmarl.task"),
-    "evaluate": ("numpy", "evaluation.scoring"),
     "information": ("numpy", "common.information"),
 }
 

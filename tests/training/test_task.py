@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
-from makertaker.envs import load_scenario, read_scenario
+from makertaker.envs import acas_v0, load_scenario, read_scenario
 from makertaker.training import runs, task
 from makertaker.training.common import engines
 from makertaker.training.sb3 import algorithms
@@ -96,7 +96,7 @@ def test_a_task_is_a_game_on_a_grid():
     made = task.Task(given.game, STEPS)
     assert made.name == given.game.environment
     assert made.equilibrium is made.equilibrium
-    with pytest.raises(ValueError, match="game: expected a game or a scenario's name, got 3"):
+    with pytest.raises(ValueError, match=r"game: expected a game, a scenario, its name, .* got 3"):
         task.Task(3)
 
 
@@ -108,3 +108,20 @@ def test_a_run_names_its_engine():
     with pytest.raises(ValueError, match="address: expected none with engine 'sb3', got 'auto'"):
         config().learners(address="auto")
     assert [engines.find(name).distributed for name in engines.ENGINES] == [False, True]
+
+
+@pytest.mark.parametrize("given", ["time", "open_loop"])
+def test_open_loop_is_another_name_of_time(given):
+    assert config(information=given).information == "time"
+    with pytest.raises(
+        ValueError, match=r"information: expected one of \['time', 'own', 'market', 'full'\], got 'all'"
+    ):
+        config(information="all")
+
+
+def test_a_task_of_an_environment_or_a_mapping():
+    env = acas_v0.parallel_env(maker_terminal_penalty=0.3, steps=7)
+    assert (task.Task(env).game, task.Task(env).steps) == (env.game, 7)
+    values = {"name": "mine", "steps": 6, "trader_inventory": [-2.0], "maker_inventory": [0.0, 0.0]}
+    made = task.Task(values)
+    assert (made.name, made.steps, made.game.trader_inventory) == ("mine", 6, (-2.0,))

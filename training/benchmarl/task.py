@@ -29,8 +29,7 @@ virtual environment of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Unpack
+from typing import Any
 
 try:
     import torch
@@ -43,8 +42,8 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
         f"makertaker.training.benchmarl.task needs {error.name}: pip install -r requirements-benchmarl.txt"
     ) from error
 
-from ...envs import Game, Options, Policy, Scenario
-from ...envs.options import Fields, merged
+from ...envs import Options, Policy
+from ...envs.described import Described, describe
 from ...envs.torchrl_env import Groups, TorchMarket
 from ..task import Task
 
@@ -53,19 +52,18 @@ class MarketTask(Task, TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
     """A game as a BenchMARL task.
 
     Args:
-        game: a game, a scenario, its name or the path of its file. BenchMARL pickles the task, so that a game's
-            functions must be picklable (no lambdas).
-        options: of the environment; by default with the scenario's steps, 100 for a game. ``observation`` is what
-            actors see: ``"time"`` (open loop, as in the paper), ``"own"`` or ``"full"``; initial inventories are not
-            random.
-        control_units: True: actions count from the middle of the action range in the game's control units, so that
-            one initial exploration suits everybody; otherwise they are in [-1, 1].
-        payoff_units: True: rewards are in the game's payoff units, so that one critic's learning rate suits
-            everybody; otherwise in currency.
+        game: a game, a scenario, its name, the path of its file, or a mapping of its contents. BenchMARL pickles the
+            task, so that a game's functions must be picklable (no lambdas).
+        options: of the environment. ``observation`` is what actors see: ``"time"`` (open loop, as in the paper),
+            ``"own"``, ``"market"`` or ``"full"``; initial inventories are not random.
+        scenario: in place of a game.
+        control_units: see :class:`~makertaker.envs.torchrl_env.TorchMarket`.
+        payoff_units: see the same.
         groups: ``"role"`` or ``"agent"``: BenchMARL's groups are the roles, or every agent is one.
         state: True: centralised critics see the whole state; otherwise they see the observations of their group.
         name: of the task in logs; by default the scenario's, or the name of the game's environment.
-        fields: of :class:`~makertaker.envs.Options`, such as ``steps`` and ``observation``.
+        arguments: fields of :class:`~makertaker.envs.Options`, such as ``steps`` and ``observation``, and parameters
+            of the game.
 
     Raises:
         ValueError: an argument is out of its range, or there is no such scenario.
@@ -73,24 +71,25 @@ class MarketTask(Task, TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
 
     def __init__(
         self,
-        game: Game | Scenario | str,
+        game: Described | None = None,
         options: Options | None = None,
         *,
-        control_units: bool = True,
-        payoff_units: bool = True,
+        scenario: Described | None = None,
+        control_units: bool | None = None,
+        payoff_units: bool | None = None,
         groups: Groups = "role",
         state: bool = True,
         name: str | None = None,
-        **fields: Unpack[Fields],
+        **arguments: Any,
     ) -> None:
-        given = merged(options, **fields)
-        Task.__init__(self, game, given.steps if options is not None or "steps" in fields else None)
+        found = describe(game, scenario, options, arguments)
+        Task.__init__(self, found.game, found.options.steps)
         flags = {"control_units": control_units, "payoff_units": payoff_units, "state": state}
         for option, value in flags.items():
-            if not isinstance(value, bool):
+            if not isinstance(value, bool) and (option == "state" or value is not None):
                 raise ValueError(f"{option}: expected True or False, got {value!r}")
-        config = {"game": self.game, "options": replace(given, steps=self.steps), "groups": groups, **flags}
-        TaskClass.__init__(self, name or self.name, config)
+        config = {"game": found.game, "options": found.options, "groups": groups, **flags}
+        TaskClass.__init__(self, name or found.name, config)
         self.market()  # refuses what is wrong with the others
 
     def market(

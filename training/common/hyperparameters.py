@@ -11,7 +11,7 @@ class PPOSettings:
 
     Args:
         learning_rate: at the start and at the end.
-        exploration: standard deviation at the start and at the end, in units of :func:`~.joint_market.action_unit`.
+        exploration: standard deviation at the start and at the end, in the game's control units.
         gamma: discount factor.
         gae_lambda: of generalised advantage estimation.
         epochs: passes over a rollout.
@@ -24,7 +24,7 @@ class PPOSettings:
     """
 
     learning_rate: tuple[float, float] = (5e-3, 1e-4)
-    exploration: tuple[float, float] = (0.6, 0.05)
+    exploration: tuple[float, float] = (1.8, 0.15)
     gamma: float = 1.0
     gae_lambda: float = 1.0
     epochs: int = 5

@@ -6,36 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from gymnasium.spaces import Box
 
-from ...envs import Game, Policy, State
-from ...envs.market import Market
-from ...envs.observation import space
-from ...envs.packing import agent_columns, agent_index, check_steps, join_controls, split_controls
-
-
-def action_unit(market: Market, agent: str) -> np.ndarray:
-    """The game's control unit of an agent, as a fraction of the half-width of its action range; (1,) or (2,)."""
-    return market.scale.unit(agent)
-
-
-def learner_space(market: Market, agent: str) -> Box:
-    """Space of a learner's actions.
-
-    They are counted from the middle of the action range in units of :func:`action_unit`, so that one exploration and
-    one learning rate suit makers with thin and with thick margins.
-    """
-    limit = (1 / action_unit(market, agent)).astype(np.float32)
-    return Box(-limit, limit)
-
-
-def reward_units(game: Game, agents: Sequence[str]) -> dict[str, float]:
-    """Factors of the learners' rewards: one over the size of their payoffs, from the game's parameters."""
-    return {agent: 1.0 / game.payoff_unit(agent) for agent in agents}
-
+from ...envs import Policy, State
+from ...envs.market import Market, Setting
+from ...envs.packing import agent_columns, check_steps, join_controls, split_controls
 
 Act = Callable[[np.ndarray], np.ndarray]
-"""An agent's actions (B, 1) or (B, 2), in its :func:`action_unit`, from full observations (B, d)."""
+"""An agent's actions (B, 1) or (B, 2), in the market's units, from its observations (B, d)."""
 
 
 @dataclass(frozen=True)
@@ -49,22 +26,20 @@ class LearnedPolicy:
     """
 
     act: Act
-    market: Market
+    market: Setting
     agent: str
 
     def __call__(self, k: int, state: State) -> np.ndarray:
         """Controls (..., 1) or (..., 2) of the agent."""
         market = self.market
         index = market.game.positions[self.agent]
-        state = state._replace(inventories=np.asarray(state.inventories), quotes=None if k == 0 else state.quotes)
-        seen = market.observer.one(index, state)
+        seen = market.observer.one(index, state._replace(inventories=np.asarray(state.inventories)))
         flat = seen.reshape(-1, seen.shape[-1])
-        normal = np.asarray(self.act(flat), dtype=float) * action_unit(market, self.agent)
-        physical = market.scale.physical_action(self.agent, normal)
+        physical = market.scale.physical_action(self.agent, np.asarray(self.act(flat), dtype=float))
         return physical.reshape(*seen.shape[:-1], -1)
 
 
-def everyone(market: Market, acts: Mapping[str, Act], fixed: Mapping[str, Policy]) -> dict[str, Policy]:
+def everyone(market: Setting, acts: Mapping[str, Act], fixed: Mapping[str, Policy]) -> dict[str, Policy]:
     """Every agent's policy, from the actions of those who learned and the policies of the others."""
     return {
         agent: LearnedPolicy(acts[agent], market, agent) if agent in acts else fixed[agent]
@@ -81,7 +56,6 @@ class JointMarket:
         fixed: policies of the others.
         seed: of random initial inventories, of price noise and of factors.
         inventory_spread: standard deviation of noise on initial inventories, in place of the market's option.
-        reward_scale: by learner; rewards are multiplied by it.
 
     Raises:
         ValueError: an agent neither learns nor has a policy, or does both.
@@ -95,7 +69,6 @@ class JointMarket:
         *,
         seed: int | Sequence[int],
         inventory_spread: float | None = None,
-        reward_scale: Mapping[str, float] | None = None,
     ) -> None:
         if sorted([*learners, *fixed]) != sorted(market.game.agents):
             raise ValueError(
@@ -106,11 +79,8 @@ class JointMarket:
         if not learners:
             raise ValueError("expected at least one learner, got none")
         self.market, self.learners, self.fixed = market, list(learners), dict(fixed)
-        self.observation_space = space(market.game, "full")
+        self.observation_space = market.observation_space
         self.rng = np.random.default_rng(seed)
-        self._scale = np.ones(len(market.game.agents))
-        for agent, value in (reward_scale or {}).items():
-            self._scale[agent_index(market.game, agent)] = value
         self._spread = inventory_spread
         self._columns = {agent: agent_columns(market.game, agent) for agent in market.game.agents}
         self._seen: np.ndarray | None = None
@@ -122,32 +92,32 @@ class JointMarket:
         self._seen = None
 
     def observations(self) -> np.ndarray:
-        """Every agent's full observations (B, n, d)."""
+        """Every agent's observations (B, n, d)."""
         if self._seen is None:
             self._seen = self.market.observations()
         return self._seen
 
     def play(self, actions: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Play one step; returns rewards (B, n), in each agent's unit.
+        """Play one step; returns rewards (B, n), in the market's units.
 
         Args:
-            actions: of the learners, (B, 1) or (B, 2), in [-1, 1]; outside is truncated.
+            actions: of the learners, (B, 1) or (B, 2), in the market's units; outside of their range is truncated.
 
         Raises:
             FloatingPointError: actions are NaN.
         """
         market = self.market
-        normal = np.zeros((market.batch[0], market.game.traders + 2 * market.game.makers), order="F")
+        joint = np.zeros((market.batch[0], market.game.traders + 2 * market.game.makers), order="F")
         for agent in self.learners:
-            normal[:, self._columns[agent]] = actions[agent]
-        if np.isnan(normal).any():
-            agent = next(name for name in self.learners if np.isnan(normal[:, self._columns[name]]).any())
+            joint[:, self._columns[agent]] = actions[agent]
+        if np.isnan(joint).any():
+            agent = next(name for name in self.learners if np.isnan(joint[:, self._columns[name]]).any())
             raise FloatingPointError(f"{agent}'s algorithm returned NaN actions: its learning has diverged")
-        controls = market.controls(normal)
+        controls = market.controls(joint)
         if self.fixed:
             flat, state = join_controls(market.game, controls), market.state
             for agent, policy in self.fixed.items():
                 flat[:, self._columns[agent]] = policy(market.k, state)
             controls = market.game.clip(split_controls(market.game, flat))
         self._seen = None
-        return np.asarray(market.advance(controls, market.draw(self.rng)) * self._scale)
+        return np.asarray(market.advance(controls, market.draw(self.rng)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from ...envs import Game, Options, Policy
 from ...envs.market import Market
-from ...envs.options import Fields, merged
+from ...envs.options import STEPS, Fields, merged
 from .joint_market import Act, everyone
 
 
@@ -19,18 +20,18 @@ def learning(game: Game, fixed: Mapping[str, Policy]) -> list[str]:
 
 
 def learners_options(options: Options | None, fields: Fields) -> Options:
-    """Options of the markets that learners play, by default with 20 steps an episode.
+    """Options of the markets that learners play, with 20 steps an episode unless they say another number.
 
     Raises:
         ValueError: an argument is out of its range, or an option is not the learners' to choose.
     """
-    options = merged(Options(steps=20) if options is None else options, **fields)
-    if options.observation != "full" or not options.normalize:
+    options = merged(options, **fields)
+    if options.kind != "full" or options.actions != "controls" or not options.in_game_units or options.identity:
         raise ValueError(
-            "options: expected observation='full' and normalize=True, since critics see everything and `information` "
-            f"is the actors', got {options!r}"
+            "options: expected observation='full', since critics see everything and `information` is the actors', "
+            f"units='game', without normalize, and identity=False, got {options!r}"
         )
-    return options
+    return replace(options, steps=STEPS) if options.steps is None else options
 
 
 class Learners(ABC):

@@ -12,12 +12,15 @@ from ...baselines.gains import payoff_size
 from ...baselines.kinds import Gains, Kind, SolverOptions, kind_of
 from ...baselines.profiles import PATHS, mean_controls
 from ...baselines.sampling import pair_mean
-from ...envs import Game, Policy, Trajectory, draw_noise, rollout
+from ...envs import Game, Noise, Policy, Trajectory, draw_noise, rollout
 from ...envs.arrays import Array
-from ..common.information import Information
+from ...envs.described import Market, game_and_steps
+from ...envs.observation import Kind as Seen
+from ..common.information import Information, check_information
 from .distances import agent_distances, along, control_distance, relative_distance
 from .metrics import AgentMetrics, Metrics
 from .reference_table import index_error, index_of, reference_profiles
+from .sampled import sampled_gains
 
 
 @dataclass(frozen=True)
@@ -25,18 +28,20 @@ class Evaluation:
     """Result of :func:`evaluate`."""
 
     learned: Trajectory
-    """means over the noise's paths, in a game that is random"""
+    """means over the paths, where anything is random"""
     equilibrium: Equilibrium
     metrics: Metrics
     """plain numbers, ready for JSON"""
 
 
 def evaluate(
-    game: Game,
+    game: Market,
     policies: Mapping[str, Policy],
-    steps: int,
-    information: Information,
+    steps: int | None = None,
+    information: Information = "time",
     equilibrium: Equilibrium | None = None,
+    *,
+    episodes: int | None = None,
 ) -> Evaluation:
     """Compare policies with the equilibrium.
 
@@ -45,28 +50,40 @@ def evaluate(
     bound; the exact gain against the *schedules* that the policies play on their common path stands beside it
     (``open_loop_...``). In a game with noise payoffs and gains are means over simulated paths, with standard errors,
     and gains are lower bounds: in the execution game by deviations linear in the factor and its integral, in others by
-    a deviator's own decoupling field.
+    a deviator's own decoupling field. So they are where policies look at the market price, whose martingale part is
+    random, or draw their actions; schedules and distances are then those of mean controls.
 
     Args:
-        game: the game.
+        game: the game; or a scenario, its name, the path of its file, a mapping of its contents; or an environment.
         policies: everyone's, without exploration.
-        steps: K.
+        steps: K; None: the environment's or the scenario's, 20 where only a game is given.
         information: of the actors.
         equilibrium: the game's, where it is solved already.
+        episodes: even number of episodes that are played with policies that draw their actions; None: they draw none.
 
     Raises:
+        ValueError: an argument does not fit.
         EquilibriumNotFound: the game, or an agent's best response, was not solved.
     """
+    game, steps = game_and_steps(game, steps)
+    information = check_information(information)
     kind = kind_of(game, steps)
     equilibrium = kind.solve(SolverOptions()) if equilibrium is None else equilibrium
-    noise = draw_noise(game, steps, PATHS, seed=0)
-    learned, target = rollout(game, policies, steps, noise), along(equilibrium, noise)
+    price = information in ("market", "full") and _look_at_the_price(game, policies, steps)
+    noise = draw_noise(game, steps, PATHS if episodes is None else episodes, seed=0, price=price)
+    learned, target = _played(game, policies, steps, noise, episodes), along(equilibrium, noise)
     total = payoff_size(equilibrium.payoffs)
     payoffs, errors, total_error = _payoffs(equilibrium, learned, target)
-    gains = _gains(kind, policies, learned, information)
-    schedule = kind.open_loop_beside(gains, policies, learned)
+    mean = _mean_path(learned)
+    shown = learned if target.controls.rate.ndim == learned.controls.rate.ndim else mean
+    if episodes is None:
+        gains = _gains(kind, policies, learned, information, price=price)
+        schedule = kind.open_loop_beside(gains, policies, mean if price and not game.random else learned)
+    else:
+        gains = sampled_gains(kind, policies, learned, noise, reacting=_reacts(kind, information))
+        schedule = kind.gains(mean.controls)
     nash_conv, schedule_nash_conv = (float(each.gains.sum()) for each in (gains, schedule))
-    control_distances = agent_distances(game, learned.controls, target)
+    control_distances = agent_distances(game, shown.controls, target)
     agents: dict[str, AgentMetrics] = {
         agent: {
             "learned": float(payoffs[i]),
@@ -74,11 +91,11 @@ def evaluate(
             "gap": float(payoffs[i] - equilibrium.payoffs[i]),
             "exploitability": float(gains.gains[i]),
             "control_distance": control_distances[agent],
-            "inventory_distance": relative_distance(learned.inventories[..., i], target.inventories[..., i]),
+            "inventory_distance": relative_distance(shown.inventories[..., i], target.inventories[..., i]),
         }
         for i, agent in enumerate(game.agents)
     }
-    if noise is not None:
+    if learned.payoffs.ndim > 1:
         for i, each in enumerate(agents.values()):
             each["learned_se"] = float(errors[i])
             each["exploitability_se"] = 0.0 if gains.errors is None else float(gains.errors[i])
@@ -92,14 +109,30 @@ def evaluate(
         "relative_nash_conv": nash_conv / total,
         "open_loop_nash_conv": schedule_nash_conv,
         "open_loop_relative_nash_conv": schedule_nash_conv / total,
-        "control_distance": control_distance(learned.controls, target),
-        "inventory_distance": relative_distance(learned.inventories, target.inventories),
+        "control_distance": control_distance(shown.controls, target),
+        "inventory_distance": relative_distance(shown.inventories, target.inventories),
         "collusion_index": index_of(kind, payoffs, equilibrium.payoffs, compared),
         "collusion_index_se": index_error(kind, total_error, equilibrium.payoffs, compared),
         "equilibrium": {"residual": equilibrium.residual, "message": equilibrium.message},
         "baselines": compared,
     }
-    return Evaluation(_mean_path(learned), equilibrium, metrics)
+    return Evaluation(mean, equilibrium, metrics)
+
+
+def _look_at_the_price(game: Game, policies: Mapping[str, Policy], steps: int) -> bool:
+    """True if policies act otherwise where the market price moves otherwise and nothing else does."""
+    noise = draw_noise(game, steps, 2, seed=1, price=True)
+    assert noise is not None
+    with_it, without = (rollout(game, policies, steps, each).controls for each in (noise, noise._replace(price=None)))
+    return any(bool((a != b).any()) for a, b in zip(with_it, without, strict=True))
+
+
+def _played(
+    game: Game, policies: Mapping[str, Policy], steps: int, noise: Noise | None, episodes: int | None
+) -> Trajectory:
+    """The policies' paths; a batch where anything is random."""
+    start = game.start if episodes is None else np.broadcast_to(game.start, (episodes, len(game.agents)))
+    return rollout(game, policies, steps, noise, inventories=start)
 
 
 def _payoffs(equilibrium: Equilibrium, learned: Trajectory, target: Equilibrium) -> tuple[Array, Array, float]:
@@ -125,9 +158,17 @@ def _mean_path(paths: Trajectory) -> Trajectory:
     return paths._replace(inventories=inventories, payoffs=payoffs, controls=mean_controls(paths))
 
 
-def _gains(kind: Kind[Game], policies: Mapping[str, Policy], learned: Trajectory, information: Information) -> Gains:
-    reacts = information == "full" or (information == "own" and not kind.capabilities.inventories_apart)
-    return kind.reacting_gains(policies) if reacts else kind.open_loop_gains(policies, learned)
+def _reacts(kind: Kind[Game], information: Seen) -> bool:
+    """True if actors of this information may react to somebody's deviation."""
+    return information in ("market", "full") or (information == "own" and not kind.capabilities.inventories_apart)
+
+
+def _gains(
+    kind: Kind[Game], policies: Mapping[str, Policy], learned: Trajectory, information: Seen, *, price: bool
+) -> Gains:
+    if _reacts(kind, information):
+        return kind.reacting_gains(policies, price=price)
+    return kind.open_loop_gains(policies, learned)
 
 
 def open_loop_nash_conv(game: Game, policies: Mapping[str, Policy], steps: int) -> float:

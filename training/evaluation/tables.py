@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import rich.table
+
 from .metrics import Metrics
 from .panels import named
 
@@ -82,3 +84,13 @@ def profiles(metrics: Metrics) -> Table:
         for row in (header, *rows):
             del row[3]
     return Table(header, rows)
+
+
+def aligned(content: Table) -> rich.table.Table:
+    """A table of text, numbers to the right; a standard error stands below its value."""
+    table = rich.table.Table(*content.header)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in content.rows:
+        table.add_row(*(cell.replace(" ±", "\n±") for cell in row))
+    return table

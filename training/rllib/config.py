@@ -11,7 +11,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.policy import PolicySpec
 
 from ...envs import Game, Options, Policy
-from ...envs.options import Fields
+from ...envs.options import STEPS, Fields
 from ...envs.parameters import check_count
 from ..common.hyperparameters import PPO
 from ..common.information import Information, visible
@@ -39,7 +39,7 @@ def ppo_config(
     *,
     timesteps: int = 160_000,
     fixed: Mapping[str, Policy] | None = None,
-    information: Information = "open_loop",
+    information: Information = "time",
     markets: int | None = None,
     seed: int = 0,
     runners: int = 0,
@@ -79,7 +79,7 @@ def ppo_config(
     check_count("seed", seed, least=0)
     if seed >= 2**32 - runners:
         raise ValueError(f"seed: expected a whole number from 0 to 2**32 - 1, got {seed}")
-    rollout, least = markets * options.steps, 2 * PPO.minibatches
+    rollout, least = markets * (options.steps or STEPS), 2 * PPO.minibatches
     if rollout < least:
         raise ValueError(f"markets: PPO needs at least {least} steps in all markets of an episode, got {rollout}")
     agents = learning(game, fixed)

@@ -27,8 +27,7 @@ from ray.rllib.utils.typing import ResultDict, StateDict
 from ...envs import Game, Options, Policy
 from ...envs.grid import agent_index
 from ...envs.market import Market
-from ...envs.observation import space
-from ..common.joint_market import JointMarket, action_unit, learner_space, reward_units
+from ..common.joint_market import JointMarket
 
 Names = str | Collection[str] | None
 """of a runner's components"""
@@ -72,14 +71,7 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
         index = max((self.worker_index or 0) - 1, 0)  # from 0
         markets = share(given["markets"], index, self.num_workers)
         market = Market(given["game"], given["options"], batch=(markets,))
-        self.env = JointMarket(
-            market,
-            given["learners"],
-            given["fixed"],
-            seed=[given["seed"], index],
-            reward_scale=reward_units(given["game"], given["learners"]),
-        )
-        self._units = {agent: action_unit(market, agent) for agent in given["learners"]}
+        self.env = JointMarket(market, given["learners"], given["fixed"], seed=[given["seed"], index])
 
     def make_module(self) -> None:
         """The networks of all agents that learn."""
@@ -108,7 +100,7 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
             for agent in agents:
                 own = seen[:, agent_index(joint.market.game, agent)]
                 drawn = self._act(agent, own, explore)
-                actions[agent] = drawn[Columns.ACTIONS] * self._units[agent]
+                actions[agent] = drawn[Columns.ACTIONS]
                 for name, value in {Columns.OBS: own, **drawn}.items():
                     columns[agent].setdefault(name, []).append(value)
             rewards.append(joint.play(actions))
@@ -221,5 +213,4 @@ def share(markets: int, index: int, runners: int) -> int:
 def module_spaces(settings: MarketSettings) -> dict[str, tuple[Box, Box]]:
     """Observation and action space of each learner's module."""
     market = Market(settings["game"], settings["options"])
-    seen = space(settings["game"], "full")
-    return {agent: (seen, learner_space(market, agent)) for agent in settings["learners"]}
+    return {agent: (market.observation_space, market.action_space(agent)) for agent in settings["learners"]}

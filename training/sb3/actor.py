@@ -14,8 +14,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.save_util import load_from_zip_file
 
 from ...envs.market import Market
-from ...envs.observation import space
-from ..common.joint_market import Act, learner_space
+from ..common.joint_market import Act
 from .algorithms import Algorithm, Progress, find, learning_rate
 
 
@@ -35,9 +34,12 @@ def load(market: Market, agent: str, name: str, path: Path) -> Act:
     algorithm = find(name)
     objects = not_read(algorithm, Progress())
     data, parameters, _ = load_from_zip_file(path, device="cpu", custom_objects=objects)
-    seen, acted = space(market.game, "full"), learner_space(market, agent)
+    seen, acted = market.observation_space, market.action_space(agent)
     if data is None or (data["observation_space"], data["action_space"]) != (seen, acted):
-        raise ValueError("its observations or actions are not those of the game")
+        raise ValueError(
+            "its observations or actions are not those of the game; what was trained with makertaker 0.1, whose "
+            "observations and units were others, is read by that version"
+        )
     policy: BasePolicy = algorithm.policy(seen, acted, objects["lr_schedule"], **data["policy_kwargs"])
     policy.load_state_dict(cast(Mapping[str, torch.Tensor], parameters["policy"]))
     return partial(mean, policy)

@@ -62,7 +62,7 @@ class Algorithm:
         policy: its policy, with an actor that looks at a prefix of the observation.
         kind: of exploration: by ``log_std`` of an on-policy actor, by the target entropy, or by action noise.
         learning_rate: at the start and at the end.
-        exploration: standard deviation at the start and at the end, in units of :func:`~.joint_market.action_unit`.
+        exploration: standard deviation at the start and at the end, in the game's control units.
         settings: keyword arguments of the class.
         network: keyword arguments of the policy.
         replay_episodes: episodes that an off-policy learner's replay buffer holds.
@@ -121,14 +121,14 @@ ALGORITHMS: dict[str, Algorithm] = {
     "a2c": _on_policy(
         stable_baselines3.A2C,
         learning_rate=(2e-3, 1e-4),
-        exploration=(0.3, 0.03),
+        exploration=(0.9, 0.09),
         settings={"gamma": 1.0, "gae_lambda": 1.0, "normalize_advantage": True, "use_rms_prop": False},
         markets=16,
     ),
-    "sac": _off_policy(SAC, prefix_policies.PrefixSACPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"),
-    "tqc": _off_policy(TQC, prefix_policies.PrefixTQCPolicy, "entropy", (0.5, 0.25), ent_coef="auto_0.005"),
-    "td3": _off_policy(TD3, prefix_policies.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
-    "ddpg": _off_policy(stable_baselines3.DDPG, prefix_policies.PrefixTD3Policy, "action_noise", (1.0, 0.4)),
+    "sac": _off_policy(SAC, prefix_policies.PrefixSACPolicy, "entropy", (1.5, 0.75), ent_coef="auto_0.005"),
+    "tqc": _off_policy(TQC, prefix_policies.PrefixTQCPolicy, "entropy", (1.5, 0.75), ent_coef="auto_0.005"),
+    "td3": _off_policy(TD3, prefix_policies.PrefixTD3Policy, "action_noise", (3.0, 1.2)),
+    "ddpg": _off_policy(stable_baselines3.DDPG, prefix_policies.PrefixTD3Policy, "action_noise", (3.0, 1.2)),
 }
 
 
@@ -186,7 +186,7 @@ class ShrinkExploration(BaseCallback):
 
     Args:
         algorithm: gives the schedule.
-        unit: of exploration, as a fraction of the half-width of the action range, (1,) or (2,).
+        unit: the control unit, as a fraction of the half-width of the action range, (1,) or (2,).
         progress: of the joint training.
     """
 

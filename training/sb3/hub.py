@@ -12,18 +12,18 @@ import greenlet
 import numpy as np
 
 from ...envs.grid import agent_index
-from ..common.joint_market import JointMarket, action_unit, learner_space
+from ..common.joint_market import JointMarket
 from .vec_env import BatchVecEnv, Transition, step_infos
 
 
 class LearnerVecEnv(BatchVecEnv):
-    """One learner's view of the hub; its actions are in units of :func:`~.joint_market.action_unit`."""
+    """One learner's view of the hub."""
 
     def __init__(self, hub: Hub, agent: str) -> None:
         self.hub, self.agent = hub, agent
         self.index = agent_index(hub.market.game, agent)
-        self.unit = action_unit(hub.market, agent)
-        super().__init__(hub.market.batch[0], hub.observation_space, learner_space(hub.market, agent))
+        self.unit = hub.market.scale.unit(agent)
+        super().__init__(hub.market.batch[0], hub.observation_space, hub.market.action_space(agent))
 
     def reset(self) -> np.ndarray:
         """The market's current observations; the hub decides when episodes start."""
@@ -31,7 +31,7 @@ class LearnerVecEnv(BatchVecEnv):
 
     def step_wait(self) -> Transition:
         """Hand the actions to the hub, and come back with the transition."""
-        return self.hub.exchange(self._actions * self.unit)
+        return self.hub.exchange(self._actions)
 
 
 class Hub(JointMarket):
@@ -59,7 +59,7 @@ class Hub(JointMarket):
 
         Args:
             tasks: by learner, each for a greenlet of its own.
-            act: actions in [-1, 1] of a learner that has ended before the others, from its observations.
+            act: actions of a learner that has ended before the others, from its observations.
 
         An exception in one task, or an interrupt, ends all of them and is raised here.
         """
@@ -81,7 +81,7 @@ class Hub(JointMarket):
                     task.throw()
 
     def advance(self, actions: Mapping[str, np.ndarray]) -> dict[str, Transition]:
-        """Play one step of all learners' actions in [-1, 1]; every learner's transition. Episodes follow each other."""
+        """Play one step of all learners' actions; every learner's transition. Episodes follow each other."""
         market, count = self.market, self.market.batch[0]
         rewards = self.play(actions)
         self._returns += rewards

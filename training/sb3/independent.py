@@ -24,7 +24,7 @@ from ...envs.parameters import check_count
 from ..common import checkpoint_folder
 from ..common.files import DAMAGE
 from ..common.information import Information, visible
-from ..common.joint_market import Act, action_unit, reward_units
+from ..common.joint_market import Act
 from ..common.learners import Learners, learners_options, learning
 from . import algorithms
 from .actor import mean, not_read
@@ -62,7 +62,7 @@ class IndependentLearners(Learners):
         options: Options | None = None,
         *,
         algorithm: str | Mapping[str, str] = "ppo",
-        information: Information = "open_loop",
+        information: Information = "time",
         markets: int | None = None,
         seed: int = 0,
         fixed: Mapping[str, Policy] | None = None,
@@ -81,7 +81,7 @@ class IndependentLearners(Learners):
         seen = visible(game, information)
         torch.set_num_threads(1)
         super().__init__(Market(game, learners_options(options, fields), batch=(markets,)), fixed)
-        self.hub = Hub(self.market, agents, self.fixed, seed=seed, reward_scale=reward_units(game, agents))
+        self.hub = Hub(self.market, agents, self.fixed, seed=seed)
         self.progress = algorithms.Progress()
         seeds = np.random.SeedSequence(seed).generate_state(len(agents))
         self.models = {
@@ -188,7 +188,8 @@ class IndependentLearners(Learners):
 
     def _learn(self, agent: str, target: int) -> None:
         model = self.models[agent]
-        explore = algorithms.ShrinkExploration(self.algorithms[agent], action_unit(self.market, agent), self.progress)
+        unit = self.market.scale.unit(agent)
+        explore = algorithms.ShrinkExploration(self.algorithms[agent], unit, self.progress)
         model.learn(
             target - model.num_timesteps,
             callback=explore,
@@ -199,4 +200,4 @@ class IndependentLearners(Learners):
 
     def _act(self, agent: str, seen: np.ndarray) -> np.ndarray:
         action, _ = self.models[agent].predict(seen, deterministic=False)
-        return np.asarray(action * action_unit(self.market, agent))
+        return np.asarray(action)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Unpack
+from typing import Any
 
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from ...envs import Game, MarketVectorEnv, Options, Policy
-from ...envs.options import Fields
+from ...baselines.gymnasium_envs import equilibrium_policies
+from ...envs import MarketVectorEnv, Options, Policy
+from ...envs.described import Described, describe
+from ...envs.grid import agent_index
+from ...envs.market import Setting
 
 Transition = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, object]]]
 
@@ -61,12 +64,13 @@ class MarketVecEnv(BatchVecEnv):
     """One learner in a batch of markets, the others following policies, for any stable-baselines3 algorithm.
 
     Args:
-        game: the game.
+        game: the game; or a scenario, its name, the path of its file, or a mapping of its contents.
         num_envs: number of markets.
         agent: name of the learner.
-        others: policy of every other agent.
+        others: policy of every other agent; None: the equilibrium, open loop.
         options: of the environment.
-        fields: of :class:`~makertaker.envs.Options`.
+        scenario: in place of a game.
+        arguments: fields of :class:`~makertaker.envs.Options`, and parameters of the game.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -74,14 +78,20 @@ class MarketVecEnv(BatchVecEnv):
 
     def __init__(
         self,
-        game: Game,
-        num_envs: int,
-        agent: str,
-        others: Mapping[str, Policy],
+        game: Described | None = None,
+        num_envs: int = 1,
+        agent: str = "trader_0",
+        others: Mapping[str, Policy] | None = None,
         options: Options | None = None,
-        **fields: Unpack[Fields],
+        *,
+        scenario: Described | None = None,
+        **arguments: Any,
     ) -> None:
-        self.vector = MarketVectorEnv(game, num_envs, agent, others, options, **fields)
+        found = describe(game, scenario, options, arguments)
+        if others is None:
+            agent_index(found.game, agent)
+            others = equilibrium_policies(Setting(found.game, found.options))
+        self.vector = MarketVectorEnv(found.game, num_envs, agent, others, found.options)
         super().__init__(num_envs, self.vector.single_observation_space, self.vector.single_action_space)
         self._returns = np.zeros(num_envs)
 

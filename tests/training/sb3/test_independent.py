@@ -32,11 +32,11 @@ def test_every_algorithm_learns_and_is_deterministic_under_its_seed(algorithm):
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "sac", "td3", "tqc"])
-@pytest.mark.parametrize(("information", "entries"), [("open_loop", 1), ("own", 2), ("full", 8)])
+@pytest.mark.parametrize(("information", "entries"), [("time", 1), ("own", 2), ("market", 7), ("full", 13)])
 def test_actors_see_their_information_and_critics_everything(algorithm, information, entries):
     trained = learners(algorithm=algorithm, information=information)
     policy = trained.models["maker_0"].policy
-    seen = torch.zeros(1, 8, requires_grad=True)
+    seen = torch.zeros(1, 13, requires_grad=True)
     action = (
         policy.get_distribution(seen).mode()
         if algorithm == "ppo"
@@ -76,7 +76,7 @@ def test_joint_rewards_are_the_payoffs_of_the_joint_controls():
     }
     payoffs = rollout(GAME, play, STEPS).payoffs
     for i, agent in enumerate(GAME.agents):
-        assert returns[agent] == pytest.approx(payoffs[i] * hub._scale[i], abs=1e-9)
+        assert returns[agent] == pytest.approx(payoffs[i] / GAME.payoff_unit(agent), abs=1e-9)
 
 
 def test_budgets_need_not_be_common_multiples():

@@ -1,0 +1,164 @@
+"""One description of a market for everything that plays or solves it: a game, a scenario, or an environment.
+
+Environments take ``game=`` or ``scenario=``, parameters of the game that change it, and their own options. Solvers take
+the same descriptions, or an environment, for its game and its number of steps: what is solved is what is played.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from .game import Game
+from .options import NAMES, STEPS, Options, merged, split, unknown
+from .parameters import check_count
+from .scenarios.loader import Scenario, parameter, read_scenario
+
+Described: TypeAlias = Game | Scenario | str | Path | Mapping[str, object]
+"""a game; a scenario, its name, the path of its file, or a mapping of what would stand there"""
+
+Market: TypeAlias = Described | object
+"""a description, or an environment of it"""
+
+
+class Description(NamedTuple):
+    """A market to play."""
+
+    game: Game
+    options: Options
+    """with the number of steps"""
+    name: str
+    """of the scenario; of the game's environment where there is none"""
+
+
+def parameter_names(game: Game) -> list[str]:
+    """Names of a game's parameters."""
+    return [each.name for each in fields(game) if each.init]  # type: ignore[arg-type]  # games are dataclasses
+
+
+def changed(game: Game, parameters: Mapping[str, object]) -> Game:
+    """The game with some parameters changed.
+
+    Args:
+        game: the game.
+        parameters: values as the constructor takes them, or as they would stand in a scenario file: a competition, an
+            impact, a factor or a flow may be a mapping.
+
+    Raises:
+        UnknownArgument: the game has no such parameter.
+        ValueError: a value is out of its range.
+    """
+    known = parameter_names(game)
+    strange = sorted(set(parameters) - set(known))
+    if strange:
+        options = "game, scenario, options, options of the environment, some of"
+        raise unknown(strange, f"{options} {list(NAMES)}, or parameters of the game, some of {known}")
+    values = {name: parameter(name, value) for name, value in parameters.items()}
+    return replace(game, **values) if values else game  # type: ignore[type-var]
+
+
+def named(market: Described) -> tuple[Game, int, str]:
+    """The game, number of steps and name of a description.
+
+    Raises:
+        ValueError: no description, an unknown scenario, or a value in it that is out of its range.
+    """
+    if isinstance(market, Game):
+        return market, STEPS, market.environment
+    if isinstance(market, str | Path | Mapping):
+        market = read_scenario(market)
+    if isinstance(market, Scenario):
+        return market.game, market.steps, market.name
+    raise ValueError(
+        "game: expected a game, a scenario, its name, the path of its .toml file, or a mapping of its contents, "
+        f"got {market!r}"
+    )
+
+
+def describe(
+    game: Described | None,
+    scenario: Described | None,
+    options: Options | int | None,
+    arguments: Mapping[str, Any],
+    default: Described | None = None,
+) -> Description:
+    """The market of an environment's arguments.
+
+    Args:
+        game: one description,
+        scenario: or another.
+        options: of the environment, or a number of steps.
+        arguments: fields of :class:`.Options`, and parameters of the game.
+        default: what is played where neither is given.
+
+    Raises:
+        UnknownArgument: a keyword that is neither an option nor a parameter of the game.
+        ValueError: both ``game`` and ``scenario`` are given, or none of three, or a value is out of its range.
+    """
+    if game is not None and scenario is not None:
+        raise ValueError(f"game, scenario: expected one of them, got game={game!r} and scenario={scenario!r}")
+    given = next((each for each in (game, scenario, default) if each is not None), None)
+    if given is None:
+        raise ValueError("game: expected a game or a scenario, got none")
+    own, parameters = split(arguments)
+    merged_options = merged(options, **own)
+    found, steps, name = named(given)
+    if merged_options.steps is None:
+        merged_options = replace(merged_options, steps=steps)
+    return Description(changed(found, parameters), merged_options, name)
+
+
+def described_market(market: Market, steps: int | None = None) -> tuple[Game, int, str]:
+    """The game to solve, the number of steps of its grid, and the name of its scenario or environment.
+
+    Args:
+        market: a description, or an environment of any of this package's kinds, wrapped or not.
+        steps: None: the environment's or the scenario's, 20 where only a game is given.
+
+    Raises:
+        ValueError: neither a description nor an environment, or ``steps`` is not a positive whole number.
+    """
+    described = isinstance(market, Game | Scenario | str | Path | Mapping)
+    inner = None if described else setting_of(market)
+    if inner is None:
+        game, usual, name = named(market)  # type: ignore[arg-type]  # it says what is expected
+    else:
+        game, usual, name = inner.game, inner.steps, inner.game.environment
+    if steps is not None:
+        check_count("steps", steps)
+    return game, int(usual if steps is None else steps), name
+
+
+def game_and_steps(market: Market, steps: int | None = None) -> tuple[Game, int]:
+    """The same without the name."""
+    return described_market(market, steps)[:2]
+
+
+_INSIDE = ("unwrapped", "vector", "parallel", "par_env", "venv", "env")
+"""attributes behind which libraries' wrappers, and environments of this package, keep what they wrap"""
+
+
+def inner_environments(env: object) -> Iterator[object]:
+    """An environment, and what it wraps, from the outside to the inside."""
+    seen: list[object] = []
+    waiting = [env]
+    while waiting:
+        here = waiting.pop(0)
+        if here is None or any(here is each for each in seen):
+            continue
+        seen.append(here)
+        yield here
+        waiting += [getattr(here, name, None) for name in _INSIDE]
+        for name in ("vec_envs", "envs"):  # SuperSuit's and Gymnasium's copies of one environment
+            waiting += list(getattr(here, name, None) or ())[:1]
+
+
+def setting_of(env: object) -> Any:
+    """The :class:`.Setting` that an environment plays, wrapped or not; None for anything else."""
+    for each in inner_environments(env):
+        for place in (each, *(getattr(each, name, None) for name in ("market", "view"))):
+            if isinstance(getattr(place, "game", None), Game) and hasattr(place, "observer"):
+                return place
+    return None

@@ -1,0 +1,270 @@
+"""Anybody's agents as policies: functions of observations, objects with ``predict``, torch modules.
+
+A learner from another library knows an environment's observations and actions, one at a time or in batches. Simulation
+and best responses ask for policies ``(k, state) -> physical controls`` on batches of any shape. What stands here
+translates, and says in one line what does not fit.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...envs import Policy, State, rollout
+from ...envs.described import inner_environments, setting_of
+from ...envs.market import Setting
+from ...envs.packing import check_names, check_steps
+from ...envs.single_agent_env import check_others
+from ..common.joint_market import LearnedPolicy
+
+Answer = Callable[[np.ndarray], np.ndarray]
+"""an action of an observation, or actions of a batch of them"""
+
+
+class Players(NamedTuple):
+    """Everyone's policies in an environment."""
+
+    setting: Setting
+    policies: dict[str, Policy]
+    sampled: bool
+    """some of them draw their actions"""
+
+
+def players(env: object, policies: object, *, deterministic: bool) -> Players:
+    """Everyone's policies in an environment, from what a user has.
+
+    Args:
+        env: an environment of this package, wrapped or not, with any number of learners.
+        policies: by agent; in an environment with one learner also its policy alone.
+        deterministic: True: without exploration, where a policy knows the difference.
+
+    Raises:
+        ValueError: no environment of this package, its wrappers change what agents see or do, an agent has no policy,
+            or a policy does not fit.
+    """
+    setting = setting_of(env)
+    if setting is None:
+        raise ValueError(f"env: expected an environment of makertaker, got {type(env).__name__}")
+    learner, others = _one_learner(env)
+    given = _by_agent(setting, policies, learner, others)
+    check_steps(given, setting.steps)
+    shown = _observations(setting)
+    made, sampled = {}, False
+    for agent, policy in given.items():
+        if _sees_states(policy):
+            made[agent] = policy
+            continue
+        foreign = _Foreign(policy, agent, _sizes(env, setting, agent), deterministic)
+        act = foreign.fitted(shown[agent])
+        made[agent] = LearnedPolicy(act, setting, agent)
+        sampled = sampled or foreign.draws
+    return Players(setting, made, sampled)
+
+
+def _one_learner(env: object) -> tuple[str | None, Mapping[str, Policy]]:
+    """The learner of an environment with one, and the others' policies."""
+    for each in inner_environments(env):
+        agent, others = getattr(each, "agent", None), getattr(each, "others", None)
+        if isinstance(agent, str) and isinstance(others, Mapping):
+            return agent, others
+    return None, {}
+
+
+def _by_agent(setting: Setting, policies: object, learner: str | None, others: Mapping[str, Policy]) -> dict[str, Any]:
+    if isinstance(policies, Mapping):
+        given = {**others, **policies}
+    elif learner is not None:
+        given = {**others, learner: policies}
+    else:
+        agents = list(setting.game.agents)
+        raise ValueError(f"policies: expected one for each of {agents}, by name, got {type(policies).__name__}")
+    check_names(setting.game, given)
+    if learner is not None:
+        check_others(setting.game.agents, learner, given, setting.steps)
+    return {agent: given[agent] for agent in setting.game.agents}
+
+
+def _sees_states(policy: object) -> bool:
+    """True for a policy ``(k, state) -> physical controls``: it has to be given two arguments."""
+    if not callable(policy) or hasattr(policy, "predict") or _is_module(policy):
+        return False
+    try:
+        parameters = inspect.signature(policy).parameters.values()
+    except (TypeError, ValueError):  # a builtin, or something compiled
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(each.kind in positional and each.default is each.empty for each in parameters) == 2
+
+
+def _is_module(policy: object) -> bool:
+    torch = sys.modules.get("torch")  # where it was never imported nobody has a module of it
+    return torch is not None and isinstance(policy, torch.nn.Module)
+
+
+class _Sizes(NamedTuple):
+    """Numbers of entries of one agent's observations and actions, and of what the outermost wrapper shows of them."""
+
+    seen: int
+    padded: int
+    acted: int
+    wide: int
+
+
+def _sizes(env: object, setting: Setting, agent: str) -> _Sizes:
+    """Raises ValueError where a wrapper does more than to fill up with zeros."""
+    seen, acted = setting.observer.columns.shape[1], 1 if agent.startswith("trader") else 2
+    spaces = []
+    for name, size in (("observation_space", seen), ("action_space", acted)):
+        space = getattr(env, name, None)
+        if callable(space):
+            space = space(agent)
+        shape = getattr(getattr(env, f"single_{name}", space), "shape", None)
+        if shape is None or len(shape) == 2:  # batched: the libraries do not agree on the name of one market's space
+            shape = (size,) if shape is None else shape[1:]
+        if len(shape) != 1 or shape[0] < size:
+            raise ValueError(
+                f"env: expected wrappers that leave {agent}'s {name.replace('_', ' ')} as it is, or fill it up, "
+                f"got shape {tuple(shape)} in place of ({size},)"
+            )
+        spaces.append(int(shape[0]))
+    return _Sizes(seen, spaces[0], acted, spaces[1])
+
+
+def _observations(setting: Setting) -> dict[str, np.ndarray]:
+    """(K, d) what every agent sees in an episode in which all play the middle of their ranges."""
+    game, seen = setting.game, []
+    middle = {agent: np.asarray(np.mean(setting.scale.bounds(agent), axis=0)) for agent in game.agents}
+
+    def watch(k: int, state: State) -> np.ndarray:
+        seen.append(setting.observer.all(state))
+        return middle[game.agents[0]]
+
+    def rest(agent: str) -> Policy:
+        return lambda k, state: middle[agent]
+
+    rollout(game, {game.agents[0]: watch, **{each: rest(each) for each in game.agents[1:]}}, setting.steps)
+    shown = np.stack(seen)
+    return {agent: shown[:, i] for i, agent in enumerate(game.agents)}
+
+
+@dataclass
+class _Foreign:
+    """A policy that knows observations, of whatever kind it is."""
+
+    policy: Any
+    agent: str
+    sizes: _Sizes
+    deterministic: bool
+    draws: bool = False
+    """it answers the same question in different ways"""
+
+    def fitted(self, shown: np.ndarray) -> Answer:
+        """Actions (B, w) of observations (B, d), checked.
+
+        Args:
+            shown: (K, d) observations to try it on.
+
+        Raises:
+            ValueError: it does not work on observations of this agent, or what it returns are no actions.
+        """
+        declared = getattr(getattr(self.policy, "observation_space", None), "shape", None)
+        if declared is not None and tuple(declared) != (self.sizes.padded,):
+            raise ValueError(
+                f"{self.agent}: expected a policy for observations of shape ({self.sizes.padded},), got one for "
+                f"{tuple(declared)}"
+            )
+        answer = _answer(self.policy, deterministic=self.deterministic)
+
+        def one_by_one(rows: np.ndarray) -> np.ndarray:
+            return np.stack([answer(row) for row in rows])
+
+        pair = shown[[0, -1]]
+        together, alone = self._tried(answer, pair), self._tried(one_by_one, pair)
+        if isinstance(together, ValueError) and isinstance(alone, ValueError):
+            raise alone if isinstance(together, _Failure) else together
+        chosen, first = (one_by_one, alone) if isinstance(together, ValueError) else (answer, together)
+        again = self._tried(chosen, pair)
+        if isinstance(first, np.ndarray) and isinstance(again, np.ndarray):
+            self.draws = not np.array_equal(first, again)
+            same = isinstance(alone, ValueError) or np.allclose(first, alone, rtol=1e-4, atol=1e-5)
+            if not same and not self.draws:  # it took the batch for something else
+                chosen = one_by_one
+        return lambda seen: self._checked(chosen(self._filled(seen)), len(seen))
+
+    def _tried(self, answer: Answer, rows: np.ndarray) -> np.ndarray | ValueError:
+        """Its actions, or what is wrong with it."""
+        try:
+            found = answer(self._filled(rows))
+        except Exception as error:  # whatever anybody's code raises on what it was not made for
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            return _Failure(f"{self.agent}: its policy fails on observations of shape ({self.sizes.padded},): {said}")
+        try:
+            return self._checked(found, len(rows))
+        except ValueError as error:
+            return error
+
+    def _filled(self, seen: np.ndarray) -> np.ndarray:
+        more = self.sizes.padded - self.sizes.seen
+        return np.pad(seen, ((0, 0), (0, more))) if more else seen
+
+    def _checked(self, found: np.ndarray, count: int) -> np.ndarray:
+        """Actions (count, w) of those that a policy returned, cut where the library fills up."""
+        acted, wide = self.sizes.acted, self.sizes.wide
+        if found.shape == (count,) and wide == 1:
+            found = found[:, None]
+        if found.shape in ((count, 1, acted), (count, 1, wide)):  # batches of one
+            found = found[:, 0]
+        if found.shape not in ((count, acted), (count, wide)):
+            single = found.shape[1:] if found.shape[:1] == (count,) else found.shape
+            raise ValueError(f"{self.agent}: expected a policy that returns actions of shape ({wide},), got {single}")
+        if np.isnan(found).any():
+            raise ValueError(f"{self.agent}: expected a policy that returns numbers, got NaN")
+        return np.asarray(found[:, :acted])
+
+
+class _Failure(ValueError):
+    """A policy raised an error of its own."""
+
+
+def _answer(policy: Any, *, deterministic: bool) -> Answer:
+    """How to ask a policy: arrays in, an array of floats out."""
+    if hasattr(policy, "predict"):
+        try:
+            known = "deterministic" in inspect.signature(policy.predict).parameters
+        except (TypeError, ValueError):
+            known = False
+        options = {"deterministic": deterministic} if known else {}
+        return lambda seen: _array(policy.predict(seen, **options), deterministic=deterministic)
+    if not callable(policy):
+        raise ValueError(f"policies: expected a callable or an object with predict, got {policy!r}")
+    if _is_module(policy):
+        return _module_answer(policy, deterministic=deterministic)
+    return lambda seen: _array(policy(seen), deterministic=deterministic)
+
+
+def _module_answer(module: Any, *, deterministic: bool) -> Answer:
+    """The same of a torch module; tensors in its own dtype, on its own device."""
+    torch = sys.modules["torch"]
+    weight = next(module.parameters(), torch.zeros(()))
+
+    def answer(seen: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return _array(module(torch.as_tensor(seen, dtype=weight.dtype, device=weight.device)), deterministic)
+
+    return answer
+
+
+def _array(found: Any, deterministic: bool) -> np.ndarray:
+    """An array of floats from actions, from a tuple whose first entry they are, or from a torch distribution."""
+    if isinstance(found, tuple):
+        found = found[0]
+    if hasattr(found, "sample") and hasattr(found, "mean"):
+        found = found.mean if deterministic else found.sample()
+    if hasattr(found, "detach"):
+        found = found.detach().cpu().numpy()
+    return np.asarray(found, dtype=float)

@@ -1,0 +1,180 @@
+"""``score``: how far from Nash are anybody's agents, in an environment of this package."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from ...baselines import Equilibrium, solve
+from ...baselines.reach import out_of_reach
+from ...envs import Trajectory
+from ...envs.market import Setting
+from ..common.information import Information, check_information
+from . import tables
+from .foreign import players
+from .metrics import AgentMetrics, Metrics
+from .scoring import Evaluation, evaluate
+
+if TYPE_CHECKING:  # matplotlib may be missing
+    from matplotlib.figure import Figure
+
+EPISODES = 2048
+"""that are played with policies that draw their actions"""
+
+
+class AgentScore(dict[str, float]):
+    """One agent's numbers, in currency where they are payoffs; entries are attributes as well.
+
+    ``learned`` (or ``payoff``), its ``equilibrium`` payoff, their difference ``gap``, ``exploitability``: the gain of
+    its best response, the relative ``control_distance`` and ``inventory_distance`` to the equilibrium, and
+    ``payoff_unit``, by which rewards in game units are to be multiplied to be currency. Where payoffs are means over
+    simulated episodes, ``learned_se`` and ``exploitability_se`` are their standard errors.
+    """
+
+    def __getattr__(self, name: str) -> float:
+        try:
+            return self["learned" if name == "payoff" else name]
+        except KeyError:
+            raise AttributeError(f"expected one of {['payoff', *self]}, got {name!r}") from None
+
+
+@dataclass(frozen=True)
+class Score(Evaluation):
+    """How far policies are from the equilibrium.
+
+    ``print`` shows a table; :meth:`json` and :meth:`to_dict` have the numbers, :meth:`figure` the paths.
+    """
+
+    notes: tuple[str, ...]
+    """what to know when reading it"""
+    agents: dict[str, AgentScore]
+    """by name"""
+
+    @property
+    def nash_conv(self) -> float:
+        """Sum of all agents' exploitabilities, in currency."""
+        return self.metrics["nash_conv"]
+
+    @property
+    def relative_nash_conv(self) -> float:
+        """NashConv over the sum of the sizes of the equilibrium payoffs."""
+        return self.metrics["relative_nash_conv"]
+
+    @property
+    def exact(self) -> bool:
+        """True if exploitability is exact, false if it is a lower bound."""
+        return self.metrics["exploitability_against"].endswith("(exact)")
+
+    @property
+    def against(self) -> str:
+        """The opponents that exploitability is against, and whether it is exact or a lower bound."""
+        return self.metrics["exploitability_against"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, ready for JSON: those of ``metrics.json``, with payoff units and notes."""
+        agents = {name: dict(each) for name, each in self.agents.items()}
+        return {**self.metrics, "agents": agents, "exact": self.exact, "notes": list(self.notes)}
+
+    def json(self) -> str:
+        """The same as one JSON document."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def table(self) -> str:
+        """A table of the agents, and what all of them together could gain."""
+        console = Console(width=120, no_color=True)
+        with console.capture() as captured:
+            console.print(tables.aligned(tables.agents(self.metrics)))
+        share = tables.percent(self.relative_nash_conv)
+        lines = [f"NashConv {self.nash_conv:.4g}, {share} of the equilibrium payoffs, against {self.against}"]
+        return "\n".join([captured.get().rstrip(), *lines, *self.notes])
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def figure(self) -> Figure:
+        """Learned paths against the equilibrium's. Raises ImportError without matplotlib."""
+        from ..common.extras import needed
+
+        drawn: Figure = needed("evaluation.plots", "plots").comparison(self)
+        return drawn
+
+
+def score(
+    env: object,
+    policies: object,
+    *,
+    information: Information | None = None,
+    deterministic: bool = True,
+    episodes: int = EPISODES,
+    equilibrium: Equilibrium | None = None,
+) -> Score:
+    """Compare agents with the equilibrium of the game that an environment plays.
+
+    The environment says what agents see and what their actions mean, with its options; it is not stepped. Policies
+    are, by agent, any of
+
+    - a function from the environment's observations to its actions, of one observation or of a batch;
+    - an object with ``predict``, such as a model of stable-baselines3;
+    - a torch module; where it returns a distribution, its mean is played;
+    - a policy ``(k, state) -> physical controls`` of this package, such as those of ``solve(env).open_loop()``.
+
+    In a Gymnasium environment, or a batch of markets with one learner, the learner's policy is enough: the others'
+    are the environment's.
+
+    Exploitability is what an agent's best response gains while the others stay as they are. Against policies that see
+    the time alone it is exact; against those that may react, that draw their actions or in a random game it is a lower
+    bound. The score says which.
+
+    Args:
+        env: a PettingZoo environment (parallel or AEC), a Gymnasium environment, a vector environment; wrapped or not,
+            as long as wrappers only pad.
+        policies: by agent, or the learner's.
+        information: that policies really use, where it is less than what they see: ``"time"``, ``"own"``,
+            ``"market"`` or ``"full"``; None: all that the environment shows.
+        deterministic: True: policies without exploration, where they know the difference; False: as they explore.
+        episodes: even number of episodes that are played where policies draw their actions.
+        equilibrium: of the game, where it is solved already.
+
+    Raises:
+        ValueError: an environment of another package, a policy that is missing, made for another number of steps, or
+            whose actions have a wrong shape or are NaN; or one that uses more than ``information``.
+        EquilibriumNotFound: the game, or an agent's best response, was not solved.
+
+    Example:
+        >>> from makertaker.baselines import solve
+        >>> from makertaker.envs import acas_v0
+        >>> env = acas_v0.parallel_env(observation="time")
+        >>> print(f"{abs(score(env, solve(env).open_loop()).nash_conv):.3f}")
+        0.000
+    """
+    playing = players(env, policies, deterministic=deterministic)
+    setting = playing.setting
+    seen = setting.options.kind
+    used = seen if information is None else check_information(information)
+    nash = solve(setting.game, setting.steps) if equilibrium is None else equilibrium
+    drawn = episodes if playing.sampled else None
+    found = evaluate(setting.game, playing.policies, setting.steps, used, nash, episodes=drawn)
+    notes = _notes(setting, nash, drawn)
+    agents = {name: _agent(setting, name, each) for name, each in found.metrics["agents"].items()}
+    return Score(found.learned, found.equilibrium, found.metrics, notes, agents)
+
+
+def _agent(setting: Setting, name: str, metrics: AgentMetrics) -> AgentScore:
+    numbers: Any = metrics
+    return AgentScore(**numbers, payoff_unit=setting.game.payoff_unit(name))
+
+
+def _notes(setting: Setting, equilibrium: Equilibrium, episodes: int | None) -> tuple[str, ...]:
+    found = []
+    if episodes is not None:
+        found.append(f"policies draw their actions: means over {episodes} episodes, with standard errors")
+    outside = out_of_reach(setting, equilibrium)
+    if outside is not None:
+        found.append(f"note: {outside}")
+    return tuple(found)
+
+
+__all__ = ["AgentScore", "Metrics", "Score", "Trajectory", "score"]
