@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ..envs.arrays import Array
-from ..envs.described import Market, game_and_steps
+from ..envs.described import Market, environment_setting, game_and_steps
 from .equilibrium import Equilibrium
 from .kinds import SolverOptions, kind_of
 from .noise.field import FieldOptions
+from .reach import warn_where_out_of_reach
 
 
 def solve(
@@ -35,10 +36,16 @@ def solve(
         tolerance: on the residual, absolute for adjoints below 1 and relative above.
         field: options of the decoupling field's approximation, in a game with noise.
 
+    Where an environment is given whose range of actions does not hold the equilibrium, there is a warning.
+
     Raises:
         ValueError: ``steps`` or ``guess`` do not fit.
         EquilibriumNotFound: Newton's method and continuation in the penalties both failed; or an execution game whose
             agents' own problems are unbounded, or whose solution needs a rate above ``max_rate``; or a decoupling field
             that refinement changes by more than 5%.
     """
-    return kind_of(*game_and_steps(game, steps)).solve(SolverOptions(throw, guess, tolerance, field))
+    found = kind_of(*game_and_steps(game, steps)).solve(SolverOptions(throw, guess, tolerance, field))
+    played = environment_setting(game)
+    if played is not None and found.converged:
+        warn_where_out_of_reach(played, found)
+    return found

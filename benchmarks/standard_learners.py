@@ -5,10 +5,10 @@
 =============  =====================================================================================================
 ``shared``     stable-baselines3's PPO, one network for all agents, on SuperSuit's vector environment of one market;
                ``identity=True`` tells it whose turn it is. 200,000 steps of agents
-``skrl``       skrl's IPPO, a network of two layers of 64 for each agent. 60,000 steps
+``skrl``       skrl's IPPO, a network of two layers of 64 for each agent. 30,000 steps
 ``rllib``      RLlib's PPO, a module for each agent, through its PettingZoo wrapper. 200,000 steps
-``ppo-ROLE``   stable-baselines3's PPO, one trader or one maker alone against the equilibrium. 100,000 steps
-``sac-ROLE``   stable-baselines3's SAC, the same. 10,000 steps
+``ppo-ROLE``   stable-baselines3's PPO, one trader or one maker alone against the equilibrium. 60,000 steps
+``sac-ROLE``   stable-baselines3's SAC, the same. 25,000 steps
 =============  =====================================================================================================
 
 Prints relative NashConv of what was learned, exact with information ``time`` and a lower bound with ``full`` (alone:
@@ -58,7 +58,7 @@ def shared(seed: int, information: str, steps: int = 200_000) -> Trained:
     yield env, dict.fromkeys(AGENTS, model)
 
 
-def skrl(seed: int, information: str, steps: int = 60_000) -> Trained:
+def skrl(seed: int, information: str, steps: int = 30_000) -> Trained:
     """IPPO with skrl's default configuration."""
     from skrl.envs.wrappers.torch import wrap_env
     from skrl.memories.torch import RandomMemory
@@ -174,7 +174,7 @@ def alone(method: str, agent: str) -> Callable[..., Trained]:
         env = gymnasium.make("makertaker/Acas-v0", agent=agent, observation=information)
         model = getattr(stable_baselines3, method.upper())("MlpPolicy", env, seed=seed, device="cpu")
         yield env, model
-        model.learn(steps or {"ppo": 100_000, "sac": 10_000}[method])
+        model.learn(steps or {"ppo": 60_000, "sac": 25_000}[method])
         yield env, model
 
     return train

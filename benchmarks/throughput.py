@@ -3,9 +3,8 @@
     python benchmarks/throughput.py
 
 Routes whose library is not installed are listed as such; RLlib's needs an environment of its own (``make test-ray``).
-An agent-step is one agent acting once: a step of one ACAS market is three. The PettingZoo -> SuperSuit ->
-stable-baselines3 route cannot be run on these environments (SuperSuit refuses agents with different action spaces), so
-the peer is a loop over PettingZoo environments, which is what such wrappers do in each worker process.
+An agent-step is one agent acting once: a step of one ACAS market is three. The peer is a loop over PettingZoo
+environments: what SuperSuit's vector environments, with padded actions, do in each worker process.
 """
 
 from __future__ import annotations

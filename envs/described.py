@@ -120,8 +120,7 @@ def described_market(market: Market, steps: int | None = None) -> tuple[Game, in
     Raises:
         ValueError: neither a description nor an environment, or ``steps`` is not a positive whole number.
     """
-    described = isinstance(market, Game | Scenario | str | Path | Mapping)
-    inner = None if described else setting_of(market)
+    inner = environment_setting(market)
     if inner is None:
         game, usual, name = named(market)  # type: ignore[arg-type]  # it says what is expected
     else:
@@ -153,6 +152,11 @@ def inner_environments(env: object) -> Iterator[object]:
         waiting += [getattr(here, name, None) for name in _INSIDE]
         for name in ("vec_envs", "envs"):  # SuperSuit's and Gymnasium's copies of one environment
             waiting += list(getattr(here, name, None) or ())[:1]
+
+
+def environment_setting(market: Market) -> Any:
+    """The :class:`.Setting` of an environment; None for a description."""
+    return None if isinstance(market, Game | Scenario | str | Path | Mapping) else setting_of(market)
 
 
 def setting_of(env: object) -> Any:

@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from ..baselines import EquilibriumNotFound
+from ..baselines.reach import warn_where_out_of_reach
 from ..envs import Policy, Scenario
 from ..envs.market import Market
 from ..envs.parameters import check_count
@@ -251,6 +252,7 @@ def train(
     # all that may fail comes before an older run is removed
     _ = config.task.payoff_size
     with config.learners(out / "tensorboard", address) as learners:
+        warn_where_out_of_reach(learners.market, config.task.equilibrium)
         if out.exists():
             shutil.rmtree(out)
         out.mkdir(parents=True)

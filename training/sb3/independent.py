@@ -43,7 +43,8 @@ class IndependentLearners(Learners):
 
     Args:
         game: the game.
-        options: of the markets; by default 20 steps an episode. Critics see everything, and actions are normalised.
+        options: of the markets; by default 20 steps an episode. Critics see everything; actions and rewards are in
+            units of the game.
         algorithm: name of an algorithm for all learners, or one for each; see :data:`.algorithms.ALGORITHMS`.
         information: of the actors.
         markets: number of markets played at once; by default the algorithms' own, the smallest if they differ.

@@ -24,6 +24,7 @@ from torchrl.envs.utils import ExplorationType, set_exploration_type
 
 from makertaker.baselines import exploitability, solve
 from makertaker.envs import Controls, ExecutionGame, MakerTakerGame, load_scenario, rollout, simulate
+from makertaker.envs.observation import market_size
 from makertaker.training.benchmarl_callbacks import Anneal, NashConvHistory
 from makertaker.training.benchmarl_task import MarketTask, policies
 
@@ -127,7 +128,7 @@ def test_groups_and_specs(name: str) -> None:
         assert task.observation_spec(env)[role, "observation"].shape == (len(agents), env.view.size)
     state = task.state_spec(env)
     assert list(state.keys(True, True)) == ["state"]
-    assert state["state"].shape == (1 + len(game.agents) + 2 * game.makers,)
+    assert state["state"].shape == (1 + len(game.agents) + market_size(game) + 2 * game.makers,)
     assert MarketTask(name, state=False).state_spec(MarketTask(name, state=False).market()) is None
     assert task.max_steps(env) == task.steps
     assert task.supports_continuous_actions()
@@ -143,7 +144,9 @@ def test_the_state_is_what_observations_are_made_of() -> None:
     for i in range(n):
         role, place = ("trader", i) if i < traders else ("maker", i - traders)
         seen = played["next", role, "observation"][..., place, :]
-        order = [0, 1 + i, *(1 + j for j in range(n) if j != i), *range(1 + n, state.shape[-1])]
+        shown = 1 + n + market_size(market.game)
+        others = (1 + j for j in range(n) if j != i)
+        order = [0, 1 + i, *range(1 + n, shown), *others, *range(shown, state.shape[-1])]
         assert torch.equal(seen, state[..., order])
 
 
@@ -250,7 +253,7 @@ def test_a_scenario_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_arguments() -> None:
-    with pytest.raises(ValueError, match="game: expected a game or a scenario's name, got 3"):
+    with pytest.raises(ValueError, match=r"game: expected a game, a scenario, its name, .* got 3"):
         MarketTask(3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="steps: expected a positive whole number, got -1"):
         MarketTask("acas", steps=-1)

@@ -24,7 +24,6 @@ from makertaker.envs import Controls, acas_v0, load_scenario, rollout, simulate 
 from makertaker.envs.market import Market  # noqa: E402
 from makertaker.envs.scenarios import scenario_names  # noqa: E402
 from makertaker.training import cli, runs  # noqa: E402
-from makertaker.training.common.joint_market import action_unit  # noqa: E402
 from makertaker.training.rllib.algorithm import PatientPPO  # noqa: E402
 from makertaker.training.rllib.config import ppo_config  # noqa: E402
 from makertaker.training.rllib.connector import WholeEpisodes  # noqa: E402
@@ -63,7 +62,7 @@ def test_episodes_are_the_market_that_the_simulator_plays(name):
     flat = []
     for agent in game.agents:
         actions = np.stack([each.agent_episodes[agent].get_actions() for each in episodes])
-        flat.append(actions * action_unit(market, agent))
+        flat.append(actions)
     each = [market.controls(np.concatenate([part[:, k] for part in flat], axis=-1)) for k in range(STEPS)]
     controls = Controls(*(np.stack(parts, axis=1) for parts in zip(*each, strict=True)))
     payoffs = simulate(game, controls, STEPS).payoffs
