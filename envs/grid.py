@@ -98,7 +98,9 @@ class Advance(NamedTuple):
     @property
     def gain(self) -> Array | None:
         """(..., n) ``Q dP``, the part of wealth that is not in the payoff; None without noise in the price."""
-        return None if self.jump is None else self.position.inventories * self.jump[..., None]
+        if self.jump is None:
+            return None
+        return self.position.inventories * (self.jump if isinstance(self.jump, float) else self.jump[..., None])
 
     @property
     def gross(self) -> Array:

@@ -200,11 +200,12 @@ class JaxMarket:
         here = Position(state.inventories, state.factor, state.price)
         c, time, last = params.coefficients.at(state.k), jnp.asarray(self.times)[state.k], state.k + 1 == self.steps
         played = advance(self.game, c, time, self.dt, here, controls, shocks, self.view.penalised(last))
-        reward = self.view.rewards(played, c, state.inventories, state.k)
+        after, before = (played.position.inventories, state.k + 1), (state.inventories, state.k)
+        reward = self.view.rewards(played, self.view.marked(c, *after) - self.view.marked(c, *before))
         quotes, spread = jnp.stack([controls.ask, controls.bid]), played.activity.spread
         volumes = self.dt * jnp.stack([played.activity.buy_volume, played.activity.sell_volume])
-        after = JaxState(state.k + 1, *played.position, quotes, volumes)
-        return after, reward, jnp.asarray(jnp.nan) if spread is None else spread
+        moved = JaxState(state.k + 1, *played.position, quotes, volumes)
+        return moved, reward, jnp.asarray(jnp.nan) if spread is None else spread
 
     def observe(self, state: JaxState) -> Roles:
         """Every agent's observation, by role: (N, size) and (M, size), float32."""

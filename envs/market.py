@@ -15,7 +15,7 @@ from .arrays import Array, as_like
 from .game import Activity, Coefficients, Controls, Game
 from .grid import Advance, Policy, Position, State, advance, grid, terminal_reward
 from .noise import Noise, draw_step, scaled
-from .observation import Observer, space
+from .observation import Observer, Shown, space
 from .options import STEPS, Fields, Options, as_spread, merged
 from .packing import check_names, join_actions, split_controls
 
@@ -65,26 +65,24 @@ class Setting:
         """Physical controls, within the game's constraints, of everyone's actions side by side, (..., N + 2M)."""
         return split_controls(self.game, self.scale.physical(actions))
 
-    def rewards(self, end: Advance, c: Coefficients, before: Array, k: int | Array) -> Array:
+    def rewards(self, end: Advance, change: Array) -> Array:
         """(..., n) rewards of a step, in the units of the options.
 
         Args:
             end: the step, with the terminal penalty in the last one's reward if rewards are in currency, without it
                 otherwise.
-            c: coefficients of the step.
-            before: (..., n) inventories at its start.
-            k: its number.
+            change: (..., n) of the terminal penalty; does not matter if rewards are in currency.
         """
         gross = end.gross if self.options.reward == "wealth" else end.reward
         if self.reward_units is None:
             return gross
-        marked = terminal_reward(c, end.position.inventories)
-        if not isinstance(k, int):
-            marked = marked - (k > 0) * terminal_reward(c, before)
-        elif k > 0:
-            marked = marked - terminal_reward(c, before)
         units = self.reward_units if isinstance(gross, np.ndarray) else as_like(self.reward_units, gross)
-        return (gross + marked) / units
+        return (gross + change) / units
+
+    def marked(self, c: Coefficients, inventories: Array, k: int | Array) -> Array:
+        """(..., n) the terminal penalty charged in the first ``k`` steps, as a reward; none before the first."""
+        charged = terminal_reward(c, inventories)
+        return charged if isinstance(k, int) and k else (k > 0) * charged
 
     def penalised(self, last: bool | Array) -> bool | Array:
         """True for a step whose reward has the terminal penalty: the last, unless it is charged as it changes."""
@@ -144,6 +142,8 @@ class Market(Setting):
         self.factor = None if game.factor is None else np.broadcast_to(game.factor.initial, (*batch, game.factor.size))
         self.cash, self._quoted = np.zeros(shape), (np.zeros((*batch, game.makers)),) * 2
         self._volumes: np.ndarray | None = np.zeros((*batch, 2))
+        self._marked: Array = np.zeros(())
+        """the terminal penalty charged so far, as a reward"""
         self.activity: Activity | None = None
         self.shock: Array | None = None
 
@@ -179,7 +179,7 @@ class Market(Setting):
                 noise brings are settled at the market price.
         """
         self._check_open()
-        k, last, before = self.k, self.penalised(self.k + 1 == self.steps), self.inventories
+        k, last = self.k, self.penalised(self.k + 1 == self.steps)
         here = Position(self.inventories, self.factor, self.price)
         shocks = scaled(noise, self.dt, self.game.volatility, self.game.inventory_noise)
         c = self._coefficients[k]
@@ -193,7 +193,10 @@ class Market(Setting):
             self.cash = self.cash - end.settlement[..., None] * end.shock
         self.activity, self.shock, self._quoted, self.k = activity, end.shock, controls[1:], k + 1
         self._volumes = None
-        return self.rewards(end, c, before, k)
+        if self.reward_units is None:
+            return self.rewards(end, self._marked)
+        before, self._marked = self._marked, terminal_reward(c, self.inventories)
+        return self.rewards(end, self._marked - before)
 
     def _check_open(self) -> None:
         if self.k == self.steps:
@@ -239,4 +242,19 @@ class Market(Setting):
 
     def observations(self) -> np.ndarray:
         """Every agent's observation (..., n, d)."""
-        return self.observer.all(self.state)
+        return self.observer.everyone(self._vector())
+
+    def observation(self, index: int) -> np.ndarray:
+        """One agent's observation (..., d)."""
+        own: np.ndarray = self._vector().take(self.observer.columns[index], axis=-1)
+        return own
+
+    def _vector(self) -> np.ndarray:
+        """The vector of :meth:`.Observer.vector`, without the detour of a state for policies."""
+        shown, activity = None, self.activity
+        if activity is not None:
+            ask, bid = activity.best_ask, activity.best_bid
+            best = None if ask is None or bid is None else (ask, bid)
+            volumes = self.dt * activity.buy_volume, self.dt * activity.sell_volume
+            shown = Shown(best, self.price, volumes, self._quoted)
+        return self.observer.vector(float(self.times[self.k]), self.factor, self.inventories, shown)

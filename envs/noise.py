@@ -124,7 +124,7 @@ def draw_step(game: Game, rng: np.random.Generator, batch: tuple[int, ...]) -> N
     """
     factor, shaken = game.factor, game.inventory_noise > 0
     return Noise(
-        price=rng.standard_normal(batch),
+        price=rng.standard_normal(batch or None),  # a number for a single market, which is faster
         factor=None if factor is None else rng.standard_normal((*batch, factor.size)),
         inventory=rng.standard_normal((*batch, len(game.agents))) if shaken else None,
     )

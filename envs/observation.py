@@ -26,7 +26,7 @@ of the agent, n entries, stands behind all of it.
 from __future__ import annotations
 
 from copy import copy
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -96,6 +96,19 @@ def state_space(game: Game) -> Box:
     return Box(np.concatenate([np.zeros(1, dtype=np.float32), -high[1:]]), high)
 
 
+class Shown(NamedTuple):
+    """What a market shows after a step, in physical units."""
+
+    best: tuple[Array, Array] | None
+    """(...,) best ask and best bid; None where nobody quotes"""
+    price: Array
+    """(...,)"""
+    volumes: tuple[Array, Array]
+    """(...,) shares bought, and sold"""
+    quotes: tuple[Array, Array]
+    """(..., M) asks and bids"""
+
+
 class Observer:
     """Turns states of a market into every agent's observation.
 
@@ -137,6 +150,7 @@ class Observer:
         ]
         parts = [[np.ravel(each) for each in np.broadcast_arrays(*part)] for part in ranges]
         self._center, self._unit, self._limit = map(np.concatenate, zip(*parts, strict=True))
+        self._least = -self._limit
         self.identity, self._price = identity, game.initial_price
         self.first = np.ones(len(self._center))
         """0 where an entry is hidden before the first step"""
@@ -163,33 +177,49 @@ class Observer:
     def state(self, seen: State) -> np.ndarray:
         """The vector that all observations are made of, (..., size): time, factor, inventories in the game's order,
         what the market shows, quotes."""
-        return self._vector(seen)[..., : self.size]
+        return self.vector(seen.time, seen.factor, seen.inventories, self._shown(seen))[..., : self.size]
 
-    def _vector(self, seen: State) -> np.ndarray:
-        """The same, with a 0 and a 1 behind it for one-hots."""
-        common, start = self._common, self._start
-        values = np.zeros((*seen.inventories.shape[:-1], len(self._center)))
-        values[..., 0] = seen.time
-        if seen.factor is not None:
-            values[..., 1:common] = seen.factor
-        values[..., common:start] = seen.inventories
-        if seen.time > 0:
-            shown = values[..., start : self.size]
-            if seen.quotes.shape[-1]:
-                shown[..., :2] = best_quote(seen.quotes)
-                shown[..., 5:] = seen.quotes.reshape(*seen.quotes.shape[:-2], -1)
-                shown = shown[..., 2:]
-            shown[..., 0] = self._price if seen.price is None else seen.price
-            if seen.volumes is not None:
-                shown[..., 1:3] = seen.volumes
+    def _shown(self, seen: State) -> Shown | None:
+        if not seen.time > 0:
+            return None
+        price = self._price if seen.price is None else seen.price
+        volumes = np.zeros(2) if seen.volumes is None else seen.volumes
+        ask, bid = seen.quotes[..., 0, :], seen.quotes[..., 1, :]
+        best = (best_quote(ask), best_quote(bid)) if ask.shape[-1] else None
+        return Shown(best, price, (volumes[..., 0], volumes[..., 1]), (ask, bid))
+
+    def vector(self, time: float, factor: Array | None, inventories: Array, shown: Shown | None) -> np.ndarray:
+        """The vector of :meth:`state`, with a 0 and a 1 behind it where one-hots are shown.
+
+        Args:
+            time: of the market.
+            factor: (..., d); None in a game without.
+            inventories: (..., n).
+            shown: what the last step showed; None before the first.
+        """
+        start, size = self._start, self.size
+        values = np.empty((*inventories.shape[:-1], len(self._center)))
+        values[..., 0] = time
+        if factor is not None:
+            values[..., 1 : self._common] = factor
+        values[..., self._common : start] = inventories
+        if shown is not None:
+            at, (ask, bid) = start, shown.quotes
+            if shown.best is not None:
+                values[..., at], values[..., at + 1] = shown.best
+                values[..., at + 5 : at + 5 + ask.shape[-1]], values[..., at + 5 + ask.shape[-1] : size] = ask, bid
+                at += 2
+            values[..., at] = shown.price
+            values[..., at + 1], values[..., at + 2] = shown.volumes
         if self.identity:
-            values[..., -1] = 1.0
+            values[..., size:] = 0.0, 1.0
         values -= self._center
         values /= self._unit
-        if not seen.time > 0:
-            values[..., start : self.size] = 0.0
-        vector: np.ndarray = np.minimum(np.maximum(values, -self._limit), self._limit).astype(np.float32)
-        return vector
+        if shown is None:
+            values[..., start:size] = 0.0
+        np.maximum(values, self._least, out=values)
+        np.minimum(values, self._limit, out=values)
+        return values.astype(np.float32)
 
     def scaled(self, values: Array) -> Array:
         """The state's vector, (..., size) or with a 0 and a 1 behind it, from values in their own units."""
@@ -198,10 +228,15 @@ class Observer:
 
     def all(self, seen: State) -> np.ndarray:
         """Every agent's observation, (..., n, d)."""
-        every: np.ndarray = self._vector(seen).take(self.columns, axis=-1)
+        return self.everyone(self.vector(seen.time, seen.factor, seen.inventories, self._shown(seen)))
+
+    def everyone(self, vector: np.ndarray) -> np.ndarray:
+        """The same from :meth:`vector`."""
+        every: np.ndarray = vector.take(self.columns, axis=-1)
         return every
 
     def one(self, index: int, seen: State) -> np.ndarray:
         """One agent's observation, (..., d)."""
-        own: np.ndarray = self._vector(seen).take(self.columns[index], axis=-1)
+        vector = self.vector(seen.time, seen.factor, seen.inventories, self._shown(seen))
+        own: np.ndarray = vector.take(self.columns[index], axis=-1)
         return own

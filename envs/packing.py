@@ -35,15 +35,16 @@ def join_actions(game: Game, actions: Mapping[str, Array], batch: tuple[int, ...
     Raises:
         ValueError: a wrong shape, or NaN.
     """
-    columns = []
+    columns, traders = [], game.traders
+    shapes = (*batch, 1), (*batch, 2)
     for index, name in enumerate(game.agents):
-        width = 1 if index < game.traders else 2
         array = actions[name]
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
             array = np.asarray(array, dtype=float)
-        if array.shape == (*batch, width):
+        if array.shape == shapes[index >= traders]:
             columns.append(array)
             continue
+        width = 1 if index < traders else 2
         if array.shape[-1:] != (width,) or (len(array.shape) > 1 and array.shape[:-1] != batch):
             raise ValueError(f"{name}: expected an action of shape {(*batch, width)}, got {array.shape}")
         columns.append(array if array.shape[:-1] == batch else np.broadcast_to(array, (*batch, width)))

@@ -167,11 +167,10 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         return dict(zip(self.possible_agents, self.market.observations(), strict=True))
 
     def _infos(self) -> Infos:
-        market, activity = self.market, self.market.activity
-        infos: Infos = {agent: {} for agent in self.possible_agents}
+        market, activity, agents = self.market, self.market.activity, self.possible_agents
         paid = market.paid
         if activity is None or paid is None:
-            return infos
+            return {agent: {} for agent in agents}
         common: Info = {
             "mid": float(market.price),
             "volume": float((activity.buy_volume + activity.sell_volume) * market.dt),
@@ -182,8 +181,8 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
             common["factor"] = market.factor.tolist()
         if market.shock is not None:
             common["inventory_noise"] = market.shock.tolist()
-        for agent, cash, pnl in zip(infos, market.cash.tolist(), market.pnl.tolist(), strict=True):
-            infos[agent] = {**common, "cash": cash, "pnl": pnl}
+        own = zip(agents, market.cash.tolist(), market.pnl.tolist(), strict=True)
+        infos: Infos = {agent: {**common, "cash": cash, "pnl": pnl} for agent, cash, pnl in own}
         for agent, price in zip(infos, paid.tolist(), strict=False):  # traders come first
             infos[agent]["price"] = price
         return infos

@@ -219,7 +219,8 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             "price": end.price[..., None],
             "volumes": view.dt * torch.stack([activity.buy_volume, activity.sell_volume], dim=-1),
         }
-        return self._pack(k + 1, inside, view.rewards(played, c, inventories, k))
+        change = view.marked(c, end.inventories, k + 1) - view.marked(c, inventories, k)
+        return self._pack(k + 1, inside, view.rewards(played, change))
 
     def _draw(self, like: torch.Tensor) -> torch.Tensor:
         return torch.randn(like.shape, generator=self._generator, dtype=like.dtype, device=like.device)

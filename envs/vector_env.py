@@ -90,8 +90,7 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return self._observe(), rewards, done, np.zeros(self.num_envs, dtype=bool), infos
 
     def _observe(self) -> np.ndarray:
-        market = self.market
-        return np.ascontiguousarray(market.observer.one(self.index, market.state))
+        return np.ascontiguousarray(self.market.observation(self.index))
 
     def _final_info(self) -> Info:
         market = self.market
