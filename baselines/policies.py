@@ -43,7 +43,7 @@ class Rule(ABC):
 
         They remember the noise's path, so they have to be asked step by step from the start.
         """
-        return _PrivateCopy(self).policies()
+        return PrivateCopy(self).policies()
 
     def play(self, noise: Noise | None = None) -> Trajectory:
         """The paths if everyone follows, along those of the noise; controls truncated as in environments."""
@@ -128,7 +128,7 @@ class _AtState(_Shared):
         return self.rule.controls_at(k, np.asarray(state.inventories, dtype=float), state.factor)
 
 
-class _PrivateCopy(_Shared):
+class PrivateCopy(_Shared):
     """The rule at the no-deviation state, which noise moves; for all agents of one market, or one batch of markets."""
 
     def __init__(self, rule: Rule) -> None:

@@ -41,7 +41,8 @@ a maker's margin `1 / gamma` and of a trader's average rate `|q_0| / T`: one exp
 everybody, and noise of one unit does not upset the market. The range is computed from the game's parameters alone, and
 is the same for all makers; `rate_range=` and `quote_range=` override it. `normalize=True`: actions in [-1, 1] are
 mapped affinely onto the range. `units="currency"`: actions are rates and quotes. Actions of any float dtype are taken
-in their precision. Actions out of bounds are truncated; NaN is a `ValueError`.
+in their precision. Actions out of bounds are truncated, rates and
+quotes (`units="currency"`) at the constraints of the table; NaN is a `ValueError`.
 
 ## Observations
 

@@ -38,7 +38,7 @@ class Sizes:
     orders: tuple[float, float]
     """shares that traders want to buy, and to sell"""
     traded: tuple[float, float]
-    """those of them that are worth their price if makers quote a margin and trading is spread evenly"""
+    """those of them that are worth a margin, impact left out"""
     worth: Array
     """(N,) most that a trader pays per share rather than keep its inventory"""
     noise: tuple[float, float]

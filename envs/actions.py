@@ -40,7 +40,10 @@ def controls_range(game: Game, rate_range: Range, quote_range: Range) -> tuple[C
 
 
 def _pair(name: str, value: Sequence[float], least: float, most: float) -> tuple[float, float]:
-    pair = np.asarray(value, dtype=float)
+    try:
+        pair = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        pair = np.full(2, np.nan)
     if pair.shape != (2,) or not np.isfinite(pair).all() or not least <= pair[0] < pair[1] <= most:
         raise ValueError(f"{name}: expected two increasing numbers within [{least:g}, {most:g}], got {value!r}")
     return float(pair[0]), float(pair[1])

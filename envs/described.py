@@ -53,8 +53,8 @@ def changed(game: Game, parameters: Mapping[str, object]) -> Game:
     known = parameter_names(game)
     strange = sorted(set(parameters) - set(known))
     if strange:
-        options = "game, scenario, options, options of the environment, some of"
-        raise unknown(strange, f"{options} {list(NAMES)}, or parameters of the game, some of {known}")
+        options = f"game, scenario, options of the environment, some of {list(NAMES)}"
+        raise unknown(strange, f"{options}, or parameters of the game, some of {known}")
     values = {name: parameter(name, value) for name, value in parameters.items()}
     return replace(game, **values) if values else game  # type: ignore[type-var]
 

@@ -278,8 +278,7 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         first_rate = np.where(urgency > 1e-6, urgency / np.tanh(np.maximum(urgency, 1e-6)), 1.0) / self.horizon
         noise = self.horizon * float(c.buy_flow.mean()), self.horizon * float(c.sell_flow.mean())
         worth = 2 * (c.terminal_penalty[:n] + running[:n] * self.horizon) * own
-        dear = worth + 2 * impact * own / self.horizon
-        traded = own * np.clip((worth - self.margin) / np.maximum(dear, self.margin), 0.0, 1.0)
+        traded = own * np.clip(1 - self.margin / np.maximum(worth, self.margin), 0.0, 1.0)
         return Sizes(
             margin=self.margin,
             horizon=self.horizon,

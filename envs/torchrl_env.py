@@ -88,7 +88,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
     ) -> None:
         game, options, _ = describe(game, scenario, options, arguments)
         check_count("num_envs", num_envs)
-        if control_units and options.normalize is False:
+        if control_units and options.normalize is False and options.units is None:
             raise ValueError("control_units: expected normalize=True with it, got normalize=False")
         if groups not in ("role", "agent"):
             raise ValueError(f"groups: expected 'role' or 'agent', got {groups!r}")

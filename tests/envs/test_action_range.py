@@ -132,8 +132,8 @@ def test_the_numbers_of_acas_by_hand():
     assert closing > keeping
     # makers who quote alike get everything: the first ends at -4 shares, which is cheaper than a margin on 7 shares
     assert [game.payoff_unit(agent) for agent in game.agents] == pytest.approx([closing, 7, 7], rel=1e-14)
-    # the buyer pays 2 (A + phi) |Q| for the next share at most: at a margin v shares with 6 (1 - v / 5) = 1 + v
-    traded = 5 * (6 - 1) / (6 + 2 * 0.5 * 5)
+    # the buyer pays 2 (A + phi) |Q| for the next share at most: at a margin v shares with 6 (1 - v / 5) = 1
+    traded = 5 * (6 - 1) / 6
     # makers start with half a share on average and sell that: y is worth 0.6 for a share that is held to the end, and
     # 0.3 more for who has half a share less or more than the other; half a margin more on either side
     least, most = -0.5 * 0.6 - 0.3, (traded - 0.5) * 0.6 + 0.3

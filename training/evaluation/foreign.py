@@ -15,15 +15,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...envs import Policy, State, rollout
+from ...baselines.errors import EquilibriumNotFound
+from ...baselines.policies import OpenLoop, PrivateCopy
+from ...envs import Controls, Game, Policy, State, rollout
 from ...envs.described import inner_environments, setting_of
 from ...envs.market import Setting
-from ...envs.packing import check_names, check_steps
+from ...envs.observation import KINDS, Kind, inventory_scale
+from ...envs.packing import agent_controls, check_names, check_steps
+from ...envs.roles import RoleView
 from ...envs.single_agent_env import check_others
 from ..common.joint_market import LearnedPolicy
+from .wrappers import check_wrappers
 
 Answer = Callable[[np.ndarray], np.ndarray]
 """an action of an observation, or actions of a batch of them"""
+_COPIES = 64
+"""of a market, in which the same policies should do the same"""
+_SAME = 1e-4
+"""control units by which controls may differ by rounding: networks are in single precision"""
 
 
 class Players(NamedTuple):
@@ -31,8 +40,10 @@ class Players(NamedTuple):
 
     setting: Setting
     policies: dict[str, Policy]
-    sampled: bool
-    """some of them draw their actions"""
+    learner: str | None
+    """in an environment with one"""
+    sees: Kind
+    """most that any of them is shown"""
 
 
 def players(env: object, policies: object, *, deterministic: bool) -> Players:
@@ -50,20 +61,105 @@ def players(env: object, policies: object, *, deterministic: bool) -> Players:
     setting = setting_of(env)
     if setting is None:
         raise ValueError(f"env: expected an environment of makertaker, got {type(env).__name__}")
+    check_wrappers(env)
+    if isinstance(setting, RoleView):  # whose numbers may be another library's
+        plain = Setting(setting.game, setting.options)
+        plain.scale, setting = setting.scale, plain
     learner, others = _one_learner(env)
     given = _by_agent(setting, policies, learner, others)
     check_steps(given, setting.steps)
     shown = _observations(setting)
-    made, sampled = {}, False
+    made: dict[str, Policy] = {}
+    sees: list[Kind] = []
     for agent, policy in given.items():
         if _sees_states(policy):
-            made[agent] = policy
-            continue
-        foreign = _Foreign(policy, agent, _sizes(env, setting, agent), deterministic)
-        act = foreign.fitted(shown[agent])
-        made[agent] = LearnedPolicy(act, setting, agent)
-        sampled = sampled or foreign.draws
-    return Players(setting, made, sampled)
+            made[agent] = _Stateful(policy, agent)
+            sees.append("time" if _open_loop(policy) else "full")
+        else:
+            act = _Foreign(policy, agent, _sizes(env, setting, agent), deterministic).fitted(shown[agent])
+            made[agent] = LearnedPolicy(act, setting, agent)
+            sees.append(setting.options.kind)
+    return Players(setting, made, learner, max(sees, key=KINDS.index))
+
+
+def draw_actions(game: Game, policies: Mapping[str, Policy], steps: int) -> bool:
+    """True if policies act differently in markets that are the same: they draw their actions, or remember something."""
+    start = np.broadcast_to(game.start, (_COPIES, len(game.agents)))
+    played = rollout(game, policies, steps, inventories=start)
+    return any(_spread(game, agent, played.controls) for agent in game.agents)
+
+
+def uses_more(setting: Setting, policies: Mapping[str, Policy], information: Kind) -> str | None:
+    """An agent that acts on something that actors of this information do not see; None where there is none.
+
+    Policies are asked again along the path that they lead to, with whatever they are not to see drawn anew.
+    """
+    game, steps = setting.game, setting.steps
+    states: list[State] = []
+
+    def watching(policy: Policy) -> Policy:
+        def watch(k: int, state: State) -> np.ndarray:
+            if len(states) == k:
+                states.append(state)
+            return np.asarray(policy(k, state))
+
+        return watch
+
+    start = np.broadcast_to(game.start, (_COPIES, len(game.agents)))
+    first = game.agents[0]
+    rollout(game, {**policies, first: watching(policies[first])}, steps, inventories=start)
+    rng = np.random.default_rng(0)
+    for agent, policy in policies.items():
+        index = game.positions[agent]
+        for k, state in enumerate(states):
+            asked = np.asarray(policy(k, _hidden_drawn(setting, state, index, information, rng)), dtype=float)
+            if np.ptp(asked, axis=0).max() > _SAME * game.control_unit(agent):
+                return agent
+    return None
+
+
+def _hidden_drawn(setting: Setting, state: State, index: int, information: Kind, rng: np.random.Generator) -> State:
+    """A state in which all that is not seen is drawn anew in every market of the batch."""
+    game, quotes = setting.game, np.array(state.quotes)
+    inventories = state.inventories + inventory_scale(game) * rng.standard_normal(state.inventories.shape)
+    if information != "time":
+        inventories[:, index] = state.inventories[:, index]
+    drawn = state._replace(inventories=inventories)
+    if information == "market" or state.time == 0:
+        return drawn
+    quotes = quotes + rng.standard_normal(quotes.shape) * (game.control_unit(game.agents[-1]) if game.makers else 0.0)
+    price = np.asarray(state.price) + game.price_unit * rng.standard_normal(_COPIES)
+    volumes = np.asarray(state.volumes) * rng.uniform(0.5, 1.5, (_COPIES, 2))
+    return drawn._replace(quotes=quotes, price=price, volumes=volumes)
+
+
+def _spread(game: Game, agent: str, controls: Controls) -> bool:
+    """True if an agent's controls (B, K, ...) differ between markets by more than rounding."""
+    return bool(np.ptp(agent_controls(game, controls, agent), axis=0).max() > _SAME * game.control_unit(agent))
+
+
+def _open_loop(policy: object) -> bool:
+    """True for this package's schedules, and for rules along a private copy of the undisturbed state."""
+    return isinstance(policy, OpenLoop) or isinstance(getattr(policy, "shared", None), PrivateCopy)
+
+
+@dataclass(frozen=True)
+class _Stateful:
+    """A policy ``(k, state) -> controls``; what goes wrong with a function of two arguments is said in one line."""
+
+    policy: Policy
+    agent: str
+
+    def __call__(self, k: int, state: State) -> np.ndarray:
+        try:
+            return np.asarray(self.policy(k, state))
+        except (EquilibriumNotFound, ValueError):  # of this package: they say what is wrong
+            raise
+        except Exception as error:  # whatever anybody's code raises on what it was not made for
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ValueError(
+                f"{self.agent}: a policy of two arguments is taken for (k, state) -> controls, and fails: {said}"
+            ) from error
 
 
 def _one_learner(env: object) -> tuple[str | None, Mapping[str, Policy]]:
@@ -113,6 +209,8 @@ class _Sizes(NamedTuple):
     padded: int
     acted: int
     wide: int
+    bounds: np.ndarray | None
+    """(2, wide) of actions, where they are known"""
 
 
 def _sizes(env: object, setting: Setting, agent: str) -> _Sizes:
@@ -132,7 +230,9 @@ def _sizes(env: object, setting: Setting, agent: str) -> _Sizes:
                 f"got shape {tuple(shape)} in place of ({size},)"
             )
         spaces.append(int(shape[0]))
-    return _Sizes(seen, spaces[0], acted, spaces[1])
+    low, high = (np.asarray(getattr(space, name, None)) for name in ("low", "high"))
+    bounds = np.stack([low, high]) if low.ndim == 1 and low.shape == high.shape else None
+    return _Sizes(seen, spaces[0], acted, spaces[1], bounds)
 
 
 def _observations(setting: Setting) -> dict[str, np.ndarray]:
@@ -160,8 +260,6 @@ class _Foreign:
     agent: str
     sizes: _Sizes
     deterministic: bool
-    draws: bool = False
-    """it answers the same question in different ways"""
 
     def fitted(self, shown: np.ndarray) -> Answer:
         """Actions (B, w) of observations (B, d), checked.
@@ -178,7 +276,8 @@ class _Foreign:
                 f"{self.agent}: expected a policy for observations of shape ({self.sizes.padded},), got one for "
                 f"{tuple(declared)}"
             )
-        answer = _answer(self.policy, deterministic=self.deterministic)
+        self._check_actions()
+        answer = _answer(self.policy, self.agent, deterministic=self.deterministic)
 
         def one_by_one(rows: np.ndarray) -> np.ndarray:
             return np.stack([answer(row) for row in rows])
@@ -186,20 +285,35 @@ class _Foreign:
         pair = shown[[0, -1]]
         together, alone = self._tried(answer, pair), self._tried(one_by_one, pair)
         if isinstance(together, ValueError) and isinstance(alone, ValueError):
-            raise alone if isinstance(together, _Failure) else together
-        chosen, first = (one_by_one, alone) if isinstance(together, ValueError) else (answer, together)
-        again = self._tried(chosen, pair)
-        if isinstance(first, np.ndarray) and isinstance(again, np.ndarray):
-            self.draws = not np.array_equal(first, again)
-            same = isinstance(alone, ValueError) or np.allclose(first, alone, rtol=1e-4, atol=1e-5)
-            if not same and not self.draws:  # it took the batch for something else
-                chosen = one_by_one
+            raise ValueError(str(together if isinstance(alone, _Failure) else alone)) from None
+        if isinstance(together, ValueError):
+            chosen: Answer = one_by_one
+        else:
+            again = self._tried(answer, pair)
+            draws = not isinstance(again, np.ndarray) or not np.array_equal(together, again)
+            same = isinstance(alone, ValueError) or draws or np.allclose(together, alone, rtol=1e-4, atol=1e-5)
+            chosen = answer if same else one_by_one  # otherwise it took the batch for something else
         return lambda seen: self._checked(chosen(self._filled(seen)), len(seen))
+
+    def _check_actions(self) -> None:
+        """Raises ValueError for a model whose actions have other bounds than the environment's."""
+        declared = getattr(self.policy, "action_space", None)
+        low, high = getattr(declared, "low", None), getattr(declared, "high", None)
+        if low is None or high is None or self.sizes.bounds is None:
+            return
+        found = np.stack([low, high])
+        if found.shape != self.sizes.bounds.shape or not np.allclose(found, self.sizes.bounds, rtol=1e-5):
+            raise ValueError(
+                f"{self.agent}: expected a policy for actions between {self.sizes.bounds[0]} and "
+                f"{self.sizes.bounds[1]}, got one for actions between {low} and {high}: was it trained in other units?"
+            )
 
     def _tried(self, answer: Answer, rows: np.ndarray) -> np.ndarray | ValueError:
         """Its actions, or what is wrong with it."""
         try:
-            found = answer(self._filled(rows))
+            found = answer(self._filled(rows.copy()))
+        except _Memory as error:
+            raise ValueError(str(error)) from None
         except Exception as error:  # whatever anybody's code raises on what it was not made for
             said = " ".join(f"{type(error).__name__}: {error}".split())
             return _Failure(f"{self.agent}: its policy fails on observations of shape ({self.sizes.padded},): {said}")
@@ -231,7 +345,11 @@ class _Failure(ValueError):
     """A policy raised an error of its own."""
 
 
-def _answer(policy: Any, *, deterministic: bool) -> Answer:
+class _Memory(ValueError):
+    """A policy is no function of the observation."""
+
+
+def _answer(policy: Any, agent: str, *, deterministic: bool) -> Answer:
     """How to ask a policy: arrays in, an array of floats out."""
     if hasattr(policy, "predict"):
         try:
@@ -239,7 +357,14 @@ def _answer(policy: Any, *, deterministic: bool) -> Answer:
         except (TypeError, ValueError):
             known = False
         options = {"deterministic": deterministic} if known else {}
-        return lambda seen: _array(policy.predict(seen, **options), deterministic=deterministic)
+
+        def predict(seen: np.ndarray) -> np.ndarray:
+            found = policy.predict(seen, **options)
+            if isinstance(found, tuple) and len(found) > 1 and found[1] is not None and known:
+                raise _Memory(f"{agent}: expected a policy without a memory, got one whose predict returns a state")
+            return _array(found, deterministic=deterministic)
+
+        return predict
     if not callable(policy):
         raise ValueError(f"policies: expected a callable or an object with predict, got {policy!r}")
     if _is_module(policy):
@@ -260,9 +385,9 @@ def _module_answer(module: Any, *, deterministic: bool) -> Answer:
 
 
 def _array(found: Any, deterministic: bool) -> np.ndarray:
-    """An array of floats from actions, from a tuple whose first entry they are, or from a torch distribution."""
+    """An array of floats from actions, from a tuple of numbers or whose first entry they are, or a distribution."""
     if isinstance(found, tuple):
-        found = found[0]
+        found = list(found) if all(np.ndim(each) == 0 and each is not None for each in found) else found[0]
     if hasattr(found, "sample") and hasattr(found, "mean"):
         found = found.mean if deterministic else found.sample()
     if hasattr(found, "detach"):

@@ -11,10 +11,12 @@ from rich.console import Console
 from ...baselines import Equilibrium, solve
 from ...baselines.reach import out_of_reach
 from ...envs import Trajectory
+from ...envs.arrays import is_whole
 from ...envs.market import Setting
+from ...envs.observation import KINDS
 from ..common.information import Information, check_information
 from . import tables
-from .foreign import players
+from .foreign import Players, draw_actions, players, uses_more
 from .metrics import AgentMetrics, Metrics
 from .scoring import Evaluation, evaluate
 
@@ -124,6 +126,8 @@ def score(
     In a Gymnasium environment, or a batch of markets with one learner, the learner's policy is enough: the others'
     are the environment's.
 
+    Policies are functions of what is observed, or draw their actions given that: they keep no memory.
+
     Exploitability is what an agent's best response gains while the others stay as they are. Against policies that see
     the time alone it is exact; against those that may react, that draw their actions or in a random game it is a lower
     bound. The score says which.
@@ -133,14 +137,16 @@ def score(
             as long as wrappers only pad.
         policies: by agent, or the learner's.
         information: that policies really use, where it is less than what they see: ``"time"``, ``"own"``,
-            ``"market"`` or ``"full"``; None: all that the environment shows.
+            ``"market"`` or ``"full"``; it is tried whether they do. None: all that the environment shows, and all that
+            there is for policies ``(k, state)``, but for those of ``open_loop()``.
         deterministic: True: policies without exploration, where they know the difference; False: as they explore.
         episodes: even number of episodes that are played where policies draw their actions.
         equilibrium: of the game, where it is solved already.
 
     Raises:
-        ValueError: an environment of another package, a policy that is missing, made for another number of steps, or
-            whose actions have a wrong shape or are NaN; or one that uses more than ``information``.
+        ValueError: an environment of another package, or with wrappers that do more than to pad; a policy that is
+            missing, made for another number of steps or for other units, that has a memory, whose actions have a wrong
+            shape or are NaN, or that uses more than ``information``.
         EquilibriumNotFound: the game, or an agent's best response, was not solved.
 
     Example:
@@ -150,14 +156,22 @@ def score(
         >>> print(f"{abs(score(env, solve(env).open_loop()).nash_conv):.3f}")
         0.000
     """
+    if not is_whole(episodes) or episodes < 2 or episodes % 2:
+        raise ValueError(f"episodes: expected a positive even number, got {episodes!r}")
     playing = players(env, policies, deterministic=deterministic)
-    setting = playing.setting
-    seen = setting.options.kind
-    used = seen if information is None else check_information(information)
-    nash = solve(setting.game, setting.steps) if equilibrium is None else equilibrium
-    drawn = episodes if playing.sampled else None
-    found = evaluate(setting.game, playing.policies, setting.steps, used, nash, episodes=drawn)
-    notes = _notes(setting, nash, drawn)
+    setting, played = playing.setting, playing.policies
+    game, steps = setting.game, setting.steps
+    used = playing.sees if information is None else check_information(information)
+    if equilibrium is not None and (equilibrium.game != game or equilibrium.steps != steps):
+        raise ValueError(f"equilibrium: expected that of the environment's game and {steps} steps, got another's")
+    nash = solve(game, steps) if equilibrium is None else equilibrium
+    drawn = episodes if draw_actions(game, played, steps) else None
+    if drawn is None and KINDS.index(used) < KINDS.index(playing.sees):
+        agent = uses_more(setting, played, used)
+        if agent is not None:
+            raise ValueError(f"information: {agent}'s policy acts on more than {used!r} shows")
+    found = evaluate(game, played, steps, used, nash, episodes=drawn)
+    notes = _notes(playing, found, nash, drawn)
     agents = {name: _agent(setting, name, each) for name, each in found.metrics["agents"].items()}
     return Score(found.learned, found.equilibrium, found.metrics, notes, agents)
 
@@ -167,10 +181,19 @@ def _agent(setting: Setting, name: str, metrics: AgentMetrics) -> AgentScore:
     return AgentScore(**numbers, payoff_unit=setting.game.payoff_unit(name))
 
 
-def _notes(setting: Setting, equilibrium: Equilibrium, episodes: int | None) -> tuple[str, ...]:
-    found = []
+def _notes(playing: Players, result: Evaluation, equilibrium: Equilibrium, episodes: int | None) -> tuple[str, ...]:
+    setting, found = playing.setting, []
+    if playing.learner is not None:
+        own = result.metrics["agents"][playing.learner]
+        share = (
+            tables.percent(own["exploitability"] / abs(own["equilibrium"])) if own["equilibrium"] else tables.MISSING
+        )
+        gain = f"{playing.learner} alone could gain {own['exploitability']:.4g}"
+        found.append(f"{gain}, {share} of its equilibrium payoff")
     if episodes is not None:
         found.append(f"policies draw their actions: means over {episodes} episodes, with standard errors")
+    if setting.options.inventory_spread:
+        found.append("note: scored from the game's initial inventories, without the environment's inventory_spread")
     outside = out_of_reach(setting, equilibrium)
     if outside is not None:
         found.append(f"note: {outside}")

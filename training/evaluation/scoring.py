@@ -14,13 +14,17 @@ from ...baselines.profiles import PATHS, mean_controls
 from ...baselines.sampling import pair_mean
 from ...envs import Game, Noise, Policy, Trajectory, draw_noise, rollout
 from ...envs.arrays import Array
-from ...envs.described import Market, game_and_steps
+from ...envs.described import Market, environment_setting, game_and_steps
 from ...envs.observation import Kind as Seen
+from ...envs.packing import agent_controls
 from ..common.information import Information, check_information
 from .distances import agent_distances, along, control_distance, relative_distance
 from .metrics import AgentMetrics, Metrics
 from .reference_table import index_error, index_of, reference_profiles
 from .sampled import sampled_gains
+
+_SAME = 1e-6
+"""control units by which controls may differ by rounding"""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def evaluate(
     game: Market,
     policies: Mapping[str, Policy],
     steps: int | None = None,
-    information: Information = "time",
+    information: Information | None = None,
     equilibrium: Equilibrium | None = None,
     *,
     episodes: int | None = None,
@@ -57,7 +61,7 @@ def evaluate(
         game: the game; or a scenario, its name, the path of its file, a mapping of its contents; or an environment.
         policies: everyone's, without exploration.
         steps: K; None: the environment's or the scenario's, 20 where only a game is given.
-        information: of the actors.
+        information: of the actors; None: all that the environment shows, where one is given, otherwise ``"time"``.
         equilibrium: the game's, where it is solved already.
         episodes: even number of episodes that are played with policies that draw their actions; None: they draw none.
 
@@ -65,8 +69,9 @@ def evaluate(
         ValueError: an argument does not fit.
         EquilibriumNotFound: the game, or an agent's best response, was not solved.
     """
+    setting = environment_setting(game)
     game, steps = game_and_steps(game, steps)
-    information = check_information(information)
+    information = check_information(information or ("time" if setting is None else setting.options.kind))
     kind = kind_of(game, steps)
     equilibrium = kind.solve(SolverOptions()) if equilibrium is None else equilibrium
     price = information in ("market", "full") and _look_at_the_price(game, policies, steps)
@@ -123,8 +128,10 @@ def _look_at_the_price(game: Game, policies: Mapping[str, Policy], steps: int) -
     """True if policies act otherwise where the market price moves otherwise and nothing else does."""
     noise = draw_noise(game, steps, 2, seed=1, price=True)
     assert noise is not None
-    with_it, without = (rollout(game, policies, steps, each).controls for each in (noise, noise._replace(price=None)))
-    return any(bool((a != b).any()) for a, b in zip(with_it, without, strict=True))
+    same = (None if each is None else each[:1].repeat(2, axis=0) for each in noise[1:])
+    played = rollout(game, policies, steps, Noise(noise.price, *same)).controls
+    units = {agent: game.control_unit(agent) for agent in game.agents}
+    return any(np.ptp(agent_controls(game, played, name), axis=0).max() > _SAME * unit for name, unit in units.items())
 
 
 def _played(

@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Unpack, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from ...envs import Game, Options, Policy
+from ...envs import Options, Policy
+from ...envs.described import Described, describe
 from ...envs.market import Market
-from ...envs.options import Fields
 from ...envs.parameters import check_count
 from ..common import checkpoint_folder
 from ..common.files import DAMAGE
@@ -42,7 +42,7 @@ class IndependentLearners(Learners):
     """A stable-baselines3 learner for every agent that does not follow a fixed policy.
 
     Args:
-        game: the game.
+        game: the game; or a scenario, its name, the path of its file, or a mapping of its contents.
         options: of the markets; by default 20 steps an episode. Critics see everything; actions and rewards are in
             units of the game.
         algorithm: name of an algorithm for all learners, or one for each; see :data:`.algorithms.ALGORITHMS`.
@@ -51,7 +51,7 @@ class IndependentLearners(Learners):
         seed: the result is a function of it and of the other arguments.
         fixed: policies of the agents that do not learn.
         tensorboard: folder for the learners' TensorBoard logs.
-        fields: of :class:`~makertaker.envs.Options`, such as ``steps``.
+        arguments: fields of :class:`~makertaker.envs.Options`, such as ``steps``, and parameters of the game.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -59,7 +59,7 @@ class IndependentLearners(Learners):
 
     def __init__(
         self,
-        game: Game,
+        game: Described,
         options: Options | None = None,
         *,
         algorithm: str | Mapping[str, str] = "ppo",
@@ -68,8 +68,9 @@ class IndependentLearners(Learners):
         seed: int = 0,
         fixed: Mapping[str, Policy] | None = None,
         tensorboard: Path | None = None,
-        **fields: Unpack[Fields],
+        **arguments: Any,
     ) -> None:
+        game, options, _ = describe(game, None, options, arguments)
         fixed = fixed or {}
         agents = learning(game, fixed)
         names = dict.fromkeys(agents, algorithm) if isinstance(algorithm, str) else dict(algorithm)
@@ -81,7 +82,7 @@ class IndependentLearners(Learners):
         check_count("markets", markets)
         seen = visible(game, information)
         torch.set_num_threads(1)
-        super().__init__(Market(game, learners_options(options, fields), batch=(markets,)), fixed)
+        super().__init__(Market(game, learners_options(options, {}), batch=(markets,)), fixed)
         self.hub = Hub(self.market, agents, self.fixed, seed=seed)
         self.progress = algorithms.Progress()
         seeds = np.random.SeedSequence(seed).generate_state(len(agents))

@@ -9,7 +9,7 @@ import pytest
 from pettingzoo.utils.wrappers import BaseParallelWrapper
 
 import makertaker.envs  # noqa: F401  # registers the Gymnasium ids
-from makertaker.baselines import best_response, exploitability, open_loop_policies, solve
+from makertaker.baselines import OpenLoop, best_response, exploitability, open_loop_policies, solve
 from makertaker.envs import (
     BestQuote,
     Controls,
@@ -89,7 +89,8 @@ def test_the_equilibrium_scores_zero(name, observation, units):
         found = score(env, policies)
         assert abs(found.nash_conv) < 1e-9
         assert abs(found.relative_nash_conv) < 1e-10
-        assert found.exact == (observation == "time" or (observation == "own" and name == "execution"))
+        blind = observation == "time" or (observation == "own" and name == "execution")
+        assert found.exact == (blind or isinstance(policies["trader_0"], OpenLoop))
         for i, each in enumerate(found.agents.values()):
             assert each.payoff == each["learned"] == pytest.approx(nash.payoffs[i], rel=1e-9)
             assert abs(each.gap) < 1e-9
@@ -194,8 +195,8 @@ def test_a_score_is_what_evaluate_says_and_writes():
     env = acas_v0.parallel_env(observation="own", steps=STEPS)
     game = env.game
     wider = solve(env).controls._replace(bid=np.full((STEPS, 2), 0.4))
-    found = score(env, open_loop_policies(game, wider))
-    assert found.metrics == evaluate(env, open_loop_policies(game, wider), information="own").metrics
+    found = score(env, open_loop_policies(game, wider), information="own")
+    assert found.metrics == evaluate(env, open_loop_policies(game, wider)).metrics
     written = json.loads(found.json())
     assert written["nash_conv"] == found.nash_conv
     assert written["agents"]["maker_0"]["payoff_unit"] == game.payoff_unit("maker_0")
@@ -323,3 +324,136 @@ def test_best_responses_are_found_by_name_of_a_scenario():
     nash = solve("acas")
     assert abs(best_response("acas", nash.controls, "maker_0").gain) < 1e-12
     assert exploitability("acas", nash.controls).relative < 1e-12
+
+
+def test_policies_that_react_are_not_taken_for_schedules():
+    env = acas_v0.parallel_env(observation="time", steps=STEPS)
+    reacting = solve(env).feedback()
+    found = score(env, reacting)
+    assert not found.exact
+    assert found.metrics["information"] == "full"
+    with pytest.raises(ValueError, match=r"information: .*'s policy acts on more than 'time' shows"):
+        score(env, reacting, information="time")
+
+
+def leaning(kind, weight):
+    """Agents that act on an entry of the observation: the own inventory, the price, or another's inventory."""
+    place = {"own": 1, "market": 4, "full": 7}[kind]
+    return {
+        agent: lambda seen, w=w: np.repeat(weight * seen[..., place : place + 1], w, axis=-1)
+        for agent, w in NAN.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("used", "claimed"), [("own", "time"), ("market", "own"), ("full", "market"), ("full", "time")]
+)
+def test_information_that_is_claimed_is_tried(used, claimed):
+    env = acas_v0.parallel_env(steps=STEPS)
+    with pytest.raises(ValueError, match="acts on more than"):
+        score(env, leaning(used, 0.5), information=claimed)
+    assert score(env, leaning(used, 0.5), information=used).metrics["information"] == used
+
+
+def test_actions_that_are_seldom_drawn_are_found_out():
+    """Five steps of hundred at random, or those in the middle of an episode only."""
+    env = acas_v0.parallel_env(observation="time")
+    rng = np.random.default_rng(0)
+
+    def greedy(width):
+        return lambda seen: rng.uniform(-3, 3, width) if rng.random() < 0.05 else np.zeros(width)
+
+    def midway(width):
+        def act(seen):
+            inside = (seen[..., :1] > 0.1) & (seen[..., :1] < 0.9)
+            return inside * rng.standard_normal((*np.shape(seen)[:-1], width))
+
+        return act
+
+    for make in (greedy, midway):
+        found = score(env, {agent: make(width) for agent, width in NAN.items()}, episodes=64)
+        assert not found.exact
+        assert found.agents["trader_0"].learned_se > 0
+
+
+def test_memory_is_refused():
+    class Recurrent(Predicting):
+        def predict(self, observation, state=None, episode_start=None, deterministic=False):
+            return self.act(observation), np.zeros(1)
+
+    env = acas_v0.parallel_env(observation="time", steps=STEPS)
+    policies = {agent: Recurrent(lambda seen, w=w: np.zeros((*np.shape(seen)[:-1], w))) for agent, w in NAN.items()}
+    with pytest.raises(ValueError, match="trader_0: expected a policy without a memory"):
+        score(env, policies)
+
+
+WRAPPERS = {
+    "rescaled": lambda env: gymnasium.wrappers.RescaleAction(env, -1.0, 1.0),
+    "normalised": gymnasium.wrappers.NormalizeObservation,
+    "sticky": lambda env: gymnasium.wrappers.StickyAction(env, 0.5),
+    "cut": lambda env: gymnasium.wrappers.TimeLimit(env, 3),
+    "transformed": lambda env: gymnasium.wrappers.TransformObservation(
+        env, lambda seen: seen + 1, env.observation_space
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_wrappers_that_change_the_market_are_refused(name):
+    env = WRAPPERS[name](gymnasium.make("makertaker/Acas-v0", agent="maker_0", observation="own", steps=STEPS))
+    with pytest.raises(ValueError, match="env: expected wrappers that leave observations, actions and episodes"):
+        score(env, lambda seen: np.zeros((*np.shape(seen)[:-1], 2)))
+
+
+@pytest.mark.parametrize(
+    "wrapper", ["agent_indicator_v0", "frame_stack_v1", "scale_actions_v0", "delay_observations_v0"]
+)
+def test_supersuit_s_other_wrappers_are_refused(wrapper):
+    supersuit = pytest.importorskip("supersuit")
+    more = {"agent_indicator_v0": (), "frame_stack_v1": (3,), "scale_actions_v0": (0.5,), "delay_observations_v0": (1,)}
+    env = getattr(supersuit, wrapper)(acas_v0.parallel_env(observation="own", steps=STEPS), *more[wrapper])
+    with pytest.raises(ValueError, match="env: expected wrappers that leave"):
+        score(env, {agent: lambda seen, w=w: np.zeros((*np.shape(seen)[:-1], w)) for agent, w in NAN.items()})
+
+
+def test_recording_wrappers_and_vectors_are_fine():
+    env = gymnasium.wrappers.RecordEpisodeStatistics(gymnasium.make("makertaker/Acas-v0", agent="maker_0", steps=STEPS))
+    vector = gymnasium.make_vec(
+        "makertaker/Acas-v0", num_envs=2, vectorization_mode="sync", agent="maker_0", steps=STEPS
+    )
+    scores = [score(each, lambda seen: np.zeros((*np.shape(seen)[:-1], 2))) for each in (env, vector)]
+    assert scores[0].metrics == scores[1].metrics
+    assert "maker_0 alone could gain" in scores[0].notes[0]
+
+
+def test_arrays_of_other_libraries_environments():
+    pytest.importorskip("torchrl")
+    TorchMarket = pytest.importorskip("makertaker.envs.torchrl_env").TorchMarket
+    env = TorchMarket("acas", observation="time", steps=STEPS)
+    assert abs(score(env, solve(env).open_loop()).nash_conv) < 1e-10
+    zero = {agent: lambda seen, w=w: np.zeros((*np.shape(seen)[:-1], w)) for agent, w in NAN.items()}
+    assert score(env, zero).metrics == score(acas_v0.parallel_env(observation="time", steps=STEPS), zero).metrics
+
+
+def test_models_for_other_units_are_refused():
+    model = Predicting(lambda seen: np.zeros((*np.shape(seen)[:-1], 2)))
+    model.action_space = acas_v0.parallel_env(units="currency").action_space("maker_0")
+    env = gymnasium.make("makertaker/Acas-v0", agent="maker_0", steps=STEPS)
+    with pytest.raises(ValueError, match="was it trained in other units"):
+        score(env, model)
+    model.action_space = env.action_space
+    assert score(env, model).nash_conv > 0
+
+
+def test_small_things():
+    env = acas_v0.parallel_env(observation="time", steps=STEPS, inventory_spread=1.0)
+    pairs = {"trader_0": lambda seen: [0.0], "maker_0": lambda seen: (0.0, 0.1), "maker_1": lambda seen: (0.0, 0.1)}
+    assert "without the environment's inventory_spread" in score(env, pairs).notes[0]
+    with pytest.raises(ValueError, match="trader_0: expected a policy that returns numbers, got NaN"):
+        score(env, {**pairs, "trader_0": lambda seen: np.full(1, np.nan)})
+    with pytest.raises(ValueError, match=r"a policy of two arguments is taken for \(k, state\) -> controls, and fails"):
+        score(env, {**pairs, "trader_0": lambda seen, rng: np.zeros(seen.shape)})
+    with pytest.raises(ValueError, match="episodes: expected a positive even number, got 7"):
+        score(env, pairs, episodes=7)
+    with pytest.raises(ValueError, match="equilibrium: expected that of the environment's game and 5 steps"):
+        score(env, pairs, equilibrium=solve("acas", 6))
