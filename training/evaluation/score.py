@@ -194,6 +194,8 @@ def _notes(playing: Players, result: Evaluation, equilibrium: Equilibrium, episo
         found.append(f"policies draw their actions: means over {episodes} episodes, with standard errors")
     if setting.options.inventory_spread:
         found.append("note: scored from the game's initial inventories, without the environment's inventory_spread")
+    if "truncated" in equilibrium.message:
+        found.append(f"note: the equilibrium is {equilibrium.message}")
     outside = out_of_reach(setting, equilibrium)
     if outside is not None:
         found.append(f"note: {outside}")

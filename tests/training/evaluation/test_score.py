@@ -457,3 +457,10 @@ def test_small_things():
         score(env, pairs, episodes=7)
     with pytest.raises(ValueError, match="equilibrium: expected that of the environment's game and 5 steps"):
         score(env, pairs, equilibrium=solve("acas", 6))
+
+
+def test_a_user_is_told_where_constraints_bind():
+    """Shares in thousands, with a largest rate in single ones."""
+    env = acas_v0.parallel_env(trader_inventory=[-5000.0], observation="time", steps=STEPS)
+    found = score(env, solve(env).open_loop())
+    assert any("rates are truncated at max_rate = 100" in note for note in found.notes)
