@@ -203,7 +203,9 @@ class Observer:
         if factor is not None:
             values[..., 1 : self._common] = factor
         values[..., self._common : start] = inventories
-        if shown is not None:
+        if shown is None:
+            values[..., start:size] = self._center[start:size]  # becomes 0
+        else:
             at, (ask, bid) = start, shown.quotes
             if shown.best is not None:
                 values[..., at], values[..., at + 1] = shown.best
@@ -215,8 +217,6 @@ class Observer:
             values[..., size:] = 0.0, 1.0
         values -= self._center
         values /= self._unit
-        if shown is None:
-            values[..., start:size] = 0.0
         np.maximum(values, self._least, out=values)
         np.minimum(values, self._limit, out=values)
         return values.astype(np.float32)
