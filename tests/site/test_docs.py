@@ -44,7 +44,7 @@ SCRIPTS = [each for text in PAGES.values() for each in commands(text, "python")]
 
 def run(block, where, names):
     """Run a page's code, with a training cut to one rollout; what it plays is what it solves."""
-    exec(compile(re.sub(r"\.learn\(\d[\d_]*\)", ".learn(6_144)", block), where, "exec"), names)
+    exec(compile(re.sub(r"\.learn\(\d{3}_\d{3}\)", ".learn(6_144)", block), where, "exec"), names)
     solved = [(each.game, each.steps) for each in names.values() if isinstance(each, Equilibrium)]
     for name, value in names.items():
         played = None if inspect.ismodule(value) or inspect.isclass(value) else setting_of(value)

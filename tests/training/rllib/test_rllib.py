@@ -202,7 +202,7 @@ def test_exploration_and_learning_rate_shrink():
     with learners() as trained:
         trained.learn(8 * EPISODE)
         module = trained.algorithm.get_module("maker_0")
-        np.testing.assert_allclose(module.log_std.exp().numpy(), 0.05, rtol=1e-5)
+        np.testing.assert_allclose(module.log_std.exp().numpy(), 0.15, rtol=1e-5)
         rates = trained.algorithm.learner_group.foreach_learner(
             lambda each: [each._get_optimizer_lr(optimizer) for optimizer in each._named_optimizers.values()]
         )
