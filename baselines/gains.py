@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from ..envs.arrays import Array
-from ..envs.described import Market
+from ..envs.described import MarketLike
 from ..envs.game import Game
 from .kinds import kind_of
 from .nash import solve
@@ -57,7 +57,7 @@ def payoff_size(payoffs: Array) -> float:
     return size
 
 
-def exploitability(game: Market, controls: Profile, steps: int | None = None) -> Exploitability:
+def exploitability(game: MarketLike, controls: Profile, steps: int | None = None) -> Exploitability:
     """Gains from unilateral deviations for an open-loop profile: exact, or, in a game with noise, by simulation.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..envs.arrays import Array
-from ..envs.described import Market, environment_setting, game_and_steps
+from ..envs.described import MarketLike, environment_setting, game_and_steps
 from .equilibrium import Equilibrium
 from .kinds import SolverOptions, kind_of
 from .noise.field import FieldOptions
@@ -11,7 +11,7 @@ from .reach import warn_where_out_of_reach
 
 
 def solve(
-    game: Market,
+    game: MarketLike,
     steps: int | None = None,
     *,
     throw: bool = True,

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from ..envs.arrays import Array
-from ..envs.described import Market, game_and_steps
+from ..envs.described import MarketLike, game_and_steps
 from ..envs.game import Controls, Game
 from ..envs.grid import Noise, Policy, Trajectory, check_controls, rollout, simulate
 from .policies import Rule
@@ -62,7 +62,7 @@ class Reference:
         return None if self.payoffs is None else float(self.payoffs.sum())
 
 
-def profile_grid(market: Market, profile: Profile, steps: int | None) -> tuple[Game, int]:
+def profile_grid(market: MarketLike, profile: Profile, steps: int | None) -> tuple[Game, int]:
     """The game of a description, and the number of steps of a profile's grid.
 
     Args:

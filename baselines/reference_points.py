@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..envs.described import Market, game_and_steps
+from ..envs.described import MarketLike, game_and_steps
 from .execution.references import ALONE, COOPERATIVE, FEEDBACK, OPEN_LOOP, TWAP
 from .kinds import SolverOptions, kind_of
 from .profiles import Reference
@@ -10,7 +10,7 @@ from .profiles import Reference
 __all__ = ["ALONE", "COOPERATIVE", "FEEDBACK", "OPEN_LOOP", "TWAP", "references"]
 
 
-def references(game: Market, steps: int | None = None) -> dict[str, Reference]:
+def references(game: MarketLike, steps: int | None = None) -> dict[str, Reference]:
     """The table of reference points by name: open-loop and feedback Nash, cooperative optimum, Almgren-Chriss, TWAP.
 
     A profile that does not exist is in the table with a note that says why.

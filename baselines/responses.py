@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..envs.described import Market
+from ..envs.described import MarketLike
 from ..envs.grid import Policy, agent_index, check_names
 from .kinds import kind_of
 from .profiles import BestResponse, Profile, profile_grid
 
 
-def best_response(game: Market, controls: Profile, agent: str, steps: int | None = None) -> BestResponse:
+def best_response(game: MarketLike, controls: Profile, agent: str, steps: int | None = None) -> BestResponse:
     """The best response of one agent against open-loop opponents: exact, or, in a game with noise, by simulation.
 
     Args:
@@ -29,7 +29,7 @@ def best_response(game: Market, controls: Profile, agent: str, steps: int | None
 
 
 def best_response_to_policies(
-    game: Market, policies: Mapping[str, Policy], agent: str, steps: int | None = None, *, iterations: int = 200
+    game: MarketLike, policies: Mapping[str, Policy], agent: str, steps: int | None = None, *, iterations: int = 200
 ) -> BestResponse:
     """A lower bound on an agent's gain against policies that react to its behaviour.
 

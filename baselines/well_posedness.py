@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..envs.described import Market, game_and_steps
+from ..envs.described import MarketLike, game_and_steps
 from .conditions.condition import Condition
 from .kinds import kind_of
 
 
-def check(game: Market, steps: int | None = None) -> list[Condition]:
+def check(game: MarketLike, steps: int | None = None) -> list[Condition]:
     """The paper's conditions for a game, and observations of its grid problems.
 
     Args:

@@ -68,7 +68,8 @@ class Sizes:
 def marginal_values(competition: Competition, sizes: Sizes, surprise: float) -> tuple[float, float]:
     """Least and greatest marginal value of inventory that a maker may have, in currency per share.
 
-    ``y = -(2 A + 2 phi T) S`` for an inventory ``S`` that is held to the end, ``-2 A S`` at the end. Inventories are
+    The adjoint of (14), ``dY = 2 phi Q dt`` and ``Y_T = -2 A Q_T``: ``y = -(2 A + 2 phi T) S`` for an inventory ``S``
+    that is held to the end, ``-2 A S`` at the end; optimal quotes are a margin from it (17). Inventories are
     those of makers who quote alike. A maker with another inventory than the others quotes away from them until flow
     takes the difference off its hands, and no farther, which bounds how far apart values are. Where the flow depends on
     the level of quotes, everybody's values are bounded in the same way.

@@ -19,7 +19,7 @@ from .scenarios.loader import Scenario, parameter, read_scenario
 Described: TypeAlias = Game | Scenario | str | Path | Mapping[str, object]
 """a game; a scenario, its name, the path of its file, or a mapping of what would stand there"""
 
-Market: TypeAlias = Described | object
+MarketLike: TypeAlias = Described | object
 """a description, or an environment of it"""
 
 
@@ -110,7 +110,7 @@ def describe(
     return Description(changed(found, parameters), merged_options, name)
 
 
-def described_market(market: Market, steps: int | None = None) -> tuple[Game, int, str]:
+def described_market(market: MarketLike, steps: int | None = None) -> tuple[Game, int, str]:
     """The game to solve, the number of steps of its grid, and the name of its scenario or environment.
 
     Args:
@@ -130,7 +130,7 @@ def described_market(market: Market, steps: int | None = None) -> tuple[Game, in
     return game, int(usual if steps is None else steps), name
 
 
-def game_and_steps(market: Market, steps: int | None = None) -> tuple[Game, int]:
+def game_and_steps(market: MarketLike, steps: int | None = None) -> tuple[Game, int]:
     """The same without the name."""
     return described_market(market, steps)[:2]
 
@@ -154,7 +154,7 @@ def inner_environments(env: object) -> Iterator[object]:
             waiting += list(getattr(here, name, None) or ())[:1]
 
 
-def environment_setting(market: Market) -> Any:
+def environment_setting(market: MarketLike) -> Any:
     """The :class:`.Setting` of an environment; None for a description."""
     return None if isinstance(market, Game | Scenario | str | Path | Mapping) else setting_of(market)
 

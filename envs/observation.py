@@ -37,7 +37,7 @@ from .game import Controls, Game
 from .grid import State
 
 Kind = Literal["time", "own", "market", "full"]
-Given = Literal["time", "own", "market", "full", "open_loop"]
+KindName = Literal["time", "own", "market", "full", "open_loop"]
 """a kind; ``"open_loop"`` is another name of ``"time"``"""
 KINDS: tuple[Kind, ...] = ("time", "own", "market", "full")
 LIMIT = 10.0

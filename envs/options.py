@@ -7,8 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict, Unpack
 
 from .actions import ActionKind, Range
-from .observation import Given as GivenKind
-from .observation import Kind, check_kind
+from .observation import Kind, KindName, check_kind
 from .parameters import as_number, assign, check_count
 
 Reward = Literal["payoff", "wealth"]
@@ -61,7 +60,7 @@ class Options:
     """
 
     steps: int | None = None
-    observation: GivenKind = "full"
+    observation: KindName = "full"
     reward: Reward = "payoff"
     normalize: bool | None = None
     rate_range: Range = None
@@ -109,7 +108,7 @@ class Fields(TypedDict, total=False):
     """The fields of :class:`Options` as keywords."""
 
     steps: int | None
-    observation: GivenKind
+    observation: KindName
     reward: Reward
     normalize: bool | None
     rate_range: Range

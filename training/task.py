@@ -6,7 +6,7 @@ from functools import cached_property
 
 from ..baselines import Equilibrium, solve
 from ..baselines.gains import payoff_size
-from ..envs.described import Market, described_market
+from ..envs.described import MarketLike, described_market
 
 
 class Task:
@@ -20,7 +20,7 @@ class Task:
         ValueError: there is no such scenario, it is no game, or ``steps`` is not a positive whole number.
     """
 
-    def __init__(self, market: Market, steps: int | None = None) -> None:
+    def __init__(self, market: MarketLike, steps: int | None = None) -> None:
         self.game, self.steps, self.name = described_market(market, steps)
 
     @cached_property

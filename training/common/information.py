@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from ...envs import Game
-from ...envs.observation import KINDS, Given, Kind, check_kind, width
+from ...envs.observation import KINDS, Kind, KindName, check_kind, width
 
-Information: TypeAlias = Given
+Information: TypeAlias = KindName
 INFORMATION = KINDS
 
 
