@@ -40,9 +40,9 @@ By default an action counts from the middle of `game.action_range()` in units of
 a maker's margin `1 / gamma` and of a trader's average rate `|q_0| / T`: one exploration and one learning rate suit
 everybody, and noise of one unit does not upset the market. The range is computed from the game's parameters alone, and
 is the same for all makers; `rate_range=` and `quote_range=` override it. `normalize=True`: actions in [-1, 1] are
-mapped affinely onto the range. `units="currency"`: actions are rates and quotes. Actions of any float dtype are taken
-in their precision. Actions out of bounds are truncated, rates and
-quotes (`units="currency"`) at the constraints of the table; NaN is a `ValueError`.
+mapped affinely onto the range. `units="currency"`: actions are rates and quotes. Actions of any float dtype are taken,
+and computed with in double precision. Actions out of bounds are truncated, rates and quotes (`units="currency"`) at
+the constraints of the table; NaN is a `ValueError`.
 
 ## Observations
 

@@ -81,7 +81,6 @@ class ActionScale:
             self._center = (self._range[0] + self._range[1]) / 2
             self._unit = self._half if kind == "normalized" else self._control_units()
         self._lowest, self._highest = lowest, highest
-        self._cast: dict[np.dtype, tuple[np.ndarray, ...]] = {}  # by NumPy's dtype, converted once
         self._converted: tuple[Array, ...] = ()  # for another library
 
     def _control_units(self) -> np.ndarray:
@@ -109,10 +108,8 @@ class ActionScale:
         if not isinstance(actions, np.ndarray):
             center, unit, low, high = self._converted or (as_like(each, actions) for each in self._numbers())
             return namespace(actions).clip(center + unit * actions, low, high)
-        if actions.dtype not in self._cast:
-            self._cast[actions.dtype] = tuple(as_like(each, actions) for each in self._numbers())
-        center, unit, low, high = self._cast[actions.dtype]
-        return np.minimum(np.maximum(center + unit * actions, low), high)  # faster than clip on small arrays
+        # in double precision, whatever the actions' own
+        return np.minimum(np.maximum(self._center + self._unit * actions, self._lowest), self._highest)
 
     def actions(self, controls: Controls) -> Controls:
         """Actions that stand for physical controls; beyond the actions' bounds where a control is outside the range."""
@@ -132,7 +129,7 @@ class ActionScale:
     def physical_action(self, agent: str, action: np.ndarray) -> np.ndarray:
         """One agent's physical controls, (..., 1) or (..., 2), of an action; truncated as :meth:`physical` does."""
         columns = agent_columns(self.game, agent)
-        center, unit, low, high = (each[columns].astype(action.dtype) for each in self._numbers())
+        center, unit, low, high = (each[columns] for each in self._numbers())
         return np.asarray(np.minimum(np.maximum(center + unit * action, low), high))
 
     def unit(self, agent: str) -> np.ndarray:

@@ -30,8 +30,8 @@ By default an action counts from the middle of `game.action_range()` in units of
 the average rate of a trader that closes its inventory. The range is computed from the game's parameters alone;
 `rate_range=(low, high)`, counted in the direction that closes the initial inventory, overrides it. `normalize=True`:
 actions in [-1, 1] are mapped affinely onto the range. `units="currency"`: actions are rates. Actions of any float
-dtype are taken in their precision. Actions out of bounds are truncated, rates and
-quotes (`units="currency"`) at the constraints of the table; NaN is a `ValueError`.
+dtype are taken, and computed with in double precision. Actions out of bounds are truncated, rates and quotes
+(`units="currency"`) at the constraints of the table; NaN is a `ValueError`.
 
 ## Observations
 

@@ -186,7 +186,6 @@ class Market(Setting):
         end = advance(self.game, c, self.times[k], self.dt, here, controls, shocks, last)
         self.inventories, self.factor, self.price = end.position
         activity, self._mean = end.activity, end.mean_price[..., None]
-        # first the shares: float32 rates are rounded as they are in the inventories
         moved = self.dt * activity.inventory_rate
         self.cash = self.cash + self.dt * activity.income - self._mean * moved
         if end.shock is not None:
