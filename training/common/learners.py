@@ -5,12 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from ...envs import Game, Options, Policy
 from ...envs.market import Market
-from ...envs.options import STEPS, Fields, merged
 from .joint_market import Act, everyone
 
 
@@ -19,19 +17,14 @@ def learning(game: Game, fixed: Mapping[str, Policy]) -> list[str]:
     return [agent for agent in game.agents if agent not in fixed]
 
 
-def learners_options(options: Options | None, fields: Fields) -> Options:
-    """Options of the markets that learners play, with 20 steps an episode unless they say another number.
-
-    Raises:
-        ValueError: an argument is out of its range, or an option is not the learners' to choose.
-    """
-    options = merged(options, **fields)
+def learners_options(options: Options) -> Options:
+    """The options of markets that learners play. Raises ValueError where one is not the learners' to choose."""
     if options.kind != "full" or options.actions != "controls" or not options.in_game_units or options.identity:
         raise ValueError(
             "options: expected observation='full', since critics see everything and `information` is the actors', "
             f"units='game', without normalize, and identity=False, got {options!r}"
         )
-    return replace(options, steps=STEPS) if options.steps is None else options
+    return options
 
 
 class Learners(ABC):

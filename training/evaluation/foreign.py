@@ -94,20 +94,7 @@ def uses_more(setting: Setting, policies: Mapping[str, Policy], information: Kin
 
     Policies are asked again along the path that they lead to, with whatever they are not to see drawn anew.
     """
-    game, steps = setting.game, setting.steps
-    states: list[State] = []
-
-    def watching(policy: Policy) -> Policy:
-        def watch(k: int, state: State) -> np.ndarray:
-            if len(states) == k:
-                states.append(state)
-            return np.asarray(policy(k, state))
-
-        return watch
-
-    start = np.broadcast_to(game.start, (_COPIES, len(game.agents)))
-    first = game.agents[0]
-    rollout(game, {**policies, first: watching(policies[first])}, steps, inventories=start)
+    game, states = setting.game, _states(setting, policies, _COPIES)
     rng = np.random.default_rng(0)
     for agent, policy in policies.items():
         index = game.positions[agent]
@@ -215,7 +202,7 @@ class _Sizes(NamedTuple):
 
 def _sizes(env: object, setting: Setting, agent: str) -> _Sizes:
     """Raises ValueError where a wrapper does more than to fill up with zeros."""
-    seen, acted = setting.observer.columns.shape[1], 1 if agent.startswith("trader") else 2
+    seen, acted = setting.observer.columns.shape[1], len(setting.scale.bounds(agent)[0])
     spaces = []
     for name, size in (("observation_space", seen), ("action_space", acted)):
         space = getattr(env, name, None)
@@ -237,19 +224,25 @@ def _sizes(env: object, setting: Setting, agent: str) -> _Sizes:
 
 def _observations(setting: Setting) -> dict[str, np.ndarray]:
     """(K, d) what every agent sees in an episode in which all play the middle of their ranges."""
-    game, seen = setting.game, []
-    middle = {agent: np.asarray(np.mean(setting.scale.bounds(agent), axis=0)) for agent in game.agents}
+    agents, steps = setting.game.agents, setting.steps
+    means = {agent: np.mean(setting.scale.bounds(agent), axis=0) for agent in agents}
+    middle = {agent: OpenLoop(np.tile(mean, (steps, 1))) for agent, mean in means.items()}
+    shown = np.concatenate([setting.observer.all(state) for state in _states(setting, middle, 1)])
+    return {agent: shown[:, i] for i, agent in enumerate(agents)}
+
+
+def _states(setting: Setting, policies: Mapping[str, Policy], copies: int) -> list[State]:
+    """The states (copies, ...) before every step of an episode without noise."""
+    game, states = setting.game, []
+    first = game.agents[0]
 
     def watch(k: int, state: State) -> np.ndarray:
-        seen.append(setting.observer.all(state))
-        return middle[game.agents[0]]
+        states.append(state)
+        return np.asarray(policies[first](k, state))
 
-    def rest(agent: str) -> Policy:
-        return lambda k, state: middle[agent]
-
-    rollout(game, {game.agents[0]: watch, **{each: rest(each) for each in game.agents[1:]}}, setting.steps)
-    shown = np.stack(seen)
-    return {agent: shown[:, i] for i, agent in enumerate(game.agents)}
+    start = np.broadcast_to(game.start, (copies, len(game.agents)))
+    rollout(game, {**policies, first: watch}, setting.steps, inventories=start)
+    return states
 
 
 @dataclass

@@ -10,14 +10,13 @@ from rich.console import Console
 
 from ...baselines import Equilibrium, solve
 from ...baselines.reach import out_of_reach
-from ...envs import Trajectory
 from ...envs.arrays import is_whole
 from ...envs.market import Setting
 from ...envs.observation import KINDS
 from ..common.information import Information, check_information
 from . import tables
 from .foreign import Players, draw_actions, players, uses_more
-from .metrics import AgentMetrics, Metrics
+from .metrics import AgentMetrics
 from .scoring import Evaluation, evaluate
 
 if TYPE_CHECKING:  # matplotlib may be missing
@@ -202,4 +201,4 @@ def _notes(playing: Players, result: Evaluation, equilibrium: Equilibrium, episo
     return tuple(found)
 
 
-__all__ = ["AgentScore", "Metrics", "Score", "Trajectory", "score"]
+__all__ = ["AgentScore", "Score", "score"]

@@ -14,7 +14,7 @@ from ...baselines.profiles import PATHS, mean_controls
 from ...baselines.sampling import pair_mean
 from ...envs import Game, Noise, Policy, Trajectory, draw_noise, rollout
 from ...envs.arrays import Array
-from ...envs.described import Market, environment_setting, game_and_steps
+from ...envs.described import MarketLike, environment_setting, game_and_steps
 from ...envs.observation import Kind as Seen
 from ...envs.packing import agent_controls
 from ..common.information import Information, check_information
@@ -39,7 +39,7 @@ class Evaluation:
 
 
 def evaluate(
-    game: Market,
+    game: MarketLike,
     policies: Mapping[str, Policy],
     steps: int | None = None,
     information: Information | None = None,
@@ -88,18 +88,7 @@ def evaluate(
         gains = sampled_gains(kind, policies, learned, noise, reacting=_reacts(kind, information))
         schedule = kind.gains(mean.controls)
     nash_conv, schedule_nash_conv = (float(each.gains.sum()) for each in (gains, schedule))
-    control_distances = agent_distances(game, shown.controls, target)
-    agents: dict[str, AgentMetrics] = {
-        agent: {
-            "learned": float(payoffs[i]),
-            "equilibrium": float(equilibrium.payoffs[i]),
-            "gap": float(payoffs[i] - equilibrium.payoffs[i]),
-            "exploitability": float(gains.gains[i]),
-            "control_distance": control_distances[agent],
-            "inventory_distance": relative_distance(shown.inventories[..., i], target.inventories[..., i]),
-        }
-        for i, agent in enumerate(game.agents)
-    }
+    agents = _by_agent(equilibrium, target, shown, payoffs, gains)
     if learned.payoffs.ndim > 1:
         for i, each in enumerate(agents.values()):
             each["learned_se"] = float(errors[i])
@@ -122,6 +111,26 @@ def evaluate(
         "baselines": compared,
     }
     return Evaluation(mean, equilibrium, metrics)
+
+
+def _by_agent(
+    equilibrium: Equilibrium, target: Equilibrium, shown: Trajectory, payoffs: Array, gains: Gains
+) -> dict[str, AgentMetrics]:
+    """Every agent's numbers, without standard errors; distances are to ``target``, the equilibrium on the same
+    paths."""
+    game = equilibrium.game
+    distances = agent_distances(game, shown.controls, target)
+    return {
+        agent: {
+            "learned": float(payoffs[i]),
+            "equilibrium": float(equilibrium.payoffs[i]),
+            "gap": float(payoffs[i] - equilibrium.payoffs[i]),
+            "exploitability": float(gains.gains[i]),
+            "control_distance": distances[agent],
+            "inventory_distance": relative_distance(shown.inventories[..., i], target.inventories[..., i]),
+        }
+        for i, agent in enumerate(game.agents)
+    }
 
 
 def _look_at_the_price(game: Game, policies: Mapping[str, Policy], steps: int) -> bool:

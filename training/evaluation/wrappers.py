@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -61,10 +59,8 @@ def _ours(env: object) -> bool:
 
 def _kind(env: object) -> str:
     """``"parallel"``, ``"sequential"`` or ``"single"``; empty for a vector of environments."""
-    if hasattr(env, "possible_agents"):
-        return (
-            "sequential" if hasattr(env, "agent_iter") else "parallel" if callable(getattr(env, "step", None)) else ""
-        )
+    if hasattr(env, "possible_agents") and hasattr(env, "step"):
+        return "sequential" if hasattr(env, "agent_iter") else "parallel"
     return "" if hasattr(env, "num_envs") or not hasattr(env, "action_space") else "single"
 
 
@@ -73,9 +69,8 @@ def _market(env: object) -> Market:
     return next(each for each in markets if isinstance(each, Market))
 
 
-@contextmanager
-def _recorded(market: Market) -> Iterator[list[np.ndarray]]:
-    """The controls (N + 2M,) of every step, as they arrive at the market."""
+def _recorded(market: Market) -> list[np.ndarray]:
+    """The controls (N + 2M,) of every step to come, as they arrive at the market."""
     played: list[np.ndarray] = []
     advance = market.advance
 
@@ -84,7 +79,7 @@ def _recorded(market: Market) -> Iterator[list[np.ndarray]]:
         return advance(controls, *more)
 
     setattr(market, "advance", record)  # noqa: B010  # mypy forbids to assign to a method
-    yield played
+    return played
 
 
 def _seen(market: Market, agent: str, observation: Any) -> None:
@@ -95,17 +90,22 @@ def _seen(market: Market, agent: str, observation: Any) -> None:
         raise _refusal(f"at step {market.k} {agent} is shown something else")
 
 
-def _arrives(market: Market, agent: str, action: np.ndarray, played: list[np.ndarray]) -> None:
-    columns = agent_columns(market.game, agent)
-    expected = market.scale.physical_action(agent, action[: columns.stop - columns.start])
-    if not np.allclose(played[-1][columns], expected, rtol=_ROUNDING, atol=_ROUNDING * float(np.abs(expected).max())):
-        raise _refusal(f"at step {market.k - 1} {agent}'s action does not arrive")
+def _arrived(market: Market, actions: dict[str, np.ndarray], played: list[np.ndarray], steps: int) -> None:
+    """Raises ValueError unless the market has taken this many steps, the last with these actions."""
+    if len(played) != steps:
+        raise _refusal(f"{steps} actions of everybody lead to {len(played)} steps")
+    for agent, action in actions.items():
+        columns = agent_columns(market.game, agent)
+        expected = market.scale.physical_action(agent, action[: columns.stop - columns.start])
+        slack = _ROUNDING * float(np.abs(expected).max())
+        if not np.allclose(played[-1][columns], expected, rtol=_ROUNDING, atol=slack):
+            raise _refusal(f"at step {steps - 1} {agent}'s action does not arrive")
 
 
 def _drawn(space: Any, rng: np.random.Generator) -> np.ndarray:
     """An action within the bounds that a wrapper shows, not far from their middle."""
     low, high = np.asarray(space.low, dtype=float), np.asarray(space.high, dtype=float)
-    return np.asarray((low + high) / 2 + (high - low) / 4 * rng.uniform(-1, 1, low.shape))
+    return np.asarray((low + high) / 2 + (high - low) / 4 * rng.uniform(-1, 1, low.shape), dtype=np.float32)
 
 
 def _ended(market: Market, ended: bool) -> None:
@@ -116,42 +116,36 @@ def _ended(market: Market, ended: bool) -> None:
 def _try_parallel(env: Any) -> None:
     market, rng = _market(env), np.random.default_rng(0)
     seen, _ = env.reset(seed=0)
-    with _recorded(market) as played:
-        while not market.done:
-            for agent in market.game.agents:
-                _seen(market, agent, seen[agent])
-            actions = {agent: _drawn(env.action_space(agent), rng) for agent in market.game.agents}
-            seen, _, terminations, truncations, _ = env.step(
-                {name: each.astype(np.float32) for name, each in actions.items()}
-            )
-            for agent, action in actions.items():
-                _arrives(market, agent, action, played)
-            _ended(market, all(terminations.values()) or any(truncations.values()))
+    played = _recorded(market)
+    for step in range(market.steps):
+        for agent in market.game.agents:
+            _seen(market, agent, seen[agent])
+        actions = {agent: _drawn(env.action_space(agent), rng) for agent in market.game.agents}
+        seen, _, terminations, truncations, _ = env.step(actions)
+        _arrived(market, actions, played, step + 1)
+        _ended(market, all(terminations.values()) or any(truncations.values()))
 
 
 def _try_sequential(env: Any) -> None:
     market, rng = _market(env), np.random.default_rng(0)
     env.reset(seed=0)
-    with _recorded(market) as played:
-        while not market.done:
-            actions = {}
-            for agent in market.game.agents:
-                _seen(market, agent, env.observe(agent))
-                actions[agent] = _drawn(env.action_space(agent), rng)
-                env.step(actions[agent].astype(np.float32))
-            if not played:
-                raise _refusal("actions do not arrive")
-            for agent, action in actions.items():
-                _arrives(market, agent, action, played)
+    played = _recorded(market)
+    for step in range(market.steps):
+        actions = {}
+        for agent in market.game.agents:
+            _seen(market, agent, env.observe(agent))
+            actions[agent] = _drawn(env.action_space(agent), rng)
+            env.step(actions[agent])
+        _arrived(market, actions, played, step + 1)
 
 
 def _try_single(env: Any) -> None:
     market, rng, agent = _market(env), np.random.default_rng(0), str(env.unwrapped.agent)
     seen, _ = env.reset(seed=0)
-    with _recorded(market) as played:
-        while not market.done:
-            _seen(market, agent, seen)
-            action = _drawn(env.action_space, rng)
-            seen, _, terminated, truncated, _ = env.step(action.astype(np.float32))
-            _arrives(market, agent, action, played)
-            _ended(market, bool(terminated or truncated))
+    played = _recorded(market)
+    for step in range(market.steps):
+        _seen(market, agent, seen)
+        action = _drawn(env.action_space, rng)
+        seen, _, terminated, truncated, _ = env.step(action)
+        _arrived(market, {agent: action}, played, step + 1)
+        _ended(market, bool(terminated or truncated))

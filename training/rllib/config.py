@@ -10,7 +10,8 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.policy import PolicySpec
 
-from ...envs import Game, Options, Policy
+from ...envs import Options, Policy
+from ...envs.described import Described, describe
 from ...envs.options import STEPS, Fields
 from ...envs.parameters import check_count
 from ..common.hyperparameters import PPO
@@ -34,7 +35,7 @@ class Arguments(Fields, total=False):
 
 
 def ppo_config(
-    game: Game,
+    game: Described,
     options: Options | None = None,
     *,
     timesteps: int = 160_000,
@@ -53,7 +54,7 @@ def ppo_config(
     their own (``learner_config_dict``, see :class:`.learner.ShrinkingPPOLearner`).
 
     Args:
-        game: the game.
+        game: the game; or a scenario, its name, the path of its file, or a mapping of its contents.
         options: of the markets; by default 20 steps an episode.
         timesteps: joint market steps of the whole training, to which schedules refer.
         fixed: policies of the agents that do not learn.
@@ -67,7 +68,8 @@ def ppo_config(
         ValueError: an argument is out of its range.
     """
     fixed = dict(fixed or {})
-    options = learners_options(options, fields)
+    game, options, _ = describe(game, None, options, fields)
+    options = learners_options(options)
     markets = PPO.markets if markets is None else markets
     check_count("timesteps", timesteps)
     check_count("markets", markets)

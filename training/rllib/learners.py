@@ -12,7 +12,8 @@ import ray
 import torch
 from ray.rllib.algorithms.ppo import PPOConfig
 
-from ...envs import Game, Options
+from ...envs import Options
+from ...envs.described import Described
 from ...envs.market import Market
 from ..common import actor, checkpoint_folder
 from ..common.cluster import check_processors, connected
@@ -36,7 +37,7 @@ class RLlibLearners(Learners):
     A context: leaving it stops the runners, and Ray where it was started here.
 
     Args:
-        game: the game.
+        game: the game, or a description of it; see :func:`.config.ppo_config`.
         options: of the markets; by default 20 steps an episode.
         address: of a Ray cluster; see :func:`~.cluster.connected`.
         configure: changes RLlib's configuration before it is built, such as the number of learners or GPUs.
@@ -50,7 +51,7 @@ class RLlibLearners(Learners):
 
     def __init__(
         self,
-        game: Game,
+        game: Described,
         options: Options | None = None,
         *,
         address: str | None = None,
@@ -59,7 +60,7 @@ class RLlibLearners(Learners):
     ) -> None:
         config = ppo_config(game, options, **arguments)
         given: MarketSettings = config.env_config
-        super().__init__(Market(game, given["options"], batch=(given["markets"],)), given["fixed"])
+        super().__init__(Market(given["game"], given["options"], batch=(given["markets"],)), given["fixed"])
         self.timesteps: int = config.learner_config_dict["timesteps"]
         torch.set_num_threads(1)
         with ExitStack() as stack:

@@ -82,7 +82,7 @@ class IndependentLearners(Learners):
         check_count("markets", markets)
         seen = visible(game, information)
         torch.set_num_threads(1)
-        super().__init__(Market(game, learners_options(options, {}), batch=(markets,)), fixed)
+        super().__init__(Market(game, learners_options(options), batch=(markets,)), fixed)
         self.hub = Hub(self.market, agents, self.fixed, seed=seed)
         self.progress = algorithms.Progress()
         seeds = np.random.SeedSequence(seed).generate_state(len(agents))

@@ -1,7 +1,9 @@
 """``score``: anybody's agents, in any environment of this package, against the equilibrium."""
 
+import doctest
 import json
 import warnings
+from importlib import import_module
 
 import gymnasium
 import numpy as np
@@ -12,37 +14,19 @@ import makertaker.envs  # noqa: F401  # registers the Gymnasium ids
 from makertaker.baselines import OpenLoop, best_response, exploitability, open_loop_policies, solve
 from makertaker.envs import (
     BestQuote,
-    Controls,
     Exponential,
     MakerTakerGame,
     MarketVectorEnv,
     acas_v0,
     approximation_v0,
     execution_v0,
-    load_scenario,
     maker_taker_v0,
     simulate,
 )
 from makertaker.training import evaluate, score
+from support.foreign import SIZES, STEPS, Predicting, from_schedule, schedules
 
-STEPS = 5
 MODULES = {"acas": acas_v0, "execution": execution_v0, "maker_taker": maker_taker_v0}
-
-
-def schedules(env, controls):
-    """Each agent's actions (K, w) that stand for controls (K, N), (K, M), (K, M)."""
-    env = env.unwrapped
-    each = [env.actions_from(Controls(*(part[k] for part in controls))) for k in range(len(controls.rate))]
-    return {agent: np.array([one[agent] for one in each]) for agent in env.possible_agents}
-
-
-def from_schedule(actions):
-    """A function of one observation, or of a batch, that reads the step off the time."""
-
-    def act(seen):
-        return actions[np.rint(np.asarray(seen)[..., 0] * len(actions)).astype(int)]
-
-    return act
 
 
 def one_at_a_time(act):
@@ -53,17 +37,6 @@ def one_at_a_time(act):
         return act(seen)
 
     return alone
-
-
-class Predicting:
-    """As models of stable-baselines3: an action and a state."""
-
-    def __init__(self, act):
-        self.act = act
-
-    def predict(self, observation, state=None, episode_start=None, deterministic=False):
-        assert deterministic
-        return self.act(observation), state
 
 
 FORMS = {
@@ -141,11 +114,14 @@ def test_torch_modules_and_distributions():
         assert one.payoff == pytest.approx(other.payoff, abs=1 + 5 * one.learned_se)
 
 
-def test_a_hand_stepped_loop_pays_the_same():
-    env = maker_taker_v0.parallel_env(observation="own", steps=STEPS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("units", [{}, {"units": "currency"}, {"normalize": True}])
+@pytest.mark.parametrize("name", MODULES)
+def test_a_hand_stepped_loop_pays_the_same(name, units, dtype):
+    env = MODULES[name].parallel_env(observation="time", steps=STEPS, **units)
     rng = np.random.default_rng(0)
-    weights = {agent: rng.normal(size=(2, env.action_space(agent).shape[0])) for agent in env.possible_agents}
-    policies = {agent: lambda seen, w=w: np.tanh(seen @ w) for agent, w in weights.items()}
+    weights = {agent: rng.normal(size=(1, env.action_space(agent).shape[0])) for agent in env.possible_agents}
+    policies = {agent: lambda seen, w=w: np.tanh((1 + seen) @ w).astype(dtype) for agent, w in weights.items()}
     seen, _ = env.reset(seed=0)
     total = dict.fromkeys(env.possible_agents, 0.0)
     while env.agents:
@@ -153,7 +129,8 @@ def test_a_hand_stepped_loop_pays_the_same():
         for agent, reward in rewards.items():
             total[agent] += reward
     for agent, each in score(env, policies).agents.items():
-        assert total[agent] * each.payoff_unit == pytest.approx(each.payoff, rel=1e-6)
+        unit = each.payoff_unit if env.options.in_game_units else 1.0
+        assert total[agent] * unit == pytest.approx(each.payoff, rel=1e-12, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -258,56 +235,6 @@ def test_agents_that_look_at_the_price_are_played_on_its_moves():
     assert moved.agents["trader_0"].exploitability > 5 * moved.agents["trader_0"].exploitability_se
 
 
-NAN = {"trader_0": 1, "maker_0": 2, "maker_1": 2}
-
-
-@pytest.mark.parametrize(
-    ("policies", "message"),
-    [
-        (
-            {agent: lambda seen: np.zeros((*np.shape(seen)[:-1], 3)) for agent in NAN},
-            r"trader_0: .*shape \(1,\), got \(3,\)",
-        ),
-        (
-            {agent: lambda seen, w=w: np.full((*np.shape(seen)[:-1], w), np.nan) for agent, w in NAN.items()},
-            "trader_0: expected a policy that returns numbers, got NaN",
-        ),
-        (solve(load_scenario("acas"), 7).open_loop(), "trader_0: its policy was made for 7 steps, expected one for 5"),
-        ({"trader_0": lambda seen: seen}, "expected one entry for each of"),
-        (3, r"policies: expected one for each of .*, by name, got int"),
-        ({agent: lambda seen: 1 / 0 for agent in NAN}, r"trader_0: its policy fails .*: ZeroDivisionError"),
-        (dict.fromkeys(NAN, "ppo"), "expected a callable or an object with predict, got 'ppo'"),
-    ],
-)
-def test_one_line_says_what_is_wrong(policies, message):
-    env = acas_v0.parallel_env(observation="time", steps=STEPS)
-    with pytest.raises(ValueError, match=message) as caught:
-        score(env, policies)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_nan_that_comes_later_is_found_as_well():
-    env = acas_v0.parallel_env(observation="time", steps=STEPS)
-
-    def late(width):
-        return lambda seen: np.where(np.asarray(seen)[..., :1] == np.float32(0.4), np.nan, np.zeros(width))
-
-    with pytest.raises(ValueError, match="got NaN"):
-        score(env, {agent: late(width) for agent, width in NAN.items()})
-
-
-def test_other_environments_are_refused():
-    with pytest.raises(ValueError, match="env: expected an environment of makertaker, got int"):
-        score(3, {})
-
-    class Doubled(BaseParallelWrapper):
-        def observation_space(self, agent):
-            return gymnasium.spaces.Box(0, 1, (0,))
-
-    with pytest.raises(ValueError, match="expected wrappers that leave trader_0's observation space as it is"):
-        score(Doubled(acas_v0.parallel_env()), {agent: lambda seen: np.zeros(2) for agent in NAN})
-
-
 def test_a_user_is_told_where_the_equilibrium_is_out_of_reach():
     game = MakerTakerGame(trader_inventory=(-5.0,), competition=BestQuote(Exponential(1.0)))
     env = acas_v0.parallel_env(game, quote_range=(2.0, 3.0), observation="time", steps=STEPS)
@@ -326,137 +253,13 @@ def test_best_responses_are_found_by_name_of_a_scenario():
     assert exploitability("acas", nash.controls).relative < 1e-12
 
 
-def test_policies_that_react_are_not_taken_for_schedules():
-    env = acas_v0.parallel_env(observation="time", steps=STEPS)
-    reacting = solve(env).feedback()
-    found = score(env, reacting)
-    assert not found.exact
-    assert found.metrics["information"] == "full"
-    with pytest.raises(ValueError, match=r"information: .*'s policy acts on more than 'time' shows"):
-        score(env, reacting, information="time")
-
-
-def leaning(kind, weight):
-    """Agents that act on an entry of the observation: the own inventory, the price, or another's inventory."""
-    place = {"own": 1, "market": 4, "full": 7}[kind]
-    return {
-        agent: lambda seen, w=w: np.repeat(weight * seen[..., place : place + 1], w, axis=-1)
-        for agent, w in NAN.items()
-    }
-
-
-@pytest.mark.parametrize(
-    ("used", "claimed"), [("own", "time"), ("market", "own"), ("full", "market"), ("full", "time")]
-)
-def test_information_that_is_claimed_is_tried(used, claimed):
-    env = acas_v0.parallel_env(steps=STEPS)
-    with pytest.raises(ValueError, match="acts on more than"):
-        score(env, leaning(used, 0.5), information=claimed)
-    assert score(env, leaning(used, 0.5), information=used).metrics["information"] == used
-
-
-def test_actions_that_are_seldom_drawn_are_found_out():
-    """Five steps of hundred at random, or those in the middle of an episode only."""
-    env = acas_v0.parallel_env(observation="time")
-    rng = np.random.default_rng(0)
-
-    def greedy(width):
-        return lambda seen: rng.uniform(-3, 3, width) if rng.random() < 0.05 else np.zeros(width)
-
-    def midway(width):
-        def act(seen):
-            inside = (seen[..., :1] > 0.1) & (seen[..., :1] < 0.9)
-            return inside * rng.standard_normal((*np.shape(seen)[:-1], width))
-
-        return act
-
-    for make in (greedy, midway):
-        found = score(env, {agent: make(width) for agent, width in NAN.items()}, episodes=64)
-        assert not found.exact
-        assert found.agents["trader_0"].learned_se > 0
-
-
-def test_memory_is_refused():
-    class Recurrent(Predicting):
-        def predict(self, observation, state=None, episode_start=None, deterministic=False):
-            return self.act(observation), np.zeros(1)
-
-    env = acas_v0.parallel_env(observation="time", steps=STEPS)
-    policies = {agent: Recurrent(lambda seen, w=w: np.zeros((*np.shape(seen)[:-1], w))) for agent, w in NAN.items()}
-    with pytest.raises(ValueError, match="trader_0: expected a policy without a memory"):
-        score(env, policies)
-
-
-WRAPPERS = {
-    "rescaled": lambda env: gymnasium.wrappers.RescaleAction(env, -1.0, 1.0),
-    "normalised": gymnasium.wrappers.NormalizeObservation,
-    "sticky": lambda env: gymnasium.wrappers.StickyAction(env, 0.5),
-    "cut": lambda env: gymnasium.wrappers.TimeLimit(env, 3),
-    "transformed": lambda env: gymnasium.wrappers.TransformObservation(
-        env, lambda seen: seen + 1, env.observation_space
-    ),
-}
-
-
-@pytest.mark.parametrize("name", WRAPPERS)
-def test_wrappers_that_change_the_market_are_refused(name):
-    env = WRAPPERS[name](gymnasium.make("makertaker/Acas-v0", agent="maker_0", observation="own", steps=STEPS))
-    with pytest.raises(ValueError, match="env: expected wrappers that leave observations, actions and episodes"):
-        score(env, lambda seen: np.zeros((*np.shape(seen)[:-1], 2)))
-
-
-@pytest.mark.parametrize(
-    "wrapper", ["agent_indicator_v0", "frame_stack_v1", "scale_actions_v0", "delay_observations_v0"]
-)
-def test_supersuit_s_other_wrappers_are_refused(wrapper):
-    supersuit = pytest.importorskip("supersuit")
-    more = {"agent_indicator_v0": (), "frame_stack_v1": (3,), "scale_actions_v0": (0.5,), "delay_observations_v0": (1,)}
-    env = getattr(supersuit, wrapper)(acas_v0.parallel_env(observation="own", steps=STEPS), *more[wrapper])
-    with pytest.raises(ValueError, match="env: expected wrappers that leave"):
-        score(env, {agent: lambda seen, w=w: np.zeros((*np.shape(seen)[:-1], w)) for agent, w in NAN.items()})
-
-
-def test_recording_wrappers_and_vectors_are_fine():
-    env = gymnasium.wrappers.RecordEpisodeStatistics(gymnasium.make("makertaker/Acas-v0", agent="maker_0", steps=STEPS))
-    vector = gymnasium.make_vec(
-        "makertaker/Acas-v0", num_envs=2, vectorization_mode="sync", agent="maker_0", steps=STEPS
-    )
-    scores = [score(each, lambda seen: np.zeros((*np.shape(seen)[:-1], 2))) for each in (env, vector)]
-    assert scores[0].metrics == scores[1].metrics
-    assert "maker_0 alone could gain" in scores[0].notes[0]
-
-
 def test_arrays_of_other_libraries_environments():
     pytest.importorskip("torchrl")
     TorchMarket = pytest.importorskip("makertaker.envs.torchrl_env").TorchMarket
     env = TorchMarket("acas", observation="time", steps=STEPS)
     assert abs(score(env, solve(env).open_loop()).nash_conv) < 1e-10
-    zero = {agent: lambda seen, w=w: np.zeros((*np.shape(seen)[:-1], w)) for agent, w in NAN.items()}
+    zero = {agent: lambda seen, w=w: np.zeros((*np.shape(seen)[:-1], w)) for agent, w in SIZES.items()}
     assert score(env, zero).metrics == score(acas_v0.parallel_env(observation="time", steps=STEPS), zero).metrics
-
-
-def test_models_for_other_units_are_refused():
-    model = Predicting(lambda seen: np.zeros((*np.shape(seen)[:-1], 2)))
-    model.action_space = acas_v0.parallel_env(units="currency").action_space("maker_0")
-    env = gymnasium.make("makertaker/Acas-v0", agent="maker_0", steps=STEPS)
-    with pytest.raises(ValueError, match="was it trained in other units"):
-        score(env, model)
-    model.action_space = env.action_space
-    assert score(env, model).nash_conv > 0
-
-
-def test_small_things():
-    env = acas_v0.parallel_env(observation="time", steps=STEPS, inventory_spread=1.0)
-    pairs = {"trader_0": lambda seen: [0.0], "maker_0": lambda seen: (0.0, 0.1), "maker_1": lambda seen: (0.0, 0.1)}
-    assert "without the environment's inventory_spread" in score(env, pairs).notes[0]
-    with pytest.raises(ValueError, match="trader_0: expected a policy that returns numbers, got NaN"):
-        score(env, {**pairs, "trader_0": lambda seen: np.full(1, np.nan)})
-    with pytest.raises(ValueError, match=r"a policy of two arguments is taken for \(k, state\) -> controls, and fails"):
-        score(env, {**pairs, "trader_0": lambda seen, rng: np.zeros(seen.shape)})
-    with pytest.raises(ValueError, match="episodes: expected a positive even number, got 7"):
-        score(env, pairs, episodes=7)
-    with pytest.raises(ValueError, match="equilibrium: expected that of the environment's game and 5 steps"):
-        score(env, pairs, equilibrium=solve("acas", 6))
 
 
 def test_a_user_is_told_where_constraints_bind():
@@ -464,3 +267,9 @@ def test_a_user_is_told_where_constraints_bind():
     env = acas_v0.parallel_env(trader_inventory=[-5000.0], observation="time", steps=STEPS)
     found = score(env, solve(env).open_loop())
     assert any("rates are truncated at max_rate = 100" in note for note in found.notes)
+
+
+def test_the_example_of_its_docstring_is_true():
+    results = doctest.testmod(import_module("makertaker.training.evaluation.score"))
+    assert results.attempted
+    assert not results.failed
