@@ -1,12 +1,15 @@
-"""Games between liquidity takers and makers, and their environments. Importing this registers the Gymnasium ids."""
+"""Games between liquidity takers and makers, and their environments. Importing this registers the ids of Gymnasium
+and PettingZoo."""
 
 import gymnasium
+import pettingzoo
 
 from . import acas_v0, approximation_v0, execution_v0, maker_taker_v0
 from .competition import BestQuote, Competition, ProductShare, SoftmaxShare
+from .distributions import Choice, LogUniform, Uniform
 from .execution_game import ExecutionGame
 from .factor import Factor, bounded_reversion, ornstein_uhlenbeck
-from .flows import Affine, Logistic
+from .flows import Affine, Decay, Logistic, Points, Sine
 from .game import Controls, Game
 from .grid import Policy, State, Trajectory, rollout, simulate
 from .impact import CrowdedImpact, CustomImpact, Impact, QuadraticImpact, QuarticImpact
@@ -14,37 +17,45 @@ from .intensity import CustomIntensity, Exponential, Intensity, Softplus
 from .maker_taker_game import MakerTakerGame
 from .noise import Noise, draw_noise
 from .options import Options
+from .random_markets import RandomMarkets
 from .scenarios import Scenario, load_scenario, read_scenario, scenario_names
 from .vector_env import MarketVectorEnv
 
 __all__ = [
     "Affine",
     "BestQuote",
+    "Choice",
     "Competition",
     "Controls",
     "CrowdedImpact",
     "CustomImpact",
     "CustomIntensity",
+    "Decay",
     "ExecutionGame",
     "Exponential",
     "Factor",
     "Game",
     "Impact",
     "Intensity",
+    "LogUniform",
     "Logistic",
     "MakerTakerGame",
     "MarketVectorEnv",
     "Noise",
     "Options",
+    "Points",
     "Policy",
     "ProductShare",
     "QuadraticImpact",
     "QuarticImpact",
+    "RandomMarkets",
     "Scenario",
+    "Sine",
     "SoftmaxShare",
     "Softplus",
     "State",
     "Trajectory",
+    "Uniform",
     "acas_v0",
     "approximation_v0",
     "bounded_reversion",
@@ -68,3 +79,10 @@ for _id, _entry in _IDS.items():
             entry_point=f"makertaker.baselines.gymnasium_envs:{_entry}",
             vector_entry_point=f"makertaker.baselines.gymnasium_envs:{_entry}_vector",
         )
+if hasattr(pettingzoo, "register"):  # since PettingZoo 1.27: by the same ids, and by the modules' names
+    for _type, _made in (("parallel", "parallel_env"), ("aec", "env")):
+        _known = getattr(pettingzoo, f"{_type}_registry")
+        for _id, _entry in _IDS.items():
+            for _name in (f"makertaker/{_id}-v0", f"makertaker/{_entry}-v0"):
+                if _name not in _known:
+                    pettingzoo.register(_type, _name, f"makertaker.envs.{_entry}_v0:{_made}")

@@ -40,8 +40,9 @@ By default an action counts from the middle of `game.action_range()` in units of
 a maker's margin `1 / gamma` and of a trader's average rate `|q_0| / T`: one exploration and one learning rate suit
 everybody, and noise of one unit does not upset the market. The range is computed from the game's parameters alone, and
 is the same for all makers; `rate_range=` and `quote_range=` override it. `normalize=True`: actions in [-1, 1] are
-mapped affinely onto the range. `units="currency"`: actions are rates and quotes. Actions of any float dtype are taken,
-and computed with in double precision. Actions out of bounds are truncated, rates and quotes (`units="currency"`) at
+mapped affinely onto the range. `units="currency"`: actions are rates and quotes. Actions may be numbers, lists, and
+arrays of any library and float dtype, with axes of length 1 missing or too many; they are computed with in double
+precision. Actions out of bounds are truncated, rates and quotes (`units="currency"`) at
 the constraints of the table; NaN is a `ValueError`.
 
 ## Observations
@@ -75,16 +76,20 @@ currency. The terminal penalty is then charged as it changes, `-A (Q_{k+1}^2 - Q
 so that learners are told at once what a trade is worth. With `units="currency"` rewards are in currency, and the last
 one has `-A Q_T^2`. `makertaker.training.score` gives payoffs in currency.
 
-`info` of an agent: `mid` (market price), `spread` (best ask plus best bid), `volume` (shares that arrived in this step
-at both sides), `cash`, `pnl` (cash plus inventory at mid, less the initial inventory's value); a trader's also has
-`price`, what it paid per share in this step.
+`info` of an agent, at a reset and after every step, in physical units: `mid` (market price), `spread` (best ask plus
+best bid), `volume` (shares that arrived in this step at both sides), `inventory`, `cash`, `pnl` (cash plus inventory at
+mid, less the initial inventory's value); a trader's also has `price`, what it paid per share in this step. Before the
+first step `spread` and `volume` are 0 and `price` is `mid`. In random markets `drawn.NAME` is what was drawn.
 
 ## Arguments
 
 `game=None`, `scenario=None`, `steps=None` (the scenario's; 20 where only a game is given), `observation="full"`,
 `units="game"` (or `"currency"`), `normalize=None`, `identity=False`, `reward="payoff"`, `render_mode=None` (`"human"`,
 `"rgb_array"`), `rate_range=None`, `quote_range=None`, `inventory_spread=0.0` (standard deviation of noise on initial
-inventories), and every parameter of `makertaker.envs.MakerTakerGame`; `makertaker.envs.Options` says more.
+inventories), `random=None` (distributions of parameters, which every episode draws: `makertaker.envs.RandomMarkets`),
+`context=False` (agents see what was drawn), and every parameter of `makertaker.envs.MakerTakerGame`;
+`makertaker.envs.Options` says more. `max_cycles` is another name of `steps`. `pettingzoo.make("parallel",
+"makertaker/acas_v0")` makes it as well, with PettingZoo 1.27 or later, once `makertaker.envs` is imported.
 `reset(options={"inventory": ...})` starts from given inventories.
 
 Shares under best-quote competition do not clear the market: where all makers quote alike, each
@@ -95,7 +100,7 @@ receives the whole flow.
 - v0, makertaker 0.2: the default is the scenario `acas`, with its number of steps, in game units (`normalize=True`
   has the old units; ranges are others); observations have what the market shows between the own inventory and the
   others'; `game=`, `scenario=`, `units=`, `identity=`, `observation="market"`; the market price moves in every reward
-  mode.
+  mode; `random=`, `context=`, `max_cycles=`; the same names in `info` at a reset and after a step.
 - v0, makertaker 0.1: first version
 """
 

@@ -19,13 +19,23 @@ ActionKind = Literal["controls", "normalized", "physical"]
 """from the middle of the action range in control units; in [-1, 1] over the range; rates and quotes"""
 
 
-def controls_range(game: Game, rate_range: Range, quote_range: Range) -> tuple[Controls, Controls]:
-    """The game's action range, with the user's for rates or quotes in its place where given, see :class:`.Options`.
+Ends = tuple[Controls, Controls]
+"""lowest and highest controls"""
+
+
+def controls_range(game: Game, rate_range: Range, quote_range: Range, ends: Ends | None = None) -> Ends:
+    """An action range, with the user's for rates or quotes in its place where given, see :class:`.Options`.
+
+    Args:
+        game: the game.
+        rate_range: the user's.
+        quote_range: the user's.
+        ends: None: the game's.
 
     Raises:
         ValueError: a range is not a pair of finite increasing numbers within the game's constraints.
     """
-    low, high = game.action_range()
+    low, high = game.action_range() if ends is None else ends
     if rate_range is not None:
         least, most = _pair("rate_range", rate_range, *game.rate_limits)
         slow, fast = game.directed(least, most)
@@ -57,13 +67,19 @@ class ActionScale:
         rate_range: see :func:`controls_range`.
         quote_range: see :func:`controls_range`.
         kind: of the actions.
+        ends: see :func:`controls_range`.
     """
 
     def __init__(
-        self, game: Game, rate_range: Range = None, quote_range: Range = None, kind: ActionKind = "normalized"
+        self,
+        game: Game,
+        rate_range: Range = None,
+        quote_range: Range = None,
+        kind: ActionKind = "normalized",
+        ends: Ends | None = None,
     ) -> None:
         self.game = game
-        self.low, self.high = controls_range(game, rate_range, quote_range)
+        self.low, self.high = controls_range(game, rate_range, quote_range, ends)
         lowest, highest = join_controls(game, self.low), join_controls(game, self.high)
         self._half: Array = (highest - lowest) / 2
         self._set(kind, (lowest, highest))

@@ -60,6 +60,31 @@ def floating(value: Any) -> Array:
     return array if np.issubdtype(array.dtype, np.floating) else array.astype(float)
 
 
+def as_numpy(value: Any) -> np.ndarray:
+    """Numbers, lists, and arrays of any library, as a NumPy array of floats.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return value
+    try:
+        if hasattr(value, "detach"):  # PyTorch's may be on another device, or part of a graph
+            value = value.detach().cpu().double()
+        return np.asarray(value, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"expected numbers, got {value!r}") from error
+
+
+def reshaped(values: Any, shape: tuple[int, ...]) -> Any:
+    """An array in another shape, if the two differ only in axes of length 1, so that no order is guessed; else None."""
+    own = tuple(values.shape)
+    if own == shape:
+        return values
+    plain, wanted = ([size for size in each if size != 1] for each in (own, shape))
+    return values.reshape(shape) if plain == wanted else None
+
+
 def bounded(values: Array, limit: float) -> Array:
     """The values, truncated at plus and minus a limit."""
     if isinstance(values, np.ndarray):  # faster than clip on small arrays

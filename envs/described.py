@@ -6,18 +6,19 @@ the same descriptions, or an environment, for its game and its number of steps: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from .game import Game
-from .options import NAMES, STEPS, Options, merged, split, unknown
+from .options import NAMES, STEPS, Options, OptionsLike, merged, split, unknown
 from .parameters import check_count
-from .scenarios.loader import Scenario, parameter, read_scenario
+from .random_markets import RandomMarkets
+from .scenarios.loader import Scenario, flat, parameter, read_scenario
 
-Described: TypeAlias = Game | Scenario | str | Path | Mapping[str, object]
-"""a game; a scenario, its name, the path of its file, or a mapping of what would stand there"""
+Described: TypeAlias = Game | Scenario | RandomMarkets | str | Path | Mapping[str, object]
+"""a game; a scenario, its name, the path of its file, or a mapping of what would stand there; random markets"""
 
 MarketLike: TypeAlias = Described | object
 """a description, or an environment of it"""
@@ -31,6 +32,8 @@ class Description(NamedTuple):
     """with the number of steps"""
     name: str
     """of the scenario; of the game's environment where there is none"""
+    random: RandomMarkets | None = None
+    """markets that are drawn, which depart from the game"""
 
 
 def parameter_names(game: Game) -> list[str]:
@@ -38,13 +41,14 @@ def parameter_names(game: Game) -> list[str]:
     return [each.name for each in fields(game) if each.init]  # type: ignore[arg-type]  # games are dataclasses
 
 
-def changed(game: Game, parameters: Mapping[str, object]) -> Game:
+def changed(game: Game, parameters: Mapping[str, object], own: Sequence[str] = ()) -> Game:
     """The game with some parameters changed.
 
     Args:
         game: the game.
         parameters: values as the constructor takes them, or as they would stand in a scenario file: a competition, an
             impact, a factor or a flow may be a mapping.
+        own: other arguments of the environment, to be named in the error.
 
     Raises:
         UnknownArgument: the game has no such parameter.
@@ -53,26 +57,39 @@ def changed(game: Game, parameters: Mapping[str, object]) -> Game:
     known = parameter_names(game)
     strange = sorted(set(parameters) - set(known))
     if strange:
-        options = f"game, scenario, options of the environment, some of {list(NAMES)}"
-        raise unknown(strange, f"{options}, or parameters of the game, some of {known}")
+        arguments = ["game", "scenario", "random", *own, "options", *NAMES, "max_cycles"]
+        taken = f"arguments of the environment, some of {arguments}"
+        raise unknown(strange, f"{taken}, or parameters of the game, some of {known}")
     values = {name: parameter(name, value) for name, value in parameters.items()}
     return replace(game, **values) if values else game  # type: ignore[type-var]
 
 
-def named(market: Described) -> tuple[Game, int, str]:
-    """The game, number of steps and name of a description.
+class Named(NamedTuple):
+    """What a description says."""
+
+    game: Game
+    steps: int
+    name: str
+    random: RandomMarkets | None = None
+
+
+def named(market: Described) -> Named:
+    """The game, number of steps and name of a description, and what is drawn.
 
     Raises:
         ValueError: no description, an unknown scenario, or a value in it that is out of its range.
     """
     if isinstance(market, Game):
-        return market, STEPS, market.environment
+        return Named(market, STEPS, market.environment)
+    if isinstance(market, RandomMarkets):
+        return Named(market.game, STEPS if market.steps is None else market.steps, market.name, market)
     if isinstance(market, str | Path | Mapping):
         market = read_scenario(market)
     if isinstance(market, Scenario):
-        return market.game, market.steps, market.name
+        return Named(market.game, market.steps, market.name, market.random)
     raise ValueError(
-        "game: expected a game, a scenario, its name, the path of its .toml file, or a mapping of its contents, "
+        "game: expected a game, a scenario, its name, the path of its .toml file, a mapping of its contents, or random "
+        "markets, "
         f"got {market!r}"
     )
 
@@ -80,9 +97,10 @@ def named(market: Described) -> tuple[Game, int, str]:
 def describe(
     game: Described | None,
     scenario: Described | None,
-    options: Options | int | None,
+    options: OptionsLike,
     arguments: Mapping[str, Any],
     default: Described | None = None,
+    own: Sequence[str] = (),
 ) -> Description:
     """The market of an environment's arguments.
 
@@ -90,8 +108,10 @@ def describe(
         game: one description,
         scenario: or another.
         options: of the environment, or a number of steps.
-        arguments: fields of :class:`.Options`, and parameters of the game.
+        arguments: fields of :class:`.Options`, parameters of the game, and ``random``: distributions of parameters, as
+            :class:`.RandomMarkets` takes them. A parameter that is given is not drawn.
         default: what is played where neither is given.
+        own: the environment's other arguments, to be named in the error.
 
     Raises:
         UnknownArgument: a keyword that is neither an option nor a parameter of the game.
@@ -102,12 +122,35 @@ def describe(
     given = next((each for each in (game, scenario, default) if each is not None), None)
     if given is None:
         raise ValueError("game: expected a game or a scenario, got none")
-    own, parameters = split(arguments)
-    merged_options = merged(options, **own)
-    found, steps, name = named(given)
+    fields_given, parameters = split(arguments)
+    drawn = parameters.pop("random", None)
+    merged_options = merged(options, **fields_given)
+    found, steps, name, random = named(given)
     if merged_options.steps is None:
         merged_options = replace(merged_options, steps=steps)
-    return Description(changed(found, parameters), merged_options, name)
+    played = changed(found, parameters, own)
+    if drawn is not None or (random is not None and parameters):  # what is given is not drawn
+        distributions = {} if random is None else random.distributions
+        kept = {key: each for key, each in distributions.items() if key.partition(".")[0] not in parameters}
+        wanted = kept | ({} if drawn is None else flat(drawn))
+        fixed = drawn is None and not kept
+        random = None if fixed else RandomMarkets(played, wanted, merged_options.steps, name)
+    return Description(played, merged_options, name, random)
+
+
+def describe_game(
+    game: Described | None, options: OptionsLike, arguments: Mapping[str, Any], scenario: Described | None = None
+) -> Description:
+    """The same for what plays one game. Raises ValueError for random markets, and as :func:`describe` does."""
+    found = describe(game, scenario, options, arguments)
+    _one_game(found.random)
+    return found
+
+
+def _one_game(random: RandomMarkets | None) -> None:
+    if random is not None:
+        said = f"a distribution over {list(random.distributions)}"
+        raise ValueError(f"game: expected one game, got {said}: games(count, seed) of random markets draws some")
 
 
 def described_market(market: MarketLike, steps: int | None = None) -> tuple[Game, int, str]:
@@ -121,8 +164,9 @@ def described_market(market: MarketLike, steps: int | None = None) -> tuple[Game
         ValueError: neither a description nor an environment, or ``steps`` is not a positive whole number.
     """
     inner = environment_setting(market)
+    _one_game(named(market).random if inner is None else inner.random)  # type: ignore[arg-type]  # it says what it wants
     if inner is None:
-        game, usual, name = named(market)  # type: ignore[arg-type]  # it says what is expected
+        game, usual, name, _ = named(market)  # type: ignore[arg-type]
     else:
         game, usual, name = inner.game, inner.steps, inner.game.environment
     if steps is not None:
@@ -156,7 +200,9 @@ def inner_environments(env: object) -> Iterator[object]:
 
 def environment_setting(market: MarketLike) -> Any:
     """The :class:`.Setting` of an environment; None for a description."""
-    return None if isinstance(market, Game | Scenario | str | Path | Mapping) else setting_of(market)
+    if isinstance(market, Game | Scenario | RandomMarkets | str | Path | Mapping):
+        return None
+    return setting_of(market)
 
 
 def setting_of(env: object) -> Any:

@@ -19,7 +19,7 @@ environment accepts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, NamedTuple
@@ -102,6 +102,14 @@ class ExecutionGame(Game[ExecutionCoefficients]):
 
     one_sided: ClassVar[bool] = False
     environment: ClassVar[str] = "execution_v0"
+    arrays: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "permanent_impact": ("permanent_impact", "market"),
+        "temporary_impact": ("temporary_impact", "market"),
+        "running_penalty": ("running_penalty", "traders"),
+        "terminal_penalty": ("terminal_penalty", "traders"),
+        "buy_flow": ("buy_flow", "flow"),
+        "sell_flow": ("sell_flow", "flow"),
+    }
     makers: ClassVar[int] = 0
     max_quote = np.inf
 

@@ -6,7 +6,7 @@ Every array over agents has the ``N`` traders first, then the ``M`` makers (none
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self
 
@@ -118,6 +118,9 @@ class Game(ABC, Generic[C]):
     """name of the environment that plays it"""
     one_sided: ClassVar[bool]
     """True where a trader may only trade towards zero inventory"""
+    arrays: ClassVar[Mapping[str, tuple[str, str]]]
+    """by parameter: the coefficient that it becomes, and whose it is: ``"traders"``, ``"makers"``, ``"market"``, or
+    ``"flow"``"""
 
     @property
     @abstractmethod

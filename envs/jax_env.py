@@ -24,8 +24,9 @@ from .described import Described, describe
 from .game import Coefficients, Controls
 from .grid import Position, advance
 from .noise import Noise, scaled
-from .options import Options
-from .roles import Roles, RoleView
+from .options import OptionsLike
+from .random_markets import parts_of, with_parts
+from .roles import Roles, RoleView, role_action
 
 Array: TypeAlias = jax.Array
 Tree = TypeVar("Tree")
@@ -44,6 +45,10 @@ class JaxParams(NamedTuple):
     """of the reference price, currency per square root of time"""
     inventory_noise: Array
     """``epsilon``"""
+    parts: dict[str, Array]
+    """parameters of competition and impact, by name: (1,), or (size,) for a list"""
+    context: Array
+    """(D,) what agents see of what was drawn; (0,) where nothing is"""
 
 
 class JaxState(NamedTuple):
@@ -61,6 +66,8 @@ class JaxState(NamedTuple):
     """(2, M) asks and bids of the last step"""
     volumes: Array
     """(2,) shares bought and sold in the last step"""
+    params: JaxParams | None = None
+    """of this episode, where markets are random; None where they are not"""
 
 
 class JaxNoise(NamedTuple):
@@ -84,6 +91,8 @@ class Info(TypedDict, total=False):
     spread: Array
     """best ask plus best bid; NaN where nobody quotes"""
     noise: JaxNoise
+    params: JaxParams
+    """of a random market, before a reset"""
     final_observation: Roles
     """before a reset"""
 
@@ -105,13 +114,14 @@ class JaxMarket:
     def __init__(
         self,
         game: Described | None = None,
-        options: Options | None = None,
+        options: OptionsLike = None,
         *,
         scenario: Described | None = None,
         **arguments: Any,
     ) -> None:
         found = describe(game, scenario, options, arguments)
-        self.view = RoleView(found.game, found.options)
+        self.random = found.random
+        self.view = RoleView(found.game, found.options, found.random)
         self.game, self.options, self.steps = found.game, self.view.options, self.view.steps
         self.times, self.dt, self.roles = self.view.times, self.view.dt, self.view.names
         self.observation_size = self.view.size
@@ -128,11 +138,42 @@ class JaxMarket:
         factor = [] if game.factor is None else game.factor.initial
         numbers = (game.start, factor, game.volatility, game.inventory_noise)
         coefficients = jax.tree.map(jnp.asarray, game.coefficients(self.times))
-        return JaxParams(coefficients, *(jnp.asarray(each, dtype=float) for each in numbers))
+        parts = {name: jnp.atleast_1d(jnp.asarray(each, dtype=float)) for name, each in parts_of(game).items()}
+        context = jnp.zeros(0 if self.random is None else self.random.width)
+        initial, first, volatility, noise = (jnp.asarray(each, dtype=float) for each in numbers)
+        return JaxParams(coefficients, initial, first, volatility, noise, parts, context)
+
+    def draw_params(self, key: Array) -> JaxParams:
+        """Parameters of a market that is drawn; vmapped over keys, those of a batch of different markets.
+
+        Raises:
+            ValueError: the market is not random.
+        """
+        if self.random is None:
+            raise ValueError("draw_params: expected random markets, got a game")
+        usual = self.default_params
+        drawn = self.random.drawn(jax.random.uniform(key, (self.random.width,), usual.initial.dtype))
+        values = drawn.values
+        return JaxParams(
+            self.random.coefficients(usual.coefficients, drawn),
+            self.random.start(drawn),
+            usual.factor,
+            values["volatility"][0] if "volatility" in values else usual.volatility,
+            values["inventory_noise"][0] if "inventory_noise" in values else usual.inventory_noise,
+            {name: values.get(name, each) for name, each in usual.parts.items()},
+            drawn.context,
+        )
 
     def reset(self, key: Array, params: JaxParams | None = None) -> tuple[Roles, JaxState]:
-        """Start an episode: observations and state. The start is not random; ``key`` is there for the API's sake."""
-        params = jax.tree.map(jnp.asarray, self.default_params if params is None else params)
+        """Start an episode: observations and state.
+
+        Args:
+            key: draws a market, where they are random; otherwise the start is not, and it is there for the API's sake.
+            params: the market's; by default the game's, or drawn.
+        """
+        drawn = self.draw_params(key) if self.random is not None and params is None else None
+        given = self.default_params if params is None else params
+        params = jax.tree.map(jnp.asarray, given if drawn is None else drawn)
         state = JaxState(
             jnp.zeros((), dtype=int),
             params.initial,
@@ -140,6 +181,7 @@ class JaxMarket:
             jnp.asarray(self.game.initial_price, dtype=params.initial.dtype),
             jnp.zeros((2, self.game.makers), dtype=params.initial.dtype),
             jnp.zeros(2, dtype=params.initial.dtype),
+            None if self.random is None else params,
         )
         return self.observe(state), state
 
@@ -152,14 +194,16 @@ class JaxMarket:
             key: of the step's noise.
             state: of the market.
             actions: ``{"trader": (N, 1), "maker": (M, 2)}``; out of bounds is truncated.
-            params: the market's; by default the game's.
+            params: the market's; by default the game's, or what the episode has drawn. Where they are given every
+                episode has them.
 
         Returns:
             Observations (after a reset, where the episode has ended), state, rewards, dones (``"__all__"`` included),
             and information: the last observation of the episode, its inventories, and the noise.
         """
-        params = self.default_params if params is None else params
-        observations, after, rewards, dones, info = self.step_env(key, state, actions, params)
+        own = self.default_params if state.params is None else state.params
+        played = own if params is None else params
+        observations, after, rewards, dones, info = self.step_env(key, state, actions, played)
         first, start = self.reset(key, params)
 
         def choose(new: Tree, old: Tree) -> Tree:
@@ -179,6 +223,8 @@ class JaxMarket:
         rewards = {role: each[..., 0] for role, each in self.view.split(reward[..., None]).items()}
         dones = {role: jnp.broadcast_to(done, each.shape) for role, each in rewards.items()}
         info = Info(inventories=after.inventories, mid=after.price, spread=spread, noise=noise)
+        if self.random is not None:
+            info["params"] = params
         return self.observe(after), after, rewards, {**dones, "__all__": done}, info
 
     def draw(self, key: Array, params: JaxParams) -> JaxNoise:
@@ -189,8 +235,20 @@ class JaxMarket:
         return JaxNoise(*(jax.random.normal(own, shape, dtype) for own, shape in zip(keys, shapes, strict=True)))
 
     def controls(self, actions: Roles) -> Controls:
-        """Physical controls (N,), (M,), (M,) of actions by role; out of bounds is truncated."""
-        return self.view.controls(jnp.concatenate([jnp.asarray(actions[role]).ravel() for role in self.roles]))
+        """Physical controls (N,), (M,), (M,) of actions by role; out of bounds is truncated.
+
+        Raises:
+            ValueError: a role is missing or unknown, a shape is wrong, or an action is NaN, where nothing is traced.
+        """
+        if set(actions) != set(self.roles):
+            raise ValueError(f"actions: expected one entry for each of {list(self.roles)}, got {sorted(actions)}")
+        return self.view.controls(jnp.concatenate([self._flat(role, actions[role]) for role in self.roles]))
+
+    def _flat(self, role: str, action: Array) -> Array:
+        value, shape = jnp.asarray(action), (len(self.view.agents(role)), self.action_size(role))
+        known = not isinstance(value, jax.core.Tracer)
+        flat: Array = role_action(value, shape, role, known=known).ravel()
+        return flat
 
     def advance(
         self, state: JaxState, controls: Controls, noise: JaxNoise, params: JaxParams
@@ -199,18 +257,20 @@ class JaxMarket:
         shocks = scaled(Noise(*noise), self.dt, params.volatility, params.inventory_noise)
         here = Position(state.inventories, state.factor, state.price)
         c, time, last = params.coefficients.at(state.k), jnp.asarray(self.times)[state.k], state.k + 1 == self.steps
-        played = advance(self.game, c, time, self.dt, here, controls, shocks, self.view.penalised(last))
+        game = with_parts(self.game, params.parts)
+        played = advance(game, c, time, self.dt, here, controls, shocks, self.view.penalised(last))
         after, before = (played.position.inventories, state.k + 1), (state.inventories, state.k)
         reward = self.view.rewards(played, self.view.marked(c, *after) - self.view.marked(c, *before))
         quotes, spread = jnp.stack([controls.ask, controls.bid]), played.activity.spread
         volumes = self.dt * jnp.stack([played.activity.buy_volume, played.activity.sell_volume])
-        moved = JaxState(state.k + 1, *played.position, quotes, volumes)
+        moved = JaxState(state.k + 1, *played.position, quotes, volumes, state.params)
         return moved, reward, jnp.asarray(jnp.nan) if spread is None else spread
 
     def observe(self, state: JaxState) -> Roles:
         """Every agent's observation, by role: (N, size) and (M, size), float32."""
         position = Position(state.inventories, state.factor, state.price)
-        seen = self.view.observe(self.view.state(state.k, position, state.quotes, state.volumes))
+        context = None if state.params is None else state.params.context
+        seen = self.view.observe(self.view.state(state.k, position, state.quotes, state.volumes, context))
         return self.view.split(seen.astype(jnp.float32))
 
     def _drive(self, params: JaxParams) -> Coefficients:

@@ -21,7 +21,7 @@ solvers and evaluation call them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple
@@ -124,6 +124,15 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
 
     environment: ClassVar[str] = "maker_taker_v0"
     one_sided: ClassVar[bool] = True
+    arrays: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "impact.beta": ("impact", "traders"),
+        "trader_running_penalty": ("running_penalty", "traders"),
+        "maker_running_penalty": ("running_penalty", "makers"),
+        "trader_terminal_penalty": ("terminal_penalty", "traders"),
+        "maker_terminal_penalty": ("terminal_penalty", "makers"),
+        "buy_flow": ("buy_flow", "flow"),
+        "sell_flow": ("sell_flow", "flow"),
+    }
 
     def __post_init__(self) -> None:
         for name in ("trader_inventory", "maker_inventory"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from typing import TypeAlias, Unpack
 
@@ -16,8 +17,9 @@ from .game import Activity, Coefficients, Controls, Game
 from .grid import Advance, Policy, Position, State, advance, grid, terminal_reward
 from .noise import Noise, draw_step, scaled
 from .observation import Observer, Shown, space
-from .options import STEPS, Fields, Options, as_spread, merged
-from .packing import check_names, join_actions, split_controls
+from .options import STEPS, Fields, OptionsLike, as_spread, merged
+from .packing import as_action, check_names, join_actions, split_controls
+from .random_markets import Drawn, RandomMarkets
 
 Given: TypeAlias = Mapping[str, ArrayLike] | None
 """options of a reset: ``{"inventory": array}``; other entries are ignored, as PettingZoo's and Gymnasium's APIs ask"""
@@ -29,20 +31,29 @@ class Setting:
     Args:
         game: the game.
         options: of the environment, or the number of steps.
+        random: markets that are drawn, which depart from the game.
         fields: of :class:`.Options`.
 
     Raises:
-        ValueError: an option is out of its range.
+        ValueError: an option is out of its range, or nothing is drawn that ``context`` could show.
     """
 
-    def __init__(self, game: Game, options: Options | int | None = None, **fields: Unpack[Fields]) -> None:
+    def __init__(
+        self, game: Game, options: OptionsLike = None, random: RandomMarkets | None = None, **fields: Unpack[Fields]
+    ) -> None:
         given = merged(options, **fields)
+        if given.context and random is None:
+            raise ValueError("context: nothing is drawn that it could show, expected False or random markets")
+        self.random = random
+        self.context = random.width if given.context and random is not None else 0
+        """number of entries of an observation that show what was drawn"""
         self.steps = STEPS if given.steps is None else int(given.steps)
         self.game, self.options = game, replace(given, steps=self.steps)
         self.times, self.dt = grid(game, self.steps), game.horizon / self.steps
-        self.scale = ActionScale(game, given.rate_range, given.quote_range, given.actions)
+        ends = None if random is None else random.action_range
+        self.scale = ActionScale(game, given.rate_range, given.quote_range, given.actions, ends)
         seen = (self.scale.low, self.scale.high), self.dt, given.kind
-        self.observer = Observer(game, *seen, identity=given.identity)
+        self.observer = Observer(game, *seen, identity=given.identity, context=self.context)
         self.reward_units: Array | None = self.payoff_units if given.in_game_units else None
         """(n,) units of rewards, in currency; None where rewards are in currency"""
 
@@ -54,7 +65,17 @@ class Setting:
     @property
     def observation_space(self) -> Box:
         """Space of an agent's observations."""
-        return space(self.game, self.options.kind, identity=self.options.identity)
+        return space(self.game, self.options.kind, identity=self.options.identity, context=self.context)
+
+    def of(self, drawn: Drawn) -> Setting:
+        """The setting of one market that was drawn: its game, with the scales of all. Raises ValueError where nothing
+        is drawn."""
+        if self.random is None:
+            raise ValueError("of: expected random markets, got a game")
+        result = copy(self)
+        result.game, result.random = self.random.game_of(drawn), None
+        result.observer = self.observer.showing(drawn.context)
+        return result
 
     def action_space(self, agent: str) -> Box:
         """Space of one agent's actions."""
@@ -97,18 +118,28 @@ class Market(Setting):
     Args:
         game: the game.
         options: of the environment, or the number of steps.
+        random: markets that are drawn, one for every episode of every market of the batch.
         batch: batch axes; () for a single market.
         fields: of :class:`.Options`.
     """
 
+    drawn: Drawn | None = None
+    """what was drawn for this episode; None where nothing is"""
+
     def __init__(
-        self, game: Game, options: Options | int | None = None, *, batch: tuple[int, ...] = (), **fields: Unpack[Fields]
+        self,
+        game: Game,
+        options: OptionsLike = None,
+        random: RandomMarkets | None = None,
+        *,
+        batch: tuple[int, ...] = (),
+        **fields: Unpack[Fields],
     ) -> None:
-        super().__init__(game, options, **fields)
+        super().__init__(game, options, random, **fields)
         self.batch = batch
-        coefficients = game.coefficients(self.times)  # a factor's flows are put in step by step
-        self._coefficients = [coefficients.at(k) for k in range(self.steps)]
-        self._initial = game.start
+        self._usual = game.coefficients(self.times)  # a factor's flows are put in step by step
+        self._played, self._initial = game, game.start
+        self._coefficients = [self._usual.at(k) for k in range(self.steps)]
         self._names = set(game.agents)
         self.reset(np.random.default_rng(0))
 
@@ -123,13 +154,15 @@ class Market(Setting):
         Raises:
             ValueError: inventories have a wrong shape, are not finite, or put a trader on the other side.
         """
+        if self.random is not None:
+            self._draw_markets(self.random, rng)
         shape = (*self.batch, len(self.game.agents))
         start = self._initial if inventory is None else np.asarray(inventory, dtype=float)
         if start.shape not in (shape, shape[-1:]) or not np.isfinite(start).all():
             raise ValueError(f"inventory: expected finite numbers of shape {shape}, got {inventory!r}")
         spread = self.options.inventory_spread if spread is None else as_spread(spread)
         traders = self.game.traders
-        side = np.sign(self._initial[:traders])
+        side = np.sign(self._initial[..., :traders])
         if self.game.one_sided and (np.sign(start[..., :traders]) == -side).any():
             raise ValueError(f"inventory: a buyer starts at 0 or below, a seller at 0 or above; got {inventory!r}")
         if spread and inventory is None:
@@ -147,6 +180,30 @@ class Market(Setting):
         self.activity: Activity | None = None
         self.shock: Array | None = None
 
+    def _draw_markets(self, random: RandomMarkets, rng: np.random.Generator) -> None:
+        """Other parameters for this episode."""
+        self.drawn = drawn = random.drawn(rng.random((*self.batch, random.width)))
+        self._played, self._initial = random.batched(drawn), random.start(drawn)
+        c = random.coefficients(self._usual, drawn)
+        self._coefficients = [c.at(k) for k in range(self.steps)]
+        if self.context:
+            self.observer = self.observer.showing(drawn.context)
+
+    @property
+    def drawn_values(self) -> dict[str, Array]:
+        """What was drawn, by the parameter's name: (...,), or (..., size) where it is a list; nothing of a game."""
+        if self.random is None or self.drawn is None:
+            return {}
+        sizes = {name: each.size for name, each in self.random.distributions.items()}
+        return {name: each[..., 0] if sizes[name] is None else each for name, each in self.drawn.values.items()}
+
+    def games(self) -> list[Game]:
+        """The games of this episode, one for each market of the batch."""
+        if self.random is None or self.drawn is None:
+            return [self.game] * int(np.prod(self.batch))
+        rows = self.drawn.uniform.reshape(-1, self.random.width)
+        return [self.random.game_of(self.random.drawn(each)) for each in rows]
+
     @property
     def done(self) -> bool:
         """True when the horizon is reached."""
@@ -158,14 +215,16 @@ class Market(Setting):
             check_names(self.game, actions)
         return self.controls(join_actions(self.game, actions, self.batch))
 
-    def controls_with(self, agent: str, action: np.ndarray, others: Mapping[str, Policy]) -> Controls:
-        """Physical controls where one agent acts and the others follow policies. Raises ValueError for NaN."""
+    def controls_with(self, agent: str, action: object, others: Mapping[str, Policy]) -> Controls:
+        """Physical controls where one agent acts and the others follow policies.
+
+        Raises:
+            ValueError: no numbers, a wrong shape, or NaN.
+        """
         self._check_open()
         state = self.state
         shape = (*self.batch, 1 if self.game.positions[agent] < self.game.traders else 2)
-        if action.shape != shape:
-            raise ValueError(f"{agent}: expected an action of shape {shape}, got {action.shape}")
-        action = self.scale.physical_action(agent, action)
+        action = self.scale.physical_action(agent, as_action(action, shape, agent))
         actions = {name: action if name == agent else others[name](self.k, state) for name in self.game.agents}
         return self.game.clip(split_controls(self.game, join_actions(self.game, actions, self.batch)))
 
@@ -181,9 +240,9 @@ class Market(Setting):
         self._check_open()
         k, last = self.k, self.penalised(self.k + 1 == self.steps)
         here = Position(self.inventories, self.factor, self.price)
-        shocks = scaled(noise, self.dt, self.game.volatility, self.game.inventory_noise)
+        shocks = scaled(noise, self.dt, self._played.volatility, self._played.inventory_noise)
         c = self._coefficients[k]
-        end = advance(self.game, c, self.times[k], self.dt, here, controls, shocks, last)
+        end = advance(self._played, c, self.times[k], self.dt, here, controls, shocks, last)
         self.inventories, self.factor, self.price = end.position
         activity, self._mean = end.activity, end.mean_price[..., None]
         moved = self.dt * activity.inventory_rate

@@ -19,8 +19,8 @@ n - 1          the other agents' inventories, traders first, in the same units  
 
 An observation of kind ``"own"`` is the prefix of the full one that ends after the own inventory, and so on;
 ``"market"`` is what a participant of a real market sees. Quotes and volumes are 0 before the first step. Inventories,
-factors, prices and volumes are clipped at +-10 units, so that every observation is bounded. With ``identity`` a one-hot
-of the agent, n entries, stands behind all of it.
+factors, prices and volumes are clipped at +-10 units, so that every observation is bounded. With ``context`` what is
+drawn of a random market stands behind all of it, in [-1, 1], and with ``identity`` a one-hot of the agent, n entries.
 """
 
 from __future__ import annotations
@@ -76,23 +76,24 @@ def market_size(game: Game) -> int:
     return 5 if game.makers else 3
 
 
-def space(game: Game, kind: str, *, identity: bool = False) -> Box:
+def space(game: Game, kind: str, *, identity: bool = False, context: int = 0) -> Box:
     """Bounds of an observation."""
     quotes = [1.0] * 2 if game.makers else []
     limits = [LIMIT] * (factors(game) + 1) + quotes + [LIMIT] * (2 + len(game.agents)) + [1.0] * (2 * game.makers)
-    size, others = width(game, kind), [1.0] * (len(game.agents) * identity)
-    high = np.array([1.0, *limits][:size] + others, dtype=np.float32)
+    size, others = width(game, kind) + context, [1.0] * (len(game.agents) * identity)
+    high = np.array([1.0, *limits][: size - context] + [1.0] * context + others, dtype=np.float32)
     low = -high
     low[0] = 0.0
     low[size:] = 0.0
     return Box(low, high)
 
 
-def state_space(game: Game) -> Box:
+def state_space(game: Game, context: int = 0) -> Box:
     """Bounds of the vector that all observations are made of; its inventories stand together."""
     quotes = [1.0] * (2 if game.makers else 0)
     before = [1.0] + [LIMIT] * (factors(game) + len(game.agents))
-    high = np.array([*before, *quotes, LIMIT, LIMIT, LIMIT, *[1.0] * (2 * game.makers)], dtype=np.float32)
+    after = [1.0] * (2 * game.makers + context)
+    high = np.array([*before, *quotes, LIMIT, LIMIT, LIMIT, *after], dtype=np.float32)
     return Box(np.concatenate([np.zeros(1, dtype=np.float32), -high[1:]]), high)
 
 
@@ -118,7 +119,11 @@ class Observer:
         dt: length of a step.
         kind: of the observations.
         identity: True for a one-hot of the agent at their end.
+        context: number of entries that show what was drawn of a random market.
     """
+
+    context: Array
+    """(..., number of entries) what was drawn, in [-1, 1]"""
 
     def __init__(
         self,
@@ -128,6 +133,7 @@ class Observer:
         kind: str = "full",
         *,
         identity: bool = False,
+        context: int = 0,
     ) -> None:
         low, high = (np.stack([bound.ask, bound.bid]) for bound in action_range)
         n, d, m = len(game.agents), factors(game), game.makers
@@ -146,6 +152,7 @@ class Observer:
             (game.initial_price, game.price_unit, LIMIT),
             (np.zeros(2), game.volume_unit * dt / game.horizon, LIMIT),
             (*quote, 1.0),
+            (np.zeros(context), 1.0, 1.0),
             (np.zeros(2 * identity), 1.0, 1.0),
         ]
         parts = [[np.ravel(each) for each in np.broadcast_arrays(*part)] for part in ranges]
@@ -156,13 +163,16 @@ class Observer:
         """0 where an entry is hidden before the first step"""
         self.size = len(self._center) - 2 * identity
         """of the state's vector"""
-        self.first[self._start : self.size] = 0.0
+        self._market = self.size - context
+        self.first[self._start : self._market] = 0.0
+        self.context = np.zeros(context)
         market = market_size(game)
         agents, shared = np.arange(n), np.arange(1 + d)
         shown, quotes = n + np.arange(market), n + market + np.arange(2 * m)
         own_first = [np.concatenate([[i], shown, np.delete(agents, i), quotes]) for i in agents]
         full = np.stack([np.concatenate([shared, 1 + d + each]) for each in own_first])
-        self.columns: np.ndarray = full[:, : width(game, kind)]
+        drawn = np.tile(self._market + np.arange(context), (n, 1))
+        self.columns: np.ndarray = np.concatenate([full[:, : width(game, kind)], drawn], axis=1)
         """(n, d) where each agent's observation stands in the state's vector, behind which one-hots have a 0 and a 1"""
         if identity:
             self.columns = np.concatenate([self.columns, self.size + np.eye(n, dtype=int)], axis=1)
@@ -172,6 +182,14 @@ class Observer:
         result = copy(self)
         for name in ("_center", "_unit", "_limit", "first"):
             setattr(result, name, as_like(getattr(self, name), array))
+        return result
+
+    def showing(self, context: Array) -> Observer:
+        """The same where ``context``, (..., number of entries), was drawn; where it is not shown, the same."""
+        if not np.size(self.context):
+            return self
+        result = copy(self)
+        result.context = context
         return result
 
     def state(self, seen: State) -> np.ndarray:
@@ -197,7 +215,7 @@ class Observer:
             inventories: (..., n).
             shown: what the last step showed; None before the first.
         """
-        start, size = self._start, self.size
+        start, size = self._start, self._market
         values = np.empty((*inventories.shape[:-1], len(self._center)))
         values[..., 0] = time
         if factor is not None:
@@ -213,8 +231,10 @@ class Observer:
                 at += 2
             values[..., at] = shown.price
             values[..., at + 1], values[..., at + 2] = shown.volumes
+        if self.size > size:
+            values[..., size : self.size] = self.context
         if self.identity:
-            values[..., size:] = 0.0, 1.0
+            values[..., self.size :] = 0.0, 1.0
         values -= self._center
         values /= self._unit
         np.maximum(values, self._least, out=values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 from .actions import ActionKind, Range
 from .observation import Kind, KindName, check_kind
@@ -53,6 +53,8 @@ class Options:
         inventory_spread: standard deviation of normal noise on initial inventories, in shares. Traders keep their side
             in games where they may trade in one direction only.
         units: see the table; by default ``"game"``, or ``"currency"`` where ``normalize`` is given.
+        context: True: what is drawn of a random market stands behind the observation, each parameter in [-1, 1] over
+            its distribution; see :class:`.RandomMarkets`.
         identity: True: a one-hot of the agent stands at the end of its observation, for learners that share one policy.
 
     Raises:
@@ -68,6 +70,7 @@ class Options:
     inventory_spread: float = 0.0
     units: Units | None = None
     identity: bool = False
+    context: bool = False
 
     def __post_init__(self) -> None:
         if self.steps is not None:
@@ -77,9 +80,9 @@ class Options:
             raise ValueError(f"reward: expected 'payoff' or 'wealth', got {self.reward!r}")
         if self.units not in ("game", "currency", None):
             raise ValueError(f"units: expected 'game' or 'currency', got {self.units!r}")
-        for name in ("normalize", "identity"):
+        for name in ("normalize", "identity", "context"):
             value = getattr(self, name)
-            if not isinstance(value, bool) and (name == "identity" or value is not None):
+            if not isinstance(value, bool) and (name != "normalize" or value is not None):
                 raise ValueError(f"{name}: expected True or False, got {value!r}")
         assign(self, inventory_spread=as_spread(self.inventory_spread))
         for name in ("rate_range", "quote_range"):  # JSON has lists only
@@ -116,7 +119,11 @@ class Fields(TypedDict, total=False):
     inventory_spread: float
     units: Units | None
     identity: bool
+    context: bool
 
+
+OptionsLike: TypeAlias = Options | Fields | int | None
+"""options of an environment: an object, a mapping of its fields, a number of steps, or the defaults"""
 
 NAMES = tuple(field.name for field in fields(Options))
 
@@ -136,26 +143,34 @@ def as_spread(value: float) -> float:
     return as_number("inventory_spread", value, "a finite number >= 0", strict=False)
 
 
-def merged(options: Options | int | None, **changes: Unpack[Fields]) -> Options:
+def merged(options: OptionsLike, **changes: Unpack[Fields]) -> Options:
     """The options, with some fields changed.
 
     Args:
-        options: given ones, a number of steps for the defaults with that number, or None for the defaults.
+        options: given ones, as an object or a mapping of its fields; a number of steps for the defaults with that
+            number; or None for the defaults.
         changes: fields of :class:`Options`.
 
     Raises:
         UnknownArgument: an option is unknown.
         ValueError: an option is out of its range.
     """
-    strange = [name for name in changes if name not in NAMES]
+    given = [*changes, *(options if isinstance(options, Mapping) else ())]
+    strange = [name for name in given if name not in NAMES]
     if strange:
         raise unknown(strange, f"options of the environment, some of {list(NAMES)}")
-    if options is None:
-        return Options(**changes)
+    if options is None or isinstance(options, Mapping):
+        return Options(**(options or {}) | changes)
     return replace(options if isinstance(options, Options) else Options(options), **changes)
 
 
 def split(arguments: Mapping[str, Any]) -> tuple[Fields, dict[str, Any]]:
-    """Arguments that are fields of :class:`Options`, and the others."""
-    own: Any = {name: value for name, value in arguments.items() if name in NAMES}
-    return own, {name: value for name, value in arguments.items() if name not in NAMES}
+    """Arguments that are fields of :class:`Options`, and the others. ``max_cycles`` is another name of ``steps``, which
+    PettingZoo's environments have. Raises ValueError where both are given."""
+    given = dict(arguments)
+    if "max_cycles" in given:
+        cycles = given.pop("max_cycles")
+        if given.setdefault("steps", cycles) != cycles:
+            raise ValueError(f"steps, max_cycles: expected one of them, got {given['steps']!r} and {cycles!r}")
+    own: Any = {name: value for name, value in given.items() if name in NAMES}
+    return own, {name: value for name, value in given.items() if name not in NAMES}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .arrays import Array
+from .arrays import Array, as_numpy, reshaped
 from .game import Controls, Game
 
 
@@ -24,30 +24,44 @@ def check_steps(policies: Mapping[str, object], steps: int) -> None:
             raise ValueError(f"{name}: its policy was made for {own} steps, expected one for {steps}")
 
 
-def join_actions(game: Game, actions: Mapping[str, Array], batch: tuple[int, ...] = ()) -> np.ndarray:
+def as_action(value: object, shape: tuple[int, ...], name: str, *, shared: bool = False) -> np.ndarray:
+    """An agent's action as an array of floats.
+
+    Args:
+        value: a number, a list, or an array of any library.
+        shape: ``(*batch, 1)`` or ``(*batch, 2)``; axes of length 1 may be missing or too many.
+        name: of the agent.
+        shared: True: one action may be for all markets of a batch.
+
+    Raises:
+        ValueError: no numbers, or their number or order is another.
+    """
+    try:
+        array = as_numpy(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    fitted: np.ndarray | None = reshaped(array, shape)
+    if fitted is not None:
+        return fitted
+    one = reshaped(array, shape[-1:]) if shared else None
+    if one is None:
+        raise ValueError(f"{name}: expected an action of shape {shape}, got {array.shape}")
+    return np.broadcast_to(one, shape)
+
+
+def join_actions(game: Game, actions: Mapping[str, object], batch: tuple[int, ...] = ()) -> np.ndarray:
     """Everyone's actions side by side, (*batch, N + 2M), from each agent's own.
 
     Args:
         game: the game.
-        actions: by agent; each broadcasts to ``(*batch, 1)`` or ``(*batch, 2)``.
+        actions: by agent; each as :func:`as_action` takes it, one for all markets as well.
         batch: batch axes of the market.
 
     Raises:
-        ValueError: a wrong shape, or NaN.
+        ValueError: no numbers, a wrong shape, or NaN.
     """
-    columns, traders = [], game.traders
-    shapes = (*batch, 1), (*batch, 2)
-    for index, name in enumerate(game.agents):
-        array = actions[name]
-        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
-            array = np.asarray(array, dtype=float)
-        if array.shape == shapes[index >= traders]:
-            columns.append(array)
-            continue
-        width = 1 if index < traders else 2
-        if array.shape[-1:] != (width,) or (len(array.shape) > 1 and array.shape[:-1] != batch):
-            raise ValueError(f"{name}: expected an action of shape {(*batch, width)}, got {array.shape}")
-        columns.append(array if array.shape[:-1] == batch else np.broadcast_to(array, (*batch, width)))
+    shapes, traders = ((*batch, 1), (*batch, 2)), game.traders
+    columns = [as_action(actions[name], shapes[i >= traders], name, shared=True) for i, name in enumerate(game.agents)]
     flat = np.concatenate(columns, axis=-1)
     total = np.vdot(flat, flat)  # NaN spreads, and one product is faster than a look at every entry
     if total != total:

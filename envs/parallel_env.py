@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from gymnasium.logger import warn
 from gymnasium.spaces import Box
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import OrderEnforcingWrapper, parallel_to_aec
 
 from .described import Described, Description, describe, named
 from .game import Controls
+from .information import everyone
 from .market import Given, Market
 from .observation import state_space
-from .options import Options
+from .options import OptionsLike
 from .packing import agent_columns, join_controls
 from .rendering import Renderer
 
 Arrays: TypeAlias = dict[str, np.ndarray]
-Info: TypeAlias = dict[str, float | list[float]]
+Info: TypeAlias = dict[str, float | np.ndarray]
 Infos: TypeAlias = dict[str, Info]
 Outcome: TypeAlias = tuple[Arrays, dict[str, float], dict[str, bool], dict[str, bool], Infos]
 Sequential: TypeAlias = AECEnv[str, np.ndarray, np.ndarray]
@@ -46,7 +48,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
     def __init__(
         self,
         game: Described | None = None,
-        options: Options | None = None,
+        options: OptionsLike = None,
         *,
         scenario: Described | None = None,
         render_mode: str | None = None,
@@ -55,9 +57,9 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
     ) -> None:
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(f"render_mode: expected one of {list(RENDER_MODES)} or None, got {render_mode!r}")
-        found = describe(game, scenario, options, arguments)
+        found = describe(game, scenario, options, arguments, own=("render_mode", "name"))
         self.game = found.game
-        self.market = Market(found.game, found.options)
+        self.market = Market(found.game, found.options, found.random)
         self.options = self.market.options
         self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "name": found.game.environment if name is None else name}
@@ -65,7 +67,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         self.agents: list[str] = []
         self.observation_spaces = dict.fromkeys(self.possible_agents, self.market.observation_space)
         self.action_spaces = {agent: self.market.action_space(agent) for agent in self.possible_agents}
-        self.state_space = state_space(self.game)
+        self.state_space = state_space(self.game, self.market.context)
         self._rng = np.random.default_rng()
         self._renderer: Renderer | None = None
 
@@ -146,9 +148,10 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         return self.market.observer.state(self.market.state)
 
     def render(self) -> np.ndarray | None:
-        """Inventories and quotes so far, as an RGB array (H, W, 3) or in a window."""
+        """Inventories and quotes so far, as an RGB array (H, W, 3) or in a window; with a ``render_mode``."""
         if self.render_mode is None:
-            raise ValueError(f"render: construct the environment with render_mode in {list(RENDER_MODES)}")
+            warn(f"render: nothing is drawn without a render_mode, one of {list(RENDER_MODES)}")
+            return None
         if self._renderer is None:
             self._renderer = Renderer(self.game, self.market.times, self.render_mode)
         return self._renderer.draw(self.market)
@@ -167,25 +170,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         return dict(zip(self.possible_agents, self.market.observations(), strict=True))
 
     def _infos(self) -> Infos:
-        market, activity, agents = self.market, self.market.activity, self.possible_agents
-        paid = market.paid
-        if activity is None or paid is None:
-            return {agent: {} for agent in agents}
-        common: Info = {
-            "mid": float(market.price),
-            "volume": float((activity.buy_volume + activity.sell_volume) * market.dt),
-        }
-        if (spread := activity.spread) is not None:
-            common["spread"] = float(spread)
-        if market.factor is not None:
-            common["factor"] = market.factor.tolist()
-        if market.shock is not None:
-            common["inventory_noise"] = market.shock.tolist()
-        own = zip(agents, market.cash.tolist(), market.pnl.tolist(), strict=True)
-        infos: Infos = {agent: {**common, "cash": cash, "pnl": pnl} for agent, cash, pnl in own}
-        for agent, price in zip(infos, paid.tolist(), strict=False):  # traders come first
-            infos[agent]["price"] = price
-        return infos
+        return dict(zip(self.possible_agents, everyone(self.market), strict=True))
 
 
 class Module(NamedTuple):
@@ -209,25 +194,27 @@ def module(default: str, name: str) -> Module:
         game: Described | None = None,
         scenario: Described | None = None,
         *,
-        options: Options | None = None,
+        options: OptionsLike = None,
+        own: Sequence[str] = ("render_mode",),
         **arguments: Any,
     ) -> Description:
-        """The market of the arguments of :func:`parallel_env`."""
-        return describe(game, scenario, options, arguments, default)
+        """The market of the arguments of :func:`parallel_env`, and of ``own`` others."""
+        return describe(game, scenario, options, arguments, default, own)
 
     def parallel_env(
         game: Described | None = None,
         scenario: Described | None = None,
         *,
-        options: Options | None = None,
+        options: OptionsLike = None,
         render_mode: str | None = None,
         **arguments: Any,
     ) -> GameParallelEnv:
         """The parallel environment; arguments as in the module's docstring. Raises ValueError for a bad argument."""
-        market = describe(game, scenario, options, arguments, default)
-        same = type(market.game) is type(named(default)[0])
+        market = described(game, scenario, options=options, **arguments)
+        same = type(market.game) is type(named(default).game)
         own = name if same else market.game.environment
-        return GameParallelEnv(market.game, market.options, render_mode=render_mode, name=own)
+        played = market.game if market.random is None else market.random
+        return GameParallelEnv(played, market.options, render_mode=render_mode, name=own)
 
     def raw_env(*given: Described, **arguments: Any) -> Sequential:
         """The sequential environment, without wrappers."""

@@ -10,15 +10,36 @@ from typing import TypeAlias, Unpack
 
 from array_api_compat import device
 
-from .arrays import Array, as_like, namespace
+from .arrays import Array, as_like, namespace, reshaped
 from .competition import best_quote
 from .game import Game
 from .grid import Position
 from .market import Setting
-from .options import Fields, Options
+from .options import Fields, OptionsLike
+from .random_markets import RandomMarkets
 
 Roles: TypeAlias = dict[str, Array]
 """arrays by role: ``"trader"`` (..., N, .), and ``"maker"`` (..., M, .) in a game that has makers"""
+
+
+def role_action(value: Array, shape: tuple[int, ...], name: str, *, known: bool = True) -> Array:
+    """Actions of a role, or of another group of agents, in their shape.
+
+    Args:
+        value: of the shape, or with axes of length 1 missing or too many.
+        shape: that is expected.
+        name: of the group.
+        known: False for an array that JAX traces, which has no values yet.
+
+    Raises:
+        ValueError: another shape, or NaN.
+    """
+    fitted = reshaped(value, shape)
+    if fitted is None:
+        raise ValueError(f"{name}: expected actions of shape {shape}, got {tuple(value.shape)}")
+    if known and bool(namespace(fitted).isnan(fitted).any()):
+        raise ValueError(f"{name}: expected numbers, got actions with NaN: {value}")
+    return fitted
 
 
 class RoleView(Setting):
@@ -27,14 +48,17 @@ class RoleView(Setting):
     Args:
         game: the game.
         options: of the environment, or the number of steps.
+        random: markets that are drawn.
         fields: of :class:`.Options`.
 
     Raises:
         ValueError: an option is out of its range, or initial inventories are to be random.
     """
 
-    def __init__(self, game: Game, options: Options | int | None = None, **fields: Unpack[Fields]) -> None:
-        super().__init__(game, options, **fields)
+    def __init__(
+        self, game: Game, options: OptionsLike = None, random: RandomMarkets | None = None, **fields: Unpack[Fields]
+    ) -> None:
+        super().__init__(game, options, random, **fields)
         if self.options.inventory_spread:
             raise ValueError(
                 "inventory_spread: this environment starts from the game's inventories, expected 0, "
@@ -71,7 +95,9 @@ class RoleView(Setting):
         parts = {"trader": values[..., :split, :], "maker": values[..., split:, :]}
         return {role: parts[role] for role in self.names}
 
-    def state(self, k: int | Array, position: Position, quotes: Array, volumes: Array) -> Array:
+    def state(
+        self, k: int | Array, position: Position, quotes: Array, volumes: Array, context: Array | None = None
+    ) -> Array:
         """The vector that observations are made of; see :mod:`~makertaker.envs.observation`. With a 0 and a 1 behind it
         for one-hots, where these are shown.
 
@@ -80,6 +106,7 @@ class RoleView(Setting):
             position: inventories (..., n), factor (..., d), which is not looked at in a game without, price (...,).
             quotes: (..., 2, M) asks and bids of the last step; not shown before the first.
             volumes: (..., 2) shares bought and sold in the last step.
+            context: (..., D) what was drawn; where it is shown.
         """
         inventories, factor, price = position
         xp, batch = namespace(inventories), inventories.shape[:-1]
@@ -90,6 +117,8 @@ class RoleView(Setting):
         if self.game.makers:
             entries.append(best_quote(quotes))
         entries += [price[..., None], volumes, quotes.reshape(*batch, -1)]
+        if self.context and context is not None:
+            entries.append(context)
         if self.options.identity:
             zero = 0 * inventories[..., :1]
             entries += [zero, zero + 1]

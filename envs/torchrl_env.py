@@ -36,12 +36,14 @@ from .game import Controls
 from .grid import Policy, Position, State, advance
 from .noise import Noise, scaled
 from .observation import LIMIT
-from .options import Options
+from .options import OptionsLike
 from .packing import agent_controls, agent_index
 from .parameters import check_count
-from .roles import RoleView
+from .random_markets import Drawn, RandomMarkets
+from .roles import RoleView, role_action
 
 Groups = Literal["role", "agent"]
+_OWN = ("control_units", "payoff_units", "groups", "state", "dtype", "device", "seed")
 
 
 class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
@@ -74,7 +76,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         self,
         game: Described | None = None,
         num_envs: int = 1,
-        options: Options | None = None,
+        options: OptionsLike = None,
         *,
         scenario: Described | None = None,
         control_units: bool | None = None,
@@ -86,35 +88,38 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         seed: int | None = None,
         **arguments: Any,
     ) -> None:
-        game, options, _ = describe(game, scenario, options, arguments)
+        found = describe(game, scenario, options, arguments, own=("num_envs", *_OWN))
+        market, chosen, self.random = found.game, found.options, found.random
         check_count("num_envs", num_envs)
-        if control_units and options.normalize is False and options.units is None:
+        if control_units and chosen.normalize is False and chosen.units is None:
             raise ValueError("control_units: expected normalize=True with it, got normalize=False")
         if groups not in ("role", "agent"):
             raise ValueError(f"groups: expected 'role' or 'agent', got {groups!r}")
-        super().__init__(device=torch.device(device), batch_size=torch.Size([num_envs]))
-        self.game, self.dtype = game, dtype
+        super().__init__(device=torch.device(device), batch_size=torch.Size([int(num_envs)]))
+        self.game, self.dtype = market, dtype
         like = torch.zeros((), dtype=dtype, device=self.device)
-        view = RoleView(game, options)
+        view = RoleView(market, chosen, self.random)
         self.steps = view.steps
         if control_units is not None:
-            physical = options.normalize is False or options.actions == "physical"
+            physical = chosen.normalize is False or chosen.actions == "physical"
             plain: ActionKind = "physical" if physical else "normalized"
             view.scale = view.scale.of_kind("controls" if control_units else plain)
         if payoff_units is not None:
             view.reward_units = view.payoff_units if payoff_units else None
         self.view = view.like(like)
         roles = {role: list(self.view.agents(role)) for role in self.view.names}
-        self.group_map = roles if groups == "role" else {agent: [agent] for agent in game.agents}
+        self.group_map = roles if groups == "role" else {agent: [agent] for agent in market.agents}
         """names of the agents of each group, in the order of its entries"""
         self._places = {
-            group: slice(game.positions[agents[0]], game.positions[agents[-1]] + 1)
+            group: slice(market.positions[agents[0]], market.positions[agents[-1]] + 1)
             for group, agents in self.group_map.items()
         }
         self._with_state = state
-        coefficients = game.coefficients(self.view.times)
-        self._coefficients = [coefficients.at(k).like(like) for k in range(self.steps)]
-        self._factor = self._tensor([] if game.factor is None else game.factor.initial)
+        self._usual = market.coefficients(self.view.times).like(like)
+        self._played, self._start = market, self._tensor(market.start)
+        self._drawn: Drawn | None = None
+        self._coefficients = [self._usual.at(k) for k in range(self.steps)]
+        self._factor = self._tensor([] if market.factor is None else market.factor.initial)
         self._generator = torch.Generator(device=self.device)
         self._set_seed(seed)
         self._make_specs()
@@ -138,6 +143,11 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         shapes = {"inventories": (n,), "factor": (d,), "quotes": (2, m), "price": (1,), "volumes": (2,)}
         if self._with_state:
             shapes["state"] = (self.view.observer.size,)
+        if self.random is not None:
+            sizes = {name: len(each.value(np.zeros(each.width))) for name, each in self.random.distributions.items()}
+            observed["drawn"] = Composite(
+                {name: Unbounded(shape=(*batch, size), **kind) for name, size in sizes.items()}, shape=batch
+            )
         observed["k"] = Unbounded(shape=(*batch, 1), dtype=torch.int64, device=self.device)
         for name, shape in shapes.items():
             observed[name] = Unbounded(shape=(*batch, *shape), **kind)
@@ -157,9 +167,16 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             self._generator.manual_seed(seed)
 
     def controls(self, tensordict: TensorDictBase) -> Controls:
-        """Physical controls (..., N), (..., M), (..., M) of the entries ``(group, "action")``."""
-        taken = [tensordict.get((group, "action")) for group in self._places]  # traders come first
-        return self.view.controls(torch.cat([each.flatten(-2) for each in taken], dim=-1))
+        """Physical controls (..., N), (..., M), (..., M) of the entries ``(group, "action")``.
+
+        Raises:
+            ValueError: an entry has a wrong shape, or is NaN.
+        """
+        batch, flat = tensordict.batch_size, []
+        for group, ends in self._bounds.items():  # traders come first
+            shape = (*batch, *ends[0].shape[len(self.batch_size) :])
+            flat.append(role_action(tensordict.get((group, "action")), shape, group).flatten(-2))
+        return self.view.controls(torch.cat(flat, dim=-1))
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
         """Actions drawn uniformly from the specification's bounds, as TorchRL's own method does, with less overhead."""
@@ -185,8 +202,10 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
                 f"_reset: markets have a common clock, expected a reset of all {mask.numel()}, got {int(mask.sum())}"
             )
         batch, zero = self.batch_size, torch.zeros((), dtype=self.dtype, device=self.device)
+        if self.random is not None:
+            self._draw_markets(self.random)
         inside = {
-            "inventories": self._tensor(self.game.start).expand(*batch, -1).clone(),
+            "inventories": self._start.expand(*batch, -1).clone(),
             "factor": self._factor.expand(*batch, -1).clone(),
             "quotes": zero.new_zeros((*batch, 2, self.game.makers)),
             "price": zero.new_full((*batch, 1), self.game.initial_price),
@@ -194,8 +213,16 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         }
         return self._pack(0, inside, None)
 
+    def _draw_markets(self, random: RandomMarkets) -> None:
+        """Other parameters for this episode."""
+        shape, kind = (*self.batch_size, random.width), {"dtype": self.dtype, "device": self.device}
+        self._drawn = drawn = random.drawn(torch.rand(shape, generator=self._generator, **kind))
+        self._played, self._start = random.batched(drawn), random.start(drawn)
+        c = random.coefficients(self._usual, drawn)
+        self._coefficients = [c.at(k) for k in range(self.steps)]
+
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
-        game, view = self.game, self.view
+        game, view = self._played, self.view
         k = int(tensordict.get("k").flatten()[0])
         if k >= self.steps:
             raise ValueError(f"the episode ended after {self.steps} steps: reset before another step")
@@ -203,7 +230,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         here = Position(inventories, factor, price[..., 0])
         controls = self.controls(tensordict)
         noise = Noise(  # drawn in this order
-            inventory=self._draw(inventories) if game.inventory_noise else None,
+            inventory=self._draw(inventories) if self.game.inventory_noise else None,
             price=self._draw(here.price),
             factor=None if game.factor is None else self._draw(factor),
         )
@@ -229,10 +256,13 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         """The tensordict after ``k`` steps: the market's inside, observations, rewards where there are any, the end."""
         view, batch = self.view, self.batch_size
         position = Position(inside["inventories"], inside["factor"], inside["price"][..., 0])
-        vector = view.state(k, position, inside["quotes"], inside["volumes"])
+        context = None if self._drawn is None else self._drawn.context
+        vector = view.state(k, position, inside["quotes"], inside["volumes"], context)
         clock = torch.full((*batch, 1), k, dtype=torch.int64, device=self.device)
         ended = torch.full((*batch, 1), k == self.steps, dtype=torch.bool, device=self.device)
         entries = {**inside, "k": clock, "done": ended, "terminated": ended.clone()}
+        if self._drawn is not None:
+            entries["drawn"] = TensorDict(dict(self._drawn.values), batch_size=batch, device=self.device)
         if self._with_state:
             entries["state"] = vector[..., : view.observer.size]
         rewards = {} if reward is None else {"reward": reward[..., None]}

@@ -48,6 +48,13 @@ Flows, running penalties and impacts may be functions of time. A factor may driv
     low = 0.5
     high = 3.5
     slope = -1.0
+
+Parameters may be drawn anew for every episode; a number is shared by the agents, a list has one for each::
+
+    [random]
+    trader_inventory = {uniform = [[-10.0], [-2.0]]}        # between two bounds
+    maker_terminal_penalty = {choice = [0.1, 0.3]}          # one of several
+    competition.gamma = {log_uniform = [0.5, 2.0]}          # of a part of the market; its logarithm is uniform
 """
 
 from __future__ import annotations
@@ -63,6 +70,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..competition import BestQuote, ProductShare, SoftmaxShare
+from ..distributions import Distribution, from_table
 from ..execution_game import ExecutionGame
 from ..factor import bounded_reversion, ornstein_uhlenbeck
 from ..flows import Affine, Decay, Logistic, Points, Sine
@@ -71,20 +79,21 @@ from ..impact import CrowdedImpact, QuadraticImpact, QuarticImpact
 from ..intensity import Exponential, Softplus
 from ..maker_taker_game import MakerTakerGame
 from ..parameters import check_count
+from ..random_markets import RandomMarkets
 
 Kinds: TypeAlias = Mapping[str, Callable[..., object]]
 Source: TypeAlias = str | Path | Mapping[str, object]
 """of a scenario: its name, the path of its file, or a mapping of its contents"""
 
-_GAMES: dict[str, Callable[..., Game]] = {"maker_taker": MakerTakerGame, "execution": ExecutionGame}
-_PARTS: dict[str, Kinds] = {  # the first of each is the default
+GAMES: dict[str, Callable[..., Game]] = {"maker_taker": MakerTakerGame, "execution": ExecutionGame}
+PARTS: dict[str, Kinds] = {  # the first of each is the default
     "competition": {"best_quote": BestQuote, "softmax": SoftmaxShare, "product": ProductShare},
     "impact": {"quadratic": QuadraticImpact, "crowded": CrowdedImpact, "quartic": QuarticImpact},
     "factor": {"ornstein_uhlenbeck": ornstein_uhlenbeck, "bounded_reversion": bounded_reversion},
 }
-_INTENSITIES: Kinds = {"exponential": Exponential, "softplus": Softplus}
-_SHAPES: Kinds = {"sine": Sine, "decay": Decay, "affine": Affine, "logistic": Logistic}
-_HEADER = ("description", "game", "steps")
+INTENSITIES: Kinds = {"exponential": Exponential, "softplus": Softplus}
+SHAPES: Kinds = {"sine": Sine, "decay": Decay, "affine": Affine, "logistic": Logistic}
+_HEADER = ("description", "game", "steps", "random")
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,8 @@ class Scenario:
     steps: int
     values: Mapping[str, Any]
     """the contents of the file, with the overrides, as TOML values"""
+    random: RandomMarkets | None = None
+    """what is drawn, in a file with a table ``[random]``"""
 
 
 def scenario_names() -> list[str]:
@@ -106,8 +117,15 @@ def scenario_names() -> list[str]:
 
 
 def load_scenario(name: Source, overrides: Sequence[str] = ()) -> Game:
-    """The game of a scenario; for its other entries see :func:`read_scenario`."""
-    return read_scenario(name, overrides).game
+    """The game of a scenario; for its other entries see :func:`read_scenario`.
+
+    Raises:
+        ValueError: as :func:`read_scenario` does, or the scenario draws its games.
+    """
+    scenario = read_scenario(name, overrides)
+    if scenario.random is not None:
+        raise ValueError(f"scenario {scenario.name!r}: expected one game, got a table 'random': read_scenario has it")
+    return scenario.game
 
 
 def read_scenario(name: Source, overrides: Sequence[str] = ()) -> Scenario:
@@ -135,14 +153,35 @@ def read_scenario(name: Source, overrides: Sequence[str] = ()) -> Scenario:
 def build_scenario(name: str, values: Mapping[str, object]) -> Scenario:
     """A scenario from TOML values."""
     parameters = {key: value for key, value in values.items() if key not in _HEADER}
-    kind = _GAMES[_choice("game", values.get("game", "maker_taker"), _GAMES)]
+    kind = GAMES[_choice("game", values.get("game", "maker_taker"), GAMES)]
     known = _names(kind)
     for key in parameters:
         if key not in known:
             raise ValueError(f"unknown key {key!r} in scenario {name!r}: expected some of {[*_HEADER, *known]}")
     game = kind(**{key: _toml_parameter(key, value) for key, value in parameters.items()})
     steps = check_count("steps", values.get("steps", 20))
-    return Scenario(name, str(values.get("description", "")), game, steps, dict(values))
+    drawn = values.get("random")
+    random = None if drawn is None else RandomMarkets(game, flat(drawn), steps, name)
+    return Scenario(name, str(values.get("description", "")), game, steps, dict(values), random)
+
+
+def flat(random: object) -> dict[str, Distribution]:
+    """Distributions by name, parts with a dot, from a table in which they may be tables of their own.
+
+    Raises:
+        ValueError: no table, or one of its entries is no distribution.
+    """
+    if isinstance(random, RandomMarkets):
+        return random.distributions
+    if not isinstance(random, Mapping):
+        raise ValueError(f"random: expected distributions by the name of a parameter, got {random!r}")
+    found: dict[str, Distribution] = {}
+    for name, each in random.items():
+        if name in PARTS and isinstance(each, Mapping):
+            found |= {f"{name}.{inner}": from_table(f"{name}.{inner}", one) for inner, one in each.items()}
+        else:
+            found[name] = from_table(name, each)
+    return found
 
 
 def _values(name: str) -> dict[str, object]:
@@ -182,7 +221,7 @@ def parameter(key: str, value: object) -> object:
     """A parameter of a game from its value in a file: tables become parts of the market and functions of time, and
     what is no table or list stays. Raises ValueError for an unknown key in a table, or a value out of its range."""
     if isinstance(value, Mapping):
-        return _part(key, value) if key in _PARTS else _function(key, value)
+        return _part(key, value) if key in PARTS else _function(key, value)
     if isinstance(value, list):
         return tuple(_function(key, each) if isinstance(each, Mapping) else each for each in value)
     return value
@@ -190,7 +229,7 @@ def parameter(key: str, value: object) -> object:
 
 def _toml_parameter(key: str, value: object) -> object:
     """The same from TOML, where there is nothing else than numbers, lists and tables."""
-    if key in _PARTS and not isinstance(value, Mapping):
+    if key in PARTS and not isinstance(value, Mapping):
         raise ValueError(f"{key}: expected a table, got {value!r}")
     scalar = not isinstance(value, Mapping | list | tuple)
     if key != "flow_from" and scalar and (isinstance(value, bool) or not isinstance(value, int | float)):
@@ -200,13 +239,13 @@ def _toml_parameter(key: str, value: object) -> object:
 
 def _part(key: str, value: Mapping[str, object]) -> object:
     """A part of the market from its table."""
-    table, kinds = dict(value), _PARTS[key]
+    table, kinds = dict(value), PARTS[key]
     kind = kinds[_choice(f"{key}.kind", table.pop("kind", next(iter(kinds))), kinds)]
     known = _names(kind)
     if "beta" in table:
         table["beta"] = _toml_parameter(f"{key}.beta", table["beta"])
     if "intensity" in known:  # its parameters stand in the same table
-        intensity = _INTENSITIES[_choice(f"{key}.intensity", table.pop("intensity", "exponential"), _INTENSITIES)]
+        intensity = INTENSITIES[_choice(f"{key}.intensity", table.pop("intensity", "exponential"), INTENSITIES)]
         known.remove("intensity")
         given = {name: table.pop(name) for name in _names(intensity) if name in table}
         known += _names(intensity)
@@ -217,7 +256,7 @@ def _part(key: str, value: Mapping[str, object]) -> object:
 def _function(key: str, table: Mapping[str, object]) -> object:
     """A function of time, or of time and factor, from its table."""
     arguments = dict(table)
-    kind = Points if "points" in table else _SHAPES[_choice(f"{key}.shape", arguments.pop("shape", None), _SHAPES)]
+    kind = Points if "points" in table else SHAPES[_choice(f"{key}.shape", arguments.pop("shape", None), SHAPES)]
     return _make(key, kind, arguments, _names(kind))
 
 

@@ -180,7 +180,7 @@ def test_the_default_of_a_module_is_a_scenario(module, name, default):
         assert steps_of(env) == scenario.steps
     for env in made[:3]:
         assert env.unwrapped.game == load_scenario(default)
-    assert module.describe() == (scenario.game, Options(steps=scenario.steps), default)
+    assert module.describe() == (scenario.game, Options(steps=scenario.steps), default, None)
 
 
 def test_an_environment_is_named_after_its_module_or_its_game():

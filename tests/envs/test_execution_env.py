@@ -155,7 +155,7 @@ def test_wealth_is_pnl_less_penalties_and_pnl_is_the_traded_cash(execution_marke
         assert info["trader_0"]["volume"] == pytest.approx((buys + 1.5 + np.abs(rate).sum()) * DT, rel=1e-12)
         pnl = cash + price * inventories[-1] - 50.0 * inventories[0]
         np.testing.assert_allclose([one["pnl"] for one in info.values()], pnl, rtol=0, atol=1e-9)
-    keys = {"mid", "volume", "cash", "pnl", "price"} | ({"factor"} if "factor" in execution_market else set())
+    keys = {"mid", "volume", "inventory", "cash", "pnl", "price"} | {"factor"} & execution_market.keys()
     assert all(each.keys() == keys for each in info.values())
     path = np.array(inventories)
     # Simpson's rule is exact: squares of inventories that are linear within a step
@@ -268,7 +268,8 @@ def test_actions_out_of_bounds_are_clipped(size):
 BAD_ACTIONS = [
     ({"trader_0": np.array([np.nan])}, r"trader_0: expected numbers, got an action with NaN: \[nan\]"),
     ({"trader_1": np.zeros(2)}, r"trader_1: expected an action of shape \(1,\), got \(2,\)"),
-    ({"trader_1": 0.0}, r"trader_1: expected an action of shape \(1,\), got \(\)"),
+    ({"trader_1": []}, r"trader_1: expected an action of shape \(1,\), got \(0,\)"),
+    ({"trader_1": "fast"}, "trader_1: expected numbers, got 'fast'"),
     ({"trader_2": None}, "expected one entry for each of"),
     ({"maker_0": np.zeros(2)}, "expected one entry for each of"),
 ]

@@ -130,7 +130,7 @@ def test_wealth_is_pnl_less_penalties_and_pnl_is_the_traded_cash():
         assert info["trader_0"]["spread"] == pytest.approx(ask.min() + bid.min(), rel=1e-12)
         mid = info["trader_0"]["mid"]
     assert mid != 100.0
-    common = {"mid", "cash", "pnl", "spread", "volume"}
+    common = {"mid", "inventory", "cash", "pnl", "spread", "volume"}
     own = {agent: {"price"} if agent.startswith("trader") else set() for agent in info}
     assert all(each.keys() == common | own[agent] for agent, each in info.items())
     path = np.array(inventories)
@@ -294,6 +294,8 @@ BAD_ACTIONS = [
     ({"maker_0": None}, "expected one entry for each of"),
     ({"maker_9": np.zeros(2)}, "expected one entry for each of"),
     ({"trader_0": np.zeros((3, 1))}, r"trader_0: expected an action of shape"),
+    ({"maker_0": np.zeros((2, 2))}, r"maker_0: expected an action of shape \(2,\), got \(2, 2\)"),
+    ({"maker_0": [0.0, "wide"]}, r"maker_0: expected numbers, got \[0.0, 'wide'\]"),
 ]
 
 

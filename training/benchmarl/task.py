@@ -43,7 +43,7 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
     ) from error
 
 from ...envs import Options, Policy
-from ...envs.described import Described, describe
+from ...envs.described import Described, describe_game
 from ...envs.torchrl_env import Groups, TorchMarket
 from ..task import Task
 
@@ -82,7 +82,7 @@ class MarketTask(Task, TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
         name: str | None = None,
         **arguments: Any,
     ) -> None:
-        found = describe(game, scenario, options, arguments)
+        found = describe_game(game, options, arguments, scenario)
         Task.__init__(self, found.game, found.options.steps)
         flags = {"control_units": control_units, "payoff_units": payoff_units, "state": state}
         for option, value in flags.items():

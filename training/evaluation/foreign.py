@@ -22,7 +22,6 @@ from ...envs.described import inner_environments, setting_of
 from ...envs.market import Setting
 from ...envs.observation import KINDS, Kind, inventory_scale
 from ...envs.packing import agent_controls, check_names, check_steps
-from ...envs.roles import RoleView
 from ...envs.single_agent_env import check_others
 from ..common.joint_market import LearnedPolicy
 from .wrappers import check_wrappers
@@ -46,26 +45,35 @@ class Players(NamedTuple):
     """most that any of them is shown"""
 
 
-def players(env: object, policies: object, *, deterministic: bool) -> Players:
-    """Everyone's policies in an environment, from what a user has.
-
-    Args:
-        env: an environment of this package, wrapped or not, with any number of learners.
-        policies: by agent; in an environment with one learner also its policy alone.
-        deterministic: True: without exploration, where a policy knows the difference.
-
-    Raises:
-        ValueError: no environment of this package, its wrappers change what agents see or do, an agent has no policy,
-            or a policy does not fit.
-    """
+def played_setting(env: object) -> Setting:
+    """What an environment of this package plays, wrapped or not. Raises ValueError for another, or other wrappers."""
     setting = setting_of(env)
     if setting is None:
         raise ValueError(f"env: expected an environment of makertaker, got {type(env).__name__}")
     check_wrappers(env)
-    if isinstance(setting, RoleView):  # whose numbers may be another library's
-        plain = Setting(setting.game, setting.options)
-        plain.scale, setting = setting.scale, plain
+    plain = Setting(setting.game, setting.options, setting.random)  # another library's numbers may be in its observer
+    plain.scale = setting.scale
+    return plain
+
+
+def players(
+    env: object, setting: Setting, policies: object, *, deterministic: bool, opponents: Mapping[str, Policy] | None
+) -> Players:
+    """Everyone's policies in an environment, from what a user has.
+
+    Args:
+        env: an environment of this package, wrapped or not, with any number of learners.
+        setting: what it plays; of random markets one that was drawn.
+        policies: by agent; in an environment with one learner also its policy alone.
+        deterministic: True: without exploration, where a policy knows the difference.
+        opponents: policies of the others where an environment with one learner finds them for every market anew.
+
+    Raises:
+        ValueError: an agent has no policy, or a policy does not fit.
+    """
     learner, others = _one_learner(env)
+    if learner is not None and opponents is not None:
+        others = {agent: each for agent, each in opponents.items() if agent != learner}
     given = _by_agent(setting, policies, learner, others)
     check_steps(given, setting.steps)
     shown = _observations(setting)

@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 
 
 class AgentMetrics(TypedDict):
-    """One agent's numbers; standard errors in games with noise."""
+    """One agent's numbers; standard errors in games with noise, and over markets that are drawn."""
 
     learned: float
     equilibrium: float
@@ -52,6 +52,8 @@ class Metrics(TypedDict):
     collusion_index_se: float | None
     equilibrium: EquilibriumMetrics
     baselines: dict[str, ProfileMetrics]
+    nash_conv_se: NotRequired[float]
+    relative_nash_conv_se: NotRequired[float]
 
 
 class RunMetrics(Metrics):

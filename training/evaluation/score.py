@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 
-from ...baselines import Equilibrium, solve
+from ...baselines import Equilibrium
 from ...baselines.reach import out_of_reach
+from ...baselines.remembered import remembered
+from ...envs import Policy, RandomMarkets
 from ...envs.arrays import is_whole
 from ...envs.market import Setting
-from ...envs.observation import KINDS
+from ...envs.observation import KINDS, Kind
+from ...envs.parameters import check_count
 from ..common.information import Information, check_information
 from . import tables
-from .foreign import Players, draw_actions, players, uses_more
+from .draws import over_draws
+from .foreign import Players, draw_actions, played_setting, players, uses_more
 from .metrics import AgentMetrics
 from .scoring import Evaluation, evaluate
 
 if TYPE_CHECKING:  # matplotlib may be missing
     from matplotlib.figure import Figure
 
+DRAWS = 64
+"""markets that are drawn, where they are random"""
 EPISODES = 2048
 """that are played with policies that draw their actions"""
 
@@ -53,6 +61,8 @@ class Score(Evaluation):
     """what to know when reading it"""
     agents: dict[str, AgentScore]
     """by name"""
+    draws: tuple[Score, ...] = ()
+    """of the markets that were drawn, where they are random; the paths are those of the first"""
 
     @property
     def nash_conv(self) -> float:
@@ -63,6 +73,16 @@ class Score(Evaluation):
     def relative_nash_conv(self) -> float:
         """NashConv over the sum of the sizes of the equilibrium payoffs."""
         return self.metrics["relative_nash_conv"]
+
+    @property
+    def nash_conv_se(self) -> float | None:
+        """Standard error of :attr:`nash_conv` over the markets that were drawn; None where none were."""
+        return self.metrics.get("nash_conv_se")
+
+    @property
+    def relative_nash_conv_se(self) -> float | None:
+        """The same of :attr:`relative_nash_conv`."""
+        return self.metrics.get("relative_nash_conv_se")
 
     @property
     def exact(self) -> bool:
@@ -89,6 +109,8 @@ class Score(Evaluation):
         with console.capture() as captured:
             console.print(tables.aligned(tables.agents(self.metrics)))
         share = tables.percent(self.relative_nash_conv)
+        if self.relative_nash_conv_se is not None:
+            share += f" +- {tables.percent(self.relative_nash_conv_se)}"
         lines = [f"NashConv {self.nash_conv:.4g}, {share} of the equilibrium payoffs, against {self.against}"]
         return "\n".join([captured.get().rstrip(), *lines, *self.notes])
 
@@ -111,6 +133,8 @@ def score(
     deterministic: bool = True,
     episodes: int = EPISODES,
     equilibrium: Equilibrium | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Score:
     """Compare agents with the equilibrium of the game that an environment plays.
 
@@ -141,6 +165,9 @@ def score(
         deterministic: True: policies without exploration, where they know the difference; False: as they explore.
         episodes: even number of episodes that are played where policies draw their actions.
         equilibrium: of the game, where it is solved already.
+        draws: number of markets that are drawn, where they are random: the score is the mean over them, with standard
+            errors. Each has its own equilibrium.
+        seed: of these draws.
 
     Raises:
         ValueError: an environment of another package, or with wrappers that do more than to pad; a policy that is
@@ -157,13 +184,57 @@ def score(
     """
     if not is_whole(episodes) or episodes < 2 or episodes % 2:
         raise ValueError(f"episodes: expected a positive even number, got {episodes!r}")
-    playing = players(env, policies, deterministic=deterministic)
-    setting, played = playing.setting, playing.policies
+    setting = played_setting(env)
+    given = None if information is None else check_information(information)
+
+    def one(setting: Setting, nash: Equilibrium, opponents: Mapping[str, Policy] | None) -> Score:
+        playing = players(env, setting, policies, deterministic=deterministic, opponents=opponents)
+        return _score(playing, nash, given, episodes)
+
+    if setting.random is not None:
+        if equilibrium is not None:
+            raise ValueError("equilibrium: every market that is drawn has its own, expected None")
+        check_count("draws", draws, least=2)
+        uniform = np.random.default_rng(seed).random((draws, setting.random.width))
+        return _mean(_drawn(setting, setting.random, uniform, one))
     game, steps = setting.game, setting.steps
-    used = playing.sees if information is None else check_information(information)
     if equilibrium is not None and (equilibrium.game != game or equilibrium.steps != steps):
         raise ValueError(f"equilibrium: expected that of the environment's game and {steps} steps, got another's")
-    nash = solve(game, steps) if equilibrium is None else equilibrium
+    return one(setting, remembered(game, steps) if equilibrium is None else equilibrium, None)
+
+
+def _drawn(
+    setting: Setting,
+    random: RandomMarkets,
+    uniform: np.ndarray,
+    one: Callable[[Setting, Equilibrium, Mapping[str, Policy]], Score],
+) -> list[Score]:
+    """The score in every market that is drawn."""
+    scores = []
+    for each in uniform:
+        market = setting.of(random.drawn(each))
+        nash = remembered(market.game, market.steps)
+        scores.append(one(market, nash, nash.open_loop()))
+    return scores
+
+
+def _mean(scores: Sequence[Score]) -> Score:
+    """The mean over markets that were drawn, with standard errors."""
+    metrics = over_draws([each.metrics for each in scores])
+    agents: Any = {
+        name: AgentScore(**numbers, payoff_unit=scores[0].agents[name].payoff_unit)
+        for name, numbers in metrics["agents"].items()
+    }
+    notes = dict.fromkeys(note for each in scores for note in each.notes if note.startswith("policies draw"))
+    said = (f"means over {len(scores)} drawn markets, with standard errors; paths are those of the first", *notes)
+    return Score(scores[0].learned, scores[0].equilibrium, metrics, said, agents, tuple(scores))
+
+
+def _score(playing: Players, nash: Equilibrium, given: Kind | None, episodes: int) -> Score:
+    """The score in one market."""
+    setting, played = playing.setting, playing.policies
+    game, steps = setting.game, setting.steps
+    used = playing.sees if given is None else given
     drawn = episodes if draw_actions(game, played, steps) else None
     if drawn is None and KINDS.index(used) < KINDS.index(playing.sees):
         agent = uses_more(setting, played, used)

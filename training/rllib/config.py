@@ -11,7 +11,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.policy import PolicySpec
 
 from ...envs import Options, Policy
-from ...envs.described import Described, describe
+from ...envs.described import Described, describe_game
 from ...envs.options import STEPS, Fields
 from ...envs.parameters import check_count
 from ..common.hyperparameters import PPO
@@ -68,7 +68,7 @@ def ppo_config(
         ValueError: an argument is out of its range.
     """
     fixed = dict(fixed or {})
-    game, options, _ = describe(game, None, options, fields)
+    game, options, *_ = describe_game(game, options, fields)
     options = learners_options(options)
     markets = PPO.markets if markets is None else markets
     check_count("timesteps", timesteps)

@@ -18,7 +18,7 @@ import torch
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from ...envs import Options, Policy
-from ...envs.described import Described, describe
+from ...envs.described import Described, describe_game
 from ...envs.market import Market
 from ...envs.parameters import check_count
 from ..common import checkpoint_folder
@@ -70,7 +70,7 @@ class IndependentLearners(Learners):
         tensorboard: Path | None = None,
         **arguments: Any,
     ) -> None:
-        game, options, _ = describe(game, None, options, arguments)
+        game, options, *_ = describe_game(game, options, arguments)
         fixed = fixed or {}
         agents = learning(game, fixed)
         names = dict.fromkeys(agents, algorithm) if isinstance(algorithm, str) else dict(algorithm)

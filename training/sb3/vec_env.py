@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from ...baselines.gymnasium_envs import equilibrium_policies
-from ...envs import MarketVectorEnv, Options, Policy
+from ...baselines.gymnasium_envs import opponents
+from ...envs import MarketVectorEnv, Options
 from ...envs.described import Described, describe
 from ...envs.grid import agent_index
-from ...envs.market import Setting
+from ...envs.single_agent_env import Opponents
 
 Transition = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, object]]]
 
@@ -81,7 +82,7 @@ class MarketVecEnv(BatchVecEnv):
         game: Described | None = None,
         num_envs: int = 1,
         agent: str = "trader_0",
-        others: Mapping[str, Policy] | None = None,
+        others: Opponents | None = None,
         options: Options | None = None,
         *,
         scenario: Described | None = None,
@@ -90,8 +91,10 @@ class MarketVecEnv(BatchVecEnv):
         found = describe(game, scenario, options, arguments)
         if others is None:
             agent_index(found.game, agent)
-            others = equilibrium_policies(Setting(found.game, found.options))
-        self.vector = MarketVectorEnv(found.game, num_envs, agent, others, found.options)
+            others = opponents(found)
+        same = AutoresetMode.SAME_STEP
+        played = found.game if found.random is None else found.random
+        self.vector = MarketVectorEnv(played, num_envs, agent, others, found.options, autoreset_mode=same)
         super().__init__(num_envs, self.vector.single_observation_space, self.vector.single_action_space)
         self._returns = np.zeros(num_envs)
 
@@ -103,9 +106,19 @@ class MarketVecEnv(BatchVecEnv):
     def reset(self) -> np.ndarray:
         """Start an episode in every market."""
         self._returns[:] = 0.0
-        observations, _ = self.vector.reset(seed=self._seeds[0])
+        observations, _ = self.vector.reset(seed=self._seeds[0], options=self._given())
         self._reset_seeds()
+        self._reset_options()
         return observations
+
+    def _given(self) -> dict[str, np.ndarray]:
+        """The options of ``set_options``, as one for all markets. Raises ValueError where only some have them."""
+        found: dict[str, np.ndarray] = {}
+        for name in dict.fromkeys(name for each in self._options for name in each):
+            if not all(name in each for each in self._options):
+                raise ValueError(f"options: markets start together, expected {name!r} for all or none of them")
+            found[name] = np.stack([np.asarray(each[name]) for each in self._options])
+        return found
 
     def step_wait(self) -> Transition:
         """Play one step in every market."""

@@ -1,0 +1,102 @@
+"""Games as what would stand in their scenario files: the inverse of :mod:`~makertaker.envs.scenarios.loader`."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from typing import Any
+
+import numpy as np
+
+from ..arrays import is_number, is_whole
+from ..factor import BoundedReversion, Constant, Factor, MeanReversion
+from ..game import Game
+from ..intensity import Intensity
+from .loader import GAMES, INTENSITIES, PARTS, SHAPES
+
+
+def game_values(game: Game) -> dict[str, Any]:
+    """What would stand in a scenario file of a game, but for values that are defaults: JSON and TOML can hold it.
+
+    Args:
+        game: the game.
+
+    Raises:
+        ValueError: the game has a part or a function that no file can name.
+
+    Example:
+        >>> from makertaker.envs import MakerTakerGame, SoftmaxShare, load_scenario
+        >>> game_values(MakerTakerGame((4.0,), competition=SoftmaxShare(2.0)))
+        {'game': 'maker_taker', 'trader_inventory': [4.0], 'competition': {'kind': 'softmax', 'rate': 2.0}}
+        >>> load_scenario(game_values(load_scenario("approximation"))) == load_scenario("approximation")
+        True
+    """
+    name = next((name for name, kind in GAMES.items() if type(game) is kind), None)
+    if name is None:
+        raise ValueError(f"game: expected one of {list(GAMES)}, got {type(game).__name__}")
+    return {"game": name} | {key: value_of(key, each) for key, each in _given(game).items()}
+
+
+def _given(instance: Any) -> dict[str, Any]:
+    """The fields of a dataclass that are not their defaults."""
+    given = {}
+    for each in fields(instance):
+        value = getattr(instance, each.name)
+        default = each.default if each.default_factory is MISSING else each.default_factory()
+        if each.init and (default is MISSING or value != default):
+            given[each.name] = value
+    return given
+
+
+def value_of(key: str, value: object) -> Any:
+    """What would stand in a file for a parameter of a game. Raises ValueError for what no file can name."""
+    if value is None or isinstance(value, str | bool):
+        return value
+    if is_number(value):
+        return int(value) if is_whole(value) else float(value)  # type: ignore[arg-type]  # a real number
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, tuple | list):
+        return [value_of(key, each) for each in value]
+    if isinstance(value, Factor):
+        return _factor(value)
+    for kinds in PARTS.values():
+        for name, kind in kinds.items():
+            if type(value) is kind:
+                return {"kind": name} | _fields(value)
+    for shape, kind in SHAPES.items():
+        if type(value) is kind:
+            return {"shape": shape} | _fields(value)
+    if hasattr(value, "points"):
+        return {"points": [list(each) for each in value.points]}
+    raise ValueError(f"{key}: expected what a scenario file can name, got {value!r}")
+
+
+def _fields(value: object) -> dict[str, Any]:
+    """The fields of a part of a market, with those of its intensity among them."""
+    table: dict[str, Any] = {}
+    for key, each in _given(value).items():
+        if isinstance(each, Intensity):
+            name = next((name for name, kind in INTENSITIES.items() if type(each) is kind), None)
+            if name is None:
+                raise ValueError(f"{key}: expected one of {list(INTENSITIES)}, got {each!r}")
+            table |= {"intensity": name} | _fields(each)
+        else:
+            table[key] = value_of(key, each)
+    return table
+
+
+def _factor(factor: Factor) -> dict[str, Any]:
+    drift, diffusion = factor.drift, factor.diffusion
+    if not isinstance(drift, MeanReversion | BoundedReversion) or not isinstance(diffusion, Constant):
+        raise ValueError(f"factor: expected one of {list(PARTS['factor'])}, got {factor!r}")
+    bounded = isinstance(drift, BoundedReversion)
+    table = {
+        "kind": "bounded_reversion" if bounded else "ornstein_uhlenbeck",
+        "mean_reversion": drift.rate,
+        "volatility": diffusion.value,
+        "mean": drift.mean,
+        "initial": factor.initial,
+    }
+    if isinstance(drift, BoundedReversion):
+        table["bound"] = drift.bound
+    return {key: value_of(key, each) for key, each in table.items()}
