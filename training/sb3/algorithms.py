@@ -41,7 +41,8 @@ from stable_baselines3.common.policies import BasePolicy
 
 from ..common.hyperparameters import PPO, geometric
 from . import prefix_policies
-from .algorithm import Algorithm, Kind
+from .algorithm import Algorithm as Algorithm
+from .algorithm import Kind
 from .hub import LearnerVecEnv
 
 
