@@ -40,7 +40,8 @@ class Algorithm(Settings):
         policy: its policy, with an actor that looks at a prefix of the observation.
         kind: of exploration: by ``log_std`` of an on-policy actor, by the target entropy, or by action noise.
         learning_rate: at the start and at the end.
-        exploration: standard deviation at the start and at the end, in the game's control units.
+        exploration: standard deviation at the start and at the end, in the game's control units. SAC and TQC follow it
+            by adapting ``ent_coef``; with a number in its place they only begin with it.
         settings: keyword arguments of the class. Those that follow from the market or the schedules, such as
             ``n_steps``, ``buffer_size`` and ``target_entropy``, are none of them.
         network: keyword arguments of the policy; ``activation_fn`` is a name, such as ``"tanh"``, or a class.
