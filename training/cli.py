@@ -51,7 +51,7 @@ Hyperparameters = Annotated[
     typer.Option(
         "--hp",
         help="name.key=value, name an algorithm or an agent, e.g. ppo.learning_rate=1e-3 or trader_0.gamma=0.99; or a "
-        ".toml file with tables [algorithm.name]; repeatable. An unknown key lists what there is.",
+        ".toml file with tables \\[algorithm.name]; repeatable. An unknown key lists what there is.",
     ),
 ]
 Address = Annotated[
