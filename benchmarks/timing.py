@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable
+
+from makertaker.training.common.provenance import origin
 
 
 def best(work: Callable[[], object], repetitions: int = 7) -> float:
@@ -22,11 +21,6 @@ def best(work: Callable[[], object], repetitions: int = 7) -> float:
 
 def machine() -> str:
     """Processor, cores, Python, commit."""
-    cpu = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as file:
-            cpu = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return f"{cpu}, {os.cpu_count()} cores, Python {platform.python_version()}, commit {commit.stdout.strip() or '?'}"
+    found = origin()
+    commit = (found["commit"] or "?")[:7] + (" and changes" if found["dirty"] else "")
+    return f"{found['processor']}, {found['cores']} cores, Python {found['python']}, commit {commit}"

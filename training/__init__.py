@@ -14,12 +14,23 @@ if TYPE_CHECKING:
     from .common.joint_market import LearnedPolicy
     from .evaluation.score import Score, score
     from .evaluation.scoring import Evaluation, evaluate
+    from .sb3.algorithm import Algorithm
     from .sb3.independent import IndependentLearners
     from .sb3.vec_env import MarketVecEnv
 
-__all__ = ["Evaluation", "IndependentLearners", "LearnedPolicy", "MarketVecEnv", "Score", "evaluate", "score"]
+__all__ = [
+    "Algorithm",
+    "Evaluation",
+    "IndependentLearners",
+    "LearnedPolicy",
+    "MarketVecEnv",
+    "Score",
+    "evaluate",
+    "score",
+]
 
 _HOME = {
+    "Algorithm": "sb3.algorithm",
     "Evaluation": "evaluation.scoring",
     "IndependentLearners": "sb3.independent",
     "LearnedPolicy": "common.joint_market",

@@ -19,9 +19,11 @@ from ..envs import read_scenario, scenario_names
 from ..envs.parameters import check_count
 from . import runs
 from .common.extras import needed
+from .common.options import read_hyperparameters
 from .evaluation import tables
 from .evaluation.metrics import Group, RunMetrics
 from .evaluation.tables import percent, with_error
+from .run_config import product
 from .task import Task
 
 app = typer.Typer(
@@ -44,6 +46,14 @@ Overrides = Annotated[
 Timesteps = Annotated[int, typer.Option(help="Joint market steps of a training.")]
 Seen = Annotated[str, typer.Option("--information", help="What actors see: time, own, market or full.")]
 Markets = Annotated[int | None, typer.Option(help="Markets played at once; default: the algorithm's.")]
+Hyperparameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hp",
+        help="name.key=value, name an algorithm or an agent, e.g. ppo.learning_rate=1e-3 or trader_0.gamma=0.99; or a "
+        ".toml file with tables \\[algorithm.name]; repeatable. An unknown key lists what there is.",
+    ),
+]
 Address = Annotated[
     str | None, typer.Option(help="With Ray: address of a cluster, e.g. auto or 10.0.0.1:6379; default: this machine.")
 ]
@@ -203,6 +213,7 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run directory.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the directory's last checkpoint.")] = False,
     overrides: Overrides = None,
+    hyperparameters: Hyperparameters = None,
     as_json: Json = False,
 ) -> None:
     """Train independent learners, then compare their policies with the equilibrium."""
@@ -212,6 +223,7 @@ def train(
             result = runs.resume(out_folder, console=err, address=address)
         else:
             settings = {"timesteps": timesteps, "information": information, "markets": markets, "runners": runners}
+            settings["hyperparameters"] = read_hyperparameters(hyperparameters or [])
             given = read_scenario(name, overrides or [])
             config = runs.RunConfig.of(given, algorithm, steps, engine, seed=seed, **settings)
             result = runs.train(config, out_folder, overwrite=overwrite, console=err, address=address)
@@ -237,6 +249,7 @@ def sweep(
     address: Address = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace trainings with other settings.")] = False,
     overrides: Overrides = None,
+    hyperparameters: Hyperparameters = None,
     as_json: Json = False,
 ) -> None:
     """Train scenarios x algorithms x seeds, each with stable-baselines3 in a Ray task of its own; one table.
@@ -246,12 +259,9 @@ def sweep(
     sweeps = needed("sweep", "ray")
     check_count("seeds", seeds)
     settings = {"timesteps": timesteps, "information": information, "markets": markets}
-    configs = [
-        runs.RunConfig.of(given, text, steps, "sb3", seed=seed, **settings)
-        for given in (read_scenario(name, overrides or []) for name in names)
-        for text in algorithm or ["ppo"]
-        for seed in range(seeds)
-    ]
+    tables = read_hyperparameters(hyperparameters or [])
+    given = [read_scenario(name, overrides or []) for name in names]
+    configs = product(given, algorithm or ["ppo"], range(seeds), steps, hyperparameters=tables, **settings)
     try:
         rows = sweeps.sweep(configs, out_folder, overwrite=overwrite, address=address, console=err)
     except KeyboardInterrupt:

@@ -1,8 +1,8 @@
 """Run directories: a training with everything that is needed to repeat it, and its results.
 
 ==================  ===============================================================================================
-``config.json``     scenario, parameters, algorithm, seed: the result is a function of it
-``run.json``        versions, machine, when and how long
+``config.json``     scenario, parameters, algorithm, hyperparameters, seed: the result is a function of it
+``run.json``        versions, commit of the source, machine, when and how long
 ``models/``         one file for each learner: a zip of stable-baselines3, or, trained on Ray, an actor's network
 ``checkpoint/``     the checkpoint to resume from
 ``history.csv``     NashConv over training
@@ -15,16 +15,12 @@
 from __future__ import annotations
 
 import csv
-import platform
 import shutil
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 
 import numpy as np
 from rich.console import Console
@@ -32,34 +28,42 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 
 from ..baselines import EquilibriumNotFound
 from ..baselines.reach import warn_where_out_of_reach
-from ..envs import Policy, Scenario
+from ..envs import Policy
 from ..envs.market import Market
-from ..envs.parameters import check_count
-from ..envs.scenarios.loader import build_scenario
 from .common import engines, files
 from .common.extras import needed
-from .common.information import Information, check_information
 from .common.joint_market import everyone
 from .common.learners import Learners
+from .common.provenance import Origin, origin
 from .evaluation.metrics import RunMetrics
 from .evaluation.scoring import Evaluation, evaluate, open_loop_nash_conv
-from .task import Task
+from .run_config import RunConfig, load_config, parse_algorithm
 
-_PACKAGES = ("makertaker", "torch", "numpy", "scipy", "gymnasium", "pettingzoo")
+__all__ = [
+    "Circumstances",
+    "RunConfig",
+    "RunEvaluation",
+    "evaluate_run",
+    "load_circumstances",
+    "load_config",
+    "load_history",
+    "load_policies",
+    "parse_algorithm",
+    "progress_bar",
+    "resume",
+    "train",
+    "write_report",
+]
 _EVALUATIONS = 40
-_EQUILIBRIUM = "equilibrium"
 _HISTORY = ("timesteps", "nash_conv", "relative_nash_conv")
 
 
-class Circumstances(TypedDict):
+class Circumstances(Origin):
     """A training beside its result: when, how long, how far, with what."""
 
     finished: str
     seconds: float
     joint_market_steps: int
-    python: str
-    machine: str
-    versions: dict[str, str]
 
 
 class _Past(TypedDict):
@@ -74,108 +78,6 @@ class RunEvaluation(Evaluation):
     """A run's comparison with the equilibrium."""
 
     metrics: RunMetrics
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """All that a training depends on.
-
-    Args:
-        scenario: name of the scenario.
-        values: its TOML values, overrides included.
-        algorithm: one name, or one for each agent; ``"equilibrium"`` for an agent that does not learn.
-        timesteps: joint market steps.
-        steps: of an episode.
-        information: of the actors.
-        markets: played at once; None: the algorithms' own number.
-        seed: of everything.
-        checkpoints: number of checkpoints during the training.
-        engine: name of the library that learns, of :data:`.engines.ENGINES`.
-        runners: processes that play, where the engine has some; 0: the one that learns.
-
-    Raises:
-        ValueError: a number is out of its range.
-    """
-
-    scenario: str
-    values: Mapping[str, object]
-    algorithm: str | Mapping[str, str] = "ppo"
-    timesteps: int = 160_000
-    steps: int = 20
-    information: Information = "time"
-    markets: int | None = None
-    seed: int = 0
-    checkpoints: int = 4
-    engine: str = "sb3"
-    runners: int = 0
-
-    def __post_init__(self) -> None:
-        distributed = engines.find(self.engine).distributed
-        check_count("runners", self.runners, least=0)
-        if self.runners and not distributed:
-            raise ValueError(f"runners: expected 0 with engine {self.engine!r}, got {self.runners}")
-        for name in ("timesteps", "steps", "checkpoints"):
-            check_count(name, getattr(self, name))
-        check_count("seed", self.seed, least=0)
-        if self.markets is not None:
-            check_count("markets", self.markets)
-        object.__setattr__(self, "information", check_information(self.information))
-        if not isinstance(self.algorithm, str) and set(self.algorithm.values()) == {_EQUILIBRIUM}:
-            raise ValueError(f"algorithm: expected at least one agent that learns, got {_EQUILIBRIUM!r} for all")
-
-    @classmethod
-    def of(cls, scenario: Scenario, algorithm: str, steps: int | None, engine: str, /, **settings: Any) -> RunConfig:
-        """The training of a scenario with an algorithm as on the command line.
-
-        Args:
-            scenario: gives the name and the values.
-            algorithm: see :func:`parse_algorithm`.
-            steps: of an episode; None: the scenario's.
-            engine: the library that learns.
-            settings: the other fields.
-
-        Raises:
-            ValueError: an unknown agent or algorithm, or a number is out of its range.
-        """
-        names = parse_algorithm(algorithm, scenario.game.agents, engine)
-        steps = scenario.steps if steps is None else steps
-        return cls(scenario.name, dict(scenario.values), names, steps=steps, engine=engine, **settings)
-
-    def load(self) -> Scenario:
-        """The scenario. Raises ValueError as :func:`~makertaker.envs.read_scenario` does."""
-        return build_scenario(self.scenario, self.values)
-
-    @cached_property
-    def task(self) -> Task:
-        """The game, its grid, and its equilibrium, solved once. Raises ValueError as :meth:`load` does."""
-        return Task(self.load(), self.steps)
-
-    def algorithms(self) -> dict[str, str]:
-        """Names of the algorithms, by agent that learns. Raises ValueError for unknown agents."""
-        agents = self.task.game.agents
-        if isinstance(self.algorithm, str):
-            return dict.fromkeys(agents, self.algorithm)
-        unknown = set(self.algorithm) - set(agents)
-        if unknown:
-            raise ValueError(f"algorithm: expected agents of {list(agents)}, got {sorted(unknown)}")
-        return {agent: name for agent, name in self.algorithm.items() if name != _EQUILIBRIUM}
-
-    def fixed(self) -> dict[str, Policy]:
-        """Policies of the agents that do not learn: those of the equilibrium."""
-        if isinstance(self.algorithm, str) or _EQUILIBRIUM not in self.algorithm.values():
-            return {}
-        policies = self.task.equilibrium.open_loop()
-        return {agent: policies[agent] for agent, name in self.algorithm.items() if name == _EQUILIBRIUM}
-
-    def learners(self, tensorboard: Path | None = None, address: str | None = None) -> Learners:
-        """Fresh learners, to be closed after use. Raises ValueError for a bad configuration."""
-        engine = engines.find(self.engine)
-        if address is not None and not engine.distributed:
-            raise ValueError(f"address: expected none with engine {self.engine!r}, got {address!r}")
-        algorithms = self.algorithms()
-        own = {name: getattr(self, name) for name in ("steps", "information", "markets", "seed")}
-        shared = {"game": self.task.game, "fixed": self.fixed(), **own}
-        return engine.build(engines.Training(algorithms, self.timesteps, self.runners, address, tensorboard, shared))
 
 
 @dataclass
@@ -203,27 +105,6 @@ class _History:
             value = float("nan")
         self.rows.append((done, value, value / self.size))
         learners.record("equilibrium/relative_nash_conv", value / self.size)
-
-
-def parse_algorithm(text: str, agents: tuple[str, ...], engine: str = "sb3") -> str | dict[str, str]:
-    """``"ppo"``, or ``"trader_0=sac,maker_0=ppo,maker_1=equilibrium"``; agents not named get ``"ppo"``.
-
-    Raises:
-        ValueError: an unknown agent or algorithm.
-    """
-    check = engines.find(engine).check_algorithm
-    if "=" not in text:
-        check(text)
-        return text
-    result = dict.fromkeys(agents, "ppo")
-    for part in text.split(","):
-        agent, _, name = part.strip().partition("=")
-        if agent not in agents:
-            raise ValueError(f"algorithm: expected agents of {list(agents)}, got {agent!r}")
-        if name != _EQUILIBRIUM:
-            check(name)
-        result[agent] = name
-    return result
 
 
 def train(
@@ -277,6 +158,7 @@ def resume(out: Path, *, console: Console | None = None, address: str | None = N
 
 
 def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, console: Console | None) -> None:
+    source = origin(engines.find(config.engine).packages)  # now: files may change while this trains
     started = time.perf_counter() - past["seconds"]
     (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
     every = max(1, config.timesteps // _EVALUATIONS)
@@ -302,35 +184,19 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
             learners.save_models(out / "models")
             with open(out / "history.csv", "w", newline="") as file:
                 csv.writer(file).writerows([_HISTORY, *history.rows])
-            files.write_json(out / "run.json", _circumstances(config, learners, time.perf_counter() - started))
+            circumstances: Circumstances = {
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seconds": round(time.perf_counter() - started, 2),
+                "joint_market_steps": learners.steps_done,
+                **source,
+            }
+            files.write_json(out / "run.json", circumstances)
 
 
 def progress_bar(console: Console | None) -> Progress:
     """A bar with a task's ``gain`` beside it; nothing is shown without a console."""
     columns = BarColumn(), MofNCompleteColumn(), "{task.fields[gain]}", TimeElapsedColumn(), TimeRemainingColumn()
     return Progress("{task.description}", *columns, console=console, disable=console is None)
-
-
-def _circumstances(config: RunConfig, learners: Learners, seconds: float) -> Circumstances:
-    return {
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 2),
-        "joint_market_steps": learners.steps_done,
-        "python": platform.python_version(),
-        "machine": platform.platform(),
-        "versions": {name: version(name) for name in (*_PACKAGES, *engines.find(config.engine).packages)},
-    }
-
-
-def load_config(out: Path) -> RunConfig:
-    """The configuration of a run. Raises ValueError where there is none, or it cannot be read."""
-    path = out / "config.json"
-    if not path.is_file():
-        raise ValueError(f"run: {str(out)!r} is not a run directory, it has no config.json")
-    try:
-        return RunConfig(**files.read_json(path))
-    except TypeError as error:
-        raise ValueError(f"run: {str(path)!r} cannot be read: {error}") from error
 
 
 def load_history(out: Path) -> np.ndarray:

@@ -28,14 +28,16 @@ PACKAGES = {
 MORE: dict[str, dict[str, tuple[str, ...]]] = {  # beside what the packages export
     "envs": {"jax_env": ("JaxMarket", "JaxParams"), "torchrl_env": ("TorchMarket", "ActorPolicy")},
     "training": {
-        "sb3.algorithms": ("Algorithm", "find"),
+        "sb3.algorithms": ("find",),
+        "common.hyperparameters": ("PPOSettings",),
         "rllib": ("RLlibLearners", "MarketRunner", "ppo_config"),
         "sweep": ("sweep", "summary"),
         "benchmarl.task": ("MarketTask", "policies"),
         "benchmarl.callbacks": ("NashConvHistory", "Anneal"),
         "common.information": ("visible",),
         "evaluation.scoring": ("Evaluation", "evaluate"),
-        "runs": ("RunConfig", "train", "resume", "load_policies", "evaluate_run"),
+        "run_config": ("RunConfig",),
+        "runs": ("train", "resume", "load_policies", "evaluate_run"),
     },
 }
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)

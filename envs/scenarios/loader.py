@@ -146,7 +146,7 @@ def read_scenario(name: Source, overrides: Sequence[str] = ()) -> Scenario:
         values, title = _values(str(name)), str(name)
         title = Path(title).stem if title.endswith(".toml") else title
     for override in overrides:
-        _override(values, override)
+        set_value(values, override, "--set")
     return build_scenario(title, values)
 
 
@@ -200,21 +200,31 @@ def _values(name: str) -> dict[str, object]:
         raise ValueError(f"scenario {name!r} is not valid TOML: {error}") from error
 
 
-def _override(values: dict[str, object], override: str) -> None:
-    key, separator, text = override.partition("=")
+def set_value(values: dict[str, Any], text: str, option: str) -> None:
+    """Set a value as an option of the command line gives it.
+
+    Args:
+        values: to be changed; dots of the key reach into tables.
+        text: ``key=value`` with a TOML value.
+        option: its name, for messages.
+
+    Raises:
+        ValueError: it is not of this form.
+    """
+    key, separator, value = text.partition("=")
     if not separator or not key.strip():
-        raise ValueError(f"--set: expected key=value with a TOML value, got {override!r}")
+        raise ValueError(f"{option}: expected key=value with a TOML value, got {text!r}")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        read = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"--set {override!r}: {text!r} is not a TOML value: {error}") from error
+        raise ValueError(f"{option} {text!r}: {value!r} is not a TOML value: {error}") from error
     *tables, last = key.strip().split(".")
     for table in tables:
         inner = values.setdefault(table, {})
         if not isinstance(inner, dict):
-            raise ValueError(f"--set {override!r}: {table!r} is a value, not a table")
+            raise ValueError(f"{option} {text!r}: {table!r} is a value, not a table")
         values = inner
-    values[last] = value
+    values[last] = read
 
 
 def parameter(key: str, value: object) -> object:

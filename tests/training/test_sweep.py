@@ -48,7 +48,7 @@ def table(out):
 def swept(tmp_path_factory):
     """Two scenarios, two algorithms, two seeds."""
     out = tmp_path_factory.mktemp("sweep") / "out"
-    asked = ("acas", "execution-2", "--algorithm", "ppo", "--algorithm", "a2c", "--seeds", "2")
+    asked = ("acas", "execution-2", "--algorithm", "ppo", "--algorithm", "a2c", "--seeds", "2", "--hp", "a2c.gamma=0.9")
     result = command(out, *asked, "--json")
     assert result.exit_code == 0, result.output
     return out, asked, json.loads(result.stdout)
@@ -67,6 +67,9 @@ def test_a_sweep_is_one_table(swept):
     for row, group in zip(rows[::2], printed["groups"], strict=True):
         assert group["relative_nash_conv"]["0"] == float(row["relative_nash_conv"])
         assert runs.load_policies(out / row["run"])
+    for name, asked in json.loads((out / "sweep.json").read_text())["runs"].items():
+        assert runs.load_config(out / "runs" / name).hyperparameters == asked["hyperparameters"]
+        assert [table["gamma"] for table in asked["hyperparameters"].values()] == [0.9 if "a2c" in name else 1.0]
     assert (out / "sweep.png").stat().st_size > 10_000
 
 
@@ -188,6 +191,8 @@ def test_other_settings_are_refused_or_replaced(swept, tmp_path):
     sweep.sweep([config()], out)
     before = (out / "table.csv").read_bytes()
     with pytest.raises(ValueError, match=r"holds trainings with other settings, \['acas-ppo-0'\]"):
+        sweep.sweep([config(hyperparameters={"ppo": {"gamma": 0.9}})], out)
+    with pytest.raises(ValueError, match=r"holds trainings with other settings, \['acas-ppo-0'\]"):
         sweep.sweep([config(steps=4)], out)
     assert (out / "table.csv").read_bytes() == before
     (row,) = sweep.sweep([config(steps=4)], out, overwrite=True)
@@ -201,6 +206,7 @@ def test_other_settings_are_refused_or_replaced(swept, tmp_path):
         (["acas", "--seeds", "0"], "seeds: expected a positive whole number, got 0"),
         (["acas", "acas"], "expected different trainings, got 'acas-ppo-0' twice"),
         (["acas", "--algorithm", "dqn"], "algorithm: expected one of .* got 'dqn'"),
+        (["acas", "--hp", "sac.tau=0.1"], r"hyperparameters: expected tables of \['ppo', .* got 'sac'"),
         (["nowhere"], "scenario: expected one of .* got 'nowhere'"),
     ],
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 from ...envs.market import Market
 from .extras import needed
 from .files import DAMAGE
+from .hyperparameters import PPO, Settings
 from .joint_market import Act
 from .learners import Learners
 
@@ -22,7 +23,7 @@ class Training:
     """All that learners are built from.
 
     Args:
-        algorithms: by agent that learns.
+        algorithms: with their hyperparameters, by agent that learns.
         timesteps: joint market steps of the whole training.
         runners: processes that play; 0: the one that learns.
         address: of a cluster; None: this machine.
@@ -31,7 +32,7 @@ class Training:
             ``fixed``.
     """
 
-    algorithms: Mapping[str, str]
+    algorithms: Mapping[str, Settings]
     timesteps: int
     runners: int
     address: str | None
@@ -49,9 +50,12 @@ class Engine(ABC):
     distributed = False
     """True if it takes runners and a cluster's address"""
 
+    individual = True
+    """True if agents may learn with different hyperparameters of one algorithm"""
+
     @abstractmethod
-    def check_algorithm(self, name: str) -> None:
-        """Raises ValueError for an algorithm that the engine does not have."""
+    def algorithm(self, name: str) -> Settings:
+        """An algorithm with its default hyperparameters. Raises ValueError for one that the engine does not have."""
 
     @abstractmethod
     def build(self, training: Training) -> Learners:
@@ -80,12 +84,13 @@ class Engine(ABC):
 class StableBaselines3(Engine):
     """stable-baselines3, in this process."""
 
-    packages = ("stable-baselines3", "sb3-contrib")
+    packages = ("stable-baselines3", "sb3-contrib", "greenlet")
     suffix = "zip"
 
-    def check_algorithm(self, name: str) -> None:
-        """Raises ValueError for a name that :data:`~.sb3.algorithms.ALGORITHMS` does not have."""
-        needed("sb3.algorithms", "train").find(name)
+    def algorithm(self, name: str) -> Settings:
+        """One of :data:`~.sb3.algorithms.ALGORITHMS`. Raises ValueError for another name."""
+        found: Settings = needed("sb3.algorithms", "train").find(name)
+        return found
 
     def build(self, training: Training) -> Learners:
         """See :class:`~.sb3.independent.IndependentLearners`."""
@@ -106,18 +111,19 @@ class RLlib(Engine):
     packages = ("ray",)
     suffix = "pt"
     distributed = True
+    individual = False
 
-    def check_algorithm(self, name: str) -> None:
-        """Raises ValueError for anything but PPO."""
+    def algorithm(self, name: str) -> Settings:
+        """PPO. Raises ValueError for anything else."""
         if name != "ppo":
             raise ValueError(f"algorithm: with --engine ray expected 'ppo', got {name!r}")
+        return PPO
 
     def build(self, training: Training) -> Learners:
         """See :class:`~.rllib.learners.RLlibLearners`."""
-        for name in training.algorithms.values():
-            self.check_algorithm(name)
+        (settings,) = set(training.algorithms.values())
         own = {"timesteps": training.timesteps, "runners": training.runners, "address": training.address}
-        learners: Learners = needed("rllib.learners", "ray").RLlibLearners(**own, **training.shared)
+        learners: Learners = needed("rllib.learners", "ray").RLlibLearners(algorithm=settings, **own, **training.shared)
         return learners
 
     def read(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:

@@ -1,12 +1,60 @@
-"""Settings that do not depend on the library that learns, and their schedules."""
+"""Hyperparameters by name, those of PPO that do not depend on the library that learns, and schedules.
+
+Names are those of stable-baselines3, whatever the library; the package's own are ``exploration``, ``minibatches`` (of a
+rollout), ``replay_episodes`` (in place of a buffer's size) and ``critic_first``. What follows from the market, such as
+the length of a rollout, is no hyperparameter. On-policy actors have no bonus on their entropy: their exploration
+follows a schedule, which it would not change.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+from .ranges import checked
+
+Table = Mapping[str, object]
+"""hyperparameters by name, with values as in JSON or TOML"""
+
+
+class Settings(ABC):
+    """An algorithm with its hyperparameters, whichever library it comes from."""
+
+    markets: int
+    """number of markets played at once, where nothing else is asked for"""
+
+    @abstractmethod
+    def hyperparameters(self) -> dict[str, object]:
+        """All of them but the number of markets, as JSON has them: lists, numbers, truth values, text, None."""
+
+    def changed(self, values: Table, name: str) -> Self:
+        """The same with other hyperparameters.
+
+        Args:
+            values: some of :meth:`hyperparameters`; a number in place of both ends of a schedule is constant.
+            name: of the algorithm or agent, for messages.
+
+        Raises:
+            ValueError: a name is unknown, or a value is not one that it may have.
+        """
+        known = self.hyperparameters()
+        for key in values:
+            if key not in known:
+                raise ValueError(f"hyperparameter {name}.{key} is unknown: expected some of {list(known)}")
+        try:
+            return self._with(values)
+        except ValueError as error:
+            raise ValueError(f"hyperparameter {name}.{error}") from error
+
+    @abstractmethod
+    def _with(self, values: Table) -> Self:
+        """The same with other values of known names. Raises ValueError for one that a value may not have."""
 
 
 @dataclass(frozen=True)
-class PPOSettings:
+class PPOSettings(Settings):
     """Hyperparameters of PPO; :mod:`~makertaker.training.sb3.algorithms` says why they are not the usual defaults.
 
     Args:
@@ -14,29 +62,55 @@ class PPOSettings:
         exploration: standard deviation at the start and at the end, in the game's control units.
         gamma: discount factor.
         gae_lambda: of generalised advantage estimation.
-        epochs: passes over a rollout.
+        n_epochs: passes over a rollout.
         minibatches: parts of a rollout in each pass.
         clip_range: of the probability ratio.
-        value_weight: of the critic's loss.
-        max_gradient: norm at which gradients are clipped.
-        hidden: widths of the hidden layers, actor's and critic's.
+        vf_coef: weight of the critic's loss.
+        max_grad_norm: norm at which gradients are clipped.
+        net_arch: widths of the hidden layers, actor's and critic's.
         markets: number of markets played at once.
+
+    Raises:
+        ValueError: a value is out of its range.
     """
 
     learning_rate: tuple[float, float] = (5e-3, 1e-4)
     exploration: tuple[float, float] = (1.8, 0.15)
     gamma: float = 1.0
     gae_lambda: float = 1.0
-    epochs: int = 5
+    n_epochs: int = 5
     minibatches: int = 2
     clip_range: float = 0.2
-    value_weight: float = 0.5
-    max_gradient: float = 0.5
-    hidden: tuple[int, ...] = (64, 64)
+    vf_coef: float = 0.5
+    max_grad_norm: float = 0.5
+    net_arch: tuple[int, ...] = (64, 64)
     markets: int = 64
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            object.__setattr__(self, each.name, checked(each.name, getattr(self, each.name)))
+
+    def hyperparameters(self) -> dict[str, object]:
+        """See :meth:`Settings.hyperparameters`."""
+        return {each.name: plain(getattr(self, each.name)) for each in fields(self) if each.name != "markets"}
+
+    def _with(self, values: Table) -> Self:
+        return replace(self, **values)  # type: ignore[arg-type]  # they are checked
 
 
 PPO = PPOSettings()
+
+
+def check_tables(tables: object) -> Mapping[str, Table]:
+    """Tables of hyperparameters by name. Raises ValueError for what is not of this form."""
+    if not isinstance(tables, Mapping) or not all(isinstance(each, Mapping) for each in tables.values()):
+        raise ValueError(f"hyperparameters: expected tables, such as {{'ppo': {{'gamma': 0.99}}}}, got {tables!r}")
+    return tables
+
+
+def plain(value: object) -> object:
+    """A value as JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def geometric(ends: tuple[float, float], fraction: float) -> float:

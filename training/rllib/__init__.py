@@ -3,6 +3,8 @@
 Needs the extra ``ray``.
 """
 
+from ..common.hyperparameters import PPOSettings
+
 try:
     from .config import ppo_config
     from .learners import RLlibLearners
@@ -10,4 +12,4 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError(f"makertaker.training.rllib needs {error.name}: pip install 'makertaker[ray]'") from error
 
-__all__ = ["MarketRunner", "RLlibLearners", "ppo_config"]
+__all__ = ["MarketRunner", "PPOSettings", "RLlibLearners", "ppo_config"]

@@ -14,7 +14,7 @@ from ...envs import Options, Policy
 from ...envs.described import Described, describe_game
 from ...envs.options import STEPS, Fields
 from ...envs.parameters import check_count
-from ..common.hyperparameters import PPO
+from ..common.hyperparameters import PPO, PPOSettings
 from ..common.information import Information, visible
 from ..common.learners import learners_options, learning
 from .algorithm import PatientPPO
@@ -26,6 +26,7 @@ from .runner import MarketRunner, MarketSettings, module_spaces
 class Arguments(Fields, total=False):
     """Keywords of :func:`ppo_config`."""
 
+    algorithm: PPOSettings
     timesteps: int
     fixed: Mapping[str, Policy] | None
     information: Information
@@ -38,6 +39,7 @@ def ppo_config(
     game: Described,
     options: Options | None = None,
     *,
+    algorithm: PPOSettings = PPO,
     timesteps: int = 160_000,
     fixed: Mapping[str, Policy] | None = None,
     information: Information = "time",
@@ -56,10 +58,11 @@ def ppo_config(
     Args:
         game: the game; or a scenario, its name, the path of its file, or a mapping of its contents.
         options: of the markets; by default 20 steps an episode.
+        algorithm: the hyperparameters, the same for all agents.
         timesteps: joint market steps of the whole training, to which schedules refer.
         fixed: policies of the agents that do not learn.
         information: of the actors; critics see everything.
-        markets: number of markets played at once, by all runners together; by default that of the settings of PPO.
+        markets: number of markets played at once, by all runners together; by default the algorithm's.
         seed: the result is a function of it and of the other arguments.
         runners: number of processes that play; 0: the one that learns.
         fields: of :class:`~makertaker.envs.Options`, such as ``steps``.
@@ -70,7 +73,9 @@ def ppo_config(
     fixed = dict(fixed or {})
     game, options, *_ = describe_game(game, options, fields)
     options = learners_options(options)
-    markets = PPO.markets if markets is None else markets
+    if not isinstance(algorithm, PPOSettings):
+        raise ValueError(f"algorithm: expected PPOSettings, got {algorithm!r}")
+    markets = algorithm.markets if markets is None else markets
     check_count("timesteps", timesteps)
     check_count("markets", markets)
     if not set(fixed) < set(game.agents):
@@ -81,12 +86,16 @@ def ppo_config(
     check_count("seed", seed, least=0)
     if seed >= 2**32 - runners:
         raise ValueError(f"seed: expected a whole number from 0 to 2**32 - 1, got {seed}")
-    rollout, least = markets * (options.steps or STEPS), 2 * PPO.minibatches
+    rollout, least = markets * (options.steps or STEPS), 2 * algorithm.minibatches
     if rollout < least:
         raise ValueError(f"markets: PPO needs at least {least} steps in all markets of an episode, got {rollout}")
     agents = learning(game, fixed)
     settings = MarketSettings(game=game, options=options, markets=markets, learners=agents, fixed=fixed, seed=seed)
-    network = {"visible": visible(game, information), "hidden": list(PPO.hidden), "exploration": PPO.exploration[0]}
+    network = {
+        "visible": visible(game, information),
+        "hidden": list(algorithm.net_arch),
+        "exploration": algorithm.exploration[0],
+    }
     specs = {
         agent: RLModuleSpec(
             module_class=PrefixPPOModule, observation_space=observed, action_space=acted, model_config=network
@@ -106,22 +115,22 @@ def ppo_config(
             add_default_connectors_to_learner_pipeline=False,
             learner_config_dict={
                 "timesteps": timesteps,
-                "learning_rate_falls_to": PPO.learning_rate[1] / PPO.learning_rate[0],
-                "exploration": PPO.exploration,
+                "learning_rate_falls_to": algorithm.learning_rate[1] / algorithm.learning_rate[0],
+                "exploration": algorithm.exploration,
             },
         )
         .training(
-            lr=PPO.learning_rate[0],
-            gamma=PPO.gamma,
-            lambda_=PPO.gae_lambda,
+            lr=algorithm.learning_rate[0],
+            gamma=algorithm.gamma,
+            lambda_=algorithm.gae_lambda,
             train_batch_size_per_learner=rollout,
-            minibatch_size=rollout // PPO.minibatches,
-            num_epochs=PPO.epochs,
-            clip_param=PPO.clip_range,
-            vf_loss_coeff=PPO.value_weight,
+            minibatch_size=rollout // algorithm.minibatches,
+            num_epochs=algorithm.n_epochs,
+            clip_param=algorithm.clip_range,
+            vf_loss_coeff=algorithm.vf_coef,
             vf_clip_param=float("inf"),
             use_kl_loss=False,
-            grad_clip=PPO.max_gradient,
+            grad_clip=algorithm.max_grad_norm,
             grad_clip_by="global_norm",
         )
         .fault_tolerance(restart_failed_env_runners=True, env_runner_health_probe_timeout_s=5.0)

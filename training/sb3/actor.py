@@ -15,7 +15,8 @@ from stable_baselines3.common.save_util import load_from_zip_file
 
 from ...envs.market import Market
 from ..common.joint_market import Act
-from .algorithms import Algorithm, Progress, find, learning_rate
+from .algorithm import Algorithm
+from .algorithms import Progress, find, learning_rate
 
 
 def load(market: Market, agent: str, name: str, path: Path) -> Act:

@@ -24,14 +24,14 @@ Differences from stable-baselines3's defaults, and their reasons:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import stable_baselines3
 import torch
 from sb3_contrib import TQC
-from stable_baselines3 import SAC, TD3
+from stable_baselines3 import DDPG, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
@@ -41,9 +41,9 @@ from stable_baselines3.common.policies import BasePolicy
 
 from ..common.hyperparameters import PPO, geometric
 from . import prefix_policies
+from .algorithm import Algorithm as Algorithm
+from .algorithm import Kind
 from .hub import LearnerVecEnv
-
-Kind = Literal["on_policy", "entropy", "action_noise"]
 
 
 @dataclass
@@ -53,42 +53,20 @@ class Progress:
     fraction: float = 0.0
 
 
-@dataclass(frozen=True)
-class Algorithm:
-    """An algorithm and its settings.
-
-    Args:
-        model: the stable-baselines3 class.
-        policy: its policy, with an actor that looks at a prefix of the observation.
-        kind: of exploration: by ``log_std`` of an on-policy actor, by the target entropy, or by action noise.
-        learning_rate: at the start and at the end.
-        exploration: standard deviation at the start and at the end, in the game's control units.
-        settings: keyword arguments of the class.
-        network: keyword arguments of the policy.
-        replay_episodes: episodes that an off-policy learner's replay buffer holds.
-        critic_first: fraction of the training in which an off-policy learner's critic learns while its actor waits.
-        markets: number of markets played at once; one gradient step a rollout (A2C) asks for shorter rollouts.
-    """
-
-    model: type[BaseAlgorithm]
-    policy: type[BasePolicy]
-    kind: Kind
-    learning_rate: tuple[float, float]
-    exploration: tuple[float, float]
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    network: Mapping[str, Any] = field(default_factory=dict)
-    replay_episodes: int = 0
-    critic_first: float = 0.0
-    markets: int = 64
-
-
-def _on_policy(model: type[BaseAlgorithm], **changes: Any) -> Algorithm:
-    network = {"net_arch": {"pi": list(PPO.hidden), "vf": list(PPO.hidden)}}
-    return Algorithm(model, prefix_policies.PrefixActorCriticPolicy, "on_policy", network=network, **changes)
+def _on_policy(model: type[BaseAlgorithm], settings: Mapping[str, object], **changes: Any) -> Algorithm:
+    network = {"net_arch": PPO.net_arch, "activation_fn": "tanh"}
+    shared = {"normalize_advantage": True, "vf_coef": PPO.vf_coef, "max_grad_norm": PPO.max_grad_norm}
+    policy = prefix_policies.PrefixActorCriticPolicy
+    return Algorithm(model, policy, "on_policy", settings={**settings, **shared}, network=network, **changes)
 
 
 def _off_policy(
-    model: type[BaseAlgorithm], policy: type[BasePolicy], kind: Kind, exploration: tuple[float, float], **settings: Any
+    model: type[BaseAlgorithm],
+    policy: type[BasePolicy],
+    kind: Kind,
+    exploration: tuple[float, float],
+    settings: Mapping[str, object],
+    **network: object,
 ) -> Algorithm:
     return Algorithm(
         model,
@@ -96,45 +74,62 @@ def _off_policy(
         kind,
         learning_rate=(3e-4, 3e-5),
         exploration=exploration,
-        settings={"gamma": 1.0, "batch_size": 256, "tau": 0.02, "gradient_steps": 8, **settings},
-        network={"net_arch": [64, 64]},
+        settings={
+            "gamma": 1.0,
+            "batch_size": 256,
+            "tau": 0.02,
+            "gradient_steps": 8,
+            "learning_starts": 0,  # against agents that act at random over the whole range, not trading is best
+            **settings,
+        },
+        network={"net_arch": (64, 64), "activation_fn": "relu", "n_critics": 2, **network},
         replay_episodes=4,
         critic_first=0.05 if kind == "entropy" else 0.0,
     )
 
 
+_ENTROPY = {"ent_coef": "auto_0.005", "target_update_interval": 1}
+
 ALGORITHMS: dict[str, Algorithm] = {
     "ppo": _on_policy(
         stable_baselines3.PPO,
-        learning_rate=PPO.learning_rate,
-        exploration=PPO.exploration,
-        settings={
+        {
             "gamma": PPO.gamma,
             "gae_lambda": PPO.gae_lambda,
-            "n_epochs": PPO.epochs,
+            "n_epochs": PPO.n_epochs,
             "clip_range": PPO.clip_range,
-            "vf_coef": PPO.value_weight,
-            "max_grad_norm": PPO.max_gradient,
+            "clip_range_vf": None,
+            "target_kl": None,
         },
+        learning_rate=PPO.learning_rate,
+        exploration=PPO.exploration,
+        minibatches=PPO.minibatches,
         markets=PPO.markets,
     ),
     "a2c": _on_policy(
         stable_baselines3.A2C,
+        {"gamma": 1.0, "gae_lambda": 1.0, "use_rms_prop": False, "rms_prop_eps": 1e-5},
         learning_rate=(2e-3, 1e-4),
         exploration=(0.9, 0.09),
-        settings={"gamma": 1.0, "gae_lambda": 1.0, "normalize_advantage": True, "use_rms_prop": False},
         markets=16,
     ),
-    "sac": _off_policy(SAC, prefix_policies.PrefixSACPolicy, "entropy", (1.5, 0.75), ent_coef="auto_0.005"),
-    "tqc": _off_policy(TQC, prefix_policies.PrefixTQCPolicy, "entropy", (1.5, 0.75), ent_coef="auto_0.005"),
-    "td3": _off_policy(TD3, prefix_policies.PrefixTD3Policy, "action_noise", (3.0, 1.2)),
-    "ddpg": _off_policy(stable_baselines3.DDPG, prefix_policies.PrefixTD3Policy, "action_noise", (3.0, 1.2)),
+    "sac": _off_policy(SAC, prefix_policies.PrefixSACPolicy, "entropy", (1.5, 0.75), _ENTROPY),
+    "tqc": _off_policy(
+        TQC,
+        prefix_policies.PrefixTQCPolicy,
+        "entropy",
+        (1.5, 0.75),
+        {**_ENTROPY, "top_quantiles_to_drop_per_net": 2},
+        n_quantiles=25,
+    ),
+    "td3": _off_policy(TD3, prefix_policies.PrefixTD3Policy, "action_noise", (3.0, 1.2), {"policy_delay": 2}),
+    "ddpg": _off_policy(DDPG, prefix_policies.PrefixTD3Policy, "action_noise", (3.0, 1.2), {}, n_critics=1),
 }
 
 
 def find(name: str) -> Algorithm:
     """An algorithm by name. Raises ValueError for an unknown one."""
-    if name not in ALGORITHMS:
+    if not isinstance(name, str) or name not in ALGORITHMS:
         raise ValueError(f"algorithm: expected one of {list(ALGORITHMS)}, got {name!r}")
     return ALGORITHMS[name]
 
@@ -146,14 +141,15 @@ def build(
     steps, settings = env.hub.market.steps, dict(algorithm.settings)
     if algorithm.kind == "on_policy":
         settings["n_steps"] = steps
-        if algorithm.model is stable_baselines3.PPO:
-            samples = steps * env.num_envs
-            if samples < 4:
-                raise ValueError(f"markets: PPO needs at least 4 steps in all markets of an episode, got {samples}")
-            settings["batch_size"] = samples // PPO.minibatches
+        if algorithm.has_minibatches:
+            samples, least = steps * env.num_envs, 2 * algorithm.minibatches
+            if samples < least:
+                raise ValueError(
+                    f"markets: PPO needs at least {least} steps in all markets of an episode, got {samples}"
+                )
+            settings["batch_size"] = samples // algorithm.minibatches
     else:
         settings["buffer_size"] = algorithm.replay_episodes * steps * env.num_envs
-        settings["learning_starts"] = 0  # against agents that act at random over the whole range, not trading is best
         settings["replay_buffer_class"] = NStepReplayBuffer
         settings["replay_buffer_kwargs"] = {"n_steps": steps, "gamma": settings["gamma"]}
         settings["train_freq"] = (1, "step")
@@ -163,7 +159,7 @@ def build(
         algorithm.policy,
         env,
         learning_rate=learning_rate(algorithm, progress),
-        policy_kwargs={**algorithm.network, "visible": visible},
+        policy_kwargs={**algorithm.policy_keywords(), "visible": visible},
         seed=seed,
         device="cpu",
         verbose=0,
@@ -208,7 +204,7 @@ class ShrinkExploration(BaseCallback):
             noise = model.action_noise
             for each in noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]:
                 cast(NormalActionNoise, each)._sigma = deviation
-            if not isinstance(model, stable_baselines3.DDPG):  # DDPG has no smoothing of its target
+            if not isinstance(model, DDPG):  # DDPG has no smoothing of its target
                 model.target_policy_noise = float(deviation.mean())
                 model.target_noise_clip = 2 * model.target_policy_noise
         else:

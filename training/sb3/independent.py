@@ -28,6 +28,7 @@ from ..common.joint_market import Act
 from ..common.learners import Learners, learners_options, learning
 from . import algorithms
 from .actor import mean, not_read
+from .algorithm import Algorithm
 from .hub import Hub, LearnerVecEnv
 
 
@@ -45,7 +46,7 @@ class IndependentLearners(Learners):
         game: the game; or a scenario, its name, the path of its file, or a mapping of its contents.
         options: of the markets; by default 20 steps an episode. Critics see everything; actions and rewards are in
             units of the game.
-        algorithm: name of an algorithm for all learners, or one for each; see :data:`.algorithms.ALGORITHMS`.
+        algorithm: of all learners, or one for each: names of :data:`.algorithms.ALGORITHMS`, or algorithms of your own.
         information: of the actors.
         markets: number of markets played at once; by default the algorithms' own, the smallest if they differ.
         seed: the result is a function of it and of the other arguments.
@@ -55,6 +56,12 @@ class IndependentLearners(Learners):
 
     Raises:
         ValueError: an argument is out of its range.
+
+    Example::
+
+        calm = dataclasses.replace(find("ppo"), learning_rate=(1e-3, 1e-4))
+        learners = IndependentLearners("acas", algorithm={"trader_0": calm, "maker_0": "ppo", "maker_1": "a2c"})
+        learners.learn(160_000)
     """
 
     def __init__(
@@ -62,7 +69,7 @@ class IndependentLearners(Learners):
         game: Described,
         options: Options | None = None,
         *,
-        algorithm: str | Mapping[str, str] = "ppo",
+        algorithm: str | Algorithm | Mapping[str, str | Algorithm] = "ppo",
         information: Information = "time",
         markets: int | None = None,
         seed: int = 0,
@@ -73,10 +80,10 @@ class IndependentLearners(Learners):
         game, options, *_ = describe_game(game, options, arguments)
         fixed = fixed or {}
         agents = learning(game, fixed)
-        names = dict.fromkeys(agents, algorithm) if isinstance(algorithm, str) else dict(algorithm)
-        if sorted(names) != sorted(agents):
-            raise ValueError(f"algorithm: expected one for each of {agents}, got {sorted(names)}")
-        self.algorithms = {agent: algorithms.find(names[agent]) for agent in agents}
+        given = dict(algorithm) if isinstance(algorithm, Mapping) else dict.fromkeys(agents, algorithm)
+        if sorted(given) != sorted(agents):
+            raise ValueError(f"algorithm: expected one for each of {agents}, got {sorted(given)}")
+        self.algorithms = {agent: _algorithm(given[agent]) for agent in agents}
         if markets is None:
             markets = min((each.markets for each in self.algorithms.values()), default=1)
         check_count("markets", markets)
@@ -203,3 +210,7 @@ class IndependentLearners(Learners):
     def _act(self, agent: str, seen: np.ndarray) -> np.ndarray:
         action, _ = self.models[agent].predict(seen, deterministic=False)
         return np.asarray(action)
+
+
+def _algorithm(given: str | Algorithm) -> Algorithm:
+    return given if isinstance(given, Algorithm) else algorithms.find(given)

@@ -20,10 +20,11 @@ from ray.rllib.evaluation.postprocessing import Postprocessing  # noqa: E402
 from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets  # noqa: E402
 
 from makertaker.baselines import exploitability, solve  # noqa: E402
-from makertaker.envs import Controls, acas_v0, load_scenario, rollout, simulate  # noqa: E402
+from makertaker.envs import Controls, acas_v0, load_scenario, read_scenario, rollout, simulate  # noqa: E402
 from makertaker.envs.market import Market  # noqa: E402
 from makertaker.envs.scenarios import scenario_names  # noqa: E402
 from makertaker.training import cli, runs  # noqa: E402
+from makertaker.training.common.hyperparameters import PPO  # noqa: E402
 from makertaker.training.rllib.algorithm import PatientPPO  # noqa: E402
 from makertaker.training.rllib.config import ppo_config  # noqa: E402
 from makertaker.training.rllib.connector import WholeEpisodes  # noqa: E402
@@ -209,6 +210,31 @@ def test_exploration_and_learning_rate_shrink():
         assert next(iter(rates)).get() == pytest.approx([1e-4] * 3)
 
 
+def test_hyperparameters_are_those_of_rllib():
+    asked = {
+        **{"learning_rate": [2e-3, 1e-3], "exploration": [0.7, 0.3], "gamma": 0.95, "gae_lambda": 0.9, "n_epochs": 2},
+        **{"minibatches": 4, "clip_range": 0.15, "vf_coef": 0.25, "max_grad_norm": 0.75, "net_arch": [24, 12]},
+    }
+    assert asked.keys() == PPO.hyperparameters().keys()
+    arguments = {"timesteps": EPISODE, "markets": MARKETS, "hyperparameters": {"ppo": asked}}
+    config = runs.RunConfig.of(read_scenario("acas"), "ppo", STEPS, "ray", **arguments)
+    assert config.hyperparameters == {"ppo": asked}
+    with config.learners() as trained:
+        used, module = trained.algorithm.config, trained.algorithm.get_module("maker_0")
+        assert used.learner_config_dict["learning_rate_falls_to"] * used.lr == pytest.approx(1e-3)
+        assert module.log_std.exp().numpy() == pytest.approx([0.7, 0.7])
+        for network in (module.actor, trained.algorithm.learner_group._learner.module["maker_0"].critic):
+            widths = [each.out_features for each in network.modules() if isinstance(each, torch.nn.Linear)]
+            assert widths[:-1] == [24, 12]
+        names = ("lr", "gamma", "lambda_", "num_epochs", "clip_param", "vf_loss_coeff", "grad_clip", "minibatch_size")
+        found = [getattr(used, name) for name in names]
+        trained.learn(EPISODE)
+        assert trained.algorithm.get_module("maker_0").log_std.exp().numpy() == pytest.approx([0.3, 0.3])
+    assert found == [2e-3, 0.95, 0.9, 2, 0.15, 0.25, 0.75, EPISODE // 4]
+    with pytest.raises(ValueError, match="algorithm: expected PPOSettings, got 'ppo'"):
+        learners(algorithm="ppo")
+
+
 def test_agents_can_follow_given_policies():
     policies = solve(GAME, STEPS).open_loop()
     fixed = {agent: policies[agent] for agent in ("maker_0", "maker_1")}
@@ -229,6 +255,7 @@ def run(tmp_path_factory):
     """A short run on Ray through the command line, and what it printed."""
     folder = tmp_path_factory.mktemp("runs") / "ray"
     arguments = ["train", "acas", "--engine", "ray", "--timesteps", "5120", "--out", str(folder), "--json"]
+    arguments += ["--hp", "ppo.n_epochs=3", "--hp", "ppo.learning_rate=4e-3"]
     result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return folder, json.loads(result.stdout)
@@ -236,6 +263,8 @@ def run(tmp_path_factory):
 
 def test_a_run_on_ray_is_repeated_to_the_bit(run, tmp_path):
     folder, printed = run
+    asked = {"n_epochs": 3, "learning_rate": [4e-3, 4e-3]}
+    assert json.loads((folder / "config.json").read_text())["hyperparameters"] == {"ppo": PPO.hyperparameters() | asked}
     again = runs.train(runs.load_config(folder), tmp_path / "again")
     assert again.metrics == printed
     assert (tmp_path / "again" / "metrics.json").read_bytes() == (folder / "metrics.json").read_bytes()
@@ -305,6 +334,11 @@ def test_an_interrupted_run_goes_on(run, tmp_path, monkeypatch):
             r"seed: expected .* from 0 to 2\*\*32 - 1, got 4294967296",
         ),
         (["--engine", "ray", "--address", "127.0.0.1:1"], "address: expected .* got '127.0.0.1:1'"),
+        (["--engine", "ray", "--hp", "trader_0.gamma=0.9"], r"expected tables of \['ppo'\], got 'trader_0'"),
+        (
+            ["--engine", "ray", "--hp", "ppo.target_kl=0.1"],
+            r"hyperparameter ppo.target_kl is unknown: expected some of",
+        ),
         (["--runners", "2"], "runners: expected 0 with engine 'sb3', got 2"),
         (["--address", "auto"], "address: expected none with engine 'sb3', got 'auto'"),
     ],

@@ -1,0 +1,226 @@
+"""What a training depends on: ``config.json`` of a run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..envs import Policy, Scenario
+from ..envs.parameters import check_count
+from ..envs.scenarios.loader import build_scenario
+from .common import engines, files
+from .common.hyperparameters import Settings, Table, check_tables
+from .common.information import Information, check_information
+from .common.learners import Learners
+from .task import Task
+
+_EQUILIBRIUM = "equilibrium"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that a training depends on.
+
+    Args:
+        scenario: name of the scenario.
+        values: its TOML values, overrides included.
+        algorithm: one name, or one for each agent; ``"equilibrium"`` for an agent that does not learn.
+        timesteps: joint market steps.
+        steps: of an episode.
+        information: of the actors.
+        markets: played at once; None: the algorithms' own number, the smallest if they differ.
+        seed: of everything.
+        checkpoints: number of checkpoints during the training.
+        engine: name of the library that learns, of :data:`.engines.ENGINES`.
+        runners: processes that play, where the engine has some; 0: the one that learns.
+        hyperparameters: tables by name of an algorithm or, for what is another agent's, of an agent:
+            ``{"ppo": {"gamma": 0.99}, "trader_0": {"learning_rate": [1e-3, 1e-4]}}``. What is left out is the
+            default; all that is learned with is filled in.
+
+    Raises:
+        ValueError: a number is out of its range; an algorithm, agent or hyperparameter is unknown.
+    """
+
+    scenario: str
+    values: Mapping[str, object]
+    algorithm: str | Mapping[str, str] = "ppo"
+    timesteps: int = 160_000
+    steps: int = 20
+    information: Information = "time"
+    markets: int | None = None
+    seed: int = 0
+    checkpoints: int = 4
+    engine: str = "sb3"
+    runners: int = 0
+    hyperparameters: Mapping[str, Table] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        distributed = engines.find(self.engine).distributed
+        check_count("runners", self.runners, least=0)
+        if self.runners and not distributed:
+            raise ValueError(f"runners: expected 0 with engine {self.engine!r}, got {self.runners}")
+        for name in ("timesteps", "steps", "checkpoints"):
+            check_count(name, getattr(self, name))
+        check_count("seed", self.seed, least=0)
+        if self.markets is not None:
+            check_count("markets", self.markets)
+        object.__setattr__(self, "information", check_information(self.information))
+        if not isinstance(self.algorithm, str) and set(self.algorithm.values()) == {_EQUILIBRIUM}:
+            raise ValueError(f"algorithm: expected at least one agent that learns, got {_EQUILIBRIUM!r} for all")
+        found = self._settings()
+        object.__setattr__(self, "hyperparameters", {name: each.hyperparameters() for name, each in found.items()})
+        if self.markets is None:
+            object.__setattr__(self, "markets", min(each.markets for each in found.values()))
+
+    @classmethod
+    def of(cls, scenario: Scenario, algorithm: str, steps: int | None, engine: str, /, **settings: Any) -> RunConfig:
+        """The training of a scenario with an algorithm as on the command line.
+
+        Args:
+            scenario: gives the name and the values.
+            algorithm: see :func:`parse_algorithm`.
+            steps: of an episode; None: the scenario's.
+            engine: the library that learns.
+            settings: the other fields.
+
+        Raises:
+            ValueError: an unknown agent or algorithm, or a number is out of its range.
+        """
+        names = parse_algorithm(algorithm, scenario.game.agents, engine)
+        steps = scenario.steps if steps is None else steps
+        return cls(scenario.name, dict(scenario.values), names, steps=steps, engine=engine, **settings)
+
+    def load(self) -> Scenario:
+        """The scenario. Raises ValueError as :func:`~makertaker.envs.read_scenario` does."""
+        return build_scenario(self.scenario, self.values)
+
+    @cached_property
+    def task(self) -> Task:
+        """The game, its grid, and its equilibrium, solved once. Raises ValueError as :meth:`load` does."""
+        return Task(self.load(), self.steps)
+
+    def algorithms(self) -> dict[str, str]:
+        """Names of the algorithms, by agent that learns. Raises ValueError for unknown agents."""
+        return _by_learner(self.algorithm, self.task.game.agents)
+
+    def settings(self) -> dict[str, Settings]:
+        """The algorithms with their hyperparameters, by agent that learns. Raises ValueError for unknown agents."""
+        found = self._settings()
+        return {agent: found.get(agent, found[name]) for agent, name in self.algorithms().items()}
+
+    def _settings(self) -> dict[str, Settings]:
+        """By algorithm, and by agent that has a table of its own."""
+        engine, tables = engines.find(self.engine), check_tables(self.hyperparameters)
+        names = [self.algorithm] if isinstance(self.algorithm, str) else self.algorithm.values()
+        found = {
+            name: engine.algorithm(name).changed(tables.get(name, {}), name)
+            for name in dict.fromkeys(names)
+            if name != _EQUILIBRIUM or isinstance(self.algorithm, str)
+        }
+        if own := [name for name in tables if name not in found]:
+            learners = self.algorithms() if engine.individual else {}
+            for name in own:
+                if name not in learners:
+                    raise ValueError(f"hyperparameters: expected tables of {[*found, *learners]}, got {name!r}")
+            found |= {agent: found[learners[agent]].changed(tables[agent], agent) for agent in own}
+        return found
+
+    def fixed(self) -> dict[str, Policy]:
+        """Policies of the agents that do not learn: those of the equilibrium."""
+        if isinstance(self.algorithm, str) or _EQUILIBRIUM not in self.algorithm.values():
+            return {}
+        policies = self.task.equilibrium.open_loop()
+        return {agent: policies[agent] for agent, name in self.algorithm.items() if name == _EQUILIBRIUM}
+
+    def learners(self, tensorboard: Path | None = None, address: str | None = None) -> Learners:
+        """Fresh learners, to be closed after use. Raises ValueError for a bad configuration."""
+        engine = engines.find(self.engine)
+        if address is not None and not engine.distributed:
+            raise ValueError(f"address: expected none with engine {self.engine!r}, got {address!r}")
+        own = {name: getattr(self, name) for name in ("steps", "information", "markets", "seed")}
+        shared = {"game": self.task.game, "fixed": self.fixed(), **own}
+        return engine.build(
+            engines.Training(self.settings(), self.timesteps, self.runners, address, tensorboard, shared)
+        )
+
+
+def parse_algorithm(text: str, agents: tuple[str, ...], engine: str = "sb3") -> str | dict[str, str]:
+    """``"ppo"``, or ``"trader_0=sac,maker_0=ppo,maker_1=equilibrium"``; agents not named get ``"ppo"``.
+
+    Raises:
+        ValueError: an unknown agent or algorithm.
+    """
+    check = engines.find(engine).algorithm
+    if "=" not in text:
+        check(text)
+        return text
+    result = dict.fromkeys(agents, "ppo")
+    for part in text.split(","):
+        agent, _, name = part.strip().partition("=")
+        if agent not in agents:
+            raise ValueError(f"algorithm: expected agents of {list(agents)}, got {agent!r}")
+        if name != _EQUILIBRIUM:
+            check(name)
+        result[agent] = name
+    return result
+
+
+def _by_learner(algorithm: str | Mapping[str, str], agents: tuple[str, ...]) -> dict[str, str]:
+    if isinstance(algorithm, str):
+        return dict.fromkeys(agents, algorithm)
+    unknown = set(algorithm) - set(agents)
+    if unknown:
+        raise ValueError(f"algorithm: expected agents of {list(agents)}, got {sorted(unknown)}")
+    return {agent: name for agent, name in algorithm.items() if name != _EQUILIBRIUM}
+
+
+def product(
+    scenarios: Sequence[Scenario],
+    algorithms: Sequence[str],
+    seeds: Sequence[int],
+    steps: int | None,
+    *,
+    hyperparameters: Mapping[str, Table],
+    **settings: Any,
+) -> list[RunConfig]:
+    """Trainings with stable-baselines3 of all scenarios with all algorithms and all seeds.
+
+    Args:
+        scenarios: the markets.
+        algorithms: each as of :func:`parse_algorithm`.
+        seeds: of the trainings.
+        steps: of an episode; None: the scenario's.
+        hyperparameters: see :class:`RunConfig`; a table is of the trainings that have its algorithm or agent.
+        settings: other fields.
+
+    Raises:
+        ValueError: as :class:`RunConfig` does; or a table is of no training.
+    """
+    configs, known = [], dict[str, None]()
+    for scenario in scenarios:
+        for text in algorithms:
+            agents = scenario.game.agents
+            learners = _by_learner(parse_algorithm(text, agents), agents)
+            names = dict.fromkeys([*learners.values(), *learners])
+            known |= names
+            tables = {name: table for name, table in hyperparameters.items() if name in names}
+            own = {**settings, "hyperparameters": tables}
+            configs += [RunConfig.of(scenario, text, steps, "sb3", seed=seed, **own) for seed in seeds]
+    for name in hyperparameters:
+        if name not in known:
+            raise ValueError(f"hyperparameters: expected tables of {list(known)}, got {name!r}")
+    return configs
+
+
+def load_config(out: Path) -> RunConfig:
+    """The configuration of a run. Raises ValueError where there is none, or it cannot be read."""
+    path = out / "config.json"
+    if not path.is_file():
+        raise ValueError(f"run: {str(out)!r} is not a run directory, it has no config.json")
+    try:
+        return RunConfig(**files.read_json(path))
+    except TypeError as error:
+        raise ValueError(f"run: {str(path)!r} cannot be read: {error}") from error
