@@ -3,8 +3,8 @@
     python benchmarks/throughput.py
 
 Routes whose library is not installed are listed as such; RLlib's needs an environment of its own (``make test-ray``).
-An agent-step is one agent acting once: a step of one ACAS market is three. The peer is a loop over PettingZoo
-environments: what SuperSuit's vector environments, with padded actions, do in each worker process.
+An agent-step is one agent acting once: a step of one ACAS market is three. The peers are a loop over PettingZoo
+environments, and SuperSuit's vector environment of them, with padded actions.
 """
 
 from __future__ import annotations
@@ -19,18 +19,30 @@ from rich.table import Table
 from timing import best, machine
 
 from makertaker.baselines import solve
-from makertaker.envs import acas_v0, load_scenario
+from makertaker.envs import LogUniform, RandomMarkets, Uniform, acas_v0, load_scenario
 from makertaker.envs.grid import grid, split_controls, step
 from makertaker.envs.market import Market
 
 GAME = load_scenario("acas")
+RANDOM = RandomMarkets(
+    GAME,
+    {
+        "trader_inventory": Uniform([-8.0], [-2.0]),
+        "maker_inventory": Uniform([-1.0, -1.0], [1.0, 1.0]),
+        "maker_terminal_penalty": Uniform(0.1, 1.0),
+        "competition.gamma": LogUniform(0.5, 2.0),
+        "impact.beta": Uniform(0.3, 0.8),
+        "buy_flow": Uniform(0.5, 2.0),
+        "sell_flow": Uniform(0.5, 2.0),
+    },
+)
 STEPS = 100
 AGENTS = len(GAME.agents)
 
 
-def numpy_batch(markets: int) -> float:
+def numpy_batch(markets: int, random: RandomMarkets | None = None) -> float:
     """Agent-steps per second of the batched NumPy market, new actions in [-1, 1] every step."""
-    market = Market(GAME, STEPS, batch=(markets,))
+    market = Market(GAME, STEPS, random, batch=(markets,))
     rng = np.random.default_rng(0)
     actions = [np.asfortranarray(rng.uniform(-1, 1, (markets, 5))) for _ in range(STEPS)]
 
@@ -67,15 +79,15 @@ def jax_batch(markets: int) -> float:
     return markets * AGENTS * STEPS / best(lambda: jax.block_until_ready(episode(start, actions)))
 
 
-def jax_market(markets: int) -> float:
+def jax_market(markets: int, random: RandomMarkets | None = None) -> float:
     """Agent-steps per second of the JAX environment: observations, rewards and automatic resets included."""
     import jax
     import jax.numpy as jnp
 
     from makertaker.envs.jax_env import JaxMarket
 
-    env = JaxMarket(GAME, steps=STEPS)
-    params = env.default_params
+    env = JaxMarket(random or GAME, steps=STEPS)
+    params = env.default_params if random is None else None
 
     @jax.jit
     @jax.vmap
@@ -102,11 +114,11 @@ def torchrl_market(markets: int) -> float:
     return markets * AGENTS * STEPS / best(lambda: env.rollout(STEPS, break_when_any_done=False), 3)
 
 
-def torchrl_steps(markets: int) -> float:
+def torchrl_steps(markets: int, random: RandomMarkets | None = None) -> float:
     """The same of its ``step``, new actions every step, drawn beforehand."""
     from makertaker.envs.torchrl_env import TorchMarket
 
-    env = TorchMarket(GAME, markets, steps=STEPS, seed=0)
+    env = TorchMarket(random or GAME, markets, steps=STEPS, seed=0)
     actions = [env.rand_action() for _ in range(STEPS)]
 
     def episode() -> None:
@@ -140,6 +152,23 @@ def pettingzoo_alone() -> float:
             env.step(each)
 
     return STEPS / best(episode, 15)
+
+
+def supersuit() -> float:
+    """Market-steps per second of SuperSuit's vector environment of eight parallel environments, in one process."""
+    import supersuit as wrappers
+
+    env = wrappers.pettingzoo_env_to_vec_env_v1(wrappers.pad_action_space_v0(acas_v0.parallel_env(steps=STEPS)))
+    envs = wrappers.concat_vec_envs_v1(env, 8, base_class="gymnasium")
+    rng = np.random.default_rng(0)
+    actions = [rng.uniform(-1, 1, (8 * AGENTS, 2)).astype(np.float32) for _ in range(STEPS)]
+    envs.reset(seed=0)
+
+    def episode() -> None:
+        for each in actions:
+            envs.step(each)
+
+    return 8 * STEPS / best(episode, 5)
 
 
 def vec_env(markets: int) -> float:
@@ -211,14 +240,18 @@ def main() -> None:
     rows: list[tuple[str, Callable[[], float], str]] = [
         ("NumPy step, 64 markets", lambda: numpy_batch(64), "agent-steps/s"),
         ("NumPy step, 1,000 markets", lambda: base, "agent-steps/s"),
+        ("NumPy step, 1,000 different games", lambda: numpy_batch(1000, RANDOM), "agent-steps/s"),
         ("JAX jit + scan, float32, 1,000 markets", lambda: jax_batch(1000), "agent-steps/s"),
         ("JAX jit + scan, float32, 10,000 markets", lambda: jax_batch(10_000), "agent-steps/s"),
         ("JAX environment, random actions, 1,000 markets", lambda: jax_market(1000), "agent-steps/s"),
+        ("JAX environment, random actions, 1,000 different games", lambda: jax_market(1000, RANDOM), "agent-steps/s"),
         ("TorchRL environment, 1,000 markets", lambda: torchrl_steps(1000), "agent-steps/s"),
+        ("TorchRL environment, 1,000 different games", lambda: torchrl_steps(1000, RANDOM), "agent-steps/s"),
         ("TorchRL environment, 10,000 markets", lambda: torchrl_steps(10_000), "agent-steps/s"),
         ("TorchRL environment, random rollout, 1,000 markets", lambda: torchrl_market(1000), "agent-steps/s"),
         ("TorchRL's PettingZoo wrapper", torchrl_pettingzoo, "market-steps/s"),
         ("PettingZoo parallel environment", pettingzoo_alone, "market-steps/s"),
+        ("SuperSuit's vector environment of 8", supersuit, "market-steps/s"),
         ("stable-baselines3 VecEnv, 64 markets", lambda: vec_env(64), "agent-steps/s"),
         ("stable-baselines3 VecEnv, 1,000 markets", lambda: vec_env(1000), "agent-steps/s"),
         ("RLlib's batched runner, 64 markets", lambda: rllib_runner(64), "agent-steps/s"),

@@ -2,7 +2,11 @@
 and PettingZoo."""
 
 import gymnasium
+import numpy
 import pettingzoo
+
+if numpy.lib.NumpyVersion(numpy.__version__) < "2.1.0":  # whose array API is used throughout
+    raise ImportError(f"makertaker needs NumPy 2.1 or later, got {numpy.__version__}: pip install 'numpy>=2.1'")
 
 from . import acas_v0, approximation_v0, execution_v0, maker_taker_v0
 from .competition import BestQuote, Competition, ProductShare, SoftmaxShare

@@ -25,7 +25,7 @@ from .game import Coefficients, Controls
 from .grid import Position, advance
 from .noise import Noise, scaled
 from .options import OptionsLike
-from .random_markets import parts_of, with_parts
+from .random_markets import Drawn, parts_of, with_parts
 from .roles import Roles, RoleView, role_action
 
 Array: TypeAlias = jax.Array
@@ -66,8 +66,10 @@ class JaxState(NamedTuple):
     """(2, M) asks and bids of the last step"""
     volumes: Array
     """(2,) shares bought and sold in the last step"""
-    params: JaxParams | None = None
-    """of this episode, where markets are random; None where they are not"""
+    uniform: Array | None = None
+    """(D,) what makes this episode's market, where it was drawn; None in a game, or with parameters of the user's"""
+    context: Array | None = None
+    """(D,) what agents may see of it; None in a game"""
 
 
 class JaxNoise(NamedTuple):
@@ -91,8 +93,8 @@ class Info(TypedDict, total=False):
     spread: Array
     """best ask plus best bid; NaN where nobody quotes"""
     noise: JaxNoise
-    params: JaxParams
-    """of a random market, before a reset"""
+    drawn: dict[str, Array]
+    """parameters of a market that was drawn, before a reset"""
     final_observation: Roles
     """before a reset"""
 
@@ -151,11 +153,20 @@ class JaxMarket:
         """
         if self.random is None:
             raise ValueError("draw_params: expected random markets, got a game")
-        usual = self.default_params
-        drawn = self.random.drawn(jax.random.uniform(key, (self.random.width,), usual.initial.dtype))
-        values = drawn.values
+        drawn = self._draw(key)
+        c = self.random.coefficients(self.default_params.coefficients, drawn, (self.steps,))
+        return self._with(drawn, c)
+
+    def _draw(self, key: Array) -> Drawn:
+        assert self.random is not None
+        return self.random.drawn(jax.random.uniform(key, (self.random.width,), self.default_params.initial.dtype))
+
+    def _with(self, drawn: Drawn, c: Coefficients) -> JaxParams:
+        """Parameters of a market that was drawn, with its coefficients."""
+        assert self.random is not None
+        usual, values = self.default_params, drawn.values
         return JaxParams(
-            self.random.coefficients(usual.coefficients, drawn),
+            c,
             self.random.start(drawn),
             usual.factor,
             values["volatility"][0] if "volatility" in values else usual.volatility,
@@ -171,9 +182,10 @@ class JaxMarket:
             key: draws a market, where they are random; otherwise the start is not, and it is there for the API's sake.
             params: the market's; by default the game's, or drawn.
         """
-        drawn = self.draw_params(key) if self.random is not None and params is None else None
-        given = self.default_params if params is None else params
-        params = jax.tree.map(jnp.asarray, given if drawn is None else drawn)
+        drawn = self._draw(key) if self.random is not None and params is None else None
+        if drawn is not None:  # whose coefficients are found step by step
+            params = self._with(drawn, self.default_params.coefficients)
+        params = jax.tree.map(jnp.asarray, self.default_params if params is None else params)
         state = JaxState(
             jnp.zeros((), dtype=int),
             params.initial,
@@ -181,7 +193,8 @@ class JaxMarket:
             jnp.asarray(self.game.initial_price, dtype=params.initial.dtype),
             jnp.zeros((2, self.game.makers), dtype=params.initial.dtype),
             jnp.zeros(2, dtype=params.initial.dtype),
-            None if self.random is None else params,
+            None if drawn is None else drawn.uniform,
+            None if self.random is None else params.context,
         )
         return self.observe(state), state
 
@@ -201,9 +214,10 @@ class JaxMarket:
             Observations (after a reset, where the episode has ended), state, rewards, dones (``"__all__"`` included),
             and information: the last observation of the episode, its inventories, and the noise.
         """
-        own = self.default_params if state.params is None else state.params
-        played = own if params is None else params
-        observations, after, rewards, dones, info = self.step_env(key, state, actions, played)
+        if self.random is not None and (params is None) != (state.uniform is not None):
+            raise ValueError("params: expected in all of an episode, reset included, or nowhere")
+        given = self.default_params if params is None else params
+        observations, after, rewards, dones, info = self.step_env(key, state, actions, given)
         first, start = self.reset(key, params)
 
         def choose(new: Tree, old: Tree) -> Tree:
@@ -216,15 +230,15 @@ class JaxMarket:
     def step_env(
         self, key: Array, state: JaxState, actions: Roles, params: JaxParams
     ) -> tuple[Roles, JaxState, Roles, Roles, Info]:
-        """The same without starting again."""
+        """The same without starting again. What an episode has drawn stands in place of ``params``."""
         noise = self.draw(key, params)
         after, reward, spread = self.advance(state, self.controls(actions), noise, params)
         done = after.k == self.steps
         rewards = {role: each[..., 0] for role, each in self.view.split(reward[..., None]).items()}
         dones = {role: jnp.broadcast_to(done, each.shape) for role, each in rewards.items()}
         info = Info(inventories=after.inventories, mid=after.price, spread=spread, noise=noise)
-        if self.random is not None:
-            info["params"] = params
+        if self.random is not None and state.uniform is not None:
+            info["drawn"] = self.random.drawn(state.uniform).values
         return self.observe(after), after, rewards, {**dones, "__all__": done}, info
 
     def draw(self, key: Array, params: JaxParams) -> JaxNoise:
@@ -254,23 +268,26 @@ class JaxMarket:
         self, state: JaxState, controls: Controls, noise: JaxNoise, params: JaxParams
     ) -> tuple[JaxState, Array, Array]:
         """One step with physical controls and given noise: state, rewards (n,), spread (NaN where nobody quotes)."""
+        c, time, last = params.coefficients.at(state.k), jnp.asarray(self.times)[state.k], state.k + 1 == self.steps
+        if self.random is not None and state.uniform is not None:
+            drawn = self.random.drawn(state.uniform)
+            c = self.random.coefficients(c, drawn)
+            params = self._with(drawn, params.coefficients)
         shocks = scaled(Noise(*noise), self.dt, params.volatility, params.inventory_noise)
         here = Position(state.inventories, state.factor, state.price)
-        c, time, last = params.coefficients.at(state.k), jnp.asarray(self.times)[state.k], state.k + 1 == self.steps
         game = with_parts(self.game, params.parts)
         played = advance(game, c, time, self.dt, here, controls, shocks, self.view.penalised(last))
         after, before = (played.position.inventories, state.k + 1), (state.inventories, state.k)
         reward = self.view.rewards(played, self.view.marked(c, *after) - self.view.marked(c, *before))
         quotes, spread = jnp.stack([controls.ask, controls.bid]), played.activity.spread
         volumes = self.dt * jnp.stack([played.activity.buy_volume, played.activity.sell_volume])
-        moved = JaxState(state.k + 1, *played.position, quotes, volumes, state.params)
+        moved = JaxState(state.k + 1, *played.position, quotes, volumes, state.uniform, state.context)
         return moved, reward, jnp.asarray(jnp.nan) if spread is None else spread
 
     def observe(self, state: JaxState) -> Roles:
         """Every agent's observation, by role: (N, size) and (M, size), float32."""
         position = Position(state.inventories, state.factor, state.price)
-        context = None if state.params is None else state.params.context
-        seen = self.view.observe(self.view.state(state.k, position, state.quotes, state.volumes, context))
+        seen = self.view.observe(self.view.state(state.k, position, state.quotes, state.volumes, state.context))
         return self.view.split(seen.astype(jnp.float32))
 
     def _drive(self, params: JaxParams) -> Coefficients:

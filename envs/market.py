@@ -184,7 +184,7 @@ class Market(Setting):
         """Other parameters for this episode."""
         self.drawn = drawn = random.drawn(rng.random((*self.batch, random.width)))
         self._played, self._initial = random.batched(drawn), random.start(drawn)
-        c = random.coefficients(self._usual, drawn)
+        c = random.coefficients(self._usual, drawn, (self.steps,))
         self._coefficients = [c.at(k) for k in range(self.steps)]
         if self.context:
             self.observer = self.observer.showing(drawn.context)

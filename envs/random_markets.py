@@ -151,12 +151,13 @@ class RandomMarkets:
             object.__setattr__(game, "volatility", drawn.values["volatility"][..., 0])
         return game
 
-    def coefficients(self, c: C, drawn: Drawn) -> C:
-        """Coefficients over the steps of a grid, (K, ...) with the draws in their place.
+    def coefficients(self, c: C, drawn: Drawn, steps: tuple[int, ...] = ()) -> C:
+        """Coefficients with the draws in their place.
 
         Args:
-            c: the game's own, of the library of the draws.
+            c: the game's own, of the library of the draws: of a step, or over the steps of a grid.
             drawn: with batch axes, which stand behind the steps' here, before them in flows.
+            steps: () for those of a step, (K,) for those of a grid.
         """
         xp = namespace(drawn.uniform)
         changes: dict[str, Array] = {}
@@ -165,25 +166,25 @@ class RandomMarkets:
             if name not in self.game.arrays:
                 continue
             field, whose = self.game.arrays[name]
-            own: Array = changes.get(field, getattr(c, field))
-            steps = own.shape[-1] if whose == "flow" else own.shape[0]
             if whose == "flow":
-                changes[field] = xp.broadcast_to(value, (*batch, steps))
+                changes[field] = xp.broadcast_to(value, (*batch, *steps)) if steps else value[..., 0]
             elif whose == "market":
-                changes[field] = xp.broadcast_to(value[..., 0], (steps, *batch))
+                changes[field] = xp.broadcast_to(value[..., 0], (*steps, *batch))
             else:
-                changes[field] = self._among(own, value, whose, batch, terminal=field == "terminal_penalty")
+                own = changes.get(field)
+                axes = () if field == "terminal_penalty" else steps
+                if own is None:  # it has no batch axes yet
+                    usual = getattr(c, field)
+                    own = usual.reshape(*axes, *[1] * len(batch), usual.shape[-1])
+                changes[field] = self._among(own, value, whose, (*axes, *batch))
         return c._replace(**changes)
 
-    def _among(self, own: Array, value: Array, whose: str, batch: tuple[int, ...], *, terminal: bool) -> Array:
-        """A role's values (..., size) in an array over agents: (..., n), or (K, ..., n)."""
+    def _among(self, own: Array, value: Array, whose: str, axes: tuple[int, ...]) -> Array:
+        """A role's values (..., size) in an array over agents, (*axes, n)."""
         xp, n, total = namespace(value), self.game.traders, own.shape[-1]
         place = slice(0, n) if whose == "traders" else slice(n, total)
-        shape = (*batch, total) if terminal else (own.shape[0], *batch, total)
-        if not terminal and own.ndim == 2:  # it has no batch axes yet
-            own = own.reshape(own.shape[0], *[1] * len(batch), total)
-        own = xp.broadcast_to(own, shape)
-        value = xp.broadcast_to(value, (*shape[:-1], place.stop - place.start))
+        own = xp.broadcast_to(own, (*axes, total))
+        value = xp.broadcast_to(value, (*axes, place.stop - place.start))
         return xp.concat([own[..., : place.start], value, own[..., place.stop :]], axis=-1)
 
     def start(self, drawn: Drawn) -> Array:

@@ -218,7 +218,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         shape, kind = (*self.batch_size, random.width), {"dtype": self.dtype, "device": self.device}
         self._drawn = drawn = random.drawn(torch.rand(shape, generator=self._generator, **kind))
         self._played, self._start = random.batched(drawn), random.start(drawn)
-        c = random.coefficients(self._usual, drawn)
+        c = random.coefficients(self._usual, drawn, (self.steps,))
         self._coefficients = [c.at(k) for k in range(self.steps)]
 
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:

@@ -159,18 +159,18 @@ def test_jax_plays_the_same_games(name):
         env = JaxMarket(random, units="currency", normalize=True)
         params = jax.vmap(env.draw_params)(jax.random.split(jax.random.key(0), count))
         _, state = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), count))
-        np.testing.assert_array_equal(state.params.context, params.context)
+        np.testing.assert_array_equal(state.context, params.context)
         games = [game_of(random, jax.tree.map(lambda each, i=i: each[i], params)) for i in range(count)]
         assert unequal(params.initial)
         rng, taken, total = np.random.default_rng(1), [], 0.0
         n, d = len(random.game.agents), 0
         still = JaxNoise(np.zeros(count), np.zeros((count, d)), np.zeros((count, n)))
-        advance = jax.jit(jax.vmap(env.advance))
+        advance, usual = jax.jit(jax.vmap(env.advance, in_axes=(0, 0, 0, None))), env.default_params
         for _ in range(STEPS):
             sizes = {"trader": (random.game.traders, 1), "maker": (random.game.makers, 2)}
             acted = {role: rng.uniform(-1, 1, (count, *sizes[role])) for role in env.roles}
             taken.append(jax.vmap(env.controls)(acted))
-            state, reward, _ = advance(state, taken[-1], still, state.params)
+            state, reward, _ = advance(state, taken[-1], still, usual)
             total = total + np.asarray(reward)
     played = Controls(*(np.stack(each, axis=1) for each in zip(*taken, strict=True)))
     for i, game in enumerate(games):
@@ -190,17 +190,24 @@ def test_jax_draws_anew_at_every_start_and_says_what():
     env = JaxMarket(markets("best quote"), context=True, observation="time")
     key = jax.random.key(0)
     seen, state = env.reset(key)
-    first = state.params
-    np.testing.assert_allclose(seen["maker"][0, 1:], first.context, rtol=1e-6)
-    still = {"trader": np.zeros((2, 1)), "maker": np.zeros((3, 2))}
+    first = state.context
+    np.testing.assert_allclose(seen["maker"][0, 1:], first, rtol=1e-6)
+    still, told = {"trader": np.zeros((2, 1)), "maker": np.zeros((3, 2))}, []
     for k in range(STEPS):
         seen, state, _, done, info = env.step(jax.random.key(k + 1), state, still)
-        np.testing.assert_array_equal(info["params"].context, first.context)
+        np.testing.assert_array_equal(seen["maker"][0, 1:], state.context if k + 1 == STEPS else first)
+        told.append(info["drawn"]["competition.gamma"])
     assert done["__all__"]
-    assert not np.allclose(state.params.context, first.context)
-    np.testing.assert_allclose(seen["maker"][0, 1:], state.params.context, rtol=1e-6)
-    fixed = env.default_params
-    _, state, *_ = env.step(key, state, still, fixed)
+    assert len(np.unique(told)) == 1
+    assert not np.allclose(state.context, first)
+    with pytest.raises(ValueError, match="params: expected in all of an episode, reset included, or nowhere"):
+        env.step(key, state, still, env.default_params)
+    params = env.draw_params(key)
+    _, state = env.reset(key, params)
+    for _ in range(STEPS):
+        seen, state, _, done, _ = env.step(key, state, still, params)
+        np.testing.assert_array_equal(seen["maker"][0, 1:], params.context)
+    assert done["__all__"]
     with pytest.raises(ValueError, match="draw_params: expected random markets, got a game"):
         JaxMarket("acas").draw_params(key)
 

@@ -94,3 +94,12 @@ PROMISED = (
 def test_the_kernel_keeps_its_names(name):
     """Whoever writes an environment takes them from here, wherever they are written down."""
     assert hasattr(importlib.import_module("makertaker.envs.grid"), name)
+
+
+@pytest.mark.parametrize("module", ["makertaker.envs", "makertaker.baselines", "makertaker.training.task"])
+def test_an_old_numpy_gets_one_line(module):
+    code = f"import numpy; numpy.__version__ = '2.0.2'; import {module}"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last == "ImportError: makertaker needs NumPy 2.1 or later, got 2.0.2: pip install 'numpy>=2.1'"
