@@ -25,20 +25,22 @@ def market_values(market: Market) -> dict[str, Array]:
     =================== ========= ==========================================================================
     """
     game, activity = market.game, market.activity
-    nothing = np.zeros(market.batch)
-    values: dict[str, Array] = {"mid": market.price, "volume": nothing}
-    if game.makers:
-        values["spread"] = nothing
-    if activity is not None:
-        values["volume"] = (activity.buy_volume + activity.sell_volume) * market.dt
-        if activity.spread is not None:
-            values["spread"] = activity.spread
+    if activity is None:
+        nothing = np.zeros(market.batch)
+        volume, spread = nothing, nothing if game.makers else None
+    else:
+        volume, spread = (activity.buy_volume + activity.sell_volume) * market.dt, activity.spread
+    values: dict[str, Array] = {"mid": market.price, "volume": volume}
+    if spread is not None:
+        values["spread"] = spread
     if market.factor is not None:
         values["factor"] = market.factor
     if game.inventory_noise:
         shape = (*market.batch, len(game.agents))
         values["inventory_noise"] = np.zeros(shape) if market.shock is None else market.shock
-    return values | {f"drawn.{name}": each for name, each in market.drawn_values.items()}
+    if market.drawn is not None:
+        values |= {f"drawn.{name}": each for name, each in market.drawn_values.items()}
+    return values
 
 
 def own_values(market: Market) -> dict[str, Array]:
@@ -67,7 +69,11 @@ def agent_info(market: Market, index: int) -> dict[str, Array]:
 
 def everyone(market: Market) -> Iterator[dict[str, float | np.ndarray]]:
     """What ``info`` of a single market says, agent by agent: floats, and arrays (d,) and (n,)."""
-    common = {name: each.copy() if each.ndim else float(each) for name, each in market_values(market).items()}
-    own = {name: each.tolist() for name, each in own_values(market).items()}
-    for index in range(len(market.game.agents)):
-        yield common | {name: each[index] for name, each in own.items() if index < len(each)}
+    common = {name: each.copy() if np.ndim(each) else float(each) for name, each in market_values(market).items()}
+    inventories, cash, pnl, paid = (each.tolist() for each in own_values(market).values())
+    traders = len(paid)
+    for index, inventory in enumerate(inventories):
+        info = {**common, "inventory": inventory, "cash": cash[index], "pnl": pnl[index]}
+        if index < traders:
+            info["price"] = paid[index]
+        yield info

@@ -60,8 +60,12 @@ def join_actions(game: Game, actions: Mapping[str, object], batch: tuple[int, ..
     Raises:
         ValueError: no numbers, a wrong shape, or NaN.
     """
-    shapes, traders = ((*batch, 1), (*batch, 2)), game.traders
-    columns = [as_action(actions[name], shapes[i >= traders], name, shared=True) for i, name in enumerate(game.agents)]
+    shapes, traders, columns = ((*batch, 1), (*batch, 2)), game.traders, []
+    for index, name in enumerate(game.agents):
+        action, shape = actions[name], shapes[index >= traders]
+        if not isinstance(action, np.ndarray) or action.shape != shape or action.dtype.kind != "f":
+            action = as_action(action, shape, name, shared=True)
+        columns.append(action)
     flat = np.concatenate(columns, axis=-1)
     total = np.vdot(flat, flat)  # NaN spreads, and one product is faster than a look at every entry
     if total != total:
