@@ -88,8 +88,8 @@ def named(market: Described) -> Named:
     if isinstance(market, Scenario):
         return Named(market.game, market.steps, market.name, market.random)
     raise ValueError(
-        "game: expected a game, a scenario, its name, the path of its .toml file, a mapping of its contents, or random "
-        "markets, "
+        "game: expected a game, a scenario, its name, the path of its .toml file, or a mapping of its contents; or "
+        "random markets, "
         f"got {market!r}"
     )
 

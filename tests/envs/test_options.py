@@ -52,7 +52,7 @@ def options_of(env):
 
 def test_keywords_are_the_fields():
     assert list(Fields.__annotations__) == [field.name for field in fields(Options)]
-    assert set(CHANGES) | {"inventory_spread"} == set(Fields.__annotations__)
+    assert set(CHANGES) | {"inventory_spread", "context"} == set(Fields.__annotations__), "context: of random markets"
 
 
 def test_defaults():
