@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+from scipy.special import wrightomega
 
+from . import aggregative
 from .arrays import Array, as_like, namespace
 from .fixed_point import fixed_point, target_jacobian
 from .intensity import Exponential, Intensity
@@ -151,6 +153,20 @@ class _IntensityBased(Competition):
         """The markup at 0: of makers who quote alike, or at the reference price."""
         return float(self.intensity.markup(np.zeros(())))
 
+    def own_quote(self, adjoint: Array, quotes: Array, limit: float) -> Array:
+        """See :meth:`Competition.own_quote`; a constant markup needs no search, whatever the others do (17)."""
+        markup = self.intensity.constant_markup
+        if markup is None:
+            return super().own_quote(adjoint, quotes, limit)
+        return np.clip(adjoint + markup, -limit, limit)
+
+    def optimal_quotes(self, adjoint: Array, limit: float) -> Array:
+        """See :meth:`Competition.optimal_quotes`; in the same way."""
+        markup = self.intensity.constant_markup
+        if markup is None:
+            return super().optimal_quotes(adjoint, limit)
+        return np.clip(adjoint + markup, -limit, limit)
+
 
 @dataclass(frozen=True)
 class BestQuote(_IntensityBased):
@@ -234,6 +250,21 @@ class SoftmaxShare(Competition):
         score = self._score(quotes)
         weight = xp.exp(score - xp.max(score, axis=-1, keepdims=True))
         return Fill(best_quote(quotes), weight / xp.sum(weight, axis=-1, keepdims=True))
+
+    def optimal_quotes(self, adjoint: Array, limit: float) -> Array:
+        """``psi``: the quotes (..., M) that are optimal against each other, by the aggregative form; see
+        :mod:`~makertaker.envs.aggregative`."""
+        offsets = np.zeros(adjoint.shape[-1]) if self.offsets is None else np.asarray(self.offsets)
+        return aggregative.optimal_quotes(self.rate, offsets, adjoint, limit)
+
+    def own_quote(self, adjoint: Array, quotes: Array, limit: float) -> Array:
+        """Each maker's best quote (..., M), the others being at ``quotes``, truncated.
+
+        With ``c = offset - rate y - 1 - log sum of the others' weights`` the odds ``w`` of the share at the best quote
+        solve ``w + log w = c``: Wright's omega function.
+        """
+        others = self._odds(adjoint, quotes)  # at the adjoint in place of the own quote
+        return np.clip(adjoint + (1 + wrightomega(others - 1)) / self.rate, -limit, limit)
 
     def _odds(self, own: Array, quotes: Array) -> Array:
         """``log(share / (1 - share))`` of each maker at its own quote, the others being at theirs."""

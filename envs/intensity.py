@@ -24,6 +24,11 @@ _SLACK = 1e-7
 class Intensity(ABC):
     """A function of Definition 3.4, with all that optimal quotes need of it."""
 
+    @property
+    def constant_markup(self) -> float | None:
+        """:meth:`markup` where it is the same at every distance; None where it is not."""
+        return None
+
     @abstractmethod
     def __call__(self, x: Array) -> Array:
         """``Lambda(x)``, in the shape of ``x``, which is in currency."""
@@ -62,6 +67,11 @@ class Exponential(_Decaying):
     Raises:
         ValueError: ``gamma`` is not positive and finite.
     """
+
+    @property
+    def constant_markup(self) -> float:
+        """``1 / gamma``."""
+        return 1 / self.gamma
 
     def __call__(self, x: Array) -> Array:
         return namespace(x).exp(-self.gamma * x)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
+from makertaker.envs import SoftmaxShare
 from support.derivatives import difference
 from support.market_parts import BETA, each_competition, each_impact, moved
 
@@ -95,3 +96,44 @@ def test_psi_is_lipschitz_with_one_over_the_gap(competition, share):
     second = first + (second - first) * 10 ** rng.uniform(-4, 0, (200, 1))
     moves = competition.optimal_quotes(first, 50.0) - competition.optimal_quotes(second, 50.0)
     assert (np.abs(moves).max(axis=1) <= np.abs(first - second).max(axis=1) + 1e-12).all()
+
+
+@pytest.mark.parametrize("unit", [1.0, 3e-9, 7e8])
+@pytest.mark.parametrize("apart", [0.1, 1.0, 30.0, 1e3, 1e6])
+@pytest.mark.parametrize("makers", [2, 3, 8])
+def test_softmax_quotes_answer_each_other_however_far_apart_values_are(makers, apart, unit):
+    """Everyone's quote is its own best answer to the others', which Wright's function gives; at any distance in
+    margins, in any unit of prices, truncated or not."""
+    rng = np.random.default_rng(makers)
+    for offsets in (None, rng.normal(0, 3, makers)):
+        competition = SoftmaxShare(1 / unit, offsets)
+        adjoints = rng.normal(0, apart * unit, (300, makers))
+        for limit in (1e12 * unit, 50 * unit, 1.5 * unit):
+            quotes = competition.optimal_quotes(adjoints, limit)
+            rounding = 1e-14 * (np.abs(adjoints).max() + unit)
+            answers = competition.own_quote(adjoints, quotes, limit)
+            np.testing.assert_allclose(answers, quotes, rtol=1e-13, atol=rounding)
+            assert np.abs(quotes).max() <= limit
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-9, 1e9])
+def test_an_own_softmax_quote_meets_its_first_order_condition(unit):
+    """(43): the gain per share is the markup ``1 / (rate (1 - share))``, found by bracketing."""
+    competition, rng = SoftmaxShare(1 / unit, (0.5, 0.0, -1.0)), np.random.default_rng(1)
+    adjoints, others = rng.normal(0, 5 * unit, (2, 40, 3))
+    found = competition.own_quote(adjoints, others, 1e9 * unit)
+    for i in range(3):
+        for y, rivals, answer in zip(adjoints[:, i], others, found[:, i], strict=True):
+
+            def condition(own, i=i, y=y, rivals=rivals):
+                scores = np.array([0.5, 0.0, -1.0]) - moved(rivals, i, own * unit).real / unit
+                weights = np.exp(scores - np.delete(scores, i).max())
+                return own - y / unit - 1 - weights[i] / np.delete(weights, i).sum()
+
+            assert answer / unit == pytest.approx(brentq(condition, y / unit, y / unit + 100, xtol=1e-14), abs=1e-10)
+
+
+def test_what_is_no_number_has_no_quote():
+    adjoints = np.array([[1.0, np.nan], [0.0, 1.0], [np.inf, 0.0]])
+    quotes = SoftmaxShare(1.0).optimal_quotes(adjoints, 50.0)
+    assert np.isnan(quotes).all(axis=1).tolist() == [True, False, True]
