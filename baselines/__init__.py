@@ -12,6 +12,7 @@ from .heuristics import constant_spread, random_controls, twap
 from .maker_taker.coalition import Coalition, coalition_optimum
 from .maker_taker.mean_field_limit import MeanField, mean_field
 from .maker_taker.references import almgren_chriss, heuristic_profiles
+from .many import solve_many
 from .nash import solve
 from .noise.field import FieldOptions
 from .policies import OpenLoop, open_loop_policies
@@ -53,5 +54,6 @@ __all__ = [
     "random_controls",
     "references",
     "solve",
+    "solve_many",
     "twap",
 ]

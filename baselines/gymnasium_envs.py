@@ -13,6 +13,7 @@ from ..envs.described import Described, Description
 from ..envs.market import Market, Setting
 from ..envs.packing import agent_controls, agent_index
 from ..envs.single_agent_env import Opponents, SingleAgentEnv
+from .many import solve_many
 from .noise.field import FieldOptions
 from .policies import OpenLoop
 from .reach import warn_where_out_of_reach
@@ -39,9 +40,10 @@ def equilibria(market: Market) -> dict[str, Policy]:
         EquilibriumNotFound: a game was not solved.
         ValueError: a batch of games with noise, in which equilibria are no schedules.
     """
-    found = [remembered(game, market.steps, _QUICK) for game in market.games()]
+    games = market.games()
     if not market.batch:
-        return found[0].open_loop()
+        return remembered(games[0], market.steps, _QUICK).open_loop()
+    found = solve_many(games, market.steps)
     if any(each.game.random for each in found):
         raise ValueError("others: a batch of random markets with noise needs policies, got None")
     controls = Controls(*(np.stack(each) for each in zip(*(each.controls for each in found), strict=True)))

@@ -17,9 +17,9 @@ kind                       games                                                
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -40,6 +40,7 @@ from .execution.signal import is_linear, linear_signal
 from .execution.step_system import ExecutionSteps
 from .heuristics import twap
 from .maker_taker.equilibrium import solve_maker_taker
+from .maker_taker.many import shape_of, solve_together
 from .maker_taker.references import COALITION, rules_of_thumb
 from .maker_taker.response import respond_to_controls
 from .maker_taker.step_system import MakerTakerSteps
@@ -122,6 +123,16 @@ class Kind(ABC, Generic[G]):
     def solve(self, options: SolverOptions) -> Equilibrium:
         """See :func:`makertaker.baselines.solve`."""
 
+    @property
+    def shape(self) -> Hashable:
+        """What a game has in common with those that :meth:`solve_together` takes beside it; None where it takes
+        none."""
+        return None
+
+    def solve_together(self, games: Sequence[Game], options: SolverOptions) -> Sequence[Equilibrium | None]:
+        """The equilibria of games of one shape on this grid; None for those that are to be solved alone."""
+        return [None] * len(games)
+
     @abstractmethod
     def step_system(self) -> StepSystem:
         """The equations one step at a time, for a decoupling field."""
@@ -199,6 +210,13 @@ class MakerTaker(Kind[MakerTakerGame]):
     def solve(self, options: SolverOptions) -> Equilibrium:
         throw, guess, tolerance, _ = options
         return solve_maker_taker(self.game, self.times, throw=throw, guess=guess, tolerance=tolerance)
+
+    @property
+    def shape(self) -> Hashable:
+        return shape_of(self.game)
+
+    def solve_together(self, games: Sequence[Game], options: SolverOptions) -> Sequence[Equilibrium | None]:
+        return solve_together(cast(Sequence[MakerTakerGame], games), self.times, options.tolerance)
 
     def step_system(self) -> StepSystem:
         return MakerTakerSteps(self.game, self.steps)

@@ -211,7 +211,7 @@ def _search(
     move = np.where(usable[..., None, None], move, 0.0)
     free = usable & (reach > longest)
     length = np.where(free, longest / np.where(free, reach, 1.0), 1.0)
-    done = ~usable
+    done, at_rounding = ~usable, reach <= 10 * _ROUNDING * np.maximum(1.0, _norm(adjoints))
     moved = np.zeros(size.shape, dtype=bool)
     best, best_value, best_size = adjoints, value, size
     shortest = _SHORTEST_STEP * length.min()
@@ -225,7 +225,7 @@ def _search(
         best, best_value = np.where(mask, trial, best), np.where(mask, trial_value, best_value)
         best_size = np.where(better, trial_size, best_size)
         moved |= better
-        done |= better
+        done |= better | at_rounding  # a shorter step cannot help these
         length = np.where(done, length, length / 2)
     return best, best_value, best_size, moved
 

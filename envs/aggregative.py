@@ -17,107 +17,139 @@ from .arrays import Array
 
 _NEWTON = 60
 _ROUNDING = 4e-15
+_SMALL = 0.01
+"""imbalance near which the slope is that of the root"""
 _NEAR = 1e-8
 """size of a Newton step after which there is nothing left to do: convergence is quadratic"""
 _BRACKETING = 200
 
 
-def optimal_quotes(rate: float, offsets: Array, adjoint: Array, limit: float) -> Array:
+def optimal_quotes(rate: float | Array, offsets: Array, adjoint: Array, limit: float | Array) -> Array:
     """Quotes (..., M) that are optimal against each other at marginal values (..., M), truncated at plus and minus
     ``limit``.
 
     Args:
-        rate: ``s``, 1 / currency.
-        offsets: (M,) of the makers.
+        rate: ``s``, 1 / currency; a number, or (..., 1).
+        offsets: (M,) of the makers, or (..., M).
         adjoint: (..., M) marginal values of inventory; the quotes are NaN where one is not finite.
-        limit: on the size of a quote, in currency.
+        limit: on the size of a quote, in currency; a number, or (..., 1).
     """
     known = np.isfinite(adjoint).all(axis=-1, keepdims=True)
     value = rate * np.where(known, adjoint, 0.0)
-    quotes = _root(value, offsets, np.inf)
-    outside = (np.abs(quotes) > rate * limit).any(axis=-1)
+    most, offsets = np.broadcast_to(rate * limit, value.shape), np.broadcast_to(offsets, value.shape)
+    shape, makers = value.shape, value.shape[-1]
+    value, most, offsets = (each.reshape(-1, makers) for each in (value, most, offsets))
+    quotes = _root(value, offsets, None)
+    outside = (np.abs(quotes) > most).any(axis=-1)
     if outside.any():
-        quotes[outside] = _root(value[outside], offsets, rate * limit)
-    return np.where(known, quotes / rate, np.nan)
+        quotes[outside] = _root(value[outside], offsets[outside], most[outside])
+    return np.where(known, quotes.reshape(shape) / rate, np.nan)
 
 
 class _At(NamedTuple):
     """Everybody's answers to a value of ``h``."""
 
     quotes: Array
-    """(..., M) ``s delta``"""
+    """(B, M) ``s delta``"""
     share: Array
-    """(..., M)"""
+    """(B, M)"""
     left: Array
-    """(..., M) what a share leaves to the others, ``1 - z``"""
+    """(B, M) what a share leaves to the others, ``1 - z``"""
     slope: Array
-    """(..., M) ``-dz / dh``"""
+    """(B, M) ``-dz / dh``"""
+    log: Array
+    """(B, M) logarithm of ``m - 1``, to start from at the next value"""
 
 
-def _answers(value: Array, offsets: Array, limit: float, total: Array) -> _At:
-    """The makers' quotes where ``h`` is ``total`` (...,), at marginal values (..., M) in units of ``1 / s``."""
-    excess = _excess(offsets - value - total[..., None])
+def _answers(value: Array, offsets: Array, limit: Array | None, total: Array, log: Array | None) -> _At:
+    """The makers' quotes where ``h`` is ``total`` (B,), at marginal values (B, M) in units of ``1 / s``."""
+    log = _log_excess(offsets - value - total[:, None], log)
+    excess = np.exp(log)
     wanted = value + 1 + excess
-    share, left = excess / (1 + excess), 1 / (1 + excess)
+    left = 1 / (1 + excess)
+    share = excess * left
     slope = share * left / (excess + left)
-    if not np.isfinite(limit):
-        return _At(wanted, share, left, slope)
+    if limit is None:
+        return _At(wanted, share, left, slope, log)
     quotes = np.clip(wanted, -limit, limit)
-    bound, log = quotes != wanted, offsets - quotes - total[..., None]
-    held = np.exp(np.minimum(log, 700.0))
-    return _At(quotes, np.where(bound, held, share), np.where(bound, 1 - held, left), np.where(bound, held, slope))
+    bound = quotes != wanted
+    held = np.exp(np.minimum(offsets - quotes - total[:, None], 700.0))
+    share, slope = np.where(bound, held, share), np.where(bound, held, slope)
+    return _At(quotes, share, np.where(bound, 1 - held, left), slope, log)
 
 
-def _excess(aim: Array) -> Array:
-    """``m - 1`` with ``m + log(1 - 1 / m) = aim``, by Newton's method in its logarithm ``u``, in which the left side,
-    ``1 + exp(u) + u - log(1 + exp(u))``, increases and is convex."""
+def _log_excess(aim: Array, log: Array | None) -> Array:
+    """``u = log(m - 1)`` with ``m + log(1 - 1 / m) = aim``, by Newton's method: the left side, ``1 + exp(u) + u - log(1
+    + exp(u))``, increases and is convex in it."""
     aim = aim - 1
-    log = np.where(aim > 1, np.log(np.maximum(aim, 1.0)), aim)
+    near = np.where(aim > 1, np.log(np.maximum(aim, 1.0)), aim)
+    log = near if log is None else np.where(np.abs(log - near) < 1, log, near)
     for _ in range(_NEWTON):
         size = np.exp(log)
         move = (size + log - np.log1p(size) - aim) / (size + 1 / (1 + size))
         log = log - move
-        if (np.abs(move) <= _NEAR).all():
+        if np.abs(move).max(initial=0.0) <= _NEAR:
             break
-    return np.exp(log)
+    return log
 
 
-def _bracket(value: Array, offsets: Array, limit: float) -> tuple[Array, Array]:
-    """Two values of ``h``, (...,) each, between which the shares sum to one."""
+def _bracket(value: Array, offsets: Array, limit: Array | None) -> tuple[Array, Array]:
+    """Two values of ``h``, (B,) each, between which the shares sum to one."""
     weight = offsets - value
     makers = weight.shape[-1]
     ranked = np.partition(weight, makers - 2, axis=-1)
     # the largest share is at least 1 / M; and where the second largest is a half, the sum is at least 1
-    high = ranked[..., -1] - makers / (makers - 1) + np.log(makers)
-    low = np.minimum(ranked[..., -2] - 2 + np.log(2.0), high)
-    if np.isfinite(limit):  # a quote that is held at a bound may be farther from what it should be
-        low = np.minimum(low, offsets.max() - limit)
-        high = np.maximum(high, np.log(np.exp(offsets - offsets.max()).sum()) + offsets.max() + limit)
+    high = ranked[:, -1] - makers / (makers - 1) + np.log(makers)
+    low = np.minimum(ranked[:, -2] - 2 + np.log(2.0), high)
+    if limit is not None:  # a quote that is held at a bound may be farther from what it should be
+        top, most = offsets.max(axis=-1), limit[:, 0]
+        low = np.minimum(low, top - most)
+        high = np.maximum(high, np.log(np.exp(offsets - top[:, None]).sum(axis=-1)) + top + most)
     return low, high
 
 
-def _root(value: Array, offsets: Array, limit: float) -> Array:
-    """The quotes, in units of ``1 / s``, where the shares sum to one: what others take is what the largest share
+def _root(value: Array, offsets: Array, limit: Array | None) -> Array:
+    """The quotes (B, M), in units of ``1 / s``, where the shares sum to one: what others take is what the largest share
     leaves. Newton's method on the ratio of the two, in logarithms, which is about linear in ``h``; bisection where it
     leaves the bracket, or does not halve its steps (at a bound the slope jumps)."""
+    quotes, open_ = np.empty(value.shape), np.arange(len(value))
     low, high = _bracket(value, offsets, limit)
     total, moved = (low + high) / 2, high - low
-    found = _answers(value, offsets, limit, total)
+    found = _answers(value, offsets, limit, total, None)
     for _ in range(_BRACKETING):
-        first = found.share.argmax(axis=-1)[..., None]
-        lead = np.take_along_axis(found.left, first, axis=-1)[..., 0]
-        own = np.take_along_axis(found.slope, first, axis=-1)[..., 0]
-        taken = found.share.sum(axis=-1, where=np.arange(value.shape[-1]) != first)
-        above = taken > lead
+        error, slope, above = _imbalance(found)
+        with np.errstate(invalid="ignore"):
+            trial = total + error / slope
         low, high = np.where(above, total, low), np.where(above, high, total)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            error = np.log(taken / lead)
-            trial = total + error / ((found.slope.sum(axis=-1) - own) / taken + own / lead)
         good = (trial >= low) & (trial <= high) & (np.abs(trial - total) <= moved / 2)  # false for NaN
         after = np.where(good, trial, (low + high) / 2)
         moved, total = np.abs(after - total), after
-        found = _answers(value, offsets, limit, total)
+        found = _answers(value, offsets, limit, total, found.log)
         size = np.maximum(1.0, np.abs(total))
-        if (np.where(good, moved <= _NEAR * size, high - low <= _ROUNDING * size)).all():
-            break
-    return found.quotes
+        close = good & (np.abs(error) < _SMALL)
+        done = np.where(close, moved <= _NEAR * size, high - low <= _ROUNDING * size)
+        if done.any():
+            quotes[open_[done]] = found.quotes[done]
+            if done.all():
+                return quotes
+            rest = ~done
+            open_, value, offsets = open_[rest], value[rest], offsets[rest]
+            limit = None if limit is None else limit[rest]
+            low, high, total, moved = low[rest], high[rest], total[rest], moved[rest]
+            found = _At(*(each[rest] for each in found))
+    quotes[open_] = found.quotes
+    return quotes
+
+
+def _imbalance(found: _At) -> tuple[Array, Array, Array]:
+    """(B,) logarithm of what others take over what the largest share leaves, its slope in ``-h``, and where the shares
+    sum to more than one."""
+    first = found.share.argmax(axis=-1)
+    rows = np.arange(len(first))
+    lead, own = found.left[rows, first], found.slope[rows, first]
+    others = found.share.copy()
+    others[rows, first] = 0.0  # summed without it: a difference would lose what is small
+    taken = others.sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = (found.slope.sum(axis=-1) - own) / taken + own / lead
+        return np.log(taken / lead), slope, taken > lead

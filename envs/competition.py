@@ -311,7 +311,7 @@ class SoftmaxShare(Competition):
     def share_jacobian(self, quotes: Array) -> Array:
         """``rate share_i (share_j - [i = j])``."""
         share = self.fill(quotes).share
-        result = self.rate * share[..., None] * share[..., None, :]
+        result = (self.rate * share)[..., None] * share[..., None, :]
         diagonal = self.own_share_slope(quotes, quotes)
         return np.where(np.eye(share.shape[-1], dtype=bool), diagonal[..., None], result)
 

@@ -143,11 +143,12 @@ class QuarticImpact(Impact):
     def own_rate(self, beta: Array, marginal: Array, rate: Array) -> Array:
         """The one real root of ``4 quartic v^3 + 2 beta v = marginal``, by Cardano's formula with hyperbolic
         functions."""
-        if self.quartic == 0:
-            return marginal / (2 * beta)
         # v = 2 r sinh(t),  r^2 = beta / (6 quartic),  sinh(3 t) = marginal / (8 quartic r^3)
-        radius = np.sqrt(beta / (6 * self.quartic))
-        return 2 * radius * np.sinh(np.arcsinh(marginal / (8 * self.quartic * radius**3)) / 3)
+        flat = np.asarray(self.quartic) == 0
+        quartic = np.where(flat, 1.0, self.quartic)
+        radius = np.sqrt(beta / (6 * quartic))
+        curved = 2 * radius * np.sinh(np.arcsinh(marginal / (8 * quartic * radius**3)) / 3)
+        return np.where(flat, marginal / (2 * beta), curved)
 
 
 @dataclass(frozen=True)
@@ -192,8 +193,8 @@ class CrowdedImpact(_Coupled):
     def cross(self, beta: Array, rate: Array) -> Array:
         """``beta crowding / (N - 1)``."""
         count = rate.shape[-1]
-        off = (1 - np.eye(count)) * self.crowding / max(count - 1, 1)
-        return np.broadcast_to(np.asarray(beta)[..., None] * off, (*rate.shape, count))
+        off = (1 - np.eye(count)) / max(count - 1, 1)
+        return np.broadcast_to(np.asarray(beta * self.crowding)[..., None] * off, (*rate.shape, count))
 
     def own_rate(self, beta: Array, marginal: Array, rate: Array) -> Array:
         """``(marginal / beta - crowding m) / 2``."""

@@ -108,14 +108,29 @@ def solve_maker_taker(
     if unusable or (throw and not result.converged):
         raise EquilibriumNotFound(_diagnosis(game, system, result))
     trajectory = simulate(game, controls, steps)
-    matter = quotes_matter(trajectory.activity.buy_volume, trajectory.activity.sell_volume)
+    volumes = trajectory.activity.buy_volume, trajectory.activity.sell_volume
+    return result_of(game, times, result, controls, trajectory.inventories, trajectory.payoffs, volumes)
+
+
+def result_of(
+    game: MakerTakerGame,
+    times: Array,
+    result: newton.Result,
+    controls: Controls,
+    inventories: Array,
+    payoffs: Array,
+    volumes: tuple[Array, Array],
+) -> MakerTakerEquilibrium:
+    """The equilibrium of one game from what was found: controls (K, .), inventories (K+1, n), payoffs (n,), and the
+    volumes (K,) at the asks and the bids."""
+    matter = quotes_matter(*volumes)
     return MakerTakerEquilibrium(
         game=game,
         times=times,
-        inventories=trajectory.inventories,
+        inventories=inventories,
         adjoints=result.adjoints,
         controls=controls,
-        payoffs=trajectory.payoffs,
+        payoffs=payoffs,
         quotes_matter=matter,
         residual=float(result.residual),
         iterations=result.iterations,

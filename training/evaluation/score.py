@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
-from ...baselines import Equilibrium
+from ...baselines import Equilibrium, solve_many
 from ...baselines.reach import out_of_reach
 from ...baselines.remembered import remembered
 from ...envs import Policy, RandomMarkets
@@ -210,12 +210,9 @@ def _drawn(
     one: Callable[[Setting, Equilibrium, Mapping[str, Policy]], Score],
 ) -> list[Score]:
     """The score in every market that is drawn."""
-    scores = []
-    for each in uniform:
-        market = setting.of(random.drawn(each))
-        nash = remembered(market.game, market.steps)
-        scores.append(one(market, nash, nash.open_loop()))
-    return scores
+    markets = [setting.of(random.drawn(each)) for each in uniform]
+    found = solve_many([each.game for each in markets], setting.steps)
+    return [one(market, nash, nash.open_loop()) for market, nash in zip(markets, found, strict=True)]
 
 
 def _mean(scores: Sequence[Score]) -> Score:

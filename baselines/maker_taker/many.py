@@ -1,0 +1,103 @@
+"""Many maker-taker games of one shape, solved together: parameters along a batch axis, one sweep for all."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...envs.arrays import Array
+from ...envs.game import Activity, Controls
+from ...envs.grid import step_reward, terminal_reward
+from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
+from ...envs.random_markets import parts_of, with_parts
+from .. import newton
+from .equilibrium import MakerTakerEquilibrium, result_of
+from .system import GameSystem, optimal_controls
+
+_PER_STEP = ("impact", "running_penalty", "buy_flow", "sell_flow")
+
+
+def shape_of(game: MakerTakerGame) -> Hashable:
+    """What games have in common that are solved together: agents and their sides, kinds of parts; numbers may
+    differ."""
+    sides = tuple(np.sign(game.trader_inventory).tolist())
+    intensity = getattr(game.competition, "intensity", None)
+    parts = type(game.competition), type(intensity), type(game.impact)
+    if set(parts_of(game)) != {*_names(game)}:  # a part of the user's own, whose parameters are unknown
+        return id(game)
+    return sides, game.makers, game.horizon, game.flow_from, parts, tuple(parts_of(game))
+
+
+def _names(game: MakerTakerGame) -> list[str]:
+    """Every field of competition, intensity and impact that a solver looks at."""
+    found = []
+    for part in ("competition", "impact"):
+        owner = getattr(game, part)
+        intensity = getattr(owner, "intensity", None)
+        fields = {**vars(owner), **(vars(intensity) if intensity is not None else {})}
+        found += [f"{part}.{name}" for name, value in fields.items() if value is not None and name not in _APART]
+    return found
+
+
+_APART = ("beta", "intensity")
+"""fields that are coefficients, or parts themselves"""
+
+
+def solve_together(
+    games: Sequence[MakerTakerGame], times: Array, tolerance: float
+) -> list[MakerTakerEquilibrium | None]:
+    """The equilibria of games of one :func:`shape_of`, by the batched sweep; None for those that it does not find.
+
+    Args:
+        games: the games.
+        times: (K+1,) of their grid.
+        tolerance: on the residual.
+    """
+    batched, c = _stacked(games, times)
+    dt, start = games[0].horizon / (len(times) - 1), np.array([each.start for each in games])
+    system = GameSystem(batched, c, dt, start)
+    found = newton.newton(system, newton.start(system, len(times) - 1), tolerance=tolerance)
+    controls = optimal_controls(batched, c, found.adjoints)
+    activity = batched.activity(c, controls)
+    inventories = newton.paths(system, found.adjoints)
+    rewards = step_reward(c, dt, activity, inventories[:, :-1], inventories[:, 1:])
+    payoffs = rewards.sum(axis=-2) + terminal_reward(c, inventories[:, -1])
+    usable = found.converged & np.isfinite(payoffs).all(axis=-1)
+    return [
+        _one(game, times, i, found, controls, activity, inventories, payoffs) if usable[i] else None
+        for i, game in enumerate(games)
+    ]
+
+
+def _one(
+    game: MakerTakerGame,
+    times: Array,
+    i: int,
+    found: newton.Result,
+    controls: Controls,
+    activity: Activity,
+    inventories: Array,
+    payoffs: Array,
+) -> MakerTakerEquilibrium:
+    own = found._replace(adjoints=found.adjoints[i], residual=found.residual[i], converged=found.converged[i])
+    volumes = activity.buy_volume[i], activity.sell_volume[i]
+    played = Controls(*(each[i] for each in controls))
+    return result_of(game, times, own, played, inventories[i], payoffs[i], volumes)
+
+
+def _stacked(games: Sequence[MakerTakerGame], times: Array) -> tuple[MakerTakerGame, MakerTakerCoefficients]:
+    """A game with arrays over the games in place of its parameters, (B, 1, 1) and (B, 1, size), and their
+    coefficients."""
+    each = [game.coefficients(times) for game in games]
+    c = each[0]._replace(
+        **{name: np.stack([getattr(one, name) for one in each]) for name in (*_PER_STEP, "terminal_penalty")}
+    )
+    values = [parts_of(game) for game in games]
+    parts = {name: np.array([np.atleast_1d(one[name]) for one in values])[:, None, :] for name in values[0]}
+    batched: Any = with_parts(games[0], parts)
+    bounds = [np.stack(ends)[:, None, :] for ends in zip(*(game.rate_bounds for game in games), strict=True)]
+    object.__setattr__(batched, "max_quote", np.array([game.max_quote for game in games])[:, None, None])
+    vars(batched)["rate_bounds"] = tuple(bounds)
+    return batched, c
