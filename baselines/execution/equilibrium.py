@@ -15,8 +15,9 @@ from ..errors import EquilibriumNotFound
 from ..noise.field import Field, FieldOptions
 from ..noise.scheme import NoiselessSolution, decoupling_field
 from . import linear_system as linear
-from .concavity import first_order, require_concave, unbounded
+from .concavity import require_concave, unbounded
 from .linear_rule import LinearFeedback
+from .refinement import checked
 from .signal import additive, expectation, linear_signal, signal_load, unit_increments
 from .step_system import ExecutionSteps
 
@@ -128,16 +129,17 @@ def solve_execution(
     if no_maximum and throw:
         raise EquilibriumNotFound(no_maximum)
     rates, method = _rates(game, c, dt)
+    rates, average, defect, error = checked(game, c, dt, rates, tolerance)
     controls = game.complete(Controls(rates))
     trajectory = simulate(game, controls, steps)
-    average, defect, size = _check(game, c, dt, trajectory.inventories, rates)
     status, problem = Status.CONVERGED, ""
     if no_maximum:
         status, problem = Status.UNBOUNDED, no_maximum
     elif np.abs(rates).max() > game.max_rate:
         status, problem = Status.BEYOND_BOUNDS, _too_fast(game, rates)
-    elif not defect <= tolerance * size:
-        status, problem = Status.NOT_CONVERGED, f"the residual {defect:.3g} is above the tolerance"
+    elif not error <= tolerance:
+        said = f"rates are uncertain by {error:.3g} of the largest, above the tolerance {tolerance:.3g}"
+        status, problem = Status.NOT_CONVERGED, f"{said}; the residual is {defect:.3g}"
     if problem and throw:
         raise EquilibriumNotFound(problem)
     noise = _noise_price(game, c, times)
@@ -221,15 +223,3 @@ def noiseless_path(game: ExecutionGame, times: Array) -> NoiselessSolution:
     require_concave(c, dt)
     rates, _ = _rates(game, c, dt)
     return NoiselessSolution(simulate(game, Controls(rates), len(rates)).inventories, np.zeros_like(rates))
-
-
-def _check(
-    game: ExecutionGame, c: ExecutionCoefficients, dt: float, inventories: Array, rates: Array
-) -> tuple[Array, float, float]:
-    """Step-averaged adjoints less ``w``, (K, N); the largest residual of the first-order condition, in currency; and
-    the size of the terms that cancel in it, at least 1."""
-    total = rates.sum(axis=1, keepdims=True)
-    average, defect = first_order(game, c, dt, inventories, rates, total - rates, game.drift(c, total[:, 0])[:, None])
-    cost = game.premium(c, rates, total - rates)
-    size = max(1.0, float(np.abs(average).max()), float(np.abs(cost).max()))
-    return average, float(np.abs(defect).max()), size

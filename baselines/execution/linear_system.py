@@ -242,9 +242,14 @@ def rates_by_matrices(c: ExecutionCoefficients, crowding: float, dt: float, star
     system = nash_system(c, crowding, dt)
     swept = sweep(system)
     shift = respond(system, swept, plain(np.broadcast_to(drift[:, None], c.running_penalty.shape))).shift
+    return follow(swept.gain, shift, start, dt)
+
+
+def follow(gain: Array, shift: Array, start: Array, dt: float) -> Array:
+    """The same where everyone looks at everyone's inventory; gain (K, N, N)."""
     inventory, rates = start.astype(float), np.empty(shift.shape)
     for k in range(len(shift)):
-        rates[k] = swept.gain[k] @ inventory + shift[k]
+        rates[k] = gain[k] @ inventory + shift[k]
         inventory = inventory + dt * rates[k]
     return rates
 
