@@ -1,8 +1,10 @@
-"""``solve`` against ``scipy.integrate.solve_bvp`` on the continuous system (18)-(19), at equal accuracy.
+"""``solve`` against ``scipy.integrate.solve_bvp`` on the continuous system (18)-(19), at equal accuracy; and
+``solve_many`` against ``solve``, one game after the other.
 
     python benchmarks/solver.py
 
-Both are compared with a far more accurate solution; the error is the largest of any inventory at the common grid.
+Both of the first are compared with a far more accurate solution; the error is the largest of any inventory at the common
+grid. The games of the second table are drawn.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from rich.table import Table
 from scipy.integrate import solve_bvp
 from timing import best, machine
 
-from makertaker.baselines import solve
-from makertaker.envs import MakerTakerGame, load_scenario
+from makertaker.baselines import solve, solve_many
+from makertaker.envs import LogUniform, MakerTakerGame, RandomMarkets, SoftmaxShare, Uniform, load_scenario
 
 NODES = np.linspace(0.0, 1.0, 11)
 
@@ -45,8 +47,45 @@ def continuous(game: MakerTakerGame, tolerance: float, mesh: int) -> np.ndarray:
     return np.asarray(result.sol(NODES)[:3].T)
 
 
+ACAS = {
+    "trader_inventory": Uniform([-8.0], [-2.0]),
+    "maker_inventory": Uniform([-1.0, -1.0], [1.0, 1.0]),
+    "maker_terminal_penalty": Uniform(0.1, 1.0),
+    "competition.gamma": LogUniform(0.5, 2.0),
+    "impact.beta": Uniform(0.3, 0.8),
+    "buy_flow": Uniform(0.5, 2.0),
+    "sell_flow": Uniform(0.5, 2.0),
+}
+SOFTMAX = {
+    "trader_inventory": Uniform([-8.0, 2.0, -6.0], [-2.0, 8.0, -1.0]),
+    "maker_inventory": Uniform([-1.0] * 3, [1.0] * 3),
+    "maker_terminal_penalty": Uniform(0.1, 1.0),
+    "competition.rate": LogUniform(0.5, 2.0),
+}
+
+
+def together(count: int = 1000, steps: int = 20, sample: int = 50) -> Table:
+    """``solve_many`` on drawn games, and ``solve`` on some of them."""
+    three = MakerTakerGame((-5.0, 4.0, -3.0), (1.0, 0.0, -1.0), competition=SoftmaxShare(1.0))
+    table = Table(
+        f"{count} games, K = {steps}", "solve_many, s", "games/s", "times as fast as solve", "largest difference"
+    )
+    for name, game, random in (
+        ("ACAS, one trader, two makers", load_scenario("acas"), ACAS),
+        ("softmax, 3 x 3", three, SOFTMAX),
+    ):
+        games = RandomMarkets(game, random).games(count)
+        found = solve_many(games, steps)
+        apart = [np.abs(found[i].adjoints - solve(games[i], steps).adjoints).max() for i in range(sample)]
+        seconds = best(lambda games=games: solve_many(games, steps), 3)
+        alone = best(lambda games=games: [solve(each, steps) for each in games[:sample]], 3) / sample
+        cells = f"{seconds:.2f}", f"{count / seconds:,.0f}", f"{alone * count / seconds:.0f}", f"{max(apart):.0e}"
+        table.add_row(name, *cells)
+    return table
+
+
 def main() -> None:
-    """Print one table."""
+    """Print two tables."""
     game = load_scenario("acas")
     exact = continuous(game, 1e-10, 1001)
     console = Console(width=110)
@@ -65,6 +104,7 @@ def main() -> None:
         ratio = f"{seconds / min(each[2] for each in similar):.1f}" if name.startswith("solve_bvp") and similar else ""
         table.add_row(name, f"{error:.1e}", f"{1e3 * seconds:.2f}", ratio)
     console.print(table)
+    console.print(together())
 
 
 if __name__ == "__main__":
