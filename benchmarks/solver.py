@@ -3,7 +3,7 @@
 
     python benchmarks/solver.py
 
-Both of the first are compared with a far more accurate solution; the error is the largest of any inventory at the common
+The first two are compared with a far more accurate solution; the error is the largest of any inventory at the common
 grid. The games of the second table are drawn.
 """
 
