@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from scipy.integrate import solve_bvp
+from throughput import RANDOM
 from timing import best, machine
 
 from makertaker.baselines import solve, solve_many
@@ -47,15 +48,6 @@ def continuous(game: MakerTakerGame, tolerance: float, mesh: int) -> np.ndarray:
     return np.asarray(result.sol(NODES)[:3].T)
 
 
-ACAS = {
-    "trader_inventory": Uniform([-8.0], [-2.0]),
-    "maker_inventory": Uniform([-1.0, -1.0], [1.0, 1.0]),
-    "maker_terminal_penalty": Uniform(0.1, 1.0),
-    "competition.gamma": LogUniform(0.5, 2.0),
-    "impact.beta": Uniform(0.3, 0.8),
-    "buy_flow": Uniform(0.5, 2.0),
-    "sell_flow": Uniform(0.5, 2.0),
-}
 SOFTMAX = {
     "trader_inventory": Uniform([-8.0, 2.0, -6.0], [-2.0, 8.0, -1.0]),
     "maker_inventory": Uniform([-1.0] * 3, [1.0] * 3),
@@ -71,7 +63,7 @@ def together(count: int = 1000, steps: int = 20, sample: int = 50) -> Table:
         f"{count} games, K = {steps}", "solve_many, s", "games/s", "times as fast as solve", "largest difference"
     )
     for name, game, random in (
-        ("ACAS, one trader, two makers", load_scenario("acas"), ACAS),
+        ("ACAS, one trader, two makers", RANDOM.game, RANDOM.distributions),
         ("softmax, 3 x 3", three, SOFTMAX),
     ):
         games = RandomMarkets(game, random).games(count)
