@@ -1,5 +1,6 @@
 """README and site do what they say: their Python runs, their commands parse and, where they are quick, run."""
 
+import ast
 import inspect
 import os
 import re
@@ -38,6 +39,8 @@ NEEDS = {
     "makertaker.envs.jax_env": "jax",
 }
 """what pages need that speak of a module"""
+RECIPES = "docs/pipelines/your_library.md"
+"""a page whose blocks stand alone, each for a library"""
 COMMANDS = list(dict.fromkeys(each for text in (README, *PAGES.values()) for each in commands(text)))
 SCRIPTS = [each for text in PAGES.values() for each in commands(text, "python")]
 
@@ -78,7 +81,7 @@ nash = solve(load_scenario("acas-2x3"))
         run(block, "page", {})
 
 
-@pytest.mark.parametrize("page", [page for page, text in PAGES.items() if blocks("python", text)])
+@pytest.mark.parametrize("page", [page for page, text in PAGES.items() if blocks("python", text) and page != RECIPES])
 def test_python_of_a_page_runs_from_top_to_bottom(page, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # libraries leave folders of their logs
     for module, package in NEEDS.items():
@@ -88,6 +91,34 @@ def test_python_of_a_page_runs_from_top_to_bottom(page, capsys, tmp_path, monkey
     for block in blocks("python", PAGES[page]):
         run(block, page, names)
     assert capsys.readouterr().out
+
+
+def recipes():
+    """(section, block) of the page on other libraries."""
+    sections = re.split(r"^## ", PAGES[RECIPES], flags=re.M)[1:]
+    return [pytest.param(block, id=each.splitlines()[0]) for each in sections for block in blocks("python", each)]
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize("block", recipes())
+def test_a_recipe_runs_where_its_libraries_are_installed(block, capsys, tmp_path, monkeypatch):
+    """With a training cut short, of which nothing is expected but that it plays the market and is scored."""
+    monkeypatch.chdir(tmp_path)  # libraries leave folders of their logs
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
+    for module in imported(block):
+        pytest.importorskip(module)
+    small = re.sub(r"^budget = [\d_]+", "budget = 4_000", block, flags=re.M)
+    small = re.sub(r"n_trials=\d+", "n_trials=2", small)
+    assert small != block
+    run(small, RECIPES, {"__name__": "__main__"})
+    assert "equilibrium" in (said := capsys.readouterr().out) or "learning_rate" in said
+
+
+def imported(block):
+    """The packages that a block imports, our own left out."""
+    nodes = [each for each in ast.walk(ast.parse(block)) if isinstance(each, ast.Import | ast.ImportFrom)]
+    named = [each.module if isinstance(each, ast.ImportFrom) else each.names[0].name for each in nodes]
+    return sorted({name.partition(".")[0] for name in named} - {"makertaker"})
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
