@@ -5,13 +5,14 @@ READY := .venv/ready
 DOCS_READY := .venv/docs-ready
 RAY_READY := .venv-ray/ready
 BENCHMARL_READY := .venv-benchmarl/ready
+CLIENTS_READY := .venv-clients/ready
 SEED ?= 0
 TORCH ?= torch==2.13.0
 # the linear algebra here is many small problems: threads that wait for each other make it several times slower
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: run test test-ray test-benchmarl test-slow check format bench docs docs-serve wheel clean
+.PHONY: run test test-ray test-benchmarl test-clients test-slow check format bench docs docs-serve wheel clean
 
 run: $(READY)  ## train on the default market, compare with its equilibrium, write runs/acas/report.html
 	$(BIN)/makertaker train acas --seed $(SEED) --out runs/acas --overwrite
@@ -24,10 +25,14 @@ test-slow: $(READY)  ## tests that train for minutes
 	$(BIN)/python -m pytest -q -m slow
 
 test-ray: $(RAY_READY)  ## tests of RLlib and of sweeps, in an environment of their own; no token file in anybody's home
-	RAY_AUTH_MODE=disabled .venv-ray/bin/python -m pytest -q tests/training/rllib tests/training/test_sweep.py tests/site/test_docs.py -k "not test_docs or ray"
+	RAY_AUTH_MODE=disabled .venv-ray/bin/python -m pytest -q -m "not slow" tests/training/rllib tests/training/test_sweep.py tests/clients tests/site/test_docs.py -k "not test_docs or ray"
 
 test-benchmarl: $(BENCHMARL_READY)  ## BenchMARL's algorithms, in an environment of their own
-	.venv-benchmarl/bin/python -m pytest -q tests/training/benchmarl tests/envs/test_routes.py tests/site/test_docs.py -k "not test_docs or benchmarl"
+	.venv-benchmarl/bin/python -m pytest -q -m "not slow" tests/training/benchmarl tests/envs/test_routes.py tests/site/test_docs.py -k "not test_docs or benchmarl"
+
+test-clients: $(CLIENTS_READY) $(READY)  ## other people's libraries and the recipes for them, in an environment of their own; TorchRL here
+	.venv-clients/bin/python -m pytest -q -m clients tests/clients tests/site/test_docs.py
+	$(BIN)/python -m pytest -q -m clients tests/clients tests/site/test_docs.py -k "torchrl or batch"
 
 check: $(READY)  ## lint, format, types, import contracts
 	$(BIN)/ruff check .
@@ -55,7 +60,7 @@ wheel: $(READY)
 	$(BIN)/python -m build
 
 clean:
-	rm -rf build dist *.egg-info .venv .venv-ray .venv-benchmarl
+	rm -rf build dist *.egg-info .venv .venv-ray .venv-benchmarl .venv-clients
 
 # torch first: pip then leaves the build it has. On Linux PyPI's default build brings GPU libraries; for the small one:
 #   make run TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
@@ -78,6 +83,13 @@ $(BENCHMARL_READY): pyproject.toml setup.py requirements-benchmarl.txt
 	.venv-benchmarl/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	.venv-benchmarl/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-benchmarl.txt -e .
 	touch $(BENCHMARL_READY)
+
+# a complete list of versions: some of these libraries ask for what they do not need, and exclude each other
+$(CLIENTS_READY): pyproject.toml setup.py requirements-clients.txt
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-clients.txt -e .
+	touch $(CLIENTS_READY)
 
 $(DOCS_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
