@@ -119,6 +119,24 @@ def test_tianshou_pays_the_last_agent_of_a_step_only():
     assert earned["trader_0"] == earned["maker_0"] == 0 < earned["maker_1"]
 
 
+def test_tianshou_collects_no_continuous_actions_of_many_agents():
+    """Batches that actions are asked for have no next observation, which it looks for where there is no mask."""
+    tianshou = pytest.importorskip("tianshou.env")
+    supersuit = pytest.importorskip("supersuit")
+    from tianshou.algorithm.algorithm_base import RandomActionPolicy
+    from tianshou.algorithm.multiagent.marl import MultiAgentPolicy
+    from tianshou.data import Collector, VectorReplayBuffer
+
+    def make():
+        return tianshou.PettingZooEnv(supersuit.pad_action_space_v0(acas_v0.env(observation="time")))
+
+    env = make()
+    policy = MultiAgentPolicy({agent: RandomActionPolicy(action_space=env.action_space) for agent in env.agents})
+    collector = Collector(policy, tianshou.DummyVectorEnv([make]), VectorReplayBuffer(100, 1))
+    with pytest.raises(AttributeError, match="obs_next"):
+        collector.collect(n_step=30, reset_before_collect=True)
+
+
 def test_wandb_draws_figures_only_after_somebody_imported_pyplot(monkeypatch):
     wandb = pytest.importorskip("wandb")
     matplotlib = pytest.importorskip("matplotlib")
