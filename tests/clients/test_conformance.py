@@ -145,7 +145,7 @@ def test_rllibs_wrapper_plays_an_episode():
     seen, _ = env.reset(seed=0)
     ended, steps = {"__all__": False}, 0
     while not ended["__all__"]:
-        assert set(seen) == set(env.get_agent_ids())
-        seen, _, ended, _, _ = env.step({agent: env.action_spaces[agent].sample() for agent in seen})
+        assert set(seen) == set(env.possible_agents)
+        seen, _, ended, _, _ = env.step({agent: env.get_action_space(agent).sample() for agent in seen})
         steps += 1
     assert steps == 20
