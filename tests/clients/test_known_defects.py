@@ -91,6 +91,17 @@ def test_agilerls_ippo_is_not_told_that_an_episode_has_ended():
     assert not np.any(ended["maker_0"])
 
 
+def test_agilerls_ippo_loses_the_axis_of_observations_of_one_entry():
+    ippo = pytest.importorskip("agilerl.algorithms").IPPO
+    from agilerl.training.train_multi_agent_on_policy import train_multi_agent_on_policy
+
+    env = acas_v0.parallel_env(observation="time")
+    learner = ippo(env.observation_spaces, env.action_spaces, agent_ids=env.possible_agents, learn_step=200)
+    options = {"max_steps": 200, "evo_steps": 200, "eval_steps": 20, "sum_scores": False, "verbose": False}
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        train_multi_agent_on_policy(env, "acas", "IPPO", [learner], **options)
+
+
 def test_agilerl_takes_a_standard_deviation_for_its_logarithm():
     ippo = pytest.importorskip("agilerl.algorithms").IPPO
     env = acas_v0.parallel_env()
