@@ -44,22 +44,24 @@ def test_torchrl_wraps_an_environment(checked, name, agent):
 def test_torchrl_wraps_a_batch(checked, name, agent):
     from torchrl.envs import GymWrapper
 
-    checked(GymWrapper(batched(name, agent)))
+    checked(GymWrapper(batched(name, agent, autoreset_mode="SameStep")))
 
 
 def test_a_wrapped_batch_plays_what_the_batch_plays(checked):
     """Two episodes: the last observations are those of the episode that ended, the first those of the next."""
     import torch
+    from tensordict.nn import TensorDictModule
     from torchrl.envs import GymWrapper
 
-    plain = batched("Acas", "maker_0")
+    plain, same = (batched("Acas", "maker_0", autoreset_mode="SameStep") for _ in range(2))
     steps = plain.unwrapped.market.steps
     plain.reset(seed=0)
     action = np.full(plain.action_space.shape, 0.5, dtype=np.float32)
     played = [plain.step(action) for _ in range(2 * steps)]
-    env = GymWrapper(batched("Acas", "maker_0"))
+    env = GymWrapper(same)
     env.set_seed(0)
-    found = env.rollout(2 * steps, lambda observation: torch.as_tensor(action), break_when_any_done=False)
+    policy = TensorDictModule(lambda seen: torch.as_tensor(action), ["observation"], ["action"])
+    found = env.rollout(2 * steps, policy, break_when_any_done=False)
     np.testing.assert_allclose(found["next", "reward"][..., 0].T, [each[1] for each in played], rtol=1e-5)
     ended = found["next", "done"][..., 0].numpy()
     np.testing.assert_array_equal(ended, np.tile((np.arange(2 * steps) + 1) % steps == 0, (3, 1)))
