@@ -20,7 +20,8 @@ from .intensity import Exponential, Intensity
 from .parameters import as_number, as_numbers, assign
 
 _TIE = 1e-10
-"""quotes this close count as tied in derivatives; solved quotes of identical makers differ by rounding"""
+"""parts of the largest quote by which quotes that count as tied may differ; those of identical makers differ by
+rounding"""
 
 
 class Fill(NamedTuple):
@@ -398,5 +399,5 @@ def _first_best(quotes: Array) -> Array:
 
 
 def _tied(quotes: Array) -> Array:
-    best = quotes.min(axis=-1, keepdims=True)
-    return quotes <= best + _TIE * (1 + np.abs(best))
+    size = np.abs(quotes)
+    return quotes <= quotes.min(axis=-1, keepdims=True) + _TIE * size.max(axis=-1, keepdims=True)
