@@ -213,7 +213,7 @@ class MakerTaker(Kind[MakerTakerGame]):
 
     @property
     def shape(self) -> Hashable:
-        return shape_of(self.game)
+        return None if self.game.random or self.game.factor is not None else shape_of(self.game)
 
     def solve_together(self, games: Sequence[Game], options: SolverOptions) -> Sequence[Equilibrium | None]:
         return solve_together(cast(Sequence[MakerTakerGame], games), self.times, options.tolerance)

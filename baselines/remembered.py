@@ -10,6 +10,7 @@ from functools import lru_cache
 from threading import Timer
 
 from ..envs import Game
+from ..envs.scenarios.writer import game_values
 from .equilibrium import Equilibrium
 from .nash import solve
 from .noise.field import FieldOptions
@@ -23,8 +24,9 @@ _log = logging.getLogger("makertaker")
 def remembered(game: Game, steps: int, field: FieldOptions | None = None) -> Equilibrium:
     """The equilibrium of :func:`~makertaker.baselines.solve`, kept for the next time that it is asked for.
 
-    The last 32 are kept, by game, grid and options; a game that cannot be hashed is solved anew. What takes longer than
-    a second says so, in one line of the logger ``"makertaker"``.
+    The last 32 are kept, by game, grid and options; a game with parts or functions that no scenario file can name,
+    which may be equal and yet differ, or change, is solved anew. What takes longer than a second says so, in one line
+    of the logger ``"makertaker"``.
 
     Args:
         game: the game.
@@ -41,8 +43,8 @@ def remembered(game: Game, steps: int, field: FieldOptions | None = None) -> Equ
         [-11.3, 5.1, 4.2]
     """
     try:
-        hash(game)
-    except TypeError:
+        game_values(game)
+    except ValueError:
         return _solved.__wrapped__(game, steps, field)
     return copy.deepcopy(_solved(game, steps, field))  # its arrays are the caller's, to change as well
 

@@ -66,13 +66,18 @@ def as_numpy(value: Any) -> np.ndarray:
     Raises:
         ValueError: it is none.
     """
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+    if type(value) is np.ndarray and value.dtype.char in "efd":
         return value
+    if isinstance(value, np.ma.MaskedArray):  # what is masked is no number
+        value = np.where(np.ma.getmaskarray(value), np.nan, np.asarray(value, dtype=float))
     try:
         if hasattr(value, "detach"):  # PyTorch's may be on another device, or part of a graph
             value = value.detach().cpu().double()
-        return np.asarray(value, dtype=float)
-    except (TypeError, ValueError) as error:
+        array = np.asarray(value)
+        if array.dtype.kind in "cSUMm":  # complex, text, dates
+            raise ValueError(f"expected numbers, got {value!r}")
+        return array.astype(float)
+    except (TypeError, OverflowError, ValueError) as error:
         raise ValueError(f"expected numbers, got {value!r}") from error
 
 

@@ -132,7 +132,10 @@ def describe(
     if drawn is not None or (random is not None and parameters):  # what is given is not drawn
         distributions = {} if random is None else random.distributions
         kept = {key: each for key, each in distributions.items() if key.partition(".")[0] not in parameters}
-        wanted = kept | ({} if drawn is None else flat(drawn))
+        asked = {} if drawn is None else flat(drawn)
+        if both := sorted(key for key in asked if key.partition(".")[0] in parameters):
+            raise ValueError(f"random.{both[0]}: expected a value or a distribution, got both")
+        wanted = kept | asked
         fixed = drawn is None and not kept
         random = None if fixed else RandomMarkets(played, wanted, merged_options.steps, name)
     return Description(played, merged_options, name, random)

@@ -12,7 +12,7 @@ from gymnasium.spaces import Box
 from numpy.typing import ArrayLike
 
 from .actions import ActionScale
-from .arrays import Array, as_like
+from .arrays import Array, as_like, as_numpy
 from .game import Activity, Coefficients, Controls, Game
 from .grid import Advance, Policy, Position, State, advance, grid, terminal_reward
 from .noise import Noise, draw_step, scaled
@@ -154,17 +154,12 @@ class Market(Setting):
         Raises:
             ValueError: inventories have a wrong shape, are not finite, or put a trader on the other side.
         """
+        shape, traders = (*self.batch, len(self.game.agents)), self.game.traders
+        given, side = self._given(inventory, shape), np.sign(self.game.start[:traders])
+        spread = self.options.inventory_spread if spread is None else as_spread(spread)
         if self.random is not None:
             self._draw_markets(self.random, rng)
-        shape = (*self.batch, len(self.game.agents))
-        start = self._initial if inventory is None else np.asarray(inventory, dtype=float)
-        if start.shape not in (shape, shape[-1:]) or not np.isfinite(start).all():
-            raise ValueError(f"inventory: expected finite numbers of shape {shape}, got {inventory!r}")
-        spread = self.options.inventory_spread if spread is None else as_spread(spread)
-        traders = self.game.traders
-        side = np.sign(self._initial[..., :traders])
-        if self.game.one_sided and (np.sign(start[..., :traders]) == -side).any():
-            raise ValueError(f"inventory: a buyer starts at 0 or below, a seller at 0 or above; got {inventory!r}")
+        start = self._initial if given is None else given
         if spread and inventory is None:
             start = start + spread * rng.standard_normal(shape)
             if self.game.one_sided:
@@ -179,6 +174,22 @@ class Market(Setting):
         """the terminal penalty charged so far, as a reward"""
         self.activity: Activity | None = None
         self.shock: Array | None = None
+
+    def _given(self, inventory: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray | None:
+        """Initial inventories, checked; None where none are given."""
+        if inventory is None:
+            return None
+        try:
+            start = as_numpy(inventory)
+        except ValueError as error:
+            raise ValueError(f"inventory: {error}") from error
+        if start.shape not in (shape, shape[-1:]) or not np.isfinite(start).all():
+            raise ValueError(f"inventory: expected finite numbers of shape {shape}, got {inventory!r}")
+        traders = self.game.traders
+        side = np.sign(self.game.start[:traders])
+        if self.game.one_sided and (np.sign(start[..., :traders]) == -side).any():
+            raise ValueError(f"inventory: a buyer starts at 0 or below, a seller at 0 or above; got {inventory!r}")
+        return start
 
     def _draw_markets(self, random: RandomMarkets, rng: np.random.Generator) -> None:
         """Other parameters for this episode."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
+import numpy as np
+
 from .actions import ActionKind, Range
 from .observation import Kind, KindName, check_kind
 from .parameters import as_number, assign, check_count
@@ -87,7 +89,9 @@ class Options:
         assign(self, inventory_spread=as_spread(self.inventory_spread))
         for name in ("rate_range", "quote_range"):  # JSON has lists only
             pair = getattr(self, name)
-            assign(self, **{name: tuple(pair) if isinstance(pair, list) else pair})
+            if isinstance(pair, list | tuple | np.ndarray):
+                pair = tuple(each.item() if isinstance(each, np.generic) else each for each in pair)
+            assign(self, **{name: pair})
 
     @property
     def kind(self) -> Kind:

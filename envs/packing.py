@@ -63,7 +63,7 @@ def join_actions(game: Game, actions: Mapping[str, object], batch: tuple[int, ..
     shapes, traders, columns = ((*batch, 1), (*batch, 2)), game.traders, []
     for index, name in enumerate(game.agents):
         action, shape = actions[name], shapes[index >= traders]
-        if not isinstance(action, np.ndarray) or action.shape != shape or action.dtype.kind != "f":
+        if type(action) is not np.ndarray or action.shape != shape or action.dtype.char not in "efd":
             action = as_action(action, shape, name, shared=True)
         columns.append(action)
     flat = np.concatenate(columns, axis=-1)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .arrays import Array, namespace
-from .distributions import Distribution, from_table, to_table
+from .distributions import Choice, Distribution, from_table, to_table
 from .game import C, Controls, Game
 from .parameters import assign, check_count
 
@@ -83,8 +83,20 @@ class RandomMarkets:
                 raise ValueError(f"random.{name}: expected lists of length {count}, got {each!r}")
         rng = np.random.default_rng(0)
         ends = [np.full(self.width, end) for end in (0.0, _ALMOST_ONE)]
-        for uniform in (*ends, *rng.random((4, self.width))):
+        for uniform in (*ends, *rng.random((4, self.width)), *self._choices()):
             self._check(self.game_of(self.drawn(uniform)))
+
+    def _choices(self) -> list[np.ndarray]:
+        """Draws among which every value of every choice is."""
+        found, start = [], 0
+        for each in self.distributions.values():
+            if isinstance(each, Choice):
+                for i in range(len(each.values)):
+                    uniform = np.full(self.width, 0.5)
+                    uniform[start] = (i + 0.5) / len(each.values)
+                    found.append(uniform)
+            start += each.width
+        return found
 
     def _check(self, game: Game) -> None:
         before, after = (each.directed(0.0, 1.0) for each in (self.game, game))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ def plain(value: object) -> Any:
     """Arguments of an environment with games, scenarios, options and parts of a market as mappings; what no scenario
     file can name stays an object."""
     if isinstance(value, Mapping):
-        return {key: plain(each) for key, each in value.items()}
+        return {key: _argument(key, each) for key, each in value.items()}
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, RandomMarkets):
         return {"name": value.name, "steps": value.steps or STEPS, **game_values(value.game), "random": value.table()}
     if isinstance(value, Distribution):
@@ -36,6 +39,11 @@ def plain(value: object) -> Any:
         return game_values(value) if isinstance(value, Game) else value_of("", value)
     except ValueError:
         return value
+
+
+def _argument(name: str, value: object) -> Any:
+    """An argument by its name: the distributions of random markets, where only these are asked for."""
+    return value.table() if name == "random" and isinstance(value, RandomMarkets) else plain(value)
 
 
 class PlainSpec:

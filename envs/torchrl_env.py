@@ -17,6 +17,7 @@ of ``game.payoff_unit``, so that one learning rate and one exploration suit ever
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any, Literal
 
 import numpy as np
@@ -35,7 +36,7 @@ from .described import Described, describe
 from .game import Controls
 from .grid import Policy, Position, State, advance
 from .noise import Noise, scaled
-from .observation import LIMIT
+from .observation import LIMIT, Kind
 from .options import OptionsLike
 from .packing import agent_controls, agent_index
 from .parameters import check_count
@@ -296,16 +297,30 @@ class ActorPolicy:
 
     def __init__(self, market: TorchMarket, actor: Callable[[TensorDictBase], TensorDictBase], agent: str) -> None:
         self.steps, self._market, self._actor, self._agent = market.steps, market, actor, agent
+        self._context: np.ndarray | None = None
         agent_index(market.game, agent)
+
+    @property
+    def sees(self) -> Kind:
+        """The kind of observation that the actor is given."""
+        return self._market.view.options.kind
+
+    def showing(self, context: np.ndarray) -> ActorPolicy:
+        """The policy in a random market of which this, (D,), was drawn."""
+        result = copy(self)
+        result._context = context
+        return result
 
     def __call__(self, k: int, state: State) -> np.ndarray:
         """Physical controls (..., 1) of a trader, (..., 2) of a maker; in double precision."""
         market, view = self._market, self._market.view
         inventories, *rest = (market._tensor(each) for each in (state.inventories, state.quotes, state.volumes))
         factor, price = (None if each is None else market._tensor(each) for each in (state.factor, state.price))
-        groups = market.grouped(
-            observation=view.observe(view.state(int(k), Position(inventories, factor, price), *rest))
-        )
+        position, context = Position(inventories, factor, price), None
+        if self._context is not None:
+            context = market._tensor(self._context).expand(*inventories.shape[:-1], -1)
+        quotes, volumes = rest
+        groups = market.grouped(observation=view.observe(view.state(int(k), position, quotes, volumes, context)))
         with torch.no_grad(), set_exploration_type(ExplorationType.DETERMINISTIC):
             acted = self._actor(TensorDict(groups, batch_size=inventories.shape[:-1], device=market.device))
         controls = market.controls(acted)

@@ -90,10 +90,12 @@ class MarketVectorEnv(PlainSpec, VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             ValueError: inventories that do not fit, a negative seed, or a mask that leaves a market out.
         """
         options = options or {}
-        if not np.all(options.get("reset_mask", True)):
-            raise ValueError(f"reset_mask: all markets end together, expected all True, got {options['reset_mask']!r}")
+        mask = np.asarray(options.get("reset_mask", np.full(self.num_envs, True)))
+        if mask.shape != (self.num_envs,) or not mask.all():
+            expected = f"all markets end together, expected {self.num_envs} times True"
+            raise ValueError(f"reset_mask: {expected}, got {options['reset_mask']!r}")
         if seed is not None:
-            self._rng = np.random.default_rng(seed)
+            self._rng = _generator(seed)
             self._np_random = self._rng
             self._np_random_seed = seed if is_whole(seed) else tuple(seed)  # type: ignore[assignment, arg-type]  # as Gymnasium's own
         self._start(options.get("inventory"))
@@ -139,6 +141,14 @@ class MarketVectorEnv(PlainSpec, VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         infos: Info = {name: np.array(each) for name, each in agent_info(self.market, self.index).items()}
         known = np.full(self.num_envs, True)
         return infos | {f"_{name}": known for name in infos}
+
+
+def _generator(seed: int | Sequence[int]) -> np.random.Generator:
+    """Raises ValueError for anything but whole numbers of at least 0."""
+    numbers = [seed] if is_whole(seed) or not isinstance(seed, Sequence) else list(seed)
+    if not numbers or not all(is_whole(each) and each >= 0 for each in numbers):
+        raise ValueError(f"seed: expected a whole number >= 0 or a list of them, got {seed!r}")
+    return np.random.default_rng(seed)
 
 
 def _mode(given: AutoresetMode | str) -> AutoresetMode:

@@ -12,37 +12,23 @@ from ...envs.game import Activity, Controls
 from ...envs.grid import step_reward, terminal_reward
 from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
 from ...envs.random_markets import parts_of, with_parts
+from ...envs.scenarios.loader import INTENSITIES, PARTS
 from .. import newton
 from .equilibrium import MakerTakerEquilibrium, result_of
 from .system import GameSystem, optimal_controls
 
+_KNOWN = {*PARTS["competition"].values(), *PARTS["impact"].values(), *INTENSITIES.values(), type(None)}
 _PER_STEP = ("impact", "running_penalty", "buy_flow", "sell_flow")
 
 
 def shape_of(game: MakerTakerGame) -> Hashable:
-    """What games have in common that are solved together: agents and their sides, kinds of parts; numbers may
-    differ."""
+    """What games have in common that are solved together: agents and their sides, kinds of parts; numbers may differ.
+    None for a game that is solved alone."""
     sides = tuple(np.sign(game.trader_inventory).tolist())
-    intensity = getattr(game.competition, "intensity", None)
-    parts = type(game.competition), type(intensity), type(game.impact)
-    if set(parts_of(game)) != {*_names(game)}:  # a part of the user's own, whose parameters are unknown
-        return id(game)
+    parts = type(game.competition), type(getattr(game.competition, "intensity", None)), type(game.impact)
+    if not set(parts) <= _KNOWN:  # a part of the user's own may not take arrays for its numbers
+        return None
     return sides, game.makers, game.horizon, game.flow_from, parts, tuple(parts_of(game))
-
-
-def _names(game: MakerTakerGame) -> list[str]:
-    """Every field of competition, intensity and impact that a solver looks at."""
-    found = []
-    for part in ("competition", "impact"):
-        owner = getattr(game, part)
-        intensity = getattr(owner, "intensity", None)
-        fields = {**vars(owner), **(vars(intensity) if intensity is not None else {})}
-        found += [f"{part}.{name}" for name, value in fields.items() if value is not None and name not in _APART]
-    return found
-
-
-_APART = ("beta", "intensity")
-"""fields that are coefficients, or parts themselves"""
 
 
 def solve_together(

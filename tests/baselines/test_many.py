@@ -10,6 +10,8 @@ from makertaker.baselines import many as module
 from makertaker.envs import (
     Choice,
     CustomIntensity,
+    Exponential,
+    Logistic,
     LogUniform,
     MakerTakerGame,
     Points,
@@ -19,6 +21,7 @@ from makertaker.envs import (
     acas_v0,
     execution_v0,
     load_scenario,
+    ornstein_uhlenbeck,
     read_scenario,
 )
 from makertaker.envs.competition import BestQuote
@@ -136,6 +139,28 @@ def test_one_that_the_batch_does_not_find_is_solved_alone():
     hard = MakerTakerGame((-10.0,), (9.0, -9.0), maker_terminal_penalty=60.0, trader_terminal_penalty=200.0)
     easy = [replace(hard, maker_terminal_penalty=0.1 * i, trader_terminal_penalty=1.0) for i in range(1, 4)]
     games = [easy[0], hard, *easy[1:]]
+    for found, game in zip(solve_many(games, STEPS), games, strict=True):
+        assert_the_same(found, solve(game, STEPS))
+
+
+@pytest.mark.parametrize("name", ["approximation", "inventory_noise", "factor"])
+def test_noise_and_factors_are_not_lost_in_company(name):
+    noisy = {
+        "approximation": load_scenario("approximation"),
+        "inventory_noise": replace(load_scenario("acas"), inventory_noise=0.2),
+        "factor": replace(load_scenario("acas"), factor=ornstein_uhlenbeck(2.0, 1.0), buy_flow=Logistic(0.5, 3.5)),
+    }[name]
+    for found in solve_many([noisy, noisy], 2):
+        assert_the_same(found, solve(noisy, 2))
+
+
+def test_a_part_that_takes_numbers_only_is_solved_alone():
+    class Branching(Exponential):
+        @property
+        def constant_markup(self):
+            return 1 / self.gamma if self.gamma > 0 else None
+
+    games = [replace(load_scenario("acas"), competition=BestQuote(Branching(gamma))) for gamma in (0.8, 1.0)]
     for found, game in zip(solve_many(games, STEPS), games, strict=True):
         assert_the_same(found, solve(game, STEPS))
 

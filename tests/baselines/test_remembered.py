@@ -1,6 +1,7 @@
 """Equilibria are kept for the next time, in bounds, and what takes long says so."""
 
 import logging
+import threading
 import time
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from makertaker.baselines import remembered as module
 from makertaker.baselines import solve
 from makertaker.baselines.noise.field import FieldOptions
 from makertaker.baselines.remembered import remembered
-from makertaker.envs import CustomImpact, load_scenario
+from makertaker.envs import BestQuote, CustomImpact, Exponential, load_scenario
 from support.episodes import same
 
 
@@ -69,6 +70,38 @@ def test_what_has_no_hash_is_solved_anew(solved):
     for _ in range(2):
         assert remembered(game, 3).converged
     assert len(solved) == 2
+
+
+def test_what_may_be_equal_and_differ_is_solved_anew(solved):
+    """A part of the user's own with a number that is no field, and a flow that changes between."""
+
+    class Shifted(Exponential):
+        def __call__(self, x):
+            return super().__call__(x + self.shift)
+
+    def shifted(by):
+        intensity = Shifted(1.0)
+        object.__setattr__(intensity, "shift", by)
+        return replace(load_scenario("acas"), competition=BestQuote(intensity))
+
+    assert shifted(0.0) == shifted(0.5)
+    first, second = (remembered(shifted(by), 5).payoffs for by in (0.0, 0.5))
+    assert not np.allclose(first, second)
+
+    class Flow:
+        level = 1.0
+
+        def __init__(self):
+            self.lock = threading.Lock()  # which no copy can be made of
+
+        def __call__(self, t):
+            return self.level + 0 * t
+
+    game = replace(load_scenario("acas"), buy_flow=Flow())
+    before = remembered(game, 5)
+    assert before.game is game
+    game.buy_flow.level = 5.0
+    np.testing.assert_array_equal(remembered(game, 5).payoffs, solve(game, 5).payoffs)
 
 
 def test_the_oldest_are_forgotten(solved):

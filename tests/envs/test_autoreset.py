@@ -103,8 +103,15 @@ def test_a_seed_is_told_and_repeats():
 def test_what_a_batch_cannot_do_is_refused():
     env = make("Disabled")
     env.reset()
-    with pytest.raises(ValueError, match="reset_mask: all markets end together, expected all True"):
+    with pytest.raises(ValueError, match="reset_mask: all markets end together, expected 2 times True"):
         env.reset(options={"reset_mask": np.array([True, False])})
+    for mask in ([], np.ones(3, dtype=bool)):
+        with pytest.raises(ValueError, match="reset_mask: all markets end together, expected 2 times True"):
+            env.reset(options={"reset_mask": mask})
+    for seed in (-1, 1.5, "a", [1, None]):
+        with pytest.raises(ValueError, match="seed: expected a whole number >= 0 or a list of them, got"):
+            env.reset(seed=seed)
+    env.reset()
     for _ in range(STEPS):
         env.step(np.zeros((MARKETS, 1)))
     with pytest.raises(ValueError, match="the episode ended after 3 steps: reset before another step"):

@@ -90,6 +90,24 @@ def test_a_tensor_may_be_part_of_a_graph():
     np.testing.assert_array_equal(as_numpy([1, 2]), [1.0, 2.0])
 
 
+@pytest.mark.parametrize(
+    "action",
+    ["0.5", ["0", "1"], 1j, [1j, 0], None, {}, 10**400, np.datetime64("2020-01-01"), np.ma.array([1.0], mask=[True])],
+)
+def test_what_is_no_number_is_refused_by_the_agent_s_name(action):
+    env = acas_v0.parallel_env(steps=STEPS)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"trader_0: expected (numbers|an action of shape \(1,\)), got"):
+        env.step({"trader_0": action, "maker_0": QUOTE, "maker_1": QUOTE})
+    assert env.market.k == 0
+
+
+def test_numbers_of_any_precision_pay_the_same():
+    with_longer = played(np.array([TRADE], dtype=np.longdouble), np.matrix([QUOTE]))
+    assert same(with_longer, played(TRADE, QUOTE))
+    assert all(type(each) is float for each in with_longer[1].values())
+
+
 @pytest.mark.parametrize("shape", [(2, 3), (6,), (2,), (3, 1), (3, 2, 2), (1, 2), ()])
 def test_a_batch_guesses_no_order(shape):
     env = MarketVectorEnv("acas", 3, "maker_0", solve("acas", STEPS).open_loop(), steps=STEPS)

@@ -16,6 +16,7 @@ from makertaker.envs import (
     LogUniform,
     MarketVectorEnv,
     Noise,
+    Options,
     RandomMarkets,
     Uniform,
     acas_v0,
@@ -356,12 +357,31 @@ def test_what_is_given_is_not_drawn():
     env = acas_v0.parallel_env(markets("best quote"), competition={"gamma": 3.0}, maker_running_penalty=0.2)
     names = set(env.market.random.distributions)
     assert names == set(EVERYTHING) - {"maker_running_penalty"}
-    only = acas_v0.parallel_env(random={"volatility": Uniform(1, 2)}, volatility=3.0, competition={"gamma": 3.0})
-    assert only.market.random.distributions.keys() == {"volatility"}
+    with pytest.raises(ValueError, match=r"random\.volatility: expected a value or a distribution, got both"):
+        acas_v0.parallel_env(random={"volatility": Uniform(1, 2)}, volatility=3.0)
+
+
+def test_a_reset_that_is_refused_changes_nothing():
+    env, other = (acas_v0.parallel_env(markets("best quote")) for _ in range(2))
+    first, *rest = draw_actions(env)
+    for each in (env, other):
+        each.reset(seed=0)
+        each.step(first)
+    with pytest.raises(ValueError, match="inventory: a buyer starts at 0 or below"):
+        env.reset(options={"inventory": np.ones(5)})
+    with pytest.raises(ValueError, match="inventory: expected numbers, got 'all'"):
+        env.reset(options={"inventory": "all"})
+    assert same([env.step(each) for each in rest], [other.step(each) for each in rest])
 
 
 def test_specifications_survive_json():
-    for given in ({"game": markets("softmax")}, {"random": {"competition.gamma": LogUniform(0.5, 2.0)}}):
+    gammas = {"competition.gamma": LogUniform(0.5, 2.0)}
+    for given in (
+        {"game": markets("softmax")},
+        {"random": gammas},
+        {"random": RandomMarkets(load_scenario("acas"), gammas)},
+        {"random": gammas, "options": Options(rate_range=np.array([0.0, 5.0]))},
+    ):
         env = gymnasium.make("makertaker/Acas-v0", **given, context=True)
         again = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(env.spec.to_json()))
         assert same(again.reset(seed=2), env.reset(seed=2))
@@ -379,6 +399,11 @@ def test_specifications_survive_json():
         ({"competition.gamma": Uniform(-1, 2)}, "gamma: expected a positive finite number"),
         ({"maker_terminal_penalty": Uniform(-1.0, 2)}, "maker_terminal_penalty: expected finite values >= 0"),
         ({"trader_inventory": Uniform([-3.0, -1.0], [-2.0, 4.0])}, "buyers stay buyers and sellers stay sellers"),
+        ({"trader_inventory": Choice([[-5.0, 1.0], [-4.0, 1.0], [3.0, 1.0], [-1.0, 1.0]])}, "buyers stay buyers"),
+        (
+            {"maker_terminal_penalty": Choice([0.1] * 30 + [-1.0] + [0.1] * 30)},
+            "maker_terminal_penalty: expected finite",
+        ),
         ({"volatility": 1.0}, r"random.volatility: expected one of \['uniform', 'log_uniform', 'choice'\]"),
         ({"volatility": {"normal": [0, 1]}}, "random.volatility: expected one of"),
         ({"volatility": {"uniform": [0, 1, 2]}}, "random.volatility.uniform: expected a list of two bounds"),

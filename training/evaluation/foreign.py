@@ -10,19 +10,20 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...baselines.errors import EquilibriumNotFound
+from ...baselines.gymnasium_envs import equilibria
 from ...baselines.policies import OpenLoop, PrivateCopy
 from ...envs import Controls, Game, Policy, State, rollout
 from ...envs.described import inner_environments, setting_of
-from ...envs.market import Setting
+from ...envs.market import Market, Setting
 from ...envs.observation import KINDS, Kind, inventory_scale
 from ...envs.packing import agent_controls, check_names, check_steps
-from ...envs.single_agent_env import check_others
+from ...envs.single_agent_env import Opponents, check_others
 from ..common.joint_market import LearnedPolicy
 from .wrappers import check_wrappers
 
@@ -71,9 +72,9 @@ def players(
     Raises:
         ValueError: an agent has no policy, or a policy does not fit.
     """
-    learner, others = _one_learner(env)
-    if learner is not None and opponents is not None:
-        others = {agent: each for agent, each in opponents.items() if agent != learner}
+    learner, found = _one_learner(env)
+    others = found if isinstance(found, Mapping) else _opponents(found, setting, opponents)
+    others = {agent: each for agent, each in others.items() if agent != learner}
     given = _by_agent(setting, policies, learner, others)
     check_steps(given, setting.steps)
     shown = _observations(setting)
@@ -81,8 +82,9 @@ def players(
     sees: list[Kind] = []
     for agent, policy in given.items():
         if _sees_states(policy):
-            made[agent] = _Stateful(policy, agent)
-            sees.append("time" if _open_loop(policy) else "full")
+            drawn = hasattr(policy, "showing") and np.size(setting.observer.context)
+            made[agent] = _Stateful(policy.showing(setting.observer.context) if drawn else policy, agent)
+            sees.append("time" if _open_loop(policy) else getattr(policy, "sees", "full"))
         else:
             act = _Foreign(policy, agent, _sizes(env, setting, agent), deterministic).fitted(shown[agent])
             made[agent] = LearnedPolicy(act, setting, agent)
@@ -157,13 +159,22 @@ class _Stateful:
             ) from error
 
 
-def _one_learner(env: object) -> tuple[str | None, Mapping[str, Policy]]:
-    """The learner of an environment with one, and the others' policies."""
+def _one_learner(env: object) -> tuple[str | None, Opponents]:
+    """The learner of an environment with one, and the others' policies, or what makes them for an episode."""
     for each in inner_environments(env):
         agent, others = getattr(each, "agent", None), getattr(each, "others", None)
         if isinstance(agent, str) and isinstance(others, Mapping):
-            return agent, others
+            return agent, getattr(each, "opponents", others)
     return None, {}
+
+
+def _opponents(
+    found: Callable[[Market], Mapping[str, Policy]], setting: Setting, known: Mapping[str, Policy] | None
+) -> Mapping[str, Policy]:
+    """The others' policies in one market that was drawn; ``known`` are those of its equilibrium."""
+    if found is equilibria and known is not None:
+        return known
+    return found(Market(setting.game, replace(setting.options, context=False)))
 
 
 def _by_agent(setting: Setting, policies: object, learner: str | None, others: Mapping[str, Policy]) -> dict[str, Any]:

@@ -106,9 +106,11 @@ class MarketVecEnv(BatchVecEnv):
     def reset(self) -> np.ndarray:
         """Start an episode in every market."""
         self._returns[:] = 0.0
-        observations, _ = self.vector.reset(seed=self._seeds[0], options=self._given())
-        self._reset_seeds()
-        self._reset_options()
+        try:
+            observations, _ = self.vector.reset(seed=self._seeds[0], options=self._given())
+        finally:  # they are for one reset, refused or not
+            self._reset_seeds()
+            self._reset_options()
         return observations
 
     def _given(self) -> dict[str, np.ndarray]:

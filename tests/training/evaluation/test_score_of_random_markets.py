@@ -119,6 +119,49 @@ def test_one_learner_meets_each_market_s_equilibrium():
     assert again.relative_nash_conv == found.relative_nash_conv
 
 
+@pytest.mark.parametrize("made", [False, True])
+def test_the_others_are_those_of_the_environment(made):
+    """Policies, or a function that makes them for a market."""
+    fixed = {
+        "trader_0": lambda k, state: np.full((*np.shape(state.inventories)[:-1], 1), 2.5),
+        "maker_1": lambda k, state: np.full((*np.shape(state.inventories)[:-1], 2), 1.25),
+    }
+    others = (lambda market: fixed) if made else fixed
+    env = gymnasium.make(
+        "makertaker/Acas-v0", agent="maker_0", others=others, random=RANDOM, steps=STEPS, observation="time"
+    )
+    for each in score(env, lambda seen: np.zeros((*np.shape(seen)[:-1], 2)), draws=3).draws:
+        np.testing.assert_array_equal(each.learned.controls.rate[:, 0], 2.5)
+        np.testing.assert_array_equal(each.learned.controls.ask[:, 1], 1.25)
+
+
+def test_actors_of_torchrl_are_scored_as_those_of_pettingzoo():
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("torchrl")
+    from makertaker.envs.torchrl_env import TorchMarket
+
+    def act(seen):
+        return 0.5 * seen[..., 1:2] - 0.1 * seen[..., 2:3] + 0.2 * seen[..., :1]
+
+    def actor(tensordict):
+        for group, size in (("trader", 1), ("maker", 2)):
+            action = act(tensordict[group, "observation"])
+            tensordict[group, "action"] = torch.cat([action] * size, dim=-1)
+        return tensordict
+
+    options = {"random": RANDOM, "steps": STEPS, "observation": "time", "context": True}
+    market = TorchMarket("acas", 2, dtype=torch.float64, **options)
+    found = score(market, market.policies(actor), draws=4)
+    env = acas_v0.parallel_env(**options)
+    same = {
+        agent: lambda seen, size=space.shape[0]: np.concatenate([act(seen)] * size, axis=-1)
+        for agent, space in env.action_spaces.items()
+    }
+    expected = score(env, same, draws=4)
+    assert found.relative_nash_conv == pytest.approx(expected.relative_nash_conv, rel=1e-5)
+    assert found.exact == expected.exact
+
+
 def test_bad_arguments_are_refused():
     env = make()
     with pytest.raises(ValueError, match="draws: expected a whole number >= 2, got 1"):
