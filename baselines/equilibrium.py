@@ -128,4 +128,4 @@ class Equilibrium(Rule):
 def quotes_matter(buy_volume: Array, sell_volume: Array) -> Array:
     """(K, 2) true where volume (K,) arrives at the asks, and at the bids."""
     volumes = np.stack([buy_volume, sell_volume], axis=-1)
-    return np.asarray(volumes > _NO_VOLUME * max(1.0, float(volumes.max())))
+    return np.asarray(volumes > _NO_VOLUME * np.abs(volumes).max(initial=0.0))

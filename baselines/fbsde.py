@@ -12,7 +12,7 @@ the first-order condition of (13)-(14) integrated over the step; ``p_k`` is the 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -37,6 +37,8 @@ class System(Penalties, ABC):
 
     initial: Array
     """(..., n) inventories at the start"""
+    unit: float | Array = field(default=1.0, kw_only=True)
+    """(...,) size of adjoints, in currency per share, by which tolerances are measured where adjoints are smaller"""
 
     @abstractmethod
     def rates(self, adjoints: Array) -> Array:

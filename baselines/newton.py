@@ -107,25 +107,28 @@ def solve_banded(system: System, jacobian: Array, defect: Array) -> Array:
     Differencing the equation for ``Y`` between neighbouring steps makes the system block tridiagonal.
     """
     steps, n = defect.shape
-    dt, size = system.dt, 2 * n
-    phi = np.broadcast_to(system.running, defect.shape)
+    size = 2 * n
+    # a unit of shares in which effects of adjoints are of order one, so that pivots do not depend on units
+    moves = system.dt * jacobian
+    shares = float(np.abs(moves).max()) or 1.0
+    moves, phi = moves / shares, np.broadcast_to(system.dt * shares * system.running, defect.shape)
     agents = np.arange(n)
     here = np.zeros((steps, size, size))
     before = np.zeros((steps, size, size))
     after = np.zeros((steps, size, size))
     # forward rows: dQ_{k+1} - dQ_k - dt J_k dY_k = 0
-    here[:, n:, :n] = -dt * jacobian
+    here[:, n:, :n] = -moves
     here[:, n + agents, n + agents] = 1.0
     before[:, n + agents, n + agents] = -1.0
     # backward rows: dY_k - dY_{k+1} + dt phi_k (dQ_k + 2 dQ_{k+1}) / 3 + dt phi_{k+1} (2 dQ_{k+1} + dQ_{k+2}) / 3
     here[:, agents, agents] = 1.0
-    before[:, agents, n + agents] = dt * phi / 3
-    here[:, agents, n + agents] = 2 * dt * phi / 3
-    here[:-1, agents, n + agents] += 2 * dt * phi[1:] / 3
-    after[:-1, agents, n + agents] = dt * phi[1:] / 3
+    before[:, agents, n + agents] = phi / 3
+    here[:, agents, n + agents] = 2 * phi / 3
+    here[:-1, agents, n + agents] += 2 * phi[1:] / 3
+    after[:-1, agents, n + agents] = phi[1:] / 3
     after[:-1, agents, agents] = -1.0
     # last backward row: dY_{K-1} + 2 A dQ_K + 2 phi dt (dQ_{K-1} / 6 + dQ_K / 3)
-    here[-1, agents, n + agents] += 2 * system.terminal
+    here[-1, agents, n + agents] += 2 * shares * system.terminal
     right = np.zeros((steps, size))
     right[:, :n] = defect
     right[:-1, :n] -= defect[1:]
@@ -163,9 +166,9 @@ def newton(
 ) -> Result:
     """Newton's method with a backtracking line search on the largest residual.
 
-    It goes on until the residual, or the Newton step, is below ``tolerance`` (relative to the size of the adjoints,
-    where that is above 1) in every member of the batch, or no step helps, and then takes one more step unless the
-    residual is at rounding already: it costs little and brings it there.
+    It goes on until the residual, or the Newton step, is below ``tolerance`` (relative to the size of the adjoints, or
+    to the system's unit where they are smaller) in every member of the batch, or no step helps, and then takes one more
+    step unless the residual is at rounding already: it costs little and brings it there.
 
     Args:
         system: the system.
@@ -183,7 +186,7 @@ def newton(
         count, polished = 0, False
         still = np.zeros(size.shape, dtype=bool)
         while count < iterations and np.isfinite(size).any():
-            scale = np.maximum(1.0, _norm(adjoints))
+            scale = np.maximum(system.unit, _norm(adjoints))
             if polished or (size <= _ROUNDING * scale).all():
                 break
             polished = bool((still | (size <= tolerance * scale)).all())
@@ -198,7 +201,7 @@ def newton(
             history.append(float(size.max(initial=0.0)))
             if not moved.any():
                 break
-        converged = still | (size <= tolerance * np.maximum(1.0, _norm(adjoints)))
+        converged = still | (size <= tolerance * np.maximum(system.unit, _norm(adjoints)))
     return Result(adjoints, size, converged, count, tuple(history), 0)
 
 
@@ -211,7 +214,7 @@ def _search(
     move = np.where(usable[..., None, None], move, 0.0)
     free = usable & (reach > longest)
     length = np.where(free, longest / np.where(free, reach, 1.0), 1.0)
-    done, at_rounding = ~usable, reach <= 10 * _ROUNDING * np.maximum(1.0, _norm(adjoints))
+    done, at_rounding = ~usable, reach <= 10 * _ROUNDING * np.maximum(system.unit, _norm(adjoints))
     moved = np.zeros(size.shape, dtype=bool)
     best, best_value, best_size = adjoints, value, size
     shortest = _SHORTEST_STEP * length.min()
@@ -234,7 +237,7 @@ class _Scaled(System):
     """A system with all its penalties multiplied by a factor; at zero its solution is ``Y = 0``."""
 
     def __init__(self, system: System, factor: float) -> None:
-        super().__init__(system.dt, factor * system.running, factor * system.terminal, system.initial)
+        super().__init__(system.dt, factor * system.running, factor * system.terminal, system.initial, unit=system.unit)
         self._system = system
 
     def rates(self, adjoints: Array) -> Array:

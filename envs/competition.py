@@ -20,7 +20,7 @@ from .intensity import Exponential, Intensity
 from .parameters import as_number, as_numbers, assign
 
 _TIE = 1e-10
-"""quotes this close count as tied in derivatives; solved quotes of identical makers differ by rounding"""
+"""quotes this close, in markups, count as tied in derivatives; solved quotes of identical makers differ by rounding"""
 
 
 class Fill(NamedTuple):
@@ -105,7 +105,12 @@ class Competition(ABC):
 
     def best_jacobian(self, quotes: Array) -> Array:
         """``d min(quotes) / d quote_j``, (..., M). At tied best quotes the first of the tied makers is the best one."""
-        return (_first_best(quotes)[..., None] == np.arange(quotes.shape[-1])).astype(float)
+        first = _first_best(quotes, self._unit(quotes))
+        return (first[..., None] == np.arange(quotes.shape[-1])).astype(float)
+
+    def _unit(self, quotes: Array) -> Array:
+        """(..., 1) the size by which quotes differ, a markup."""
+        return np.asarray(self.own_markup(quotes, quotes).min(axis=-1, keepdims=True))
 
     def own_quote(self, adjoint: Array, quotes: Array, limit: float) -> Array:
         """Each maker's best quote (..., M) at marginal values ``adjoint``, the others being at ``quotes``, truncated.
@@ -199,11 +204,11 @@ class BestQuote(_IntensityBased):
 
     def markup_jacobian(self, quotes: Array) -> Array:
         """``d markup_i / d quote_j``; of tied best quotes the first counts as the best."""
-        return self.own_markup_slope(quotes, quotes)[..., None] * _against_rival(quotes)
+        return self.own_markup_slope(quotes, quotes)[..., None] * _against_rival(quotes, self._unit(quotes))
 
     def share_jacobian(self, quotes: Array) -> Array:
         """``d share_i / d quote_j``; of tied best quotes the first counts as the best."""
-        return self.own_share_slope(quotes, quotes)[..., None] * _against_rival(quotes)
+        return self.own_share_slope(quotes, quotes)[..., None] * _against_rival(quotes, self._unit(quotes))
 
 
 @dataclass(frozen=True)
@@ -377,26 +382,26 @@ class ProductShare(_IntensityBased):
         return np.where(np.eye(makers, dtype=bool), own[..., None], cross)
 
 
-def _against_rival(quotes: Array) -> Array:
+def _against_rival(quotes: Array, unit: Array) -> Array:
     """(..., M, M): 1 on the diagonal, -1 at the best of the others; of tied best quotes the first is the best."""
     makers = quotes.shape[-1]
     index = np.arange(makers)
-    first = _first_best(quotes)[..., None]
-    second = _first_best(np.where(index == first, np.inf, quotes))[..., None]
+    first = _first_best(quotes, unit)[..., None]
+    second = _first_best(np.where(index == first, np.inf, quotes), unit)[..., None]
     rival = np.where(index == first, second, first)
     return np.asarray(np.eye(makers) - (rival[..., None] == index))
 
 
-def ties(quotes: Array) -> Array:
-    """(...,) True where two of the quotes (..., M) are the best but for rounding."""
-    return _tied(quotes).sum(axis=-1) > 1
+def ties(quotes: Array, unit: float) -> Array:
+    """(...,) True where two of the quotes (..., M) are the best but for rounding; ``unit`` is their size, a margin."""
+    return _tied(quotes, np.asarray(unit)).sum(axis=-1) > 1
 
 
-def _first_best(quotes: Array) -> Array:
+def _first_best(quotes: Array, unit: Array) -> Array:
     """Index (...,) of the first maker whose quote (..., M) is the best but for rounding."""
-    return np.argmax(_tied(quotes), axis=-1)
+    return np.argmax(_tied(quotes, unit), axis=-1)
 
 
-def _tied(quotes: Array) -> Array:
+def _tied(quotes: Array, unit: Array) -> Array:
     best = quotes.min(axis=-1, keepdims=True)
-    return quotes <= best + _TIE * (1 + np.abs(best))
+    return quotes <= best + _TIE * (unit + np.abs(best))

@@ -44,8 +44,8 @@ def fixed_point(
     known = np.isfinite(target).all(axis=-1, keepdims=True)
     target = np.where(known, target, 0.0)
     value = np.clip(np.where(known, np.zeros_like(target) if start is None else start, 0.0), low, high)
-    scale = 1.0 + largest(target)
-    aim = target + function(value)
+    shift = function(value)
+    scale, aim = largest(target) + largest(shift) + largest(value), target + shift  # 0 where the solution is 0
     residual = value - np.clip(aim, low, high)
     size = largest(residual)
     identity = np.eye(value.shape[-1])

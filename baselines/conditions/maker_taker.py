@@ -19,6 +19,7 @@ from .condition import Condition, if_not_negative, if_positive
 _DRAWS = 2000
 _STARTS = 3
 _ROUNDING = 1e-12
+_LEAST = 1e-300
 _REACH = 3.0
 """scales of the factor that flows are looked at"""
 
@@ -169,8 +170,10 @@ def observations(game: MakerTakerGame, steps: int) -> list[Condition]:
         first = solve_maker_taker(game, times)
     except EquilibriumNotFound as error:
         return [Condition(name, False, -np.inf, reference, str(error))]
-    digits = float(-np.log10(max(first.residual, 1e-300)))
-    found = Condition(name, True, digits, reference, f"digits of the residual; {first.message}")
+    size = max(float(np.abs(first.adjoints).max()), game.margin)
+    digits = float(-np.log10(max(first.residual / size, _LEAST)))
+    found = Condition(name, True, digits, reference, f"digits of the residual beside adjoints; {first.message}")
+    units = np.array([game.control_unit(agent) for agent in game.agents])
     rng, distances, failed = np.random.default_rng(1), [0.0], 0
     for _ in range(_STARTS):
         guess = first.adjoints + _noise(game, first.adjoints, rng)
@@ -179,10 +182,11 @@ def observations(game: MakerTakerGame, steps: int) -> list[Condition]:
             failed += 1
             continue
         pairs = zip(first.controls, other.controls, strict=True)
-        masks = (True, first.quotes_matter[:, :1], first.quotes_matter[:, 1:])
+        makers = units[game.traders :]
+        masks = 1 / units[: game.traders], first.quotes_matter[:, :1] / makers, first.quotes_matter[:, 1:] / makers
         distances.append(max(float(np.abs((a - b) * m).max()) for (a, b), m in zip(pairs, masks, strict=True)))
     far = max(distances)
-    note = "largest difference of controls that matter, negated"
+    note = "largest difference of controls that matter, in control units, negated"
     if failed:
         note += f"; {failed} of {_STARTS} starts did not converge"
     name, reference = "several starts lead to the same equilibrium", f"observed: {_STARTS} random starts"

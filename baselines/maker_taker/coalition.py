@@ -58,7 +58,7 @@ class _Traders(System):
     def __init__(self, game: MakerTakerGame, c: MakerTakerCoefficients, dt: float, prices: Array) -> None:
         count = game.traders
         start = np.broadcast_to(game.start[:count], (len(prices), count))
-        super().__init__(dt, c.running_penalty[:, :count], c.terminal_penalty[:count], start)
+        super().__init__(dt, c.running_penalty[:, :count], c.terminal_penalty[:count], start, unit=game.margin)
         self.game, self.c, self.prices = game, c, prices
 
     def rates(self, adjoints: Array) -> Array:
@@ -135,7 +135,7 @@ class _Search:
         price = self.game.spread_paid(self.c, quotes[:, 0].min(axis=-1), quotes[:, 1].min(axis=-1))
         system = _Traders(self.game, self.c, self.dt, price)
         guess = None if self.adjoints is None else np.broadcast_to(self.adjoints, price.shape)
-        solution = newton.solve_system(system, self.steps, guess)
+        solution = newton.solve_system(system, self.steps, guess, longest=self.game.margin)
         if not solution.converged.all():
             raise NoOptimum(f"the traders' response was not found: residual {solution.residual.max():.3g}")
         if len(quotes) == 1:

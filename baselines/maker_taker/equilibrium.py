@@ -155,7 +155,7 @@ def _message(game: MakerTakerGame, controls: Controls, matter: Array, result: ne
                 f"{side} quotes are undetermined on {idle} of {len(matter)} steps: no volume arrives there, "
                 "the equilibrium is not unique"
             )
-    tied = int((ties(controls.ask) | ties(controls.bid)).sum())
+    tied = int((ties(controls.ask, game.margin) | ties(controls.bid, game.margin)).sum())
     if tied:
         parts.append(f"best quotes tie on {tied} of {len(matter)} steps, where the slope is one-sided")
     if np.abs(controls.rate).max() >= game.max_rate:

@@ -86,4 +86,5 @@ def _stacked(games: Sequence[MakerTakerGame], times: Array) -> tuple[MakerTakerG
     bounds = [np.stack(ends)[:, None, :] for ends in zip(*(game.rate_bounds for game in games), strict=True)]
     object.__setattr__(batched, "max_quote", np.array([game.max_quote for game in games])[:, None, None])
     vars(batched)["rate_bounds"] = tuple(bounds)
+    vars(batched)["margin"] = np.array([game.margin for game in games])
     return batched, c

@@ -31,7 +31,7 @@ class Deviators(System):
         self, game: MakerTakerGame, c: MakerTakerCoefficients, controls: Controls, dt: float, agents: slice
     ) -> None:
         running = c.running_penalty.T[agents, ..., None]
-        super().__init__(dt, running, c.terminal_penalty[agents, None], game.start[agents, None])
+        super().__init__(dt, running, c.terminal_penalty[agents, None], game.start[agents, None], unit=game.margin)
         self.game, self.c, self.controls = game, c, controls
 
     @abstractmethod

@@ -33,7 +33,7 @@ class GameSystem(System):
     """
 
     def __init__(self, game: MakerTakerGame, c: MakerTakerCoefficients, dt: float, initial: Array) -> None:
-        super().__init__(dt, c.running_penalty, c.terminal_penalty, initial)
+        super().__init__(dt, c.running_penalty, c.terminal_penalty, initial, unit=game.margin)
         self.game, self.c = game, c
 
     def rates(self, adjoints: Array) -> Array:
