@@ -165,7 +165,8 @@ def from_table(name: str, table: object) -> Distribution:
         raise ValueError(f"random.{name}: expected one of {list(KINDS)}, as in {{uniform = [1, 2]}}, got {table!r}")
     ((kind, given),) = table.items()
     if not isinstance(given, list | tuple) or (kind != "choice" and len(given) != 2):
-        raise ValueError(f"random.{name}.{kind}: expected a list of {'values' if kind == 'choice' else 'two bounds'}")
+        wanted = "values" if kind == "choice" else "two bounds"
+        raise ValueError(f"random.{name}.{kind}: expected a list of {wanted}, got {given!r}")
     try:
         return Choice(given) if kind == "choice" else KINDS[kind](*given)
     except ValueError as error:

@@ -102,7 +102,7 @@ class ExecutionGame(Game[ExecutionCoefficients]):
 
     one_sided: ClassVar[bool] = False
     environment: ClassVar[str] = "execution_v0"
-    arrays: ClassVar[Mapping[str, tuple[str, str]]] = {
+    coefficient_of: ClassVar[Mapping[str, tuple[str, str]]] = {
         "permanent_impact": ("permanent_impact", "market"),
         "temporary_impact": ("temporary_impact", "market"),
         "running_penalty": ("running_penalty", "traders"),

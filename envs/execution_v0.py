@@ -62,16 +62,19 @@ By default rewards are in units of `game.payoff_unit(agent)`: multiplied by it, 
 currency. The terminal penalty is then charged as it changes, `-A (Q_{k+1}^2 - Q_k^2)`, in the first step `-A Q_1^2`.
 With `units="currency"` rewards are in currency, and the last one has `-A Q_T^2`.
 
-`info` of an agent: `mid` (market price), `price` (what it paid per share in this step), `volume` (shares bought plus
-shares sold in this step, noise traders included), `cash`, `pnl` (cash plus inventory at mid, less the initial
-inventory's value), and `factor` in a game that has one.
+`info` of an agent, at a reset and after every step, in physical units: `mid` (market price), `price` (what it paid per
+share in this step), `volume` (shares bought plus shares sold in this step, noise traders included), `inventory`,
+`cash`, `pnl` (cash plus inventory at mid, less the initial inventory's value), and `factor` in a game that has one.
+Before the first step `volume` is 0 and `price` is `mid`. In random markets `drawn.NAME` is what was drawn.
 
 ## Arguments
 
 `game=None`, `scenario=None`, `steps=None` (the scenario's; 20 where only a game is given), `observation="full"`,
 `units="game"` (or `"currency"`), `normalize=None`, `identity=False`, `reward="payoff"`, `render_mode=None` (`"human"`,
 `"rgb_array"`), `rate_range=None`, `inventory_spread=0.0` (standard deviation of noise on initial inventories),
-and every parameter of `makertaker.envs.ExecutionGame`; `makertaker.envs.Options` says more.
+`random=None` (distributions of parameters, which every episode draws: `makertaker.envs.RandomMarkets`),
+`context=False` (agents see what was drawn), and every parameter of `makertaker.envs.ExecutionGame`;
+`makertaker.envs.Options` says more. `max_cycles` is another name of `steps`.
 `reset(options={"inventory": ...})` starts from given inventories.
 
 ## Version history
@@ -79,7 +82,8 @@ and every parameter of `makertaker.envs.ExecutionGame`; `makertaker.envs.Options
 - v0, makertaker 0.2: the default is the scenario `execution-2`, with its number of steps, in game units
   (`normalize=True` has the old units; ranges are others); observations have what the market shows between the own
   inventory and the others'; `game=`, `scenario=`, `units=`, `identity=`, `observation="market"`; the market price
-  moves in every reward mode.
+  moves in every reward mode; `random=`, `context=`, `max_cycles=`; the same names in `info` at a reset and after a
+  step.
 - v0, makertaker 0.1: first version
 """
 

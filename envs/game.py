@@ -118,7 +118,7 @@ class Game(ABC, Generic[C]):
     """name of the environment that plays it"""
     one_sided: ClassVar[bool]
     """True where a trader may only trade towards zero inventory"""
-    arrays: ClassVar[Mapping[str, tuple[str, str]]]
+    coefficient_of: ClassVar[Mapping[str, tuple[str, str]]]
     """by parameter: the coefficient that it becomes, and whose it is: ``"traders"``, ``"makers"``, ``"market"``, or
     ``"flow"``"""
 

@@ -45,10 +45,10 @@ class JaxParams(NamedTuple):
     """of the reference price, currency per square root of time"""
     inventory_noise: Array
     """``epsilon``"""
-    parts: dict[str, Array]
-    """parameters of competition and impact, by name: (1,), or (size,) for a list"""
-    context: Array
-    """(D,) what agents see of what was drawn; (0,) where nothing is"""
+    parts: dict[str, Array] = {}  # noqa: RUF012  # a tuple of arrays: nobody changes it
+    """parameters of competition and impact, by name: (1,), or (size,) for a list; the game's own where there is none"""
+    context: Array | None = None
+    """(D,) what agents see of what was drawn, in random markets"""
 
 
 class JaxState(NamedTuple):

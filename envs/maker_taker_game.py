@@ -124,7 +124,7 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
 
     environment: ClassVar[str] = "maker_taker_v0"
     one_sided: ClassVar[bool] = True
-    arrays: ClassVar[Mapping[str, tuple[str, str]]] = {
+    coefficient_of: ClassVar[Mapping[str, tuple[str, str]]] = {
         "impact.beta": ("impact", "traders"),
         "trader_running_penalty": ("running_penalty", "traders"),
         "maker_running_penalty": ("running_penalty", "makers"),

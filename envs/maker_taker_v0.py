@@ -27,7 +27,8 @@ With `flow_from="mean"` makers face the average trader, as with infinitely many 
 - v0, makertaker 0.2: the default is the scenario `maker-taker-3x3`, with its number of steps, in game units
   (`normalize=True` has the old units; ranges are others); observations have what the market shows between the own
   inventory and the others'; `game=`, `scenario=`, `units=`, `identity=`, `observation="market"`; the market price
-  moves in every reward mode.
+  moves in every reward mode; `random=`, `context=`, `max_cycles=`; the same names in `info` at a reset and after a
+  step.
 - v0, makertaker 0.1: first version
 """
 

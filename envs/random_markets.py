@@ -157,7 +157,7 @@ class RandomMarkets:
     def batched(self, drawn: Drawn) -> Game:
         """The game with arrays in place of numbers where :meth:`Game.activity` and noise look at them, (..., 1), for
         markets with the batch axes of the draws. It is stepped, and no more: nothing is validated."""
-        others = {*self.game.arrays, *_LISTS, "volatility"}
+        others = {*self.game.coefficient_of, *_LISTS, "volatility"}
         game = with_parts(self.game, {name: each for name, each in drawn.values.items() if name not in others})
         if "volatility" in drawn.values:
             object.__setattr__(game, "volatility", drawn.values["volatility"][..., 0])
@@ -175,9 +175,9 @@ class RandomMarkets:
         changes: dict[str, Array] = {}
         batch = tuple(drawn.uniform.shape[:-1])
         for name, value in drawn.values.items():
-            if name not in self.game.arrays:
+            if name not in self.game.coefficient_of:
                 continue
-            field, whose = self.game.arrays[name]
+            field, whose = self.game.coefficient_of[name]
             if whose == "flow":
                 changes[field] = xp.broadcast_to(value, (*batch, *steps)) if steps else value[..., 0]
             elif whose == "market":
@@ -230,7 +230,11 @@ _PARTS = ("competition", "impact")
 
 def drawable(game: Game) -> list[str]:
     """Names of the parameters that may be drawn: numbers, and lists of them."""
-    names = [name for name in (*_LISTS, *game.arrays, "volatility", "inventory_noise", "crowding") if _fits(game, name)]
+    names = [
+        name
+        for name in (*_LISTS, *game.coefficient_of, "volatility", "inventory_noise", "crowding")
+        if _fits(game, name)
+    ]
     for part in _PARTS:
         if hasattr(game, part):
             owner = getattr(game, part)
@@ -266,7 +270,7 @@ def _count(game: Game, name: str) -> int:
         return game.traders
     if name == "maker_inventory" or name.startswith("competition."):
         return game.makers
-    whose = game.arrays.get(name, ("", "market"))[1]
+    whose = game.coefficient_of.get(name, ("", "market"))[1]
     return {"traders": game.traders, "makers": game.makers}.get(whose, 1)
 
 
@@ -292,7 +296,7 @@ def replaced(game: Game, values: Mapping[str, object]) -> Game:
 
 def parts_of(game: Game) -> dict[str, float | tuple[float, ...]]:
     """Parameters that are neither coefficients nor the start nor noise, by name: of competition and impact."""
-    others, found = {*game.arrays, *_LISTS, "volatility", "inventory_noise"}, {}
+    others, found = {*game.coefficient_of, *_LISTS, "volatility", "inventory_noise"}, {}
     for name in drawable(game):
         if name not in others:
             owner, field = _owner(game, name)

@@ -8,7 +8,6 @@ import pytest
 from makertaker.baselines import EquilibriumNotFound, exploitability, solve, solve_many
 from makertaker.baselines import many as module
 from makertaker.envs import (
-    Choice,
     CustomIntensity,
     Exponential,
     Logistic,
@@ -25,19 +24,9 @@ from makertaker.envs import (
     read_scenario,
 )
 from makertaker.envs.competition import BestQuote
+from support.random_markets import EVERYTHING
 
 STEPS = 6
-NUMBERS = {
-    "trader_inventory": Uniform([-10.0, 3.0], [-2.0, 8.0]),
-    "maker_inventory": Uniform([-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]),
-    "trader_running_penalty": Uniform([0.0, 0.0], [1.0, 1.0]),
-    "trader_terminal_penalty": Uniform(0.5, 2.0),
-    "maker_running_penalty": Uniform([0.0, 0.0, 0.0], [0.3, 0.2, 0.1]),
-    "maker_terminal_penalty": Choice([0.1, 0.3, 0.5]),
-    "buy_flow": Uniform(0.5, 2.0),
-    "sell_flow": LogUniform(0.3, 3.0),
-    "impact.beta": Uniform([0.3, 0.3], [0.8, 0.9]),
-}
 KINDS = {
     "exponential": ({}, {"competition.gamma": LogUniform(0.5, 2.0)}),
     "softplus": ({"competition": {"intensity": "softplus"}}, {"competition.gamma": LogUniform(0.5, 2.0)}),
@@ -63,7 +52,7 @@ KINDS = {
 def drawn(name, count, seed=0):
     changes, random = KINDS[name]
     game = acas_v0.parallel_env(scenario="acas-2x3", maker_running_penalty=0.1, **changes).game
-    return RandomMarkets(game, NUMBERS | random).games(count, seed=seed)
+    return RandomMarkets(game, EVERYTHING | random).games(count, seed=seed)
 
 
 def assert_the_same(found, expected):
