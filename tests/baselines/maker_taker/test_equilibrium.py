@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from makertaker.baselines import exploitability, newton, solve
 from makertaker.baselines.maker_taker.system import GameSystem
-from makertaker.envs import Controls, QuadraticImpact, simulate
+from makertaker.envs import Controls, MakerTakerGame, QuadraticImpact, SoftmaxShare, simulate
 from makertaker.envs.grid import grid
 from support.arrays import jax_precision
 from support.derivatives import difference
@@ -200,3 +200,20 @@ def test_the_two_sides_are_mirror_images(game):
     np.testing.assert_allclose(other.controls.rate, -one.controls.rate, atol=1e-9)
     np.testing.assert_allclose(other.controls.ask, one.controls.bid, atol=1e-9)
     np.testing.assert_allclose(other.payoffs, one.payoffs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("limit", [50.0, 200.0, 1e4])
+def test_makers_whose_values_are_thousands_of_margins_apart(limit):
+    """Their quotes are no search: with one step, penalties of 1,000, 10 and 1, and little to sell to."""
+    game = MakerTakerGame(
+        (-7.0,),
+        (-8.0,) * 3,
+        competition=SoftmaxShare(1.0),
+        buy_flow=6.0,
+        sell_flow=0.6,
+        maker_terminal_penalty=(1e3, 10.0, 1.0),
+        max_quote=limit,
+    )
+    nash = solve(game, 1)
+    assert nash.iterations < 200
+    assert exploitability(game, nash.controls, 1).gains.max() <= 1e-12 * np.abs(nash.payoffs).max()
