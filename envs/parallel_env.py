@@ -13,7 +13,7 @@ from pettingzoo.utils import OrderEnforcingWrapper, parallel_to_aec
 
 from .described import Described, Description, describe, named
 from .game import Controls
-from .information import everyone
+from .infos import everyone
 from .market import Given, Market
 from .observation import state_space
 from .options import OptionsLike

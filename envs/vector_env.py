@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from .arrays import is_whole
 from .described import Described, describe
 from .grid import Policy
-from .information import agent_info
+from .infos import agent_info
 from .market import Given, Market
 from .options import OptionsLike
 from .packing import agent_index

@@ -19,7 +19,7 @@ from ..envs import read_scenario, scenario_names
 from ..envs.parameters import check_count
 from . import runs
 from .common.extras import needed
-from .common.options import read_hyperparameters
+from .common.hyperparameter_options import read_hyperparameters
 from .evaluation import tables
 from .evaluation.metrics import Group, RunMetrics
 from .evaluation.tables import percent, with_error

@@ -13,8 +13,8 @@ pytest.importorskip("stable_baselines3")
 
 from makertaker.envs import read_scenario  # noqa: E402
 from makertaker.training import Algorithm, IndependentLearners, cli, runs  # noqa: E402
+from makertaker.training.common.hyperparameter_options import read_hyperparameters  # noqa: E402
 from makertaker.training.common.hyperparameters import PPO, PPOSettings  # noqa: E402
-from makertaker.training.common.options import read_hyperparameters  # noqa: E402
 from makertaker.training.common.ranges import CHECKS  # noqa: E402
 from makertaker.training.run_config import product  # noqa: E402
 from makertaker.training.sb3.algorithms import ALGORITHMS, ShrinkExploration, find  # noqa: E402
