@@ -18,7 +18,7 @@ def twap(game: Game, steps: int) -> np.ndarray:
 def constant_spread(game: MakerTakerGame, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """The quotes of makers who do not care for inventory, ``1 / gamma`` in (17); asks and bids, (K, M) each."""
     grid(game, steps)
-    quotes = game.competition.optimal_quotes(np.zeros((steps, game.makers)), game.max_quote)
+    quotes = game.competition.optimal_quotes(np.zeros((steps, game.makers)), game.quote_bound)
     return quotes, quotes.copy()
 
 

@@ -17,19 +17,17 @@ _ROUNDING = 1e-9
 def out_of_reach(setting: Setting, equilibrium: Equilibrium) -> str | None:
     """What the equilibrium plays outside of an environment's action range, in words; None where it is inside.
 
-    Quotes on a side of the market without volume matter to nobody and do not count. Actions in physical units are not
-    held to the range.
+    Quotes on a side of the market without volume matter to nobody and do not count. Actions in physical units are
+    held to the game's constraints where it has them, not to the range.
 
     Args:
         setting: the environment's.
         equilibrium: of its game and grid; in a game with noise its mean controls are looked at.
     """
-    if setting.options.actions == "physical":
-        return None
     game, matter = setting.game, equilibrium.quotes_matter
     found = []
     for agent in game.agents:
-        low, high = setting.scale.bounds(agent)
+        low, high = setting.scale.reach(agent)
         played = agent_controls(game, equilibrium.controls, agent)
         names = ("trades at rates",) if len(low) == 1 else ("asks", "bids")
         counts = np.ones((len(played), 1), dtype=bool) if len(low) == 1 else matter

@@ -36,14 +36,16 @@ least two) works.
 | maker | `ask` | distance of the ask above the reference price | currency | `[-max_quote, max_quote]` |
 | maker | `bid` | distance of the bid below the reference price | currency | `[-max_quote, max_quote]` |
 
+`max_rate` and `max_quote` are None by default: no constraint.
+
 By default an action counts from the middle of `game.action_range()` in units of `game.control_unit(agent)`, a third of
 a maker's margin `1 / gamma` and of a trader's average rate `|q_0| / T`: one exploration and one learning rate suit
 everybody, and noise of one unit does not upset the market. The range is computed from the game's parameters alone, and
 is the same for all makers; `rate_range=` and `quote_range=` override it. `normalize=True`: actions in [-1, 1] are
 mapped affinely onto the range. `units="currency"`: actions are rates and quotes. Actions may be numbers, lists, and
 arrays of any library and float dtype, with axes of length 1 missing or too many; they are computed with in double
-precision. Actions out of bounds are truncated, rates and quotes (`units="currency"`) at
-the constraints of the table; NaN is a `ValueError`.
+precision. Actions out of bounds are truncated; rates and quotes (`units="currency"`) at the constraints of the table
+where there are any. NaN is a `ValueError`.
 
 ## Observations
 

@@ -43,7 +43,7 @@ def controls_range(game: Game, rate_range: Range, quote_range: Range, ends: Ends
     if quote_range is not None:
         if not game.makers:
             raise ValueError(f"quote_range: nobody quotes in this game, expected None, got {quote_range!r}")
-        least, most = _pair("quote_range", quote_range, -game.max_quote, game.max_quote)
+        least, most = _pair("quote_range", quote_range, -game.quote_bound, game.quote_bound)
         low = low._replace(ask=np.full(game.makers, least), bid=np.full(game.makers, least))
         high = high._replace(ask=np.full(game.makers, most), bid=np.full(game.makers, most))
     return low, high
@@ -88,10 +88,13 @@ class ActionScale:
         game, (lowest, highest) = self.game, ends
         self._range = lowest, highest
         if kind == "physical":
-            # the range is for exploring; what is outside of it is played as well, within the constraints
+            # the range is for exploring; what is outside of it is played as well, within the constraints if there are any
             slow, fast = game.rate_bounds
-            quotes = np.full((2, game.makers), game.max_quote)
-            lowest, highest = (join_controls(game, Controls(*each)) for each in ((slow, *-quotes), (fast, *quotes)))
+            quotes = np.full((2, game.makers), game.quote_bound)
+            bounds = (join_controls(game, Controls(*each)) for each in ((slow, *-quotes), (fast, *quotes)))
+            lowest, highest = (
+                np.where(np.isfinite(bound), bound, end) for bound, end in zip(bounds, self._range, strict=True)
+            )
             self._center, self._unit = np.zeros(len(lowest)), np.ones(len(lowest))
         else:
             self._center = (self._range[0] + self._range[1]) / 2
@@ -135,6 +138,12 @@ class ActionScale:
         """Lowest and highest physical action of one agent, (1,) or (2,). Raises ValueError for an unknown agent."""
         columns = agent_columns(self.game, agent)
         return self._range[0][columns], self._range[1][columns]
+
+    def reach(self, agent: str) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest physical controls that actions lead to, (1,) or (2,): the range, or with physical actions
+        the constraints."""
+        columns = agent_columns(self.game, agent)
+        return self._lowest[columns], self._highest[columns]
 
     def action_bounds(self, agent: str) -> tuple[np.ndarray, np.ndarray]:
         """The same as actions."""

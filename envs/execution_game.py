@@ -78,7 +78,7 @@ class ExecutionGame(Game[ExecutionCoefficients]):
             (time, factor (..., d)).
         sell_flow: rate ``a`` at which noise traders sell.
         factor: a signal that drives the flows and that all traders observe.
-        max_rate: largest rate that an environment accepts; a solution that needs more is an error.
+        max_rate: largest rate that an environment accepts; a solution that needs more is an error. None: any.
         volatility: of the reference price ``P``, an arithmetic Brownian motion; matters for wealth, not for payoffs.
         initial_price: ``P_0``; payoffs leave out the constant ``P_0 q_0``.
 
@@ -96,7 +96,7 @@ class ExecutionGame(Game[ExecutionCoefficients]):
     buy_flow: Flow = 0.0
     sell_flow: Flow = 0.0
     factor: Factor | None = None
-    max_rate: float = 100.0
+    max_rate: float | None = None
     volatility: float = 1.0
     initial_price: float = 100.0
 
@@ -111,13 +111,13 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         "sell_flow": ("sell_flow", "flow"),
     }
     makers: ClassVar[int] = 0
-    max_quote = np.inf
 
     def __post_init__(self) -> None:
         assign(self, initial_inventory=as_numbers(self.initial_inventory, "initial_inventory"))
         if not self.initial_inventory:
             raise ValueError("initial_inventory: expected at least one trader, got none")
-        self.check_numbers(positive=("horizon", "max_rate"), others=("crowding", "volatility"))
+        self.check_bounds("max_rate")
+        self.check_numbers(positive=("horizon",), others=("crowding", "volatility"))
         if self.crowding >= 2:
             raise ValueError(f"crowding: expected a number in [0, 2), got {self.crowding!r}")
         self.check_penalties("trader", len(self.initial_inventory))
@@ -193,7 +193,12 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         """(N,) characteristic rates."""
         own = np.abs(self.start)
         size = np.maximum(own, max(own.mean(), self._signal))
-        return np.where(size > 0, size / self.horizon, self.max_rate / 10)
+        return np.where(size > 0, size / self.horizon, self._fastest / 10)
+
+    @cached_property
+    def _fastest(self) -> float:
+        """Largest rate to be tried where nobody has anything to trade: ten shares, for want of a size."""
+        return 10 / self.horizon if self.max_rate is None else self.max_rate
 
     @cached_property
     def _signal(self) -> float:
@@ -237,8 +242,8 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         mean, signal = size.mean(), self._signal
         close = size + mean / 2 + signal
         away = np.maximum(close / 2, mean + signal - size / 4)
-        bounds = [np.minimum(2 * speed * each, self.max_rate) for each in (away, close)]
-        back, forth = (np.where(close > 0, each, self.max_rate) for each in bounds)
+        bounds = [np.minimum(2 * speed * each, self.rate_bound) for each in (away, close)]
+        back, forth = (np.where(close > 0, each, self._fastest) for each in bounds)
         low, high = self.directed(-back, forth)
         none = np.zeros(0)
         return Controls(low, none, none), Controls(high, none, none)

@@ -24,14 +24,14 @@ cooperative optimum all exact, so that what was learned can be placed between th
 
 | entry | physical meaning | unit | bound |
 | --- | --- | --- | --- |
-| `rate` | trading rate; positive buys, negative sells; either is allowed at any time | shares / time | `+-max_rate` |
+| `rate` | trading rate; positive buys, negative sells, at any time | shares / time | any, or `+-max_rate` |
 
 By default an action counts from the middle of `game.action_range()` in units of `game.control_unit(agent)`, a third of
 the average rate of a trader that closes its inventory. The range is computed from the game's parameters alone;
 `rate_range=(low, high)`, counted in the direction that closes the initial inventory, overrides it. `normalize=True`:
 actions in [-1, 1] are mapped affinely onto the range. `units="currency"`: actions are rates. Actions of any float
-dtype are taken, and computed with in double precision. Actions out of bounds are truncated, rates and quotes
-(`units="currency"`) at the constraints of the table; NaN is a `ValueError`.
+dtype are taken, and computed with in double precision. Actions out of bounds are truncated; rates
+(`units="currency"`) at `max_rate` where there is one. NaN is a `ValueError`.
 
 ## Observations
 

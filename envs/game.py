@@ -13,10 +13,19 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self
 import numpy as np
 from typing_extensions import TypeVar
 
-from .arrays import Array, as_like, namespace
+from .arrays import Array, as_like, is_number, namespace
 from .factor import Factor
 from .flows import of_factor
-from .parameters import Parameter, as_parameter, assign, check_number, evaluate, per_agent, require, step_means
+from .parameters import (
+    Parameter,
+    as_parameter,
+    assign,
+    check_number,
+    evaluate,
+    per_agent,
+    require,
+    step_means,
+)
 
 Flow = Parameter | Callable[[float | Array, Array], Array]
 """A number, a callable of time, or, in a game with a factor, a callable of (time, factor (..., d))."""
@@ -102,9 +111,10 @@ class Game(ABC, Generic[C]):
     horizon: float
     min_rate: float = 0.0
     """of a trader that may only trade towards zero inventory"""
-    max_rate: float
-    max_quote: float
-    """largest size of a quote"""
+    max_rate: float | None = None
+    """largest size of a rate; None: any"""
+    max_quote: float | None = None
+    """largest size of a quote; None: any"""
     volatility: float
     initial_price: float
     buy_flow: Flow
@@ -151,7 +161,17 @@ class Game(ABC, Generic[C]):
     def rate_limits(self) -> tuple[float, float]:
         """Least and greatest rate in a trader's direction: that of buying for ``q_0 < 0``, of selling for ``q_0
         > 0``."""
-        return self.min_rate if self.one_sided else -self.max_rate, self.max_rate
+        return self.min_rate if self.one_sided else -self.rate_bound, self.rate_bound
+
+    @cached_property
+    def rate_bound(self) -> float:
+        """``max_rate``; infinite where there is none."""
+        return np.inf if self.max_rate is None else self.max_rate
+
+    @cached_property
+    def quote_bound(self) -> float:
+        """``max_quote``; infinite where there is none."""
+        return np.inf if self.max_quote is None else self.max_quote
 
     @abstractmethod
     def coefficients(self, times: np.ndarray, factors: np.ndarray | None = None) -> C:
@@ -244,6 +264,17 @@ class Game(ABC, Generic[C]):
             check_number(name, getattr(self, name), minimum=minimum, strict=strict)
             assign(self, **{name: float(getattr(self, name))})  # NumPy scalars would turn float32 into float64
 
+    def check_bounds(self, *names: str) -> None:
+        """Raises ValueError unless constraints are None or above 0; one that is infinite is none."""
+        for name in names:
+            value = getattr(self, name)
+            if value is None or (is_number(value) and value == np.inf):
+                assign(self, **{name: None})
+                continue
+            if not is_number(value) or not 0 < value < np.inf:
+                raise ValueError(f"{name}: expected a number > 0, or None for no constraint, got {value!r}")
+            assign(self, **{name: float(value)})
+
     def check_penalties(self, role: str, count: int, prefix: str = "") -> None:
         """Raises ValueError unless the penalties of a role are finite and at least 0, the terminal one constant."""
         running, terminal = f"{prefix}running_penalty", f"{prefix}terminal_penalty"
@@ -321,7 +352,7 @@ class Game(ABC, Generic[C]):
     def clip(self, controls: Controls) -> Controls:
         """The controls, truncated at the game's constraints."""
         controls = self.complete(controls)
-        xp, limit = namespace(*controls), self.max_quote
+        xp, limit = namespace(*controls), self.quote_bound
         low, high = (as_like(bound, controls.rate) for bound in self.rate_bounds)
         quotes = (xp.clip(each, -limit, limit) for each in controls[1:])
         return Controls(xp.clip(controls.rate, low, high), *quotes)

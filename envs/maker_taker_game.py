@@ -37,6 +37,8 @@ from .impact import Impact, QuadraticImpact
 from .parameters import PerAgent, agent_step_means, as_numbers, assign
 
 _STEPS = 64
+_FASTEST = 100.0
+"""largest rate for which the conditions on an impact are looked at without ``max_rate``, in average rates"""
 
 
 class MakerTakerCoefficients(NamedTuple):
@@ -89,8 +91,9 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
             a factor, of (time, factor (..., d)); ``kappa^a`` of Section 5.
         sell_flow: rate ``b`` at which noise traders sell. Without flow on a side its quotes matter to nobody.
         min_rate: the constraint ``epsilon``: a buyer's rate is at least this, a seller's at most its negative.
-        max_rate: the constraint on the size of a rate; Remark 3.1 says what the paper needs the two for.
-        max_quote: the constraint ``xi`` on the size of a quote, in currency.
+        max_rate: the constraint on the size of a rate; None: any. Remark 3.1 says what the paper needs the two for: an
+            equilibrium whose controls stay below them is one of every game with larger ones.
+        max_quote: the constraint ``xi`` on the size of a quote, in currency; None: any.
         flow_from: ``"sum"``: makers face the sum of the traders' rates; ``"mean"``: their average.
         inventory_noise: ``epsilon`` of Section 5: every agent's inventory gains ``epsilon dW^i``, independently of the
             others', in shares per square root of time.
@@ -114,8 +117,8 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
     buy_flow: Flow = 1.0
     sell_flow: Flow = 1.0
     min_rate: float = 0.0
-    max_rate: float = 100.0
-    max_quote: float = 50.0
+    max_rate: float | None = None
+    max_quote: float | None = None
     flow_from: Literal["sum", "mean"] = "sum"
     inventory_noise: float = 0.0
     factor: Factor | None = None
@@ -148,12 +151,14 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name}: expected an instance of {kind.__name__}, got {getattr(self, name)!r}")
         self.competition.validate(len(self.maker_inventory))
-        self.check_numbers(("horizon", "max_rate", "max_quote"), ("min_rate", "volatility", "inventory_noise"))
+        self.check_bounds("max_rate", "max_quote")
+        self.check_numbers(("horizon",), ("min_rate", "volatility", "inventory_noise"))
         self.check_penalties("trader", len(self.trader_inventory), "trader_")
         self.check_penalties("maker", len(self.maker_inventory), "maker_")
         self.check_flows()
-        self.impact.validate(self.horizon, len(self.trader_inventory), self.max_rate)
-        if self.min_rate >= self.max_rate:
+        fastest = min(self.rate_bound, _FASTEST * max(map(abs, self.trader_inventory)) / self.horizon)
+        self.impact.validate(self.horizon, len(self.trader_inventory), fastest)
+        if self.min_rate >= self.rate_bound:
             raise ValueError(f"min_rate: expected less than max_rate = {self.max_rate:g}, got {self.min_rate:g}")
         if self.flow_from not in ("sum", "mean"):
             raise ValueError(f"flow_from: expected 'sum' or 'mean', got {self.flow_from!r}")
@@ -265,15 +270,15 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         sizes, margin = self._sizes, self.margin
         least, most = marginal_values(self.competition, sizes, self._surprise)
         slack = max(margin - (most - least) / 2, margin / 2)
-        ask = _within(self.max_quote, margin + least - slack, margin + most + slack)
-        bid = _within(self.max_quote, margin - most - slack, margin - least + slack)
+        ask = _within(self.quote_bound, margin + least - slack, margin + most + slack)
+        bid = _within(self.quote_bound, margin - most - slack, margin - least + slack)
         asks, bids = (np.repeat(np.array(each)[:, None], self.makers, axis=1) for each in (ask, bid))
 
         buyer = np.asarray(self.trader_inventory) < 0
         reach = np.abs(self.trader_inventory) + np.abs(self.maker_inventory).mean() / 2
         usual, cheap = (sizes.first_rate + 1 / self.horizon) * reach, np.where(buyer, ask[0], bid[0])
         worth_while = np.minimum((sizes.worth - cheap) / (2 * sizes.impact), 5 * reach / self.horizon)
-        fast = np.clip(np.maximum(usual, worth_while), 2 * self.min_rate, self.max_rate)
+        fast = np.clip(np.maximum(usual, worth_while), 2 * self.min_rate, self.rate_bound)
         low, high = self.rate_bounds
         slow, fast = np.where(buyer, low, -fast), np.where(buyer, fast, high)
         return Controls(slow, asks[0], bids[0]), Controls(fast, asks[1], bids[1])
@@ -317,4 +322,4 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
 def _within(limit: float, low: float, high: float) -> tuple[float, float]:
     """Quotes within the constraint; all of them where the constraint leaves nothing of the range."""
     clipped = min(max(low, -limit), limit), min(max(high, -limit), limit)
-    return clipped if clipped[1] - clipped[0] > 1e-9 * limit else (-limit, limit)
+    return clipped if clipped[1] - clipped[0] > 1e-9 * (high - low) else (-limit, limit)

@@ -50,7 +50,7 @@ def field_condition(find: Callable[[], DecouplingEquilibrium], steps: int) -> Co
 
 def _competition(game: MakerTakerGame, rng: np.random.Generator) -> Condition:
     """Diagonal dominance of the quotes' first-order conditions: the feedback map exists and is Lipschitz."""
-    size = min(game.max_quote, 3 * game.margin)  # further out the dominance drowns in rounding
+    size = min(game.quote_bound, 3 * game.margin)  # further out the dominance drowns in rounding
     quotes = rng.uniform(-size, size, (_DRAWS, game.makers))
     jacobian = game.competition.markup_jacobian(quotes)
     own = np.einsum("...ii->...i", jacobian)
@@ -61,7 +61,7 @@ def _competition(game: MakerTakerGame, rng: np.random.Generator) -> Condition:
 
 
 def _impact(game: MakerTakerGame, rng: np.random.Generator) -> Condition:
-    low, high = game.rate_bounds
+    low, high = (each.rate for each in game.action_range())
     rate = rng.uniform(low, high, (_DRAWS, game.traders))
     beta = _coefficients(game).impact.min(axis=0)
     cross = game.impact.cross(beta, rate)

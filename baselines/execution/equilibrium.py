@@ -135,7 +135,7 @@ def solve_execution(
     status, problem = Status.CONVERGED, ""
     if no_maximum:
         status, problem = Status.UNBOUNDED, no_maximum
-    elif np.abs(rates).max() > game.max_rate:
+    elif np.abs(rates).max() > game.rate_bound:
         status, problem = Status.BEYOND_BOUNDS, _too_fast(game, rates)
     elif not error <= tolerance:
         said = f"rates are uncertain by {error:.3g} of the largest, above the tolerance {tolerance:.3g}"
@@ -165,22 +165,24 @@ def solve_execution(
 def _too_fast(game: ExecutionGame, rates: Array) -> str:
     k, agent = np.unravel_index(np.abs(rates).argmax(), rates.shape)
     return (
-        f"trader_{agent} needs a rate of {rates[k, agent]:.6g} at step {k}, above max_rate = {game.max_rate:g}; "
-        f"with max_rate={np.ceil(1.01 * np.abs(rates).max()):g} the game is solved"
+        f"trader_{agent} needs a rate of {rates[k, agent]:.6g} at step {k}, above max_rate = {game.rate_bound:g}; "
+        f"with max_rate={np.ceil(1.01 * np.abs(rates).max()):g} or none the game is solved"
     )
 
 
 def _truncation(found: ExecutionEquilibrium) -> str:
     """A warning where environments truncate rates on some paths of the factor, which the solution does not."""
     game = found.game
-    if game.factor is None or not additive(game.factor, found.times):
+    if game.max_rate is None or game.factor is None or not additive(game.factor, found.times):
         return ""
     units = found.rule.play(Noise(factor=unit_increments(game.factor, found.steps))).controls.rate
     spread = np.sqrt(((units - found.controls.rate) ** 2).sum(axis=0))
     reach = float((np.abs(found.controls.rate) + 3 * spread).max())
-    if reach <= game.max_rate:
+    if reach <= game.rate_bound:
         return ""
-    return f"; on some paths rates go beyond max_rate = {game.max_rate:g}: three standard deviations reach {reach:.4g}"
+    return (
+        f"; on some paths rates go beyond max_rate = {game.rate_bound:g}: three standard deviations reach {reach:.4g}"
+    )
 
 
 def _rates(game: ExecutionGame, c: ExecutionCoefficients, dt: float) -> tuple[Array, str]:

@@ -5,7 +5,7 @@ The yardstick of collusion among makers. It exists where shares sum to one (soft
 
 - where shares may sum to more than one, makers who quote alike multiply the flow, and no supremum is attained;
 - softmax shares do not change when all quotes rise together, so flow that comes at any price (noise traders, a positive
-  ``min_rate``) would be charged ``max_quote``: the answer would be a parameter, not an optimum.
+  ``min_rate``) would be charged without end: the answer would be a parameter, not an optimum.
 
 Traders pay the lowest quote while makers earn their own: a coalition lets one maker set the price and the others quote
 above it. The optimum is searched from several starts, one with each maker as the one who sets the price.
@@ -30,6 +30,8 @@ from .equilibrium import solve_maker_taker
 
 _DIFFERENCE = 1e-5
 _ITERATIONS = 300
+_FARTHEST = 100.0
+"""largest quote that is tried without ``max_quote``, in largest quotes of the equilibrium"""
 _APART = 0.5
 _AGREE = 1e-3
 
@@ -91,16 +93,16 @@ def coalition_from(game: MakerTakerGame, nash: Equilibrium) -> Coalition:
     steps = nash.steps
     search = _Search(game, game.coefficients(nash.times), game.horizon / steps, steps)
     base = np.stack([nash.controls.ask, nash.controls.bid])
+    search.limit = min(game.quote_bound, _FARTHEST * (float(np.abs(base).max()) + game.margin))
     starts = [base + 0.2 * game.margin]
     for leader in range(game.makers):
         apart = _APART * game.margin * (np.arange(game.makers) != leader)
         starts.append(base.min(axis=-1, keepdims=True) + 0.2 * game.margin + apart)
     found = sorted((search.climb(start) for start in starts), key=lambda each: -each[0])
     quotes = found[0][1]
-    if np.abs(quotes).max() >= game.max_quote * (1 - 1e-6):
-        raise NoOptimum(
-            f"the coalition's best quotes lie at max_quote = {game.max_quote:g}: a parameter, not an optimum"
-        )
+    if np.abs(quotes).max() >= search.limit * (1 - 1e-6):
+        bound = "the largest tried" if game.max_quote is None else "max_quote"
+        raise NoOptimum(f"the coalition's best quotes lie at {bound} = {search.limit:g}: a parameter, not an optimum")
     rate = search.respond(quotes[None])[0]
     controls = Controls(rate, quotes[0], quotes[1])
     payoffs = simulate(game, controls, steps).payoffs
@@ -117,7 +119,7 @@ def _require(game: MakerTakerGame) -> None:
         raise NoOptimum("the makers' coalition is computed in deterministic games only: this one has noise")
     if game.flow_range(0.0).max() > 0 or game.min_rate > 0:
         raise NoOptimum(
-            "the makers' coalition would charge max_quote to the flow that ignores prices: expected buy_flow, "
+            "the makers' coalition would charge without end the flow that ignores prices: expected buy_flow, "
             "sell_flow and min_rate 0"
         )
 
@@ -129,6 +131,8 @@ class _Search:
     dt: float
     steps: int
     adjoints: Array | None = None
+    limit: float = np.inf
+    """largest size of a quote that is tried"""
 
     def respond(self, quotes: Array) -> Array:
         """The traders' rates (B, K, N) in their equilibrium at quotes (B, 2, K, M)."""
@@ -167,7 +171,7 @@ class _Search:
 
     def climb(self, start: Array) -> tuple[float, Array]:
         """The best total found from a start, and its quotes."""
-        unit, limit = self.game.margin, np.full(start.shape, self.game.max_quote)
+        unit, limit = self.game.margin, np.full(start.shape, self.limit)
 
         def objective(x: Array) -> tuple[float, Array]:
             value, slope = self.gradient(x * unit)

@@ -17,7 +17,7 @@ from ..noise.scheme import NoiselessSolution, decoupling_field
 from .step_system import MakerTakerSteps
 from .system import GameSystem, optimal_controls
 
-_ADVICE = "Try a larger max_quote and max_rate (kinks at the bounds), a shorter horizon or smaller penalties."
+_ADVICE = "A shorter horizon or smaller penalties make it easier, and so does leaving out max_quote and max_rate."
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,10 @@ def _message(game: MakerTakerGame, controls: Controls, matter: Array, result: ne
     tied = int((ties(controls.ask, game.margin) | ties(controls.bid, game.margin)).sum())
     if tied:
         parts.append(f"best quotes tie on {tied} of {len(matter)} steps, where the slope is one-sided")
-    if np.abs(controls.rate).max() >= game.max_rate:
-        parts.append(f"rates are truncated at max_rate = {game.max_rate:g}")
-    if max(np.abs(controls.ask).max(), np.abs(controls.bid).max()) >= game.max_quote:
-        parts.append(f"quotes are truncated at max_quote = {game.max_quote:g}")
+    if np.abs(controls.rate).max() >= game.rate_bound:
+        parts.append(f"rates are truncated at max_rate = {game.rate_bound:g}")
+    if max(np.abs(controls.ask).max(), np.abs(controls.bid).max()) >= game.quote_bound:
+        parts.append(f"quotes are truncated at max_quote = {game.quote_bound:g}")
     return "; ".join(parts)
 
 

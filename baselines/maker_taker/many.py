@@ -84,7 +84,7 @@ def _stacked(games: Sequence[MakerTakerGame], times: Array) -> tuple[MakerTakerG
     parts = {name: np.array([np.atleast_1d(one[name]) for one in values])[:, None, :] for name in values[0]}
     batched: Any = with_parts(games[0], parts)
     bounds = [np.stack(ends)[:, None, :] for ends in zip(*(game.rate_bounds for game in games), strict=True)]
-    object.__setattr__(batched, "max_quote", np.array([game.max_quote for game in games])[:, None, None])
+    object.__setattr__(batched, "quote_bound", np.array([game.quote_bound for game in games])[:, None, None])
     vars(batched)["rate_bounds"] = tuple(bounds)
     vars(batched)["margin"] = np.array([game.margin for game in games])
     return batched, c

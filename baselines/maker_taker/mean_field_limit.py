@@ -86,7 +86,7 @@ def mean_field(game: MakerTakerGame, steps: int = 100) -> MeanField:
     found = MeanField(representative, deviation, 2 * c.impact[:, 0] * deviation, 0.0)
     side = -np.sign(mean)
     inward = side * found.rates(game.trader_inventory)
-    margin = float(min((inward - game.min_rate).min(), (game.max_rate - inward).min()))
+    margin = float(min((inward - game.min_rate).min(), (game.rate_bound - inward).min()))
     if margin < 0:
         raise EquilibriumNotFound(
             f"condition (33) fails by {-margin:.4g} shares per unit of time: a trader far from the mean inventory "

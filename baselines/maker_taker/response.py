@@ -74,7 +74,7 @@ class MakerDeviators(Deviators):
 
     def quotes(self, adjoints: Array) -> tuple[Array, Array]:
         """Asks and bids (K, M)."""
-        own, quote, limit = adjoints[..., 0].T, self.game.competition.own_quote, self.game.max_quote
+        own, quote, limit = adjoints[..., 0].T, self.game.competition.own_quote, self.game.quote_bound
         return quote(own, self.controls.ask, limit), quote(-own, self.controls.bid, limit)
 
     def rates(self, adjoints: Array) -> Array:
@@ -94,7 +94,7 @@ class MakerDeviators(Deviators):
     def _share_slope(self, own: Array, quotes: Array) -> Array:
         """Derivative of a maker's share in the marginal value that its optimal quote ``own`` answers; at most 0."""
         competition = self.game.competition
-        free = np.abs(own) < self.game.max_quote
+        free = np.abs(own) < self.game.quote_bound
         moved = free / (1 - competition.own_markup_slope(own, quotes))
         return competition.own_share_slope(own, quotes) * moved
 

@@ -17,7 +17,7 @@ def optimal_controls(game: MakerTakerGame, c: MakerTakerCoefficients, adjoints: 
     """The feedback maps ``psi^a, psi^b, phi`` of Theorem 3.9, (17) in the ACAS model: everyone's optimal control at
     adjoints (..., K, n), each given those of the others; NaN where a map is not solved to rounding."""
     traders, makers = np.split(adjoints, [game.traders], axis=-1)
-    ask, bid = game.competition.optimal_quotes(np.stack([makers, -makers]), game.max_quote)
+    ask, bid = game.competition.optimal_quotes(np.stack([makers, -makers]), game.quote_bound)
     spread = game.spread_paid(c, ask.min(axis=-1), bid.min(axis=-1))
     return Controls(game.impact.optimal_rates(c.impact, traders - spread, *game.rate_bounds), ask, bid)
 
@@ -49,8 +49,8 @@ class GameSystem(System):
         controls = optimal_controls(game, c, adjoints)
         asks, bids = game.competition.fill(controls.ask), game.competition.fill(controls.bid)
         # the bid side is the ask side at the negative adjoint
-        ask_slope = game.competition.optimal_jacobian(controls.ask, game.max_quote)
-        bid_slope = -game.competition.optimal_jacobian(controls.bid, game.max_quote)
+        ask_slope = game.competition.optimal_jacobian(controls.ask, game.quote_bound)
+        bid_slope = -game.competition.optimal_jacobian(controls.bid, game.quote_bound)
         best_ask, best_bid = (
             (game.competition.best_jacobian(quotes)[..., None, :] @ slope)[..., 0, :]
             for quotes, slope in ((controls.ask, ask_slope), (controls.bid, bid_slope))

@@ -204,7 +204,7 @@ def in_other_units(game, shares, prices):
     common = {
         "buy_flow": scaled(game.buy_flow, shares),
         "sell_flow": scaled(game.sell_flow, shares),
-        "max_rate": shares * game.max_rate,
+        "max_rate": None if game.max_rate is None else shares * game.max_rate,
         "volatility": prices * game.volatility,
     }
     per_share = prices / shares
@@ -223,7 +223,7 @@ def in_other_units(game, shares, prices):
         competition=costlier(game.competition, prices),
         impact=larger(game.impact, shares, prices),
         min_rate=shares * game.min_rate,
-        max_quote=prices * game.max_quote,
+        max_quote=None if game.max_quote is None else prices * game.max_quote,
         inventory_noise=shares * game.inventory_noise,
         **{f"{role}_inventory": scaled(getattr(game, f"{role}_inventory"), shares) for role in ("trader", "maker")},
         **{

@@ -164,7 +164,7 @@ BAD_GAMES = [
     ({"factor": Factor(), "sell_flow": -1.0}, "sell_flow: expected finite values >= 0, got -1"),
     ({"factor": Factor(), "buy_flow": lambda t, x: x}, r"buy_flow: a callable of \(time, factor\) must return"),
     ({"factor": Factor(), "buy_flow": lambda t, x: NAN}, r"buy_flow: a callable of \(time, factor\) must return"),
-    ({"max_rate": 0.0}, "max_rate: expected a finite number > 0"),
+    ({"max_rate": 0.0}, "max_rate: expected a number > 0, or None for no constraint"),
     ({"volatility": -1.0}, "volatility: expected a finite number >= 0"),
     ({"initial_price": NAN}, "initial_price: expected a finite number, got nan"),
 ]

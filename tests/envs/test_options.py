@@ -120,9 +120,9 @@ def test_an_object_and_its_fields_make_the_same_environment(name):
         ({"reward": "utility"}, "reward: expected 'payoff' or 'wealth', got 'utility'"),
         (
             {"rate_range": (2.0, 1.0)},
-            r"rate_range: expected two increasing numbers within \[0, 100\], got \(2",
+            r"rate_range: expected two increasing numbers within \[0, inf\], got \(2",
         ),
-        ({"quote_range": (0.0, np.inf)}, r"quote_range: expected two increasing numbers within \[-50, 50\], got"),
+        ({"quote_range": (0.0, np.inf)}, r"quote_range: expected two increasing numbers within \[-inf, inf\], got"),
         ({"inventory_spread": -1.0}, r"inventory_spread: expected a finite number >= 0, got -1\.0"),
     ],
 )

@@ -6,7 +6,9 @@ from makertaker.envs import ExecutionGame
 
 
 def times(value, factor):
-    """A number, or each of a tuple, times a factor."""
+    """A number, or each of a tuple, times a factor; None stays."""
+    if value is None:
+        return None
     return tuple(each * factor for each in value) if isinstance(value, tuple) else value * factor
 
 
@@ -17,7 +19,7 @@ def rescaled(game, shares, prices, time):
         "horizon": game.horizon * time,
         "buy_flow": game.buy_flow * flow,
         "sell_flow": game.sell_flow * flow,
-        "max_rate": game.max_rate * flow,
+        "max_rate": times(game.max_rate, flow),
         "volatility": game.volatility * prices / time**0.5,
         "initial_price": game.initial_price * prices,
     }
@@ -53,5 +55,5 @@ def rescaled(game, shares, prices, time):
         trader_terminal_penalty=times(game.trader_terminal_penalty, terminal),
         maker_terminal_penalty=times(game.maker_terminal_penalty, terminal),
         min_rate=game.min_rate * flow,
-        max_quote=game.max_quote * prices,
+        max_quote=times(game.max_quote, prices),
     )

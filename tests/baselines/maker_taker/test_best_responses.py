@@ -43,7 +43,7 @@ def brute_force(game, controls, agent, steps):
         first, bounds = controls.rate[:, index], [tuple(each[index] for each in game.rate_bounds)] * steps
     else:
         first = np.concatenate([controls.ask[:, maker], controls.bid[:, maker]])
-        bounds = [(-game.max_quote, game.max_quote)] * (2 * steps)
+        bounds = [(-game.quote_bound, game.quote_bound)] * (2 * steps)
     options = {"maxiter": 5000, "maxfun": 20_000, "ftol": 1e-16, "gtol": 1e-10}
     return -minimize(objective, first, jac=True, method="L-BFGS-B", bounds=bounds, options=options).fun
 

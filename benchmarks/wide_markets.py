@@ -1,0 +1,147 @@
+"""``solve`` on markets drawn far and wide, in three sizes of units: how many are solved, how fast, and what is not.
+
+    python benchmarks/wide_markets.py [--markets 1000] [--seed 0]
+
+A market counts as solved if nobody gains more than 1e-10 of its payoff unit by its best response. Seconds are of
+``solve`` alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from timing import machine
+
+from makertaker.baselines import EquilibriumNotFound, exploitability, solve
+from makertaker.envs import (
+    BestQuote,
+    Exponential,
+    MakerTakerGame,
+    ProductShare,
+    QuadraticImpact,
+    SoftmaxShare,
+    Softplus,
+)
+
+STEPS = 30
+SOLVED = 1e-10
+UNITS = {
+    "shares, currency, days": (1.0, 1.0, 1.0),
+    "1e6 shares, 1e-4 of the currency, seconds": (1e6, 1e-4, 23_400.0),
+    "1e-6 coins, 1e5 of the currency, years": (1e-6, 1e5, 1 / 252),
+}
+COMPETITIONS = ("best quote", "best quote, softplus", "softmax", "product")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one market."""
+
+    kind: str
+    unit: str
+    seconds: float
+    gain: float
+    """largest, in payoff units"""
+    problem: str
+
+
+def draw_market(rng: np.random.Generator, kind: str, unit: tuple[float, float, float]) -> MakerTakerGame:
+    """One to four traders on both sides, two to five makers; parameters over three to six powers of ten.
+
+    Args:
+        rng: draws.
+        kind: of competition.
+        unit: sizes of a share, of the currency and of time.
+    """
+    shares, prices, days = unit
+
+    def wide(low: float, high: float, size: int | None = None) -> np.ndarray:
+        return np.exp(rng.uniform(np.log(low), np.log(high), size))
+
+    traders, makers = int(rng.integers(1, 5)), int(rng.integers(2, 6))
+    gamma = float(wide(0.1, 10)) / prices
+    competition = {
+        "best quote": lambda: BestQuote(Exponential(gamma)),
+        "best quote, softplus": lambda: BestQuote(Softplus(gamma)),
+        "softmax": lambda: SoftmaxShare(gamma),
+        "product": lambda: ProductShare(Exponential(gamma), rate=gamma),
+    }[kind]()
+    flow, penalty = shares / days, prices / shares
+    return MakerTakerGame(
+        trader_inventory=tuple(shares * rng.choice([-1.0, 1.0], traders) * wide(0.5, 20, traders)),
+        maker_inventory=tuple(shares * rng.uniform(-5, 5, makers)),
+        horizon=days * float(wide(0.05, 20)),
+        competition=competition,
+        impact=QuadraticImpact(tuple(penalty * days * wide(0.01, 10, traders))),
+        trader_running_penalty=tuple(penalty / days * wide(1e-3, 1e3, traders)),
+        maker_running_penalty=tuple(penalty / days * wide(1e-3, 1e3, makers)),
+        trader_terminal_penalty=tuple(penalty * wide(1e-3, 1e3, traders)),
+        maker_terminal_penalty=tuple(penalty * wide(1e-3, 1e3, makers)),
+        buy_flow=flow * float(wide(0.01, 100)),
+        sell_flow=flow * float(wide(0.01, 100)),
+    )
+
+
+def outcome(game: MakerTakerGame, kind: str, unit: str) -> Outcome:
+    """One market solved, and its equilibrium exploited."""
+    started, gain, problem = time.perf_counter(), np.inf, ""
+    try:
+        found = solve(game, STEPS)
+        seconds = time.perf_counter() - started
+        sizes = np.array([game.payoff_unit(agent) for agent in game.agents])
+        gain = float((np.array(list(exploitability(game, found.controls, STEPS).gains)) / sizes).max())
+    except EquilibriumNotFound as error:
+        seconds, problem = time.perf_counter() - started, str(error)
+    return Outcome(kind, unit, seconds, gain, problem)
+
+
+def table(outcomes: list[Outcome]) -> Table:
+    """A row for each kind of competition, for each size of units, and for all."""
+    result = Table("markets", "number", "solved", "median s", "slowest s", "largest gain, payoff units")
+
+    def row(name: str, members: list[Outcome]) -> None:
+        seconds, solved = [each.seconds for each in members], [each for each in members if each.gain <= SOLVED]
+        result.add_row(
+            name,
+            str(len(members)),
+            f"{100 * len(solved) / len(members):.1f}%",
+            f"{np.median(seconds):.3f}",
+            f"{max(seconds):.2f}",
+            f"{max((each.gain for each in solved), default=np.nan):.1e}",
+        )
+
+    for kind in COMPETITIONS:
+        row(kind, [each for each in outcomes if each.kind == kind])
+    result.add_section()
+    for unit in UNITS:
+        row(unit, [each for each in outcomes if each.unit == unit])
+    result.add_section()
+    row("all", outcomes)
+    return result
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--markets", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    outcomes, console = [], Console(width=120)
+    for i in track(range(arguments.markets), "markets", Console(stderr=True)):
+        kind, unit = COMPETITIONS[i % len(COMPETITIONS)], list(UNITS)[i // len(COMPETITIONS) % len(UNITS)]
+        rng = np.random.default_rng((arguments.seed, i))
+        outcomes.append(outcome(draw_market(rng, kind, UNITS[unit]), kind, unit))
+        if outcomes[-1].gain > SOLVED:
+            console.print(f"market {i} ({kind}): gain {outcomes[-1].gain:.2g}; {outcomes[-1].problem}", markup=False)
+    console.print(table(outcomes))
+    console.print(machine())
+
+
+if __name__ == "__main__":
+    main()
