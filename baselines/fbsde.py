@@ -12,23 +12,15 @@ the first-order condition of (13)-(14) integrated over the step; ``p_k`` is the 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
 from ..envs.arrays import Array
-
-
-@dataclass
-class Penalties:
-    """Penalties for inventory, on a grid."""
-
-    dt: float
-    """length of a step"""
-    running: Array
-    """(..., K, n) ``phi``"""
-    terminal: Array
-    """(..., n) ``A``"""
+from .penalties import Penalties as Penalties
+from .sweep import solve_linear
 
 
 @dataclass
@@ -47,6 +39,20 @@ class System(Penalties, ABC):
     @abstractmethod
     def jacobian(self, adjoints: Array) -> Array:
         """(..., K, n, n) derivatives of the rates in the adjoints of the same step."""
+
+    def direction(self, adjoints: Array, defect: Array) -> Array:
+        """(..., K, n) ``dY`` for which the residual, linearised at adjoints (..., K, n), changes by ``defect``.
+
+        Raises LinAlgError where there is none.
+        """
+        return solve_linear(self, self.jacobian(adjoints), defect)
+
+    def scaled(self, factor: Array) -> Self:
+        """The system with all penalties multiplied by a factor, (...,); at zero its solution is ``Y = 0``."""
+        result, factor = copy(self), np.asarray(factor)
+        result.running = factor[..., None, None] * self.running
+        result.terminal = factor[..., None] * self.terminal
+        return result
 
 
 def inventories(system: System, rates: Array) -> Array:

@@ -26,6 +26,7 @@ import numpy as np
 from ..envs import Controls, ExecutionGame, Game, MakerTakerGame, Policy, Trajectory, simulate
 from ..envs.arrays import Array
 from ..envs.grid import agent_index, grid
+from .budget import MOST_ITERATIONS, Budget
 from .conditions.condition import Condition
 from .conditions.execution import execution_conditions
 from .conditions.maker_taker import assumptions, field_condition, model_conditions, observations
@@ -77,6 +78,12 @@ class SolverOptions(NamedTuple):
     guess: Array | None = None
     tolerance: float = 1e-11
     field: FieldOptions | None = None
+    iterations: int = MOST_ITERATIONS
+    seconds: float | None = None
+
+    def budget(self) -> Budget:
+        """From now on."""
+        return Budget(self.iterations, self.seconds)
 
 
 class Gains(NamedTuple):
@@ -208,8 +215,9 @@ class MakerTaker(Kind[MakerTakerGame]):
     capabilities = Capabilities(inventories_apart=False, optimum=COALITION)
 
     def solve(self, options: SolverOptions) -> Equilibrium:
-        throw, guess, tolerance, _ = options
-        return solve_maker_taker(self.game, self.times, throw=throw, guess=guess, tolerance=tolerance)
+        throw, guess, tolerance, *_ = options
+        budget = options.budget()
+        return solve_maker_taker(self.game, self.times, throw=throw, guess=guess, tolerance=tolerance, budget=budget)
 
     @property
     def shape(self) -> Hashable:

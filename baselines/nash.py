@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..envs.arrays import Array
 from ..envs.described import MarketLike, environment_setting, game_and_steps
+from .budget import MOST_ITERATIONS
 from .equilibrium import Equilibrium
 from .kinds import SolverOptions, kind_of
 from .noise.field import FieldOptions
@@ -17,6 +18,8 @@ def solve(
     throw: bool = True,
     guess: Array | None = None,
     tolerance: float = 1e-11,
+    iterations: int = MOST_ITERATIONS,
+    seconds: float | None = None,
     field: FieldOptions | None = None,
 ) -> Equilibrium:
     """The open-loop Nash equilibrium of the grid game.
@@ -33,18 +36,24 @@ def solve(
             second order, at first order with a factor.
         throw: true to raise if the tolerance is not reached; otherwise the result says so in ``status``.
         guess: adjoints (K, n) to start from, in the maker-taker game.
-        tolerance: on the residual, absolute for adjoints below 1 and relative above.
+        tolerance: on the residual, relative to the largest adjoint, or to the game's margin where that is larger.
+        iterations: of Newton's method, at most, those of all its attempts together.
+        seconds: that Newton's method may take, at most; None: any number. Without an equilibrium by then it is an
+            error, or a result that says so, like any other failure.
         field: options of the decoupling field's approximation, in a game with noise.
 
     Where an environment is given whose range of actions does not hold the equilibrium, there is a warning.
 
     Raises:
-        ValueError: ``steps`` or ``guess`` do not fit.
-        EquilibriumNotFound: Newton's method and continuation in the penalties both failed; or an execution game whose
+        ValueError: an argument does not fit.
+        EquilibriumNotFound: Newton's method and continuation in the penalties both failed, the message says what was
+            tried and which parameter is extreme; or an execution game whose
             agents' own problems are unbounded, or whose solution needs a rate above ``max_rate``; or a decoupling field
             that refinement changes by more than 5%.
     """
-    found = kind_of(*game_and_steps(game, steps)).solve(SolverOptions(throw, guess, tolerance, field))
+    found = kind_of(*game_and_steps(game, steps)).solve(
+        SolverOptions(throw, guess, tolerance, field, iterations, seconds)
+    )
     played = environment_setting(game)
     if played is not None and found.converged:
         warn_where_out_of_reach(played, found)

@@ -88,7 +88,7 @@ class ActionScale:
         game, (lowest, highest) = self.game, ends
         self._range = lowest, highest
         if kind == "physical":
-            # the range is for exploring; what is outside of it is played as well, within the constraints if there are any
+            # the range is for exploring; what is outside of it is played as well where there are constraints
             slow, fast = game.rate_bounds
             quotes = np.full((2, game.makers), game.quote_bound)
             bounds = (join_controls(game, Controls(*each)) for each in ((slow, *-quotes), (fast, *quotes)))

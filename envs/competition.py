@@ -172,6 +172,12 @@ class _IntensityBased(Competition):
             return super().optimal_quotes(adjoint, limit)
         return np.clip(adjoint + markup, -limit, limit)
 
+    def optimal_jacobian(self, quotes: Array, limit: float) -> Array:
+        """See :meth:`Competition.optimal_jacobian`; quotes with a constant markup follow their own values alone."""
+        if self.intensity.constant_markup is None:
+            return super().optimal_jacobian(quotes, limit)
+        return (np.abs(quotes) < limit)[..., None] * np.eye(quotes.shape[-1])
+
 
 @dataclass(frozen=True)
 class BestQuote(_IntensityBased):

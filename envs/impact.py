@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -28,6 +29,8 @@ class Impact(ABC):
     """Impact costs ``lambda^i(v)`` of all traders; ``beta`` is the array of coefficients (..., N) of a step."""
 
     beta: PerAgent
+    coupled: ClassVar[bool] = False
+    """True if a trader's costs depend on the others' rates"""
 
     def validate(self, horizon: float, traders: int, max_rate: float) -> None:
         """Raises ValueError where the conditions of Definition 3.2 fail."""
@@ -71,6 +74,8 @@ class Impact(ABC):
 
 class _Coupled(Impact):
     """An impact that looks at the others' rates."""
+
+    coupled: ClassVar[bool] = True
 
     def optimal_jacobian(self, beta: Array, rate: Array, free: Array) -> Array:
         """By the implicit function theorem."""

@@ -139,7 +139,7 @@ class _Search:
         price = self.game.spread_paid(self.c, quotes[:, 0].min(axis=-1), quotes[:, 1].min(axis=-1))
         system = _Traders(self.game, self.c, self.dt, price)
         guess = None if self.adjoints is None else np.broadcast_to(self.adjoints, price.shape)
-        solution = newton.solve_system(system, self.steps, guess, longest=self.game.margin)
+        solution = newton.solve_system(system, self.steps, guess)
         if not solution.converged.all():
             raise NoOptimum(f"the traders' response was not found: residual {solution.residual.max():.3g}")
         if len(quotes) == 1:

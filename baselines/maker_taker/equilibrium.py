@@ -8,16 +8,16 @@ import numpy as np
 
 from ...envs import Controls, MakerTakerGame, simulate
 from ...envs.arrays import Array
-from ...envs.competition import ties
 from .. import fbsde, newton
+from ..budget import Budget
 from ..equilibrium import Equilibrium, Status, quotes_matter
 from ..errors import EquilibriumNotFound
 from ..noise.field import Field, FieldOptions
 from ..noise.scheme import NoiselessSolution, decoupling_field
+from ..sweep import slopes
+from .messages import ADVICE, diagnosis, message
 from .step_system import MakerTakerSteps
 from .system import GameSystem, optimal_controls
-
-_ADVICE = "A shorter horizon or smaller penalties make it easier, and so does leaving out max_quote and max_rate."
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class MakerTakerEquilibrium(Equilibrium):
         return decoupling_field(system, NoiselessSolution(self.inventories, self.adjoints), options)[0]
 
     def _slope(self) -> Array:
-        return newton.slopes(_system(self.game, self.times, 0, self.game.start), self.adjoints)
+        system = _system(self.game, self.times, 0, self.game.start)
+        return slopes(system, system.jacobian(self.adjoints))
 
     def adjoint(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
         """The decoupling field ``p_k = u(t_k, Q)`` at inventories (..., n), by solving the game that is left.
@@ -84,29 +85,36 @@ class MakerTakerEquilibrium(Equilibrium):
     def _remaining(self, k: int, inventory: Array) -> tuple[GameSystem, newton.Result]:
         system = _system(self.game, self.times, k, inventory)
         guess = np.broadcast_to(self.adjoints[k:], (*inventory.shape[:-1], *self.adjoints[k:].shape))
-        result = newton.solve_system(system, self.steps - k, guess, longest=self.game.margin)
+        result = newton.solve_system(system, self.steps - k, guess)
         if not result.converged.all():
             raise EquilibriumNotFound(
                 f"the game from step {k} was not solved for {int((~result.converged).sum())} of "
-                f"{result.converged.size} inventories: residual {result.residual.max():.3g}. {_ADVICE}"
+                f"{result.converged.size} inventories: residual {result.residual.max():.3g}. {ADVICE}"
             )
         return system, result
 
 
 def solve_maker_taker(
-    game: MakerTakerGame, times: Array, *, throw: bool = True, guess: Array | None = None, tolerance: float = 1e-11
+    game: MakerTakerGame,
+    times: Array,
+    *,
+    throw: bool = True,
+    guess: Array | None = None,
+    tolerance: float = 1e-11,
+    budget: Budget | None = None,
 ) -> MakerTakerEquilibrium:
     """See :func:`~makertaker.baselines.solve`."""
+    budget = budget or Budget()
     steps = len(times) - 1
     shape = (steps, len(game.agents))
     if guess is not None and (np.shape(guess) != shape or not np.isfinite(guess).all()):
         raise ValueError(f"guess: expected finite adjoints of shape {shape}, got shape {np.shape(guess)}")
     system = _system(game, times, 0, game.start)
-    result = newton.solve_system(system, steps, guess, tolerance=tolerance, longest=game.margin)
+    result = newton.solve_system(system, steps, guess, tolerance=tolerance, budget=budget)
     controls = optimal_controls(game, system.c, result.adjoints)
     unusable = not all(np.isfinite(each).all() for each in controls)  # there is nothing to return
     if unusable or (throw and not result.converged):
-        raise EquilibriumNotFound(_diagnosis(game, system, result))
+        raise EquilibriumNotFound(diagnosis(game, system, result, budget))
     trajectory = simulate(game, controls, steps)
     volumes = trajectory.activity.buy_volume, trajectory.activity.sell_volume
     return result_of(game, times, result, controls, trajectory.inventories, trajectory.payoffs, volumes)
@@ -135,41 +143,10 @@ def result_of(
         residual=float(result.residual),
         iterations=result.iterations,
         status=Status.CONVERGED if result.converged else Status.NOT_CONVERGED,
-        message=_message(game, controls, matter, result),
+        message=message(game, controls, matter, result),
     )
 
 
 def _system(game: MakerTakerGame, times: Array, k: int, inventory: Array) -> GameSystem:
     dt = game.horizon / (len(times) - 1)
     return GameSystem(game, game.coefficients(times).at(slice(k, None)), dt, inventory)
-
-
-def _message(game: MakerTakerGame, controls: Controls, matter: Array, result: newton.Result) -> str:
-    parts = ["converged" if result.converged else "not converged"]
-    if result.stages:
-        parts.append(f"{result.stages} stages of continuation in the penalties")
-    for side, column in (("ask", 0), ("bid", 1)):
-        idle = int((~matter[:, column]).sum())
-        if idle:
-            parts.append(
-                f"{side} quotes are undetermined on {idle} of {len(matter)} steps: no volume arrives there, "
-                "the equilibrium is not unique"
-            )
-    tied = int((ties(controls.ask, game.margin) | ties(controls.bid, game.margin)).sum())
-    if tied:
-        parts.append(f"best quotes tie on {tied} of {len(matter)} steps, where the slope is one-sided")
-    if np.abs(controls.rate).max() >= game.rate_bound:
-        parts.append(f"rates are truncated at max_rate = {game.rate_bound:g}")
-    if max(np.abs(controls.ask).max(), np.abs(controls.bid).max()) >= game.quote_bound:
-        parts.append(f"quotes are truncated at max_quote = {game.quote_bound:g}")
-    return "; ".join(parts)
-
-
-def _diagnosis(game: MakerTakerGame, system: GameSystem, result: newton.Result) -> str:
-    defect = np.abs(fbsde.residual(system, result.adjoints))
-    k, agent = np.unravel_index(np.argmax(np.nan_to_num(defect, nan=np.inf)), defect.shape)
-    return (
-        f"residual {float(result.residual):.3g} after {result.iterations} Newton iterations and {result.stages} "
-        f"continuation stages; it is largest for {game.agents[agent]} at step {k}. The last residuals were "
-        f"{', '.join(f'{each:.2g}' for each in result.history[-6:])}. {_ADVICE}"
-    )

@@ -15,7 +15,7 @@ from ...envs.random_markets import parts_of, with_parts
 from ...envs.scenarios.loader import INTENSITIES, PARTS
 from .. import newton
 from .equilibrium import MakerTakerEquilibrium, result_of
-from .system import GameSystem, optimal_controls
+from .system import MANY, GameSystem, optimal_controls
 
 _KNOWN = {*PARTS["competition"].values(), *PARTS["impact"].values(), *INTENSITIES.values(), type(None)}
 _PER_STEP = ("impact", "running_penalty", "buy_flow", "sell_flow")
@@ -26,7 +26,7 @@ def shape_of(game: MakerTakerGame) -> Hashable:
     None for a game that is solved alone."""
     sides = tuple(np.sign(game.trader_inventory).tolist())
     parts = type(game.competition), type(getattr(game.competition, "intensity", None)), type(game.impact)
-    if not set(parts) <= _KNOWN:  # a part of the user's own may not take arrays for its numbers
+    if not set(parts) <= _KNOWN or game.traders >= MANY:  # an own part may not take arrays for its numbers
         return None
     return sides, game.makers, game.horizon, game.flow_from, parts, tuple(parts_of(game))
 
@@ -45,11 +45,12 @@ def solve_together(
     dt, start = games[0].horizon / (len(times) - 1), np.array([each.start for each in games])
     system = GameSystem(batched, c, dt, start)
     found = newton.newton(system, newton.start(system, len(times) - 1), tolerance=tolerance)
-    controls = optimal_controls(batched, c, found.adjoints)
-    activity = batched.activity(c, controls)
-    inventories = newton.paths(system, found.adjoints)
-    rewards = step_reward(c, dt, activity, inventories[:, :-1], inventories[:, 1:])
-    payoffs = rewards.sum(axis=-2) + terminal_reward(c, inventories[:, -1])
+    with np.errstate(over="ignore", invalid="ignore"):  # in games that are not solved
+        controls = optimal_controls(batched, c, found.adjoints)
+        activity = batched.activity(c, controls)
+        inventories = newton.paths(system, found.adjoints)
+        rewards = step_reward(c, dt, activity, inventories[:, :-1], inventories[:, 1:])
+        payoffs = rewards.sum(axis=-2) + terminal_reward(c, inventories[:, -1])
     usable = found.converged & np.isfinite(payoffs).all(axis=-1)
     return [
         _one(game, times, i, found, controls, activity, inventories, payoffs) if usable[i] else None

@@ -128,7 +128,7 @@ def respond_to_controls(
     roles = ((TraderDeviators, slice(0, game.traders)), (MakerDeviators, slice(game.traders, None)))
     for kind, agents in roles[:1] if traders_only else roles:
         system = kind(game, c, controls, dt, agents)
-        solution = newton.solve_system(system, steps, system.start(), longest=game.margin)
+        solution = newton.solve_system(system, steps, system.start())
         if not solution.converged.all():
             stuck = np.array(game.agents)[agents][~solution.converged]
             raise EquilibriumNotFound(

@@ -11,6 +11,10 @@ from ...envs.arrays import Array
 from ...envs.game import Controls
 from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
 from ..fbsde import System
+from .sums import Slopes, solve_by_sums
+
+MANY = 16
+"""traders from which on the system is solved by their sums"""
 
 
 def optimal_controls(game: MakerTakerGame, c: MakerTakerCoefficients, adjoints: Array) -> Controls:
@@ -35,42 +39,59 @@ class GameSystem(System):
     def __init__(self, game: MakerTakerGame, c: MakerTakerCoefficients, dt: float, initial: Array) -> None:
         super().__init__(dt, c.running_penalty, c.terminal_penalty, initial, unit=game.margin)
         self.game, self.c = game, c
+        self._last: tuple[Array, Controls] | None = None
+
+    def _controls(self, adjoints: Array) -> Controls:
+        """Optimal controls; those of the last adjoints are remembered: derivatives are wanted where rates were."""
+        if self._last is None or self._last[0] is not adjoints:
+            self._last = adjoints, optimal_controls(self.game, self.c, adjoints)
+        return self._last[1]
 
     def rates(self, adjoints: Array) -> Array:
-        return self.game.activity(self.c, optimal_controls(self.game, self.c, adjoints)).inventory_rate
+        return self.game.activity(self.c, self._controls(adjoints)).inventory_rate
+
+    def slopes(self, adjoints: Array) -> Slopes:
+        """Analytic; at ties and truncations one-sided (of tied makers the first counts as the best)."""
+        game, c = self.game, self.c
+        controls = self._controls(adjoints)
+        quotes, competition = np.stack(controls[1:]), game.competition  # both sides at once
+        ask_share, bid_share = competition.fill(quotes).share
+        slope = competition.optimal_jacobian(quotes, game.quote_bound)
+        best_ask, best_bid = (competition.best_jacobian(quotes)[..., None, :] @ slope)[..., 0, :]
+        sold, bought = competition.share_jacobian(quotes) @ slope
+        buy_volume, sell_volume = game.volumes(c, controls.rate)
+        # the bid side is the ask side at the negative adjoint
+        makers = -sell_volume[..., None, None] * bought - buy_volume[..., None, None] * sold
+        return Slopes(controls.rate, best_ask, -best_bid, ask_share, bid_share, makers)
+
+    def _free(self, rate: Array) -> Array:
+        """(..., N) 1 where a rate is not truncated, otherwise 0."""
+        low, high = self.game.rate_bounds
+        return 1.0 * ((rate > low) & (rate < high))
 
     def jacobian(self, adjoints: Array) -> Array:
-        """Analytic; at ties and truncations one-sided (of tied makers the first counts as the best).
-
-        In the ACAS model its part in the coordinates of (22) is (24), and (25) where the least rate binds.
-        """
-        game, c = self.game, self.c
-        split = game.traders
-        controls = optimal_controls(game, c, adjoints)
-        asks, bids = game.competition.fill(controls.ask), game.competition.fill(controls.bid)
-        # the bid side is the ask side at the negative adjoint
-        ask_slope = game.competition.optimal_jacobian(controls.ask, game.quote_bound)
-        bid_slope = -game.competition.optimal_jacobian(controls.bid, game.quote_bound)
-        best_ask, best_bid = (
-            (game.competition.best_jacobian(quotes)[..., None, :] @ slope)[..., 0, :]
-            for quotes, slope in ((controls.ask, ask_slope), (controls.bid, bid_slope))
-        )
-        spread = c.buyer[:, None] * best_ask[..., None, :] - c.seller[:, None] * best_bid[..., None, :]
-
+        """From :meth:`slopes`. In the ACAS model its part in the coordinates of (22) is (24), and (25) where the least
+        rate binds."""
+        game, c, split = self.game, self.c, self.game.traders
+        parts = self.slopes(adjoints)
+        spread = c.buyer[:, None] * parts.best_ask[..., None, :] - c.seller[:, None] * parts.best_bid[..., None, :]
         result = np.zeros((*adjoints.shape, adjoints.shape[-1]))
-        low, high = game.rate_bounds
-        free = 1.0 * ((controls.rate > low) & (controls.rate < high))
-        slope = game.impact.optimal_jacobian(c.impact, controls.rate, free)
+        slope = game.impact.optimal_jacobian(c.impact, parts.rate, self._free(parts.rate))
         result[..., :split, :split] = slope
         result[..., :split, split:] = -slope @ spread
-
-        buy_volume, sell_volume = game.volumes(c, controls.rate)
         rate_rows = result[..., :split, :]
         buys = c.buy_weight @ rate_rows
         sells = -c.sell_weight @ rate_rows
-        maker_rows = bids.share[..., None] * sells[..., None, :] - asks.share[..., None] * buys[..., None, :]
-        sold = game.competition.share_jacobian(controls.ask) @ ask_slope
-        bought = game.competition.share_jacobian(controls.bid) @ bid_slope
-        maker_rows[..., split:] += sell_volume[..., None, None] * bought - buy_volume[..., None, None] * sold
+        maker_rows = parts.bid_share[..., None] * sells[..., None, :] - parts.ask_share[..., None] * buys[..., None, :]
+        maker_rows[..., split:] += parts.makers
         result[..., split:, :] = maker_rows
         return result
+
+    def direction(self, adjoints: Array, defect: Array) -> Array:
+        """See :meth:`.System.direction`; many traders whose costs are their own by their sums."""
+        game, c = self.game, self.c
+        if game.traders < MANY or defect.ndim > 2 or game.impact.coupled:
+            return super().direction(adjoints, defect)
+        parts = self.slopes(adjoints)
+        own = self._free(parts.rate) / game.impact.curvature(c.impact, parts.rate, parts.rate)
+        return solve_by_sums(self, (c.buy_weight, c.sell_weight), own, parts, defect)

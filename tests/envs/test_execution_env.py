@@ -325,7 +325,10 @@ def test_reset_refuses_inventories_that_do_not_fit(inventory):
         ({"reward": "utility"}, "reward: expected 'payoff' or 'wealth', got 'utility'"),
         ({"render_mode": "ansi"}, "render_mode: expected one of .* got 'ansi'"),
         ({"rate_range": (2.0, 1.0)}, r"rate_range: expected two increasing numbers within \[-inf, inf\]"),
-        ({"rate_range": (-101.0, 1.0), "max_rate": 100.0}, r"rate_range: expected two increasing numbers within \[-100, 100\]"),
+        (
+            {"rate_range": (-101.0, 1.0), "max_rate": 100.0},
+            r"rate_range: expected two increasing numbers within \[-100, 100\]",
+        ),
         ({"quote_range": (-1.0, 1.0)}, "quote_range: nobody quotes in this game, expected None"),
         ({"inventory_spread": -1.0}, "inventory_spread: expected a finite number >= 0"),
         ({"maker_inventory": (0.0,)}, "unexpected keyword argument 'maker_inventory': expected .* some of"),

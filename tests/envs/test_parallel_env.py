@@ -368,7 +368,10 @@ def test_reset_refuses_inventories_that_do_not_fit(inventory, message):
         ({"reward": "utility"}, "reward: expected 'payoff' or 'wealth', got 'utility'"),
         ({"render_mode": "ansi"}, "render_mode: expected one of .* got 'ansi'"),
         ({"rate_range": (2.0, 1.0)}, r"rate_range: expected two increasing numbers within \[0, inf\]"),
-        ({"quote_range": (-60.0, 1.0), "max_quote": 50.0}, r"quote_range: expected two increasing numbers within \[-50, 50\]"),
+        (
+            {"quote_range": (-60.0, 1.0), "max_quote": 50.0},
+            r"quote_range: expected two increasing numbers within \[-50, 50\]",
+        ),
         ({"inventory_spread": -1.0}, "inventory_spread: expected a finite number >= 0"),
         ({"gamma": 1.0}, "unexpected keyword argument 'gamma': expected .* some of"),
         ({"horizon": -1.0}, "horizon: expected a finite number > 0"),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from makertaker.baselines import exploitability, newton, solve
+from makertaker.baselines import exploitability, solve, sweep
 from makertaker.baselines.maker_taker.system import GameSystem
 from makertaker.envs import Controls, MakerTakerGame, QuadraticImpact, SoftmaxShare, simulate
 from makertaker.envs.grid import grid
@@ -86,8 +86,8 @@ def test_banded_and_sweep_solve_the_same_linear_system(game, steps):
     equilibrium = solve(game, steps)
     jacobian = system.jacobian(equilibrium.adjoints)
     defect = np.random.default_rng(0).standard_normal(equilibrium.adjoints.shape)
-    banded, sweep = newton.solve_banded(system, jacobian, defect), newton.solve_by_sweep(system, jacobian, defect)
-    np.testing.assert_allclose(banded, sweep, rtol=1e-10, atol=1e-11)
+    banded, swept = sweep.solve_banded(system, jacobian, defect), sweep.solve_by_sweep(system, jacobian, defect)
+    np.testing.assert_allclose(banded, swept, rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize("k", [0, 4, 9, 10])

@@ -1,5 +1,6 @@
 """Sides without flow, truncations, far starts, solvers that fail, and wrong input: what comes back and what is said."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +14,7 @@ from makertaker.baselines import (
     newton,
     solve,
 )
-from makertaker.baselines.maker_taker.system import GameSystem
-from makertaker.envs import Controls
+from makertaker.envs import Controls, MakerTakerGame
 from support.maker_taker_games import APART
 
 # --- markets where a side has no flow, and failures ------------------------------------------------------------------
@@ -67,11 +67,11 @@ def test_any_guess_leads_to_the_same_equilibrium(size, seed):
 
 
 def test_continuation_where_newton_fails(monkeypatch):
-    """Plain Newton is kept from iterating; the scaled systems of the continuation are not."""
-    plain = newton.newton
+    """The first attempt, plain Newton, is kept from iterating; those of the continuation are not."""
+    plain, calls = newton.newton, itertools.count()
 
     def crippled(system, start, **options):
-        limit = {"iterations": 0} if isinstance(system, GameSystem) else {}
+        limit = {} if next(calls) else {"iterations": 0}
         return plain(system, start, **{**options, **limit})
 
     expected = solve(APART, 10)
@@ -82,6 +82,31 @@ def test_continuation_where_newton_fails(monkeypatch):
     np.testing.assert_allclose(result.adjoints, expected.adjoints, atol=1e-10)
 
 
+def test_a_budget_is_kept_and_named():
+    """A game that needs dozens of iterations, with fewer, and with too little time for one."""
+    hard = MakerTakerGame((-10.0,), (9.0, -9.0), maker_terminal_penalty=60.0, trader_terminal_penalty=200.0)
+    needed = solve(hard, 10).iterations
+    assert needed > 20
+    few = needed // 2
+    with pytest.raises(EquilibriumNotFound, match=rf"when {few} iterations are over; .* tried: Newton's method \("):
+        solve(hard, 10, iterations=few)
+    found = solve(hard, 10, iterations=few, throw=False)
+    assert not found.converged
+    assert found.iterations == few
+    with pytest.raises(EquilibriumNotFound, match="when 1e-09 seconds are over"):
+        solve(hard, 10, seconds=1e-9)
+    assert solve(hard, 10, iterations=needed, seconds=60.0).converged
+
+
+def test_a_failure_names_the_parameter_that_is_extreme():
+    """2 A q / margin = 2 * 200 * 10 / 1 of the trader, 2 * 60 * 9 of the makers, and 2 * .5 * 10 of the impact."""
+    hard = MakerTakerGame((-10.0,), (9.0, -9.0), maker_terminal_penalty=60.0, trader_terminal_penalty=200.0)
+    with pytest.raises(EquilibriumNotFound) as raised:
+        solve(hard, 10, iterations=1)
+    said = "Most extreme is the terminal_penalty of trader_0: it makes a share worth 4e+03 margins, the median of all"
+    assert said in str(raised.value)
+
+
 # --- input -----------------------------------------------------------------------------------------------------------
 
 
@@ -89,6 +114,8 @@ def test_continuation_where_newton_fails(monkeypatch):
     ("call", "message"),
     [
         (lambda e: solve(APART, 0), "steps: expected a positive whole number, got 0"),
+        (lambda e: solve(APART, 10, iterations=0), "iterations: expected a positive whole number, got 0"),
+        (lambda e: solve(APART, 10, seconds=-1.0), "seconds: expected a finite number > 0, got -1.0"),
         (lambda e: solve(APART, 2.5), "steps: expected a positive whole number, got 2.5"),
         (lambda e: solve(APART, 10, guess=np.zeros((9, 3))), r"guess: expected finite adjoints of shape \(10, 3\)"),
         (lambda e: solve(APART, 10, guess=np.full((10, 3), np.nan)), "guess: expected finite adjoints"),

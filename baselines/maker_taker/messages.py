@@ -1,0 +1,88 @@
+"""What a solution of the maker-taker game, or a failure, says about itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...envs import Controls, MakerTakerGame
+from ...envs.arrays import Array
+from ...envs.competition import ties
+from .. import fbsde, newton
+from ..budget import Budget
+from .system import GameSystem
+
+ADVICE = "A shorter horizon or smaller penalties make it easier, and so does leaving out max_quote and max_rate."
+
+
+def message(game: MakerTakerGame, controls: Controls, matter: Array, result: newton.Result) -> str:
+    """The status of a result, and what its user should know.
+
+    Args:
+        game: the game.
+        controls: found, (K, .).
+        matter: (K, 2) whether asks, and bids, matter to anybody.
+        result: of the iteration.
+    """
+    parts = ["converged" if result.converged else "not converged"]
+    if result.stages:
+        parts.append(f"{result.stages} stages of continuation in the penalties")
+    for side, column in (("ask", 0), ("bid", 1)):
+        idle = int((~matter[:, column]).sum())
+        if idle:
+            parts.append(
+                f"{side} quotes are undetermined on {idle} of {len(matter)} steps: no volume arrives there, "
+                "the equilibrium is not unique"
+            )
+    tied = int((ties(controls.ask, game.margin) | ties(controls.bid, game.margin)).sum())
+    if tied:
+        parts.append(f"best quotes tie on {tied} of {len(matter)} steps, where the slope is one-sided")
+    if np.abs(controls.rate).max() >= game.rate_bound:
+        parts.append(f"rates are truncated at max_rate = {game.max_rate:g}")
+    if max(np.abs(controls.ask).max(), np.abs(controls.bid).max()) >= game.quote_bound:
+        parts.append(f"quotes are truncated at max_quote = {game.max_quote:g}")
+    return "; ".join(parts)
+
+
+def diagnosis(game: MakerTakerGame, system: GameSystem, result: newton.Result, budget: Budget) -> str:
+    """What was tried, where it got stuck, and what is extreme about the game."""
+    defect = np.abs(fbsde.residual(system, result.adjoints))
+    k, agent = np.unravel_index(np.argmax(np.nan_to_num(defect, nan=np.inf)), defect.shape)
+    over = budget.exhausted
+    parts = [
+        f"residual {float(result.residual):.3g} after {result.iterations} Newton iterations and {result.stages} "
+        f"continuation stages{f', when {over}' if over else ''}; it is largest for {game.agents[agent]} at step {k}",
+        f"tried: {result.tried}",
+    ]
+    if result.stages:
+        parts.append(f"the game was solved with {100 * float(result.reached):.3g}% of its penalties")
+    last = ", ".join(f"{each:.2g}" for each in result.history[-6:])
+    return f"{'; '.join(parts)}. The last residuals were {last}. {extreme(game)} {ADVICE}"
+
+
+def extreme(game: MakerTakerGame) -> str:
+    """The parameter that weighs most beside the others, in a sentence.
+
+    Penalties and impacts are compared by what a share of the agent's inventory is worth by them, in margins: ``2 A q``,
+    ``2 phi T q`` and ``2 beta q / T``, with the largest inventory of anybody where an agent has none.
+    """
+    c = game.coefficients(np.linspace(0.0, game.horizon, 2))
+    own = np.abs(game.start)
+    shares = np.where(own > 0, own, own.max())
+    traded = shares[: game.traders]
+    names = ("terminal_penalty", "running_penalty", "impact.beta")
+    worth = (
+        2 * c.terminal_penalty * shares,
+        2 * c.running_penalty[0] * game.horizon * shares,
+        2 * c.impact[0] * traded / game.horizon,
+    )
+    values = [
+        (float(each[i]) / game.margin, name, i)
+        for name, each in zip(names, worth, strict=True)
+        for i in range(len(each))
+    ]
+    largest, name, i = max(values)
+    others = float(np.median([value for value, *_ in values]))
+    return (
+        f"Most extreme is the {name} of {game.agents[i]}: it makes a share worth {largest:.3g} margins, "
+        f"the median of all such numbers is {others:.3g}."
+    )
