@@ -12,7 +12,7 @@ from .heuristics import constant_spread, random_controls, twap
 from .maker_taker.coalition import Coalition, coalition_optimum
 from .maker_taker.mean_field_limit import MeanField, mean_field
 from .maker_taker.references import almgren_chriss, heuristic_profiles
-from .many import solve_many
+from .many import exploitability_many, solve_many
 from .nash import solve
 from .noise.field import FieldOptions
 from .policies import OpenLoop, open_loop_policies
@@ -46,6 +46,7 @@ __all__ = [
     "constant_spread",
     "cooperative_optimum",
     "exploitability",
+    "exploitability_many",
     "feedback_gains",
     "feedback_nash",
     "heuristic_profiles",

@@ -41,9 +41,9 @@ from .execution.signal import is_linear, linear_signal
 from .execution.step_system import ExecutionSteps
 from .heuristics import twap
 from .maker_taker.equilibrium import solve_maker_taker
-from .maker_taker.many import shape_of, solve_together
+from .maker_taker.many import gains_together, shape_of, solve_together
 from .maker_taker.references import COALITION, rules_of_thumb
-from .maker_taker.response import respond_to_controls
+from .maker_taker.response import exact_gains, respond_to_controls
 from .maker_taker.step_system import MakerTakerSteps
 from .noise.equilibrium import DecouplingEquilibrium, solve_noisy
 from .noise.field import Field, FieldOptions
@@ -140,6 +140,10 @@ class Kind(ABC, Generic[G]):
         """The equilibria of games of one shape on this grid; None for those that are to be solved alone."""
         return [None] * len(games)
 
+    def gains_together(self, games: Sequence[Game], profiles: Sequence[Controls]) -> Sequence[Gains | None]:
+        """The same of gains from deviations from one profile of schedules each."""
+        return [None] * len(games)
+
     @abstractmethod
     def step_system(self) -> StepSystem:
         """The equations one step at a time, for a decoupling field."""
@@ -226,6 +230,10 @@ class MakerTaker(Kind[MakerTakerGame]):
     def solve_together(self, games: Sequence[Game], options: SolverOptions) -> Sequence[Equilibrium | None]:
         return solve_together(cast(Sequence[MakerTakerGame], games), self.times, options.tolerance)
 
+    def gains_together(self, games: Sequence[Game], profiles: Sequence[Controls]) -> Sequence[Gains | None]:
+        found = gains_together(cast(Sequence[MakerTakerGame], games), self.times, profiles)
+        return [None if each is None else Gains(each[1], payoffs=each[0], exact=True) for each in found]
+
     def step_system(self) -> StepSystem:
         return MakerTakerSteps(self.game, self.steps)
 
@@ -234,14 +242,13 @@ class MakerTaker(Kind[MakerTakerGame]):
         return NoiselessSolution(found.inventories, found.adjoints)
 
     def respond(self, controls: Controls, index: int) -> Controls:
-        return respond_to_controls(self.game, controls, self.steps)[index]
+        (found,) = respond_to_controls(self.game, controls, self.steps, [index])
+        return found
 
     def gains(self, profile: Profile) -> Gains:
         controls = as_schedules(self.game, profile, self.steps)
-        payoffs = simulate(self.game, controls, self.steps).payoffs
-        responses = respond_to_controls(self.game, controls, self.steps)
-        best = [simulate(self.game, each, self.steps).payoffs[i] for i, each in enumerate(responses)]
-        return Gains(np.array(best) - payoffs, payoffs=payoffs, exact=True)
+        payoffs, gains = exact_gains(self.game, controls, self.steps)
+        return Gains(gains, payoffs=payoffs, exact=True)
 
     def references(self, equilibrium: Equilibrium) -> dict[str, Reference]:
         return rules_of_thumb(self.game, self.steps, equilibrium, lambda controls: self.gains(controls).gains)

@@ -1,15 +1,17 @@
-"""``solve_many``: the equilibria of many games."""
+"""``solve_many`` and ``exploitability_many``: the equilibria of many games, and gains from deviations in them."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from typing import Literal, overload
 
-from ..envs import Game
+from ..envs import Controls, Game
 from ..envs.described import MarketLike, game_and_steps
 from .equilibrium import Equilibrium
 from .errors import EquilibriumNotFound
-from .kinds import SolverOptions, kind_of
+from .gains import Exploitability
+from .kinds import Gains, SolverOptions, kind_of
+from .profiles import profile_grid, single_profile
 
 _TOGETHER = 1000
 """games in one batch, which bounds memory"""
@@ -71,6 +73,46 @@ def solve_many(
         if found[i] is None:
             found[i] = _alone(game, own_steps, tolerance, throw=errors == "raise")
     return found  # type: ignore[return-value]  # none is None by now
+
+
+def exploitability_many(
+    games: Sequence[MarketLike], profiles: Sequence[Controls], steps: int | None = None
+) -> list[Exploitability]:
+    """The exploitability of a profile of schedules in each of many games, each what
+    :func:`~makertaker.baselines.exploitability` gives.
+
+    Games are put together as by :func:`solve_many`.
+
+    Args:
+        games: as of ``exploitability``.
+        profiles: one for each game: (K, N), (K, M), (K, M).
+        steps: K; None: that of each profile.
+
+    Raises:
+        ValueError: an argument does not fit.
+        EquilibriumNotFound: an agent's own problem was not solved, or has no maximum.
+
+    Example:
+        >>> from makertaker.envs import RandomMarkets, Uniform, load_scenario
+        >>> games = RandomMarkets(load_scenario("acas"), {"competition.gamma": Uniform(0.5, 2.0)}).games(100)
+        >>> found = exploitability_many(games, [each.controls for each in solve_many(games, steps=20)])
+        >>> max(each.nash_conv for each in found) < 1e-9
+        True
+    """
+    if len(games) != len(profiles):
+        raise ValueError(f"profiles: expected {len(games)}, one for each game, got {len(profiles)}")
+    asked = [profile_grid(game, profile, steps) for game, profile in zip(games, profiles, strict=True)]
+    schedules = [single_profile(game, each, own) for (game, own), each in zip(asked, profiles, strict=True)]
+    found: list[Gains | None] = [None] * len(asked)
+    for members in _groups(asked):
+        together = [asked[i][0] for i in members], [schedules[i] for i in members]
+        for i, each in zip(members, kind_of(*asked[members[0]]).gains_together(*together), strict=True):
+            found[i] = each
+    alone = (each or kind_of(*asked[i]).gains(schedules[i]) for i, each in enumerate(found))
+    return [
+        Exploitability(*market, each.payoffs, each.gains, each.errors)
+        for market, each in zip(asked, alone, strict=True)
+    ]
 
 
 def _groups(asked: Sequence[tuple[Game, int]]) -> list[list[int]]:

@@ -14,7 +14,7 @@ from scipy.linalg import get_lapack_funcs
 from ..envs.arrays import Array
 from .penalties import Penalties
 
-_BANDED_LIMIT = 24
+BANDED_LIMIT = 24
 
 
 def riccati_step(
@@ -129,6 +129,6 @@ def solve_banded(system: Penalties, jacobian: Array, defect: Array) -> Array:
 
 def solve_linear(system: Penalties, jacobian: Array, defect: Array) -> Array:
     """The direction by the faster of the two."""
-    if defect.ndim == 2 and defect.shape[-1] <= _BANDED_LIMIT:
+    if defect.ndim == 2 and defect.shape[-1] <= BANDED_LIMIT:
         return solve_banded(system, jacobian, defect)
     return solve_by_sweep(system, jacobian, defect)

@@ -20,6 +20,7 @@ import numpy as np
 
 from .arrays import Array, as_like, floating, namespace
 from .game import Activity, C, Coefficients, Controls, Game
+from .memory import require_memory
 from .noise import Noise as Noise
 from .noise import Shocks, shocks_of
 from .noise import factor_path as factor_path
@@ -31,6 +32,9 @@ from .packing import check_steps, join_actions
 from .packing import join_controls as join_controls
 from .packing import split_controls as split_controls
 from .parameters import check_count
+
+_MARKET_ARRAYS, _AGENT_ARRAYS = 12, 12
+"""numbers on each step of what is played: coefficients, controls, activity, inventories, rewards"""
 
 
 class State(NamedTuple):
@@ -131,8 +135,12 @@ class Trajectory(NamedTuple):
 
 
 def grid(game: Game, steps: int) -> np.ndarray:
-    """Times (K+1,) of the grid. Raises ValueError if ``steps`` is not a positive whole number."""
+    """Times (K+1,) of the grid.
+
+    Raises ValueError if ``steps`` is not a positive whole number, or too large for this machine's memory.
+    """
     check_count("steps", steps)
+    require_memory(int(steps), _MARKET_ARRAYS + _AGENT_ARRAYS * len(game.start), "a market")
     return np.linspace(0.0, game.horizon, int(steps) + 1)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...envs import Controls, MakerTakerGame, simulate
 from ...envs.arrays import Array
+from ...envs.memory import require_memory
 from .. import fbsde, newton
 from ..budget import Budget
 from ..equilibrium import Equilibrium, Status, quotes_matter
@@ -17,7 +18,7 @@ from ..noise.scheme import NoiselessSolution, decoupling_field
 from ..sweep import slopes
 from .messages import ADVICE, diagnosis, message
 from .step_system import MakerTakerSteps
-from .system import GameSystem, optimal_controls
+from .system import GameSystem, optimal_controls, system_size
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def solve_maker_taker(
     shape = (steps, len(game.agents))
     if guess is not None and (np.shape(guess) != shape or not np.isfinite(guess).all()):
         raise ValueError(f"guess: expected finite adjoints of shape {shape}, got shape {np.shape(guess)}")
+    require_memory(steps, system_size(game, steps), f"an equilibrium of {len(game.agents)} agents")
     system = _system(game, times, 0, game.start)
     result = newton.solve_system(system, steps, guess, tolerance=tolerance, budget=budget)
     controls = optimal_controls(game, system.c, result.adjoints)

@@ -9,12 +9,12 @@ import numpy as np
 
 from ...envs.arrays import Array
 from ...envs.game import Activity, Controls
-from ...envs.grid import step_reward, terminal_reward
 from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
 from ...envs.random_markets import parts_of, with_parts
 from ...envs.scenarios.loader import INTENSITIES, PARTS
 from .. import newton
 from .equilibrium import MakerTakerEquilibrium, result_of
+from .response import best_controls, gains_of, played
 from .system import MANY, GameSystem, optimal_controls
 
 _KNOWN = {*PARTS["competition"].values(), *PARTS["impact"].values(), *INTENSITIES.values(), type(None)}
@@ -47,15 +47,32 @@ def solve_together(
     found = newton.newton(system, newton.start(system, len(times) - 1), tolerance=tolerance)
     with np.errstate(over="ignore", invalid="ignore"):  # in games that are not solved
         controls = optimal_controls(batched, c, found.adjoints)
-        activity = batched.activity(c, controls)
-        inventories = newton.paths(system, found.adjoints)
-        rewards = step_reward(c, dt, activity, inventories[:, :-1], inventories[:, 1:])
-        payoffs = rewards.sum(axis=-2) + terminal_reward(c, inventories[:, -1])
+        activity, inventories, payoffs = played(batched, c, dt, start, controls)
     usable = found.converged & np.isfinite(payoffs).all(axis=-1)
     return [
         _one(game, times, i, found, controls, activity, inventories, payoffs) if usable[i] else None
         for i, game in enumerate(games)
     ]
+
+
+def gains_together(
+    games: Sequence[MakerTakerGame], times: Array, profiles: Sequence[Controls]
+) -> list[tuple[Array, Array] | None]:
+    """Everyone's payoffs (n,) in a profile of each game, and gains (n,) from best responses; None where one of them
+    was not found.
+
+    Args:
+        games: of one :func:`shape_of`.
+        times: (K+1,) of their grid.
+        profiles: (K, N), (K, M), (K, M) each.
+    """
+    batched, c = _stacked(games, times)
+    dt, start = games[0].horizon / (len(times) - 1), np.array([each.start for each in games])
+    controls = Controls(*(np.stack(each) for each in zip(*profiles, strict=True)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        own, solved = best_controls(batched, c, controls, dt, start, range(start.shape[-1]))
+        payoffs, gains = gains_of(batched, c, controls, dt, start, own)
+    return [(payoffs[i], gains[i]) if solved[i].all() else None for i in range(len(games))]
 
 
 def _one(

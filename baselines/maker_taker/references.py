@@ -23,8 +23,8 @@ def almgren_chriss(game: MakerTakerGame, steps: int) -> np.ndarray:
     """Each trader's optimal execution if quotes stayed at the constant spread and other traders at TWAP; rates
     (K, N)."""
     profile = Controls(twap(game, steps), *constant_spread(game, steps))
-    responses = respond_to_controls(game, profile, steps, traders_only=True)
-    own = [agent_controls(game, responses[i], name) for i, name in enumerate(game.agents[: game.traders])]
+    responses = respond_to_controls(game, profile, steps, range(game.traders))
+    own = [agent_controls(game, each, name) for each, name in zip(responses, game.agents, strict=False)]
     return np.concatenate(own, axis=-1)
 
 

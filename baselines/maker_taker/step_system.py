@@ -55,7 +55,8 @@ class _Role(AgentsInStep):
         """States take the place of steps."""
         kind = TraderDeviators if self.role.start == 0 else MakerDeviators
         c, controls = some_markets(self.c, members), some_controls(self.played, members)
-        return kind(self.system.game, c, controls, self.system.dt, self.role)
+        game = self.system.game
+        return kind(game, c, controls, self.system.dt, game.start, np.arange(self.role.start, self.role.stop))
 
     def rates(self, members: Array | slice, adjoint: Array, held: Array) -> Array:
         return self._at(members).rates(adjoint.T[..., None])[..., 0].T

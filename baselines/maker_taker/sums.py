@@ -16,7 +16,7 @@ from ..fbsde import average_adjoints
 from ..penalties import Penalties
 from ..sweep import solve_by_sweep
 
-_AT_ONCE = 2_000_000
+AT_ONCE = 2_000_000
 """numbers in one array of traders' answers, which bounds memory"""
 
 
@@ -97,7 +97,7 @@ def _answers(takers: Penalties, slopes: Array, weights: tuple[Array, Array]) -> 
     """(K, K) each: what buyers, and sellers, trade less on every step when the price of one step is a unit higher."""
     traders, steps, _ = slopes.shape
     columns: list[tuple[Array, Array]] = []
-    at_once = max(1, _AT_ONCE // slopes.size)
+    at_once = max(1, AT_ONCE // slopes.size)
     for first in range(0, steps, at_once):
         prices = np.eye(steps)[first : first + at_once, None, :, None] + np.zeros((traders, 1, 1))
         less = -_rates(takers, slopes, np.zeros_like(prices), prices)[..., 0]

@@ -11,7 +11,8 @@ from ...envs.arrays import Array
 from ...envs.game import Controls
 from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
 from ..fbsde import System
-from .sums import Slopes, solve_by_sums
+from ..sweep import BANDED_LIMIT
+from .sums import AT_ONCE, Slopes, solve_by_sums
 
 MANY = 16
 """traders from which on the system is solved by their sums"""
@@ -24,6 +25,19 @@ def optimal_controls(game: MakerTakerGame, c: MakerTakerCoefficients, adjoints: 
     ask, bid = game.competition.optimal_quotes(np.stack([makers, -makers]), game.quote_bound)
     spread = game.spread_paid(c, ask.min(axis=-1), bid.min(axis=-1))
     return Controls(game.impact.optimal_rates(c.impact, traders - spread, *game.rate_bounds), ask, bid)
+
+
+def system_size(game: MakerTakerGame, steps: int) -> float:
+    """Numbers that a Newton step takes on each of K steps: derivatives of rates, and the linear system."""
+    n = len(game.start)
+    if by_sums(game):
+        return 8 * n + 2 * steps * game.makers**2 + min(n * steps, AT_ONCE / steps)
+    return 8 * n + (48 if n <= BANDED_LIMIT else 10) * n**2
+
+
+def by_sums(game: MakerTakerGame) -> bool:
+    """True for many traders whose costs are their own."""
+    return game.traders >= MANY and not game.impact.coupled
 
 
 class GameSystem(System):
@@ -90,7 +104,7 @@ class GameSystem(System):
     def direction(self, adjoints: Array, defect: Array) -> Array:
         """See :meth:`.System.direction`; many traders whose costs are their own by their sums."""
         game, c = self.game, self.c
-        if game.traders < MANY or defect.ndim > 2 or game.impact.coupled:
+        if not by_sums(game) or defect.ndim > 2:
             return super().direction(adjoints, defect)
         parts = self.slopes(adjoints)
         own = self._free(parts.rate) / game.impact.curvature(c.impact, parts.rate, parts.rate)
