@@ -117,7 +117,8 @@ def solve_maker_taker(
     unusable = not all(np.isfinite(each).all() for each in controls)  # there is nothing to return
     if unusable or (throw and not result.converged):
         raise EquilibriumNotFound(diagnosis(game, system, result, budget))
-    trajectory = simulate(game, controls, steps)
+    with np.errstate(over="ignore", invalid="ignore"):  # in what is no solution
+        trajectory = simulate(game, controls, steps)
     volumes = trajectory.activity.buy_volume, trajectory.activity.sell_volume
     return result_of(game, times, result, controls, trajectory.inventories, trajectory.payoffs, volumes)
 

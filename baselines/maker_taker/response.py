@@ -209,10 +209,11 @@ def played(
     Arguments are those of :class:`Deviators`.
     """
     activity = game.activity(c, controls)
-    moved = start[..., None, :] + dt * np.cumsum(activity.inventory_rate, axis=-2)
+    moved = start[..., None, :] + np.cumsum(dt * activity.inventory_rate, axis=-2)
     inventories = np.concatenate([start[..., None, :], moved], axis=-2)
     rewards = step_reward(c, dt, activity, inventories[..., :-1, :], inventories[..., 1:, :])
-    return activity, inventories, rewards.sum(axis=-2) + terminal_reward(c, inventories[..., -1, :])
+    rewards[..., -1, :] += terminal_reward(c, inventories[..., -1, :])
+    return activity, inventories, rewards.sum(axis=-2)
 
 
 def gains_of(

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from makertaker.baselines import EquilibriumNotFound, exploitability, solve, solve_many
+from makertaker.baselines import EquilibriumNotFound, exploitability, exploitability_many, solve, solve_many
 from makertaker.baselines import many as module
 from makertaker.envs import (
+    Controls,
     CustomIntensity,
     Exponential,
     Logistic,
@@ -130,6 +131,36 @@ def test_one_that_the_batch_does_not_find_is_solved_alone():
     games = [easy[0], hard, *easy[1:]]
     for found, game in zip(solve_many(games, STEPS), games, strict=True):
         assert_the_same(found, solve(game, STEPS))
+
+
+def jittered(game, seed, size=0.2):
+    """Schedules near the equilibrium, for deviations to gain from."""
+    rng, found = np.random.default_rng(seed), solve(game, STEPS).controls
+    return Controls(*(each * rng.uniform(1 - size, 1 + size, each.shape) for each in found))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_gains_of_many_games_are_those_of_each(name):
+    games = drawn(name, 5)
+    profiles = [jittered(game, i) for i, game in enumerate(games)]
+    for game, profile, found in zip(games, profiles, exploitability_many(games, profiles), strict=True):
+        alone = exploitability(game, profile)
+        assert (found.game, found.steps) == (game, STEPS)
+        assert alone.nash_conv > 0
+        np.testing.assert_allclose(found.gains, alone.gains, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(found.payoffs, alone.payoffs, rtol=1e-12)
+
+
+def test_gains_in_games_of_all_kinds():
+    """Alone, or together, in the order of the games."""
+    games = [load_scenario("acas"), load_scenario("execution-2"), *drawn("exponential", 2), load_scenario("acas")]
+    profiles = [jittered(game, i) for i, game in enumerate(games)]
+    for game, profile, found in zip(games, profiles, exploitability_many(games, profiles, STEPS), strict=True):
+        np.testing.assert_allclose(found.gains, exploitability(game, profile, STEPS).gains, rtol=1e-10)
+    with pytest.raises(ValueError, match="profiles: expected 5, one for each game, got 4"):
+        exploitability_many(games, profiles[:4])
+    with pytest.raises(ValueError, match=r"controls.rate: expected shape \(\.\.\., 7, 1\)"):
+        exploitability_many(games, profiles, 7)
 
 
 @pytest.mark.parametrize("name", ["approximation", "inventory_noise", "factor"])

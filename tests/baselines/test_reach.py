@@ -41,7 +41,11 @@ def test_where_the_range_is_too_narrow_there_is_a_warning(changes, message):
 def test_physical_actions_and_quotes_that_matter_to_nobody_are_not_held_to_the_range():
     game = load_scenario("acas")
     narrow = {"rate_range": (0.0, 1.0), "quote_range": (-1.0, 0.5)}
-    assert out_of_reach(Setting(game, 5, normalize=False, **narrow), solve(game, 5)) is None
+    bounded = replace(
+        game, max_rate=100.0, max_quote=50.0
+    )  # physical actions are held to constraints, if there are any
+    assert out_of_reach(Setting(bounded, 5, normalize=False, **narrow), solve(bounded, 5)) is None
+    assert "trader_0 trades" in out_of_reach(Setting(game, 5, normalize=False, **narrow), solve(game, 5))
     silent = replace(game, sell_flow=0.0)
     found = solve(silent, 5)
     assert not found.quotes_matter[:, 1].any()
