@@ -47,6 +47,13 @@ class System(Penalties, ABC):
         """
         return solve_linear(self, self.jacobian(adjoints), defect)
 
+    @property
+    def rounding(self) -> Array:
+        """(...,) size of a residual that is rounding: penalties times inventories that are known to the last digit of
+        those at the start."""
+        weight = 2 * (self.terminal + self.dt * self.running.sum(axis=-2)).max(axis=-1)
+        return np.asarray(8 * np.finfo(float).eps * weight * np.abs(self.initial).max(axis=-1))
+
     def scaled(self, factor: Array) -> Self:
         """The system with all penalties multiplied by a factor, (...,); at zero its solution is ``Y = 0``."""
         result, factor = copy(self), np.asarray(factor)

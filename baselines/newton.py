@@ -6,6 +6,7 @@ that it fails, changes nothing for the others. Directions are those of :mod:`~ma
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +68,8 @@ def newton(
     """Newton's method with a backtracking line search on the largest residual.
 
     A member of the batch goes on until its residual, or its Newton step, is below ``tolerance`` (relative to the size
-    of the adjoints, or to the system's unit where they are smaller), and then takes one more step unless the residual
+    of the adjoints, or to the system's unit where they are smaller; or below rounding), and then takes one more step
+    unless the residual
     is at rounding already: it costs little and brings it there. It gives up where no step helps, or where the residual
     does not halve in several iterations.
 
@@ -81,7 +83,7 @@ def newton(
         patience: iterations in which the residual has to halve, where ``longest`` is infinite.
         budget: that several calls share.
     """
-    budget, count = budget or Budget(), 0
+    budget, count, rounding = budget or Budget(), 0, system.rounding
     adjoints, impatient = np.array(start, dtype=float), not np.isfinite(longest).all()
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         value = residual(system, adjoints)
@@ -94,7 +96,7 @@ def newton(
             over = over | (size <= _ROUNDING * scale)
             if over.all() or not budget.spend():
                 break
-            last = still | (size <= tolerance * scale)
+            last = still | (size <= np.maximum(tolerance * scale, rounding))
             try:
                 move = -system.direction(adjoints, value)
             except np.linalg.LinAlgError:
@@ -109,7 +111,7 @@ def newton(
             mark, since = np.where(halved, size, mark), np.where(halved, 0, since + 1)
             if impatient:
                 over = over | (since >= patience)
-        converged = still | (size <= tolerance * np.maximum(system.unit, _norm(adjoints)))
+        converged = still | (size <= np.maximum(tolerance * np.maximum(system.unit, _norm(adjoints)), rounding))
     return Result(adjoints, size, converged, count, tuple(history), 0)
 
 
@@ -201,21 +203,42 @@ def _continuation(system: System, failed: Result, tolerance: float, budget: Budg
     shape = failed.converged.shape
     adjoints = np.where(failed.converged[..., None, None], failed.adjoints, 0.0)
     reached, growth = np.where(failed.converged, 1.0, 0.0), np.full(shape, _FIRST_STAGE)
-    count, stages, latest = 0, 0, failed
+    known, count, stages, latest = [(reached, adjoints)], 0, 0, failed
     history: tuple[float, ...] = ()
     while ((reached < 1) & (growth > _SHORTEST_STAGE)).any() and stages < _STAGES and not budget.exhausted:
         target = np.minimum(1.0, reached + growth)
-        # along the path adjoints grow about in proportion to the penalties
-        ratio = np.where(reached > 0, target / np.where(reached > 0, reached, 1.0), 1.0)
-        guess = ratio[..., None, None] * adjoints
-        latest = newton(system.scaled(target), guess, tolerance=tolerance, patience=_PATIENCE_ON_THE_WAY, budget=budget)
+        latest = newton(
+            system.scaled(target),
+            _predicted(known, target),
+            tolerance=tolerance,
+            patience=_PATIENCE_ON_THE_WAY,
+            budget=budget,
+        )
         count, stages, history = count + latest.iterations, stages + 1, history + latest.history
         done = latest.converged
-        adjoints = np.where(done[..., None, None], latest.adjoints, adjoints)
-        reached, growth = np.where(done, target, reached), np.where(done, 1.5 * growth, growth / 3)
+        if done.any():
+            solved = np.where(done[..., None, None], latest.adjoints, adjoints)
+            known = [known[-1], (np.where(done, target, reached), solved)]
+            reached, adjoints = known[-1]
+        growth = np.where(done, 1.5 * growth, growth / 3)
     residuals = np.where(reached == 1, latest.residual, np.inf)
     tried = "continuation in the penalties"
     return Result(adjoints, residuals, reached == 1, count, history, stages, reached, tried)
+
+
+def _predicted(known: Sequence[tuple[Array, Array]], target: Array) -> Array:
+    """Adjoints to start a stage from: on the line through the last two; at first in proportion to the penalties.
+
+    Args:
+        known: parts of the penalties, (...,), and the adjoints that solve them, of the last two stages.
+        target: (...,) part of this stage.
+    """
+    (before, first), (reached, latest) = known[0], known[-1]
+    begun, apart = reached > 0, reached > before
+    ahead = np.where(apart, (target - reached) / np.where(apart, reached - before, 1.0), 0.0)
+    grown = np.where(begun, target / np.where(begun, reached, 1.0), 1.0)
+    line = latest + ahead[..., None, None] * (latest - first)
+    return np.where((apart & (before > 0))[..., None, None], line, grown[..., None, None] * latest)
 
 
 def paths(system: System, adjoints: Array) -> Array:
