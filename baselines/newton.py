@@ -45,8 +45,8 @@ class Result(NamedTuple):
     """penalty levels that a continuation went through; 0 without"""
     reached: Array | float = 1.0
     """(...,) part of the penalties with which a continuation was solved last; 1 without"""
-    tried: str = "Newton's method"
-    """in words"""
+    tried: tuple[str, ...] = ()
+    """attempts, in words"""
 
 
 def _norm(values: Array) -> Array:
@@ -156,31 +156,45 @@ def start(system: System, steps: int) -> Array:
 def solve_system(
     system: System,
     steps: int,
-    guess: Array | None = None,
-    *,
+    *guesses: Array,
     tolerance: float = 1e-11,
     budget: Budget | None = None,
 ) -> Result:
-    """Plain Newton; for members for which that fails continuation, in which penalties grow from nothing; for those for
-    which it fails as well Newton with short steps, of the system's unit, which changes rates by a factor of e.
+    """Plain Newton, from one guess after the other; for members for which that fails continuation, in which penalties
+    grow from nothing; for those for which it fails as well Newton with short steps, of the system's unit, which changes
+    rates by a factor of e.
 
     Args:
         system: the system.
         steps: K.
-        guess: adjoints to start from; by default :func:`start`.
+        guesses: adjoints to start from; by default :func:`start`.
         tolerance: on the residual.
         budget: of iterations and of time, for everything together.
     """
     budget = budget or Budget()
-    begin = start(system, steps) if guess is None else guess
-    found = newton(system, begin, tolerance=tolerance, budget=budget)
+    begin, *others = guesses or (start(system, steps),)
+    found = _named(newton(system, begin, tolerance=tolerance, budget=budget), "Newton's method")
+    for guess in others:
+        if not found.converged.all():
+            again = newton(system, _unless_solved(found, guess), tolerance=tolerance, budget=budget)
+            found = _better(found, _named(again, "from another guess"))
     if not found.converged.all():
-        found = _better(found, _continuation(system, found, tolerance, budget))
+        found = _better(found, _named(_continuation(system, found, tolerance, budget), "continuation in the penalties"))
     if not found.converged.all() and not budget.exhausted:
         unit = np.asarray(system.unit)
+        begin = _unless_solved(found, begin)
         short = newton(system, begin, tolerance=tolerance, iterations=_SHORT_STEPS, longest=unit, budget=budget)
-        found = _better(found, short._replace(tried="Newton's method with short steps"))
+        found = _better(found, _named(short, "short steps"))
     return found
+
+
+def _named(result: Result, name: str) -> Result:
+    return result._replace(tried=(f"{name} ({result.iterations} iterations)",))
+
+
+def _unless_solved(found: Result, guess: Array) -> Array:
+    """A guess for the members that are not solved; the others' solutions."""
+    return np.where(found.converged[..., None, None], found.adjoints, guess)
 
 
 def _better(first: Result, second: Result) -> Result:
@@ -194,7 +208,7 @@ def _better(first: Result, second: Result) -> Result:
         history=first.history + second.history,
         stages=first.stages + second.stages,
         reached=np.minimum(first.reached, second.reached),
-        tried=f"{first.tried} ({first.iterations} iterations), {second.tried} ({second.iterations})",
+        tried=first.tried + second.tried,
     )
 
 
@@ -222,8 +236,7 @@ def _continuation(system: System, failed: Result, tolerance: float, budget: Budg
             reached, adjoints = known[-1]
         growth = np.where(done, 1.5 * growth, growth / 3)
     residuals = np.where(reached == 1, latest.residual, np.inf)
-    tried = "continuation in the penalties"
-    return Result(adjoints, residuals, reached == 1, count, history, stages, reached, tried)
+    return Result(adjoints, residuals, reached == 1, count, history, stages, reached)
 
 
 def _predicted(known: Sequence[tuple[Array, Array]], target: Array) -> Array:

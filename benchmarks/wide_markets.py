@@ -1,4 +1,5 @@
-"""``solve`` on markets drawn far and wide, in three sizes of units: how many are solved, how fast, and what is not.
+"""``solve`` on markets of every kind, drawn far and wide, in three sizes of units: how many are solved, how fast, and
+what is not; and on large ones, timed.
 
     python benchmarks/wide_markets.py [--markets 1000] [--seed 0]
 
@@ -9,6 +10,7 @@ A market counts as solved if nobody gains more than 1e-10 of its payoff unit by 
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 from dataclasses import dataclass
 
@@ -21,10 +23,14 @@ from timing import machine
 from makertaker.baselines import EquilibriumNotFound, exploitability, solve
 from makertaker.envs import (
     BestQuote,
+    Competition,
+    CrowdedImpact,
     Exponential,
+    Impact,
     MakerTakerGame,
     ProductShare,
     QuadraticImpact,
+    QuarticImpact,
     SoftmaxShare,
     Softplus,
 )
@@ -73,12 +79,18 @@ def draw_market(rng: np.random.Generator, kind: str, unit: tuple[float, float, f
         "product": lambda: ProductShare(Exponential(gamma), rate=gamma),
     }[kind]()
     flow, penalty = shares / days, prices / shares
+    beta = tuple(penalty * days * wide(0.01, 10, traders))
+    impacts: tuple[Impact, ...] = (
+        QuadraticImpact(beta),
+        CrowdedImpact(beta, float(rng.uniform(0, 1.9))),
+        QuarticImpact(beta, prices * days**3 / shares**3 * float(wide(1e-3, 1))),
+    )
     return MakerTakerGame(
         trader_inventory=tuple(shares * rng.choice([-1.0, 1.0], traders) * wide(0.5, 20, traders)),
         maker_inventory=tuple(shares * rng.uniform(-5, 5, makers)),
         horizon=days * float(wide(0.05, 20)),
         competition=competition,
-        impact=QuadraticImpact(tuple(penalty * days * wide(0.01, 10, traders))),
+        impact=impacts[rng.integers(len(impacts))],
         trader_running_penalty=tuple(penalty / days * wide(1e-3, 1e3, traders)),
         maker_running_penalty=tuple(penalty / days * wide(1e-3, 1e3, makers)),
         trader_terminal_penalty=tuple(penalty * wide(1e-3, 1e3, traders)),
@@ -126,6 +138,43 @@ def table(outcomes: list[Outcome]) -> Table:
     return result
 
 
+def large(traders: int, makers: int, competition: Competition, impact: Impact) -> MakerTakerGame:
+    """Many traders, on both sides, and many makers."""
+    rng = np.random.default_rng(0)
+    return MakerTakerGame(
+        trader_inventory=rng.choice([-1.0, 1.0], traders) * rng.uniform(1, 10, traders),
+        maker_inventory=rng.normal(0, 2, makers),
+        competition=competition,
+        impact=impact,
+        trader_running_penalty=rng.uniform(0.01, 0.3, traders),
+        maker_running_penalty=0.05,
+        trader_terminal_penalty=rng.uniform(0.1, 1, traders),
+        maker_terminal_penalty=0.1,
+        flow_from="mean",
+    )
+
+
+def large_table() -> Table:
+    """Times of large markets. Costs that depend on the others' rates leave the linear algebra dense."""
+    result = Table("market", "impact", "competition", "K", "solve, s", "residual", "peak memory, GB")
+    for traders, makers, steps, impact in (
+        (20, 20, 100, CrowdedImpact(0.5, 1.0)),
+        (100, 100, 100, CrowdedImpact(0.5, 1.0)),
+        (1000, 5, 20, QuadraticImpact(0.5)),
+        (10_000, 5, 20, QuadraticImpact(0.5)),
+    ):
+        for competition in (BestQuote(Exponential(1.0)), SoftmaxShare(1.0)):
+            game = large(traders, makers, competition, impact)
+            started = time.perf_counter()
+            found = solve(game, steps)
+            seconds = time.perf_counter() - started
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+            names = type(impact).__name__, type(competition).__name__
+            row = f"{seconds:.2f}", f"{found.residual:.0e}", f"{memory:.2f}"
+            result.add_row(f"{traders:,} x {makers}", *names, str(steps), *row)
+    return result
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -133,13 +182,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     outcomes, console = [], Console(width=120)
-    for i in track(range(arguments.markets), "markets", Console(stderr=True)):
+    for i in track(range(arguments.markets), "markets", console=Console(stderr=True)):
         kind, unit = COMPETITIONS[i % len(COMPETITIONS)], list(UNITS)[i // len(COMPETITIONS) % len(UNITS)]
         rng = np.random.default_rng((arguments.seed, i))
         outcomes.append(outcome(draw_market(rng, kind, UNITS[unit]), kind, unit))
         if outcomes[-1].gain > SOLVED:
             console.print(f"market {i} ({kind}): gain {outcomes[-1].gain:.2g}; {outcomes[-1].problem}", markup=False)
     console.print(table(outcomes))
+    console.print(large_table())
     console.print(machine())
 
 

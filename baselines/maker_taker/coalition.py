@@ -138,8 +138,8 @@ class _Search:
         """The traders' rates (B, K, N) in their equilibrium at quotes (B, 2, K, M)."""
         price = self.game.spread_paid(self.c, quotes[:, 0].min(axis=-1), quotes[:, 1].min(axis=-1))
         system = _Traders(self.game, self.c, self.dt, price)
-        guess = None if self.adjoints is None else np.broadcast_to(self.adjoints, price.shape)
-        solution = newton.solve_system(system, self.steps, guess)
+        guesses = () if self.adjoints is None else (np.broadcast_to(self.adjoints, price.shape),)
+        solution = newton.solve_system(system, self.steps, *guesses)
         if not solution.converged.all():
             raise NoOptimum(f"the traders' response was not found: residual {solution.residual.max():.3g}")
         if len(quotes) == 1:

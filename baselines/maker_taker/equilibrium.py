@@ -112,7 +112,8 @@ def solve_maker_taker(
         raise ValueError(f"guess: expected finite adjoints of shape {shape}, got shape {np.shape(guess)}")
     require_memory(steps, system_size(game, steps), f"an equilibrium of {len(game.agents)} agents")
     system = _system(game, times, 0, game.start)
-    result = newton.solve_system(system, steps, guess, tolerance=tolerance, budget=budget)
+    guesses = () if guess is None else (np.asarray(guess, dtype=float),)
+    result = newton.solve_system(system, steps, *guesses, tolerance=tolerance, budget=budget)
     controls = optimal_controls(game, system.c, result.adjoints)
     unusable = not all(np.isfinite(each).all() for each in controls)  # there is nothing to return
     if unusable or (throw and not result.converged):

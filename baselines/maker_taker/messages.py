@@ -51,7 +51,7 @@ def diagnosis(game: MakerTakerGame, system: GameSystem, result: newton.Result, b
     parts = [
         f"residual {float(result.residual):.3g} after {result.iterations} Newton iterations and {result.stages} "
         f"continuation stages{f', when {over}' if over else ''}; it is largest for {game.agents[agent]} at step {k}",
-        f"tried: {result.tried}",
+        f"tried: {', '.join(result.tried)}",
     ]
     if result.stages:
         parts.append(f"the game was solved with {100 * float(result.reached):.3g}% of its penalties")

@@ -72,6 +72,11 @@ class Deviators(System):
         """(..., role, K, 1) adjoints to start from."""
 
     @abstractmethod
+    def implied(self) -> Array:
+        """(..., role, K, 1) adjoints at which the deviators' controls as they are would be optimal: in an equilibrium
+        the solution."""
+
+    @abstractmethod
     def own(self, adjoints: Array) -> Controls:
         """The profile in which all deviators have their own optimal controls."""
 
@@ -98,6 +103,12 @@ class TraderDeviators(Deviators):
     def guess(self) -> Array:
         """The crude guess of the equilibrium's solver will do: rates are piecewise linear in the adjoint."""
         return newton.start(self, self.controls.rate.shape[-2])
+
+    def implied(self) -> Array:
+        """The spread and the marginal cost."""
+        game, c, rate = self.game, self.c, self.controls.rate
+        spread = game.spread_paid(c, self.controls.ask.min(axis=-1), self.controls.bid.min(axis=-1))
+        return self._members(spread + game.impact.marginal_cost(c.impact, rate, rate))[..., None]
 
     def own(self, adjoints: Array) -> Controls:
         return self.controls._replace(rate=self.schedules(adjoints)[0])
@@ -141,6 +152,11 @@ class MakerDeviators(Deviators):
         middle = (best_of_others(self.controls.ask) - best_of_others(self.controls.bid)) / 2
         return np.array(self._members(middle)[..., None])
 
+    def implied(self) -> Array:
+        """The mean of what the ask says and what the bid says."""
+        ask, bid = (quotes - self.game.competition.own_markup(quotes, quotes) for quotes in self.controls[1:])
+        return self._members((ask - bid) / 2)[..., None]
+
     def own(self, adjoints: Array) -> Controls:
         ask, bid = self.quotes(adjoints)
         return self.controls._replace(ask=ask, bid=bid)
@@ -173,7 +189,7 @@ def best_controls(
         if not members.any():
             continue
         system = kind(game, c, controls, dt, start, wanted[members])
-        result = newton.solve_system(system, controls.rate.shape[-2], system.guess())
+        result = newton.solve_system(system, controls.rate.shape[-2], system.guess(), system.implied())
         own = system.own(result.adjoints)
         found = found._replace(rate=own.rate) if kind is TraderDeviators else found._replace(ask=own.ask, bid=own.bid)
         solved.append(result.converged)
