@@ -13,14 +13,18 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from scipy.special import wrightomega
 
-from . import aggregative
+from . import aggregative, rivals
 from .arrays import Array, as_like, namespace
-from .fixed_point import fixed_point, target_jacobian
+from .fixed_point import fixed_point, rising_root, target_jacobian
 from .intensity import Exponential, Intensity
 from .parameters import as_number, as_numbers, assign
 
 _TIE = 1e-10
 """quotes this close, in markups, count as tied in derivatives; solved quotes of identical makers differ by rounding"""
+_TIE_DIGITS = 1e-13
+"""the same in parts of the quotes themselves, which matters where they are many markups from the reference price"""
+
+_ASKS = "competition: expected shares of Definition 5.1, whose first-order conditions rise and meet (38)"
 
 
 class Fill(NamedTuple):
@@ -117,27 +121,39 @@ class Competition(ABC):
 
         The solution of (43) in the own quote. The profit has one peak, so the truncated peak is the constrained
         optimum.
+
+        Raises:
+            ValueError: the first-order condition does not rise through zero.
         """
 
-        def markup(own: Array) -> Array:  # each quote is a problem of its own
-            return self.own_markup(own[..., 0], quotes)[..., None]
+        known = np.isfinite(adjoint) & np.isfinite(quotes).all(axis=-1, keepdims=True)
+        adjoint, quotes = np.where(known, adjoint, 0.0), np.where(known, quotes, 0.0)
 
-        def slope(own: Array) -> Array:
-            return self.own_markup_slope(own[..., 0], quotes)[..., None, None]
+        def condition(own: Array) -> tuple[Array, Array, Array]:
+            slope, size = 1 - self.own_markup_slope(own, quotes), np.abs(own) + np.abs(adjoint)
+            return own - adjoint - self.own_markup(own, quotes), slope, size
 
-        target = adjoint[..., None]
-        first = target + markup(np.clip(target, -limit, limit))
-        return fixed_point(markup, slope, target, -limit, limit, first)[..., 0]
+        # markups are positive
+        unit = self.margin(quotes.shape[-1])
+        peak = rising_root(condition, adjoint, adjoint, np.inf, _ASKS, unit)
+        return np.where(known, np.clip(peak, -limit, limit), np.nan)
 
     def optimal_quotes(self, adjoint: Array, limit: float) -> Array:
         """``psi``: the quotes (..., M) that are optimal against each other at marginal values (..., M), truncated: the
-        solution of (44)."""
+        solution of (44).
+
+        Raises:
+            ValueError: best responses do not settle, or are none.
+        """
 
         def markup(quotes: Array) -> Array:
             return self.own_markup(quotes, quotes)
 
-        first = adjoint + markup(np.clip(adjoint, -limit, limit))
-        return fixed_point(markup, self.markup_jacobian, adjoint, -limit, limit, first)
+        def answer(quotes: Array) -> Array:
+            return self.own_quote(adjoint, quotes, limit)
+
+        # from below: makers who quote far too much undercut each other in small steps
+        return fixed_point(markup, self.markup_jacobian, adjoint, -limit, limit, answer, _ASKS, adjoint)
 
     def optimal_jacobian(self, quotes: Array, limit: float) -> Array:
         """``d psi / d adjoint``, (..., M, M), by the implicit function theorem; one-sided at ties and truncations."""
@@ -158,18 +174,22 @@ class _IntensityBased(Competition):
         """The markup at 0: of makers who quote alike, or at the reference price."""
         return float(self.intensity.markup(np.zeros(())))
 
+    @abstractmethod
+    def rival(self, quotes: Array) -> Array:
+        """(..., M) what the intensity measures a maker's quote from, in currency."""
+
     def own_quote(self, adjoint: Array, quotes: Array, limit: float) -> Array:
         """See :meth:`Competition.own_quote`; a constant markup needs no search, whatever the others do (17)."""
         markup = self.intensity.constant_markup
         if markup is None:
-            return super().own_quote(adjoint, quotes, limit)
+            return rivals.answer(self.intensity, adjoint, self.rival(quotes), limit)
         return np.clip(adjoint + markup, -limit, limit)
 
     def optimal_quotes(self, adjoint: Array, limit: float) -> Array:
         """See :meth:`Competition.optimal_quotes`; in the same way."""
         markup = self.intensity.constant_markup
         if markup is None:
-            return super().optimal_quotes(adjoint, limit)
+            return self._optimal_quotes(adjoint, limit)
         return np.clip(adjoint + markup, -limit, limit)
 
     def optimal_jacobian(self, quotes: Array, limit: float) -> Array:
@@ -177,6 +197,10 @@ class _IntensityBased(Competition):
         if self.intensity.constant_markup is None:
             return super().optimal_jacobian(quotes, limit)
         return (np.abs(quotes) < limit)[..., None] * np.eye(quotes.shape[-1])
+
+    @abstractmethod
+    def _optimal_quotes(self, adjoint: Array, limit: float) -> Array:
+        """The same for a markup that varies."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +215,35 @@ class BestQuote(_IntensityBased):
     """
 
     needs: ClassVar[str] = "best-quote competition needs"
+
+    def rival(self, quotes: Array) -> Array:
+        """The best of the others."""
+        return best_of_others(quotes)
+
+    def _optimal_quotes(self, adjoint: Array, limit: float) -> Array:
+        return rivals.optimal_quotes(self.intensity, adjoint, limit)
+
+    def optimal_jacobian(self, quotes: Array, limit: float) -> Array:
+        """See :meth:`Competition.optimal_jacobian`; without a linear system, whose differences would lose digits where
+        markups are steep.
+
+        A quote that is not truncated moves with the own value by ``1 / (1 + a)``, and with its rival's quote by
+        ``a / (1 + a)``, ``-a`` the slope of the markup.
+        """
+        if self.intensity.constant_markup is not None:
+            return super().optimal_jacobian(quotes, limit)
+        first, second = _two_best(quotes, self._unit(quotes))
+        steep, free = -self.own_markup_slope(quotes, quotes), 1.0 * (np.abs(quotes) < limit)
+        own, along = free / (1 + steep), free * steep / (1 + steep)
+        left = own + (1 - free)  # 1 - along, without its cancellation
+        best_own, best_along, best_left = (np.take_along_axis(each, first, axis=-1) for each in (own, along, left))
+        next_own, next_left = (np.take_along_axis(each, second, axis=-1) for each in (own, left))
+        whole = best_left + best_along * next_left  # 1 - best_along * next_along
+        index = np.arange(quotes.shape[-1])
+        lead, runner_up = index == first, index == second
+        best = (best_own * lead + best_along * next_own * runner_up) / whole
+        others = own[..., None] * np.eye(len(index)) + along[..., None] * best[..., None, :]
+        return np.where(lead[..., None], best[..., None, :], others)
 
     def own_share(self, own: Array, quotes: Array) -> Array:
         """``Lambda(own - best of the others)``."""
@@ -347,6 +400,18 @@ class ProductShare(_IntensityBased):
     floor: float = 0.5
     needs: ClassVar[str] = "product shares need"
 
+    def rival(self, quotes: Array) -> Array:
+        """The reference price: what others do has no part in it."""
+        return np.zeros_like(quotes)
+
+    def _optimal_quotes(self, adjoint: Array, limit: float) -> Array:
+        return rivals.answer(self.intensity, adjoint, 0.0, limit)
+
+    def optimal_jacobian(self, quotes: Array, limit: float) -> Array:
+        """Diagonal: each answers for itself."""
+        own = (np.abs(quotes) < limit) / (1 - self.intensity.markup_slope(quotes))
+        return own[..., None] * np.eye(quotes.shape[-1])
+
     def __post_init__(self) -> None:
         super().__post_init__()
         rate = as_number("competition.rate", self.rate, "a number in (0, inf)")
@@ -392,10 +457,16 @@ def _against_rival(quotes: Array, unit: Array) -> Array:
     """(..., M, M): 1 on the diagonal, -1 at the best of the others; of tied best quotes the first is the best."""
     makers = quotes.shape[-1]
     index = np.arange(makers)
-    first = _first_best(quotes, unit)[..., None]
-    second = _first_best(np.where(index == first, np.inf, quotes), unit)[..., None]
-    rival = np.where(index == first, second, first)
+    first, second = _two_best(quotes, unit)
+    rival: Array = np.where(index == first, second, first)
     return np.asarray(np.eye(makers) - (rival[..., None] == index))
+
+
+def _two_best(quotes: Array, unit: Array) -> tuple[Array, Array]:
+    """Indices (..., 1) of the best and the next best quote; of tied ones the first comes first."""
+    first = _first_best(quotes, unit)[..., None]
+    rest = np.where(np.arange(quotes.shape[-1]) == first, np.inf, quotes)
+    return first, _first_best(rest, unit)[..., None]
 
 
 def ties(quotes: Array, unit: float) -> Array:
@@ -410,4 +481,4 @@ def _first_best(quotes: Array, unit: Array) -> Array:
 
 def _tied(quotes: Array, unit: Array) -> Array:
     best = quotes.min(axis=-1, keepdims=True)
-    return quotes <= best + _TIE * (unit + np.abs(best))
+    return quotes <= best + (_TIE * unit + _TIE_DIGITS * np.abs(best))

@@ -18,11 +18,13 @@ from typing import ClassVar
 import numpy as np
 
 from .arrays import Array, FloatArray, namespace
-from .fixed_point import fixed_point, target_jacobian
+from .fixed_point import fixed_point, rising_root, target_jacobian
 from .parameters import PerAgent, agent_step_means, as_number, assign, require
 
 _PROBES = 400
 _STEP = 1e-4
+_ASKS = "impact: expected marginal costs of Definition 3.2, that rise in the own rate by more than others move them"
+_CROWDED = "impact: expected a crowding in [0, 2)"
 
 
 class Impact(ABC):
@@ -148,11 +150,11 @@ class QuarticImpact(Impact):
     def own_rate(self, beta: Array, marginal: Array, rate: Array) -> Array:
         """The one real root of ``4 quartic v^3 + 2 beta v = marginal``, by Cardano's formula with hyperbolic
         functions."""
-        # v = 2 r sinh(t),  r^2 = beta / (6 quartic),  sinh(3 t) = marginal / (8 quartic r^3)
+        # v = 2 r sinh(t),  r^2 = beta / (6 quartic),  sinh(3 t) = marginal / (8 quartic r^3) = 3 marginal / (4 beta r)
         flat = np.asarray(self.quartic) == 0
         quartic = np.where(flat, 1.0, self.quartic)
         radius = np.sqrt(beta / (6 * quartic))
-        curved = 2 * radius * np.sinh(np.arcsinh(marginal / (8 * quartic * radius**3)) / 3)
+        curved = 2 * radius * np.sinh(np.arcsinh(marginal / (4 / 3 * beta * radius)) / 3)
         return np.where(flat, marginal / (2 * beta), curved)
 
 
@@ -206,10 +208,46 @@ class CrowdedImpact(_Coupled):
         return (marginal / beta - self.crowding * self._others(rate)) / 2
 
     def optimal_rates(self, beta: Array, marginal: Array, low: Array, high: Array) -> Array:
-        """The fixed point across traders."""
-        off = self.cross(beta, marginal) / self.curvature(beta, marginal, marginal)[..., None]
-        target, slope = marginal / (2 * beta), -self.crowding / 2
-        return fixed_point(lambda rate: slope * self._others(rate), lambda rate: -off, target, low, high)
+        """The fixed point across traders, by the sum of all rates.
+
+        With ``a = marginal / (2 beta)`` and ``k = crowding / (2 (N - 1))`` a trader's rate at the sum ``s`` is ``(a - k
+        s) / (1 - k)``, truncated. So ``s`` less the sum of the rates rises, with slope at least 1, and has one root. It
+        says who is truncated; the rates of the others are those of a linear system: their mean, and their distances
+        from it.
+        """
+        known = np.isfinite(marginal).all(axis=-1, keepdims=True)
+        alone = np.where(known, marginal, 0.0) / (2 * beta)
+        k = self.crowding / (2 * max(marginal.shape[-1] - 1, 1))
+        if marginal.shape[-1] == 1:
+            return np.where(known, np.clip(alone, low, high), np.nan)
+
+        def rates(free: Array, held: Array) -> Array:
+            count = free.sum(axis=-1, keepdims=True)
+            mean = np.where(free, alone, 0.0).sum(axis=-1, keepdims=True) / np.maximum(count, 1)
+            fixed = np.where(free, 0.0, held).sum(axis=-1, keepdims=True)
+            return (mean - k * fixed) / (1 + (count - 1) * k) + (alone - mean) / (1 - k)
+
+        wanted = rates(np.ones(alone.shape, dtype=bool), alone)
+        if ((wanted < low) | (wanted > high)).any():
+
+            def at(total: Array) -> Array:
+                return (alone - k * total) / (1 - k)
+
+            def condition(total: Array) -> tuple[Array, Array, Array]:
+                wanted = at(total)
+                free = (wanted > low) & (wanted < high)
+                slope = 1 + (k / (1 - k) * free).sum(axis=-1, keepdims=True)
+                rates = np.clip(wanted, low, high)
+                size = np.abs(total) + np.abs(rates).sum(axis=-1, keepdims=True)
+                return total - rates.sum(axis=-1, keepdims=True), slope, size
+
+            start = np.clip(wanted, low, high).sum(axis=-1, keepdims=True)
+            end = start - condition(start)[0]
+            ends = np.minimum(start, end), np.maximum(start, end)
+            wanted = at(rising_root(condition, start, *ends, _CROWDED))
+            free = (wanted > low) & (wanted < high)
+            wanted = np.where(free, rates(free, np.clip(wanted, low, high)), wanted)
+        return np.where(known, np.clip(wanted, low, high), np.nan)
 
 
 @dataclass(frozen=True)
@@ -291,36 +329,41 @@ class CustomImpact(_Coupled):
         return np.asarray(self.hessian(rate)) * (1 - np.eye(rate.shape[-1]))
 
     def own_rate(self, beta: Array, marginal: Array, rate: Array) -> Array:
-        """By Newton's method; the marginal cost rises."""
+        """The root of a rising function, in a bracket.
 
-        def curvature(own: Array) -> Array:
-            return self.curvature(beta, own, rate)[..., None] * np.eye(rate.shape[-1])
+        Raises:
+            ValueError: a marginal cost does not rise through the value.
+        """
+        known = np.isfinite(marginal) & np.isfinite(rate).all(axis=-1, keepdims=True)
+        marginal, rate = np.where(known, marginal, 0.0), np.where(known, rate, 0.0)
 
-        return self._solved(lambda own: self.marginal_cost(beta, own, rate), curvature, marginal, -np.inf, np.inf)
+        size = np.abs(marginal) + np.abs(self.marginal_cost(beta, np.zeros_like(rate), rate))
+
+        def condition(own: Array) -> tuple[Array, Array, Array]:
+            return self.marginal_cost(beta, own, rate) - marginal, self.curvature(beta, own, rate), size
+
+        found = rising_root(condition, rate, -np.inf, np.inf, _ASKS, unit=1.0)
+        return np.where(known, found, np.nan)
 
     def optimal_rates(self, beta: Array, marginal: Array, low: Array, high: Array) -> Array:
-        """The fixed point across traders."""
-        return self._solved(self.gradient, self.hessian, marginal, low, high)
+        """The fixed point across traders.
 
-    def _solved(
-        self,
-        gradient: Callable[[Array], Array],
-        hessian: Callable[[Array], Array],
-        marginal: Array,
-        low: Array,
-        high: Array,
-    ) -> Array:
-        """Rates, truncated, at which marginal costs, given with their Jacobian, are ``marginal``."""
+        Raises:
+            ValueError: best responses do not settle, or are none.
+        """
         rest = np.zeros_like(marginal)
-        scale = self.curvature(1.0, rest, rest)  # turns residuals of marginal costs into those of rates
+        scale = self.curvature(beta, rest, rest)  # turns marginal costs into rates
 
         def shift(rate: Array) -> Array:
-            return rate - (np.asarray(gradient(rate)) - marginal) / scale
+            return rate - np.asarray(self.gradient(rate)) / scale
 
         def slope(rate: Array) -> Array:
-            return np.eye(rate.shape[-1]) - np.asarray(hessian(rate)) / scale[..., None]
+            return np.eye(rate.shape[-1]) - np.asarray(self.hessian(rate)) / scale[..., None]
 
-        return fixed_point(shift, slope, rest, low, high)
+        def answer(rate: Array) -> Array:
+            return np.clip(self.own_rate(beta, marginal, rate), low, high)
+
+        return fixed_point(shift, slope, marginal / scale, low, high, answer, _ASKS)
 
 
 def _differ(found: Array, given: Array) -> Array:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -19,6 +20,9 @@ _REACH = 60.0
 _PROBES = 1201
 _TINY = 1e-250
 _SLACK = 1e-7
+_HALVINGS = 50
+_VISIBLE = 1e-290
+"""values between this and one over it have all their digits"""
 
 
 class Intensity(ABC):
@@ -153,12 +157,42 @@ class CustomIntensity(Intensity):
         return self.first(x)
 
     def markup(self, x: Array) -> Array:
-        """``-Lambda / Lambda'``."""
+        """``-Lambda / Lambda'``; where floating point does not hold them, what it is at the last distance where it
+        does: shares are 0 there, or infinite, and the markup cannot be known."""
+        x = np.clip(x, *self._reach)
         return -self.function(x) / self.first(x)
 
     def markup_slope(self, x: Array) -> Array:
-        """``Lambda Lambda'' / Lambda'^2 - 1``."""
-        return self.function(x) * self.second(x) / self.first(x) ** 2 - 1
+        """``Lambda Lambda'' / Lambda'^2 - 1``; 0 where the markup cannot be known."""
+        low, high = self._reach
+        at = np.clip(x, low, high)
+        first = self.first(at)
+        return np.where(at == x, (self.function(at) / first) * (self.second(at) / first) - 1, 0.0)
+
+    @cached_property
+    def _reach(self) -> tuple[float, float]:
+        """The smallest and the largest distance, in currency, where floating point holds ``Lambda`` and its slope."""
+        return -self._last(-self.scale), self._last(self.scale)
+
+    def _last(self, step: float) -> float:
+        """How far floating point holds the function in the direction of ``step``; ``inf`` if as far as it goes, or if
+        not even at 0."""
+
+        def held(distance: float) -> bool:
+            at = np.array([np.copysign(distance, step)])
+            with np.errstate(all="ignore"):
+                values = np.abs([self.function(at), self.first(at)])
+            return bool(((values > _VISIBLE) & (values < 1 / _VISIBLE)).all())
+
+        near, far = 0.0, abs(step)
+        while held(far) and far < 1e300:
+            near, far = far, 2 * far
+        if held(far) or not held(0.0):
+            return np.inf
+        for _ in range(_HALVINGS):
+            middle = (near + far) / 2
+            near, far = (middle, far) if held(middle) else (near, middle)
+        return near
 
 
 def check_intensity(intensity: Intensity, second: Callable[[Array], Array], scale: float) -> None:
