@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..envs.arrays import Array
+from . import curve
 from .budget import Budget
 from .fbsde import System, average_adjoints, inventories, residual
 
-_ROUNDING = 1e-14
+_ROUNDING, _TOLERANCE = 1e-14, 1e-11
 _ATTEMPT = 60
 _PATIENCE = 10
 """iterations in which the residual has to halve"""
@@ -26,6 +27,8 @@ _SHORTEST_STEP = 2.0**-30
 _STAGES = 200
 _FIRST_STAGE = 0.25
 _SHORTEST_STAGE = 1e-6
+_NOWHERE = 1e-4
+"""part of the penalties; a curve of solutions that is back there leads nowhere"""
 
 
 class Result(NamedTuple):
@@ -45,6 +48,8 @@ class Result(NamedTuple):
     """penalty levels that a continuation went through; 0 without"""
     reached: Array | float = 1.0
     """(...,) part of the penalties with which a continuation was solved last; 1 without"""
+    folded: bool = False
+    """the curve of solutions turns back and leads away"""
     tried: tuple[str, ...] = ()
     """attempts, in words"""
 
@@ -59,7 +64,7 @@ def newton(
     system: System,
     start: Array,
     *,
-    tolerance: float = 1e-11,
+    tolerance: float = _TOLERANCE,
     iterations: int = _ATTEMPT,
     longest: float | Array = np.inf,
     patience: int = _PATIENCE,
@@ -83,7 +88,8 @@ def newton(
         patience: iterations in which the residual has to halve, where ``longest`` is infinite.
         budget: that several calls share.
     """
-    budget, count, rounding = budget or Budget(), 0, system.rounding
+    budget, count = budget or Budget(), 0
+    rounding = system.rounding * min(1.0, tolerance / _TOLERANCE)  # who asks for more than rounding does not get it
     adjoints, impatient = np.array(start, dtype=float), not np.isfinite(longest).all()
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         value = residual(system, adjoints)
@@ -157,12 +163,12 @@ def solve_system(
     system: System,
     steps: int,
     *guesses: Array,
-    tolerance: float = 1e-11,
+    tolerance: float = _TOLERANCE,
     budget: Budget | None = None,
 ) -> Result:
-    """Plain Newton, from one guess after the other; for members for which that fails continuation, in which penalties
-    grow from nothing; for those for which it fails as well Newton with short steps, of the system's unit, which changes
-    rates by a factor of e.
+    """Plain Newton, from one guess after the other and from zero; for members for which that fails continuation, in
+    which penalties grow from nothing; without batch axes, where that comes to a fold, the curve of solutions beyond it;
+    then Newton with short steps, of the system's unit, which changes rates by a factor of e.
 
     Args:
         system: the system.
@@ -174,18 +180,34 @@ def solve_system(
     budget = budget or Budget()
     begin, *others = guesses or (start(system, steps),)
     found = _named(newton(system, begin, tolerance=tolerance, budget=budget), "Newton's method")
-    for guess in others:
+    for guess in (*others, np.zeros(begin.shape)):
         if not found.converged.all():
             again = newton(system, _unless_solved(found, guess), tolerance=tolerance, budget=budget)
             found = _better(found, _named(again, "from another guess"))
     if not found.converged.all():
-        found = _better(found, _named(_continuation(system, found, tolerance, budget), "continuation in the penalties"))
-    if not found.converged.all() and not budget.exhausted:
+        grown, known = _continuation(system, found, tolerance, budget)
+        found = _better(found, _named(grown, "continuation in the penalties"))
+        if not found.converged.all() and found.adjoints.ndim == 2 and len(known) > 1:
+            found = _better(found, _beyond(system, known, tolerance, budget))
+    if not found.converged.all() and not found.folded and not budget.exhausted:
         unit = np.asarray(system.unit)
         begin = _unless_solved(found, begin)
         short = newton(system, begin, tolerance=tolerance, iterations=_SHORT_STEPS, longest=unit, budget=budget)
         found = _better(found, _named(short, "short steps"))
     return found
+
+
+def _beyond(system: System, known: Sequence[tuple[Array, Array]], tolerance: float, budget: Budget) -> Result:
+    """Newton's method from where the curve of solutions through the last stages reaches the full penalties."""
+    first, second = (curve.Point(adjoints, float(np.log(part))) for part, adjoints in known)
+    before = budget.spent
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        end = curve.follow(system, first, second, budget)
+    count = budget.spent - before
+    found = newton(system, end.adjoints, tolerance=tolerance, budget=budget)
+    name = f"the curve of solutions, which was followed to {100 * np.exp(end.part):.3g}% of the penalties"
+    folded = not found.converged and end.part < np.log(_NOWHERE)
+    return _named(found._replace(iterations=found.iterations + count, folded=folded), name)
 
 
 def _named(result: Result, name: str) -> Result:
@@ -208,12 +230,19 @@ def _better(first: Result, second: Result) -> Result:
         history=first.history + second.history,
         stages=first.stages + second.stages,
         reached=np.minimum(first.reached, second.reached),
+        folded=first.folded or second.folded,
         tried=first.tried + second.tried,
     )
 
 
-def _continuation(system: System, failed: Result, tolerance: float, budget: Budget) -> Result:
-    """Penalties grow from nothing, where adjoints are 0, for members that are not solved; each at its own pace."""
+def _continuation(
+    system: System, failed: Result, tolerance: float, budget: Budget
+) -> tuple[Result, Sequence[tuple[Array, Array]]]:
+    """Penalties grow from nothing, where adjoints are 0, for members that are not solved; each at its own pace.
+
+    Returns:
+        The result; and parts of the penalties with the adjoints that solve them, of the last two stages that were.
+    """
     shape = failed.converged.shape
     adjoints = np.where(failed.converged[..., None, None], failed.adjoints, 0.0)
     reached, growth = np.where(failed.converged, 1.0, 0.0), np.full(shape, _FIRST_STAGE)
@@ -236,7 +265,8 @@ def _continuation(system: System, failed: Result, tolerance: float, budget: Budg
             reached, adjoints = known[-1]
         growth = np.where(done, 1.5 * growth, growth / 3)
     residuals = np.where(reached == 1, latest.residual, np.inf)
-    return Result(adjoints, residuals, reached == 1, count, history, stages, reached)
+    found = Result(adjoints, residuals, reached == 1, count, history, stages, reached)
+    return found, known if (known[0][0] > 0).all() else known[-1:]
 
 
 def _predicted(known: Sequence[tuple[Array, Array]], target: Array) -> Array:

@@ -55,8 +55,12 @@ def diagnosis(game: MakerTakerGame, system: GameSystem, result: newton.Result, b
     ]
     if result.stages:
         parts.append(f"the game was solved with {100 * float(result.reached):.3g}% of its penalties")
+    advice = ADVICE
+    if result.folded:
+        parts[-1] += ", where the curve of solutions turns back and quotes run away"
+        advice = "There may be no equilibrium without max_quote; with it there is one, perhaps at the constraint."
     last = ", ".join(f"{each:.2g}" for each in result.history[-6:])
-    return f"{'; '.join(parts)}. The last residuals were {last}. {extreme(game)} {ADVICE}"
+    return f"{'; '.join(parts)}. The last residuals were {last}. {extreme(game)} {advice}"
 
 
 def extreme(game: MakerTakerGame) -> str:

@@ -14,7 +14,7 @@ from makertaker.baselines import (
     newton,
     solve,
 )
-from makertaker.envs import Controls, MakerTakerGame
+from makertaker.envs import BestQuote, Controls, Exponential, MakerTakerGame, QuadraticImpact
 from support.maker_taker_games import APART
 
 # --- markets where a side has no flow, and failures ------------------------------------------------------------------
@@ -67,11 +67,11 @@ def test_any_guess_leads_to_the_same_equilibrium(size, seed):
 
 
 def test_continuation_where_newton_fails(monkeypatch):
-    """The first attempt, plain Newton, is kept from iterating; those of the continuation are not."""
+    """The first two attempts, plain Newton, are kept from iterating; those of the continuation are not."""
     plain, calls = newton.newton, itertools.count()
 
     def crippled(system, start, **options):
-        limit = {} if next(calls) else {"iterations": 0}
+        limit = {} if next(calls) > 1 else {"iterations": 0}
         return plain(system, start, **{**options, **limit})
 
     expected = solve(APART, 10)
@@ -82,20 +82,34 @@ def test_continuation_where_newton_fails(monkeypatch):
     np.testing.assert_allclose(result.adjoints, expected.adjoints, atol=1e-10)
 
 
+HARD = MakerTakerGame(
+    trader_inventory=(-0.53, -1.1),
+    maker_inventory=(-0.54, 0.6),
+    horizon=17.0,
+    competition=BestQuote(Exponential(8.0)),
+    impact=QuadraticImpact((8.3, 7.4)),
+    trader_running_penalty=(0.18, 6.0),
+    trader_terminal_penalty=(260.0, 720.0),
+    maker_running_penalty=(1.9, 0.99),
+    maker_terminal_penalty=(0.28, 21.0),
+    buy_flow=0.021,
+    sell_flow=0.076,
+)
+
+
 def test_a_budget_is_kept_and_named():
     """A game that needs dozens of iterations, with fewer, and with too little time for one."""
-    hard = MakerTakerGame((-10.0,), (9.0, -9.0), maker_terminal_penalty=60.0, trader_terminal_penalty=200.0)
-    needed = solve(hard, 10).iterations
+    needed = solve(HARD, 30).iterations
     assert needed > 20
     few = needed // 2
     with pytest.raises(EquilibriumNotFound, match=rf"when {few} iterations are over; .* tried: Newton's method \("):
-        solve(hard, 10, iterations=few)
-    found = solve(hard, 10, iterations=few, throw=False)
+        solve(HARD, 30, iterations=few)
+    found = solve(HARD, 30, iterations=few, throw=False)
     assert not found.converged
     assert found.iterations == few
     with pytest.raises(EquilibriumNotFound, match="when 1e-09 seconds are over"):
-        solve(hard, 10, seconds=1e-9)
-    assert solve(hard, 10, iterations=needed, seconds=60.0).converged
+        solve(HARD, 30, seconds=1e-9)
+    assert solve(HARD, 30, iterations=needed, seconds=60.0).converged
 
 
 def test_a_failure_names_the_parameter_that_is_extreme():
