@@ -124,7 +124,7 @@ class Factor:
 
     def random(self, horizon: float) -> bool:
         """True if its diffusion is nonzero anywhere at the values and times that are looked at."""
-        probes = np.array(self.initial) + np.linspace(-1, 1, 3)[:, None]
+        probes = np.array(self.initial) + self.scale(horizon) * np.linspace(-1, 1, 3)[:, None]
         return any(
             bool(self.shake(t, probes, np.broadcast_to(unit, probes.shape)).any())
             for t in np.linspace(0.0, horizon, _PROBES)
