@@ -181,6 +181,18 @@ def test_noise_in_other_units_is_the_same_game(name, shares, prices, time, signa
         close(found, wanted[what], unit if gain else None)
 
 
+def test_a_network_finds_the_same_field_in_any_unit():
+    """Its training magnifies rounding: units are powers of two, which leave digits as they are."""
+    pytest.importorskip("torch")
+    shares, prices, time, signal = 2.0**20, 2.0**-40, 2.0**-6, 2.0**15
+    options = FieldOptions(regressor="neural", points=64, passes=0, paths=64, refine=False)
+    game = NOISY["inventory noise"]
+    one, other = (solve(each, 3, field=options) for each in (game, rescaled(game, shares, prices, time, signal)))
+    close(other.payoffs / shares / prices, one.payoffs)
+    close(other.adjoints / prices, one.adjoints)
+    assert other.errors.step == pytest.approx(one.errors.step)
+
+
 @pytest.mark.parametrize("name", NOISY)
 @settings(max_examples=2, deadline=None)
 @given(factors, factors, factors, factors)
