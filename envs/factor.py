@@ -17,6 +17,7 @@ from .parameters import as_numbers, assign
 
 FactorFunction = Callable[[Array, Array], Array]
 _PROBES = 33
+_FINER = 10
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Factor:
             if not callable(getattr(self, name)):
                 raise ValueError(f"factor.{name}: expected a callable of (time, factor), got {getattr(self, name)!r}")
         # a batch of another length than d tells a matrix (d, d) from a batch of vectors
-        probe = np.array(self.initial) + np.linspace(-1, 1, self.size + 1)[:, None]
+        probe = np.tile(self.initial, (self.size + 1, 1))
         try:
             shape = np.shape(self.diffusion(np.zeros(()), probe))
             assign(self, _matrix=shape[-2:] == (self.size, self.size))
@@ -124,7 +125,7 @@ class Factor:
 
     def random(self, horizon: float) -> bool:
         """True if its diffusion is nonzero anywhere at the values and times that are looked at."""
-        probes = np.array(self.initial) + np.linspace(-1, 1, 3)[:, None]
+        probes = np.array(self.initial) + self.scale(horizon) * np.linspace(-1, 1, 3)[:, None]
         return any(
             bool(self.shake(t, probes, np.broadcast_to(unit, probes.shape)).any())
             for t in np.linspace(0.0, horizon, _PROBES)
@@ -153,14 +154,29 @@ class Factor:
         return self._scales[horizon]
 
     def _scale(self, horizon: float) -> FloatArray:
-        times = np.linspace(0.0, horizon, _PROBES)
-        still = self.path(times)
+        times, still = self._settled(horizon)
         moves = [
             np.stack([self.shake(*node, unit) for node in zip(times, still, strict=True)]) for unit in np.eye(self.size)
         ]
         spread = np.sqrt(sum(each**2 for each in moves))
         size = np.abs(still).max(axis=0) + np.sqrt(horizon * (spread**2).mean(axis=0))
         return np.where(size > 0, size, 1.0)
+
+    def _settled(self, horizon: float) -> tuple[FloatArray, FloatArray]:
+        """Times, and the undisturbed path at them: on the coarsest grid on which it does not overshoot, its size being
+        that on a grid twice as fine."""
+        for number in range(_FINER):
+            coarse, fine = (np.linspace(0.0, horizon, 2**power * (_PROBES - 1) + 1) for power in (number, number + 1))
+            with np.errstate(over="ignore", invalid="ignore"):
+                try:
+                    found, wanted = self.path(coarse), self.path(fine)
+                except ValueError:  # it overshoots beyond all numbers
+                    continue
+            size, known = np.abs(found).max(axis=0), np.abs(wanted).max(axis=0)
+            if ((size <= 2 * known) & (known <= 2 * size)).all():
+                return coarse, found
+        times = np.linspace(0.0, horizon, _PROBES)
+        return times, self.path(times)
 
 
 Each: TypeAlias = float | Sequence[float]

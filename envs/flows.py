@@ -70,7 +70,8 @@ class Decay:
 
 @dataclass(frozen=True)
 class Affine:
-    """A flow that depends on a factor: ``constant + slope . L``; negative where ``slope . L < -constant``."""
+    """A flow that depends on a factor: ``constant + slope . L``. The maker-taker game cuts it off at zero, where
+    ``slope . L < -constant``; in the execution game, where flows only push the price, it stays what it is."""
 
     constant: float
     slope: float | tuple[float, ...] = 1.0

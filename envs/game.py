@@ -188,7 +188,10 @@ class Game(ABC, Generic[C]):
         return self.inventory_noise > 0 or (self.factor is not None and self.factor.random(self.horizon))
 
     def flows(self, time: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """``buy_flow`` and ``sell_flow``, (...,), at a time and a factor (..., d), in a game that has one."""
+        """``buy_flow`` and ``sell_flow``, (...,), at a time and a factor (..., d), in a game that has one.
+
+        Every flow of a factor, here and elsewhere, is :meth:`admissible`.
+        """
         return self._flow("buy_flow", time, factor), self._flow("sell_flow", time, factor)
 
     def with_factor(self, c: C, time: float | Array, factor: Array | None) -> C:
@@ -202,12 +205,16 @@ class Game(ABC, Generic[C]):
 
     def step_flows(self, times: np.ndarray, factors: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Flows over the steps of a grid, (..., K) each: step means, or their values at a factor's path (..., K+1, d),
-        by default the one without noise."""
+        by default the one without noise.
+
+        Raises:
+            ValueError: a flow of time is negative on average over a step.
+        """
         path = self.factor.path(times) if factors is None and self.factor is not None else factors
 
         def flow(name: str) -> np.ndarray:
             if path is None or name not in self._driven:
-                return step_means(getattr(self, name), times, name)
+                return self._mean_flow(name, times)
             return np.stack([self._flow(name, t, path[..., k, :]) for k, t in enumerate(times[:-1])], axis=-1)
 
         return flow("buy_flow"), flow("sell_flow")
@@ -217,8 +224,23 @@ class Game(ABC, Generic[C]):
         """Names of the flows that depend on the factor."""
         return tuple(name for name in _FLOWS if self.factor is not None and of_factor(getattr(self, name)))
 
+    def _mean_flow(self, name: str, times: np.ndarray) -> np.ndarray:
+        """(K,) step means of a flow of time, which few probes have shown to be at least zero."""
+        means = step_means(getattr(self, name), times, name)
+        if means.size and means.min() < 0:
+            k = int(means.argmin())
+            raise ValueError(f"{name}: expected values >= 0, got a mean of {means[k]:g} from t = {times[k]:g} on")
+        return means
+
+    def admissible(self, flow: Array) -> Array:
+        """A flow (...,) as the game takes it; a game in which it is a rate of arrival cuts it off at zero."""
+        return flow
+
     def _flow(self, name: str, time: float | Array, factor: Array) -> Array:
-        """A flow, (...,), at a time and a factor (..., d)."""
+        """A flow, (...,), at a time and a factor (..., d): the one place where a factor becomes a flow."""
+        return self.admissible(self._flow_as_given(name, time, factor))
+
+    def _flow_as_given(self, name: str, time: float | Array, factor: Array) -> Array:
         flow, shape, xp = getattr(self, name), factor.shape[:-1], namespace(factor)
         if not callable(flow):
             return np.full(shape, float(flow))
@@ -293,11 +315,11 @@ class Game(ABC, Generic[C]):
             if self.factor is None or name not in self._driven:
                 require(getattr(self, name), name, self.horizon)
                 continue
-            points = np.array(self.factor.initial) + np.linspace(0.0, 0.5, 3)[:, None]
+            points = np.array(self.factor.initial) + self.factor.scale(self.horizon) * np.linspace(0.0, 0.5, 3)[:, None]
             for time in np.linspace(0.0, self.horizon, _CHECKS):
                 together = self._flow(name, time, points)
                 alone = np.stack([self._flow(name, time, point) for point in points])
-                if not np.allclose(together, alone, rtol=1e-9, atol=1e-12):
+                if np.abs(together - alone).max() > 1e-9 * np.abs(alone).max():
                     raise ValueError(
                         f"{name}: a callable of (time, factor) must treat every market of a batch alone; its value at "
                         f"one factor is {alone[0]:g}, the same in a batch {together[0]:g}"

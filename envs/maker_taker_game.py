@@ -88,8 +88,10 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         maker_running_penalty: ``phi`` of the makers.
         maker_terminal_penalty: ``A`` of the makers.
         buy_flow: rate ``a`` at which noise traders buy, shares per unit of time: a number, a callable of time, or, with
-            a factor, of (time, factor (..., d)); ``kappa^a`` of Section 5.
-        sell_flow: rate ``b`` at which noise traders sell. Without flow on a side its quotes matter to nobody.
+            a factor, of (time, factor (..., d)); ``kappa^a`` of Section 5. A rate of arrival is not negative: where a
+            function of the factor is below zero, nobody buys, ``a = max(kappa^a(L), 0)``.
+        sell_flow: rate ``b`` at which noise traders sell, cut off at zero likewise. Without flow on a side its quotes
+            matter to nobody.
         min_rate: the constraint ``epsilon``: a buyer's rate is at least this, a seller's at most its negative.
         max_rate: the constraint on the size of a rate; None: any. Remark 3.1 says what the paper needs the two for: an
             equilibrium whose controls stay below them is one of every game with larger ones.
@@ -203,6 +205,11 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
             *self.step_flows(times, factors),
             *(buyer, 1 - buyer, weight * buyer, weight * (1 - buyer)),
         )
+
+    def admissible(self, flow: Array) -> Array:
+        """The flow where it is positive, elsewhere zero: traders' orders arrive, or they do not."""
+        xp = namespace(flow)
+        return xp.maximum(flow, 0 * xp.abs(flow))
 
     def volumes(self, c: MakerTakerCoefficients, rate: Array) -> tuple[Array, Array]:
         """``a~`` and ``b~``, the volumes that arrive at the asks and at the bids, (...,), from rates (..., N)."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...envs import BestQuote, Exponential, MakerTakerGame, QuadraticImpact
 from ...envs.arrays import Array
+from ...envs.flows import of_factor
 from ...envs.grid import grid
 from ...envs.maker_taker_game import MakerTakerCoefficients
 from ..errors import EquilibriumNotFound
@@ -20,6 +21,8 @@ _DRAWS = 2000
 _STARTS = 3
 _ROUNDING = 1e-12
 _LEAST = 1e-300
+_PATHS, _TIMES = 512, 64
+"""of the factor, on which flows are looked at"""
 _REACH = 3.0
 """scales of the factor that flows are looked at"""
 
@@ -77,9 +80,27 @@ def _flow(game: MakerTakerGame) -> Condition:
     flows[1] += game.min_rate * float((traders > 0).any())
     note = (
         "least flow that arrives at a side whatever traders do; without it quotes there matter to nobody, and the "
-        "equilibrium is not unique"
+        f"equilibrium is not unique{cut_off(game)}"
     )
     return if_positive("volume on both sides", min(flows), "Theorem 4.1, its 'only if'", note)
+
+
+def cut_off(game: MakerTakerGame) -> str:
+    """How often the flows of a factor are cut off at zero, as a note; empty where they are not.
+
+    The share of the steps of simulated paths on which a flow of the factor is zero.
+    """
+    if game.factor is None:
+        return ""
+    times = np.linspace(0.0, game.horizon, _TIMES + 1)
+    draws = np.random.default_rng(0).standard_normal((_PATHS, _TIMES, game.factor.size))
+    paths = game.factor.path(times, draws)
+    parts = [
+        f"{name} in {100 * share:.3g}%"
+        for name, flow in zip(("buy_flow", "sell_flow"), game.step_flows(times, paths), strict=True)
+        if of_factor(getattr(game, name)) and (share := float((flow == 0).mean())) > 0
+    ]
+    return f"; cut off at zero on paths of the factor: {' and '.join(parts)} of all steps" if parts else ""
 
 
 def _coefficients(game: MakerTakerGame) -> MakerTakerCoefficients:

@@ -53,8 +53,12 @@ def least_curvature(game: ExecutionGame, index: int, steps: int) -> float:
 
 def own_hessian(game: ExecutionGame, index: int, steps: int) -> Array:
     """(K, K) second derivatives of an agent's payoff in its own rates."""
-    units, zero = np.eye(steps), np.zeros((1, steps))
-    return marginal_payoff(game, index, units, 0 * units, None) - marginal_payoff(game, index, zero, zero, None)
+    # rates of the game's own size: beside larger ones their effect would drown in rounding
+    unit = game.control_unit(game.agents[index])
+    units, zero = unit * np.eye(steps), np.zeros((1, steps))
+    return (
+        marginal_payoff(game, index, units, 0 * units, None) - marginal_payoff(game, index, zero, zero, None)
+    ) / unit
 
 
 def marginal_payoff(game: ExecutionGame, index: int, own: Array, others: Array, factor: Array | None) -> Array:

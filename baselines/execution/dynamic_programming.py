@@ -7,6 +7,7 @@ points. Values are quadratic, ``V_k^i = x' P_k^i x`` (with the effect of the fac
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -65,21 +66,31 @@ class LinearQuadraticGame:
     def _forms(self, k: int) -> Array:
         count, size = self.game.traders, self.size
         width = size - 1 + count  # everything but the constant
-        units = np.eye(width)
+        sizes = self._sizes
+        units = np.diag(sizes)
         first, second = np.triu_indices(width, 1)
         points = np.concatenate([np.zeros((1, width)), units, -units, units[first] + units[second]])
         values = self._rewards(k, points)
         base, plus, minus, pairs = np.split(values, [1, 1 + width, 1 + 2 * width])
-        slope, square = (plus - minus) / 2, (plus + minus) / 2 - base
+        slope, square = (plus - minus) / 2 / sizes[:, None], ((plus + minus) / 2 - base) / sizes[:, None] ** 2
         forms = np.zeros((count, width + 1, width + 1))
         one = size - 1  # (Q, L, 1, v)
         where = np.delete(np.arange(width + 1), one)
         forms[:, one, one] = base[0]
         forms[:, where, one] = forms[:, one, where] = slope.T / 2
         forms[:, where, where] = square.T
-        cross = (pairs - plus[first] - plus[second] + base).T / 2
+        cross = (pairs - plus[first] - plus[second] + base).T / 2 / (sizes[first] * sizes[second])
         forms[:, where[first], where[second]] = forms[:, where[second], where[first]] = cross
         return forms
+
+    @cached_property
+    def _sizes(self) -> Array:
+        """(s - 1 + N,) of inventories, factors and rates: where they differ as in the game, no form drowns in the
+        rounding of another."""
+        game = self.game
+        rates = np.array([game.control_unit(agent) for agent in game.agents])
+        scale = np.zeros(0) if game.factor is None else game.factor.scale(game.horizon)
+        return np.concatenate([game.horizon * rates, scale, rates])
 
     def _rewards(self, k: int, points: Array) -> Array:
         """Rewards (points, N) of step ``k`` at inventories, factors and rates side by side."""

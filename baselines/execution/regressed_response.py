@@ -51,7 +51,7 @@ def sampled_responses(
     search, score = (rollout(game, policies, steps, noise) for noise in noises)
 
     def deviate(paths: Trajectory, noise: Noise | None, index: int, coefficients: Array) -> Trajectory:
-        rates = (_basis(paths, steps) * coefficients).sum(axis=-1)
+        rates = (_basis(game, paths, steps) * coefficients).sum(axis=-1)
         if not react:
             joint = paths.controls.rate.copy()
             joint[..., index] = rates
@@ -73,17 +73,17 @@ def sampled_responses(
     return results
 
 
-def _basis(paths: Trajectory, steps: int) -> Array:
-    """(B, K, 1 + 2d): 1, the factor, its integral so far."""
-    factors = np.asarray(paths.factor)[:, :-1]
-    dt = paths.times[-1] / steps
-    past = dt * (np.cumsum(factors, axis=1) - factors)
+def _basis(game: ExecutionGame, paths: Trajectory, steps: int) -> Array:
+    """(B, K, 1 + 2d): 1, the factor in its scale, its integral so far in parts of the horizon."""
+    scale = 1.0 if game.factor is None else game.factor.scale(game.horizon)
+    factors = np.asarray(paths.factor)[:, :-1] / scale
+    past = (np.cumsum(factors, axis=1) - factors) / steps
     return np.concatenate([np.ones((*factors.shape[:-1], 1)), factors, past], axis=-1)
 
 
 def _best_coefficients(game: ExecutionGame, paths: Trajectory, index: int, steps: int) -> Array:
     """(K, 1 + 2d) coefficients of the best deviation if the others' rates along the paths are given."""
-    basis = _basis(paths, steps)
+    basis = _basis(game, paths, steps)
     others = np.delete(paths.controls.rate, index, axis=-1).sum(axis=-1)
     at_rest = marginal_payoff(game, index, np.zeros(others.shape), others, paths.factor)  # (B, K)
     curvature = own_hessian(game, index, steps)

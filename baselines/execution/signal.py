@@ -22,6 +22,7 @@ from .linear_system import Load
 
 _SAMPLES = 4096
 _TOLERANCE = 1e-9
+"""of a function's largest value: below it a difference is rounding"""
 
 
 class Signal(NamedTuple):
@@ -69,7 +70,8 @@ def _read(game: ExecutionGame, c: ExecutionCoefficients, times: Array) -> tuple[
     for k, t in enumerate(times[:-1]):
         dt = float(times[k + 1] - t)
         moves.append(_affine(partial(_drifted, factor, t, dt), factor, game.horizon, "factor.drift"))
-        pushes.append(_affine(partial(_push, game, c.at(k), t), factor, game.horizon, "buy_flow - sell_flow"))
+        push, size = partial(_push, game, c.at(k), t), c.permanent_impact[k] * _flow_size(game, factor, t)
+        pushes.append(_affine(push, factor, game.horizon, "buy_flow - sell_flow", size))
         bent = moves[-1].bent or pushes[-1].bent
         if not moves[-1].bent and np.linalg.eigvals(moves[-1].slope).real.min() < -1:
             raise ValueError(
@@ -91,6 +93,12 @@ def _push(game: ExecutionGame, c: ExecutionCoefficients, t: Array, at: Array) ->
     return np.broadcast_to(game.push(game.with_factor(c, t, at)), at.shape[:-1])[..., None]
 
 
+def _flow_size(game: ExecutionGame, factor: Factor, t: Array) -> float:
+    """Largest flow near the factor's start: what their difference is rounded by."""
+    start, unit = np.array(factor.initial), factor.scale(game.horizon)
+    return float(np.abs(np.stack(game.flows(t, np.stack([start, start + unit])))).max())
+
+
 def push_parts(game: ExecutionGame, t: float) -> tuple[Array, Array]:
     """``m0``, () and ``m1``, (d,), at time ``t``: the noise flow's drift of the price, ``m0 + m1 L``."""
     at = np.array([t])
@@ -103,7 +111,8 @@ def push_parts(game: ExecutionGame, t: float) -> tuple[Array, Array]:
         buys, sells = game.flows(np.asarray(t), at)
         return np.asarray(buys - sells)[..., None]
 
-    flow, slope = _affine(net_flow, game.factor, game.horizon, "buy_flow - sell_flow").parts()
+    size = _flow_size(game, game.factor, np.asarray(t))
+    flow, slope = _affine(net_flow, game.factor, game.horizon, "buy_flow - sell_flow", size).parts()
     return alpha * flow[0], alpha * slope[0]
 
 
@@ -136,16 +145,20 @@ class _Affine(NamedTuple):
         return self.constant, self.slope
 
 
-def _affine(function: Callable[[Array], Array], factor: Factor, horizon: float, name: str) -> _Affine:
-    size = factor.size
+def _affine(
+    function: Callable[[Array], Array], factor: Factor, horizon: float, name: str, rounding: float = 0.0
+) -> _Affine:
+    """A function's affine part; ``rounding`` is the size of what it is a difference of."""
     start, unit = np.array(factor.initial), factor.scale(horizon)
     values = function(np.concatenate([start[None], start + np.diag(unit)]))
     slope = (values[1:] - values[0]).T / unit
     constant = values[0] - slope @ start
-    probes = start + unit * _probes(size)
-    defect = np.abs(function(probes) - constant - probes @ slope.T).max()
+    probes = start + unit * _probes(factor.size)
+    found = function(probes)
+    defect = np.abs(found - constant - probes @ slope.T).max()
+    size = max(rounding, np.abs(values).max(), np.abs(found).max())
     bent = f"{name}: the linear solution needs an affine function of the factor, got one off by {defect:.2g}"
-    return _Affine(constant, slope, bent if defect > _TOLERANCE * (1 + np.abs(values).max()) else "")
+    return _Affine(constant, slope, bent if defect > _TOLERANCE * size else "")
 
 
 def _probes(size: int) -> Array:
@@ -164,7 +177,7 @@ def additive(factor: Factor, times: Array) -> bool:
     shakes = [
         factor.shake(t, probes, np.broadcast_to(each, probes.shape)) for t in times for each in np.eye(factor.size)
     ]
-    return all(float(np.ptp(each, axis=0).max()) <= _TOLERANCE * (1 + float(np.abs(each).max())) for each in shakes)
+    return all(float(np.ptp(each, axis=0).max()) <= _TOLERANCE * float(np.abs(each).max()) for each in shakes)
 
 
 def expectation(

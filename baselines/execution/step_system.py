@@ -8,7 +8,7 @@ import numpy as np
 
 from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
-from ...envs.game import Controls
+from ...envs.game import EXPLORED, Controls
 from ..noise.step_system import AgentsInStep, StepSystem, some_controls, some_markets
 
 
@@ -16,6 +16,18 @@ class ExecutionSteps(StepSystem[ExecutionCoefficients]):
     """(3), with the adjoints less ``w``, the noise traders' effect on the price so far."""
 
     game: ExecutionGame
+
+    @property
+    def shares(self) -> Array:
+        """What trades at a characteristic rate add up to."""
+        game = self.game
+        return game.horizon / EXPLORED * np.array([game.control_unit(agent) for agent in game.agents])
+
+    @property
+    def price(self) -> float:
+        """Largest characteristic cost per share."""
+        costs = np.array([self.game.payoff_unit(agent) for agent in self.game.agents])
+        return float((costs / self.shares).max())
 
     def everyone(self, c: ExecutionCoefficients) -> _Everyone:
         return _Everyone(self, c)

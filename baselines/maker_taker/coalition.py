@@ -177,5 +177,6 @@ class _Search:
             value, slope = self.gradient(x * unit)
             return value, slope * unit
 
-        quotes, total = climb(objective, start, unit, (-limit, limit), maxiter=_ITERATIONS, ftol=1e-12, gtol=1e-7)
+        cash = max(self.game.payoff_unit(agent) for agent in self.game.agents[self.game.traders :])
+        quotes, total = climb(objective, start, unit, cash, (-limit, limit), maxiter=_ITERATIONS, ftol=1e-12, gtol=1e-7)
         return total, quotes

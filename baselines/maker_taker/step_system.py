@@ -19,6 +19,20 @@ class MakerTakerSteps(StepSystem[MakerTakerCoefficients]):
 
     game: MakerTakerGame
 
+    @property
+    def shares(self) -> Array:
+        """Of a trader what it trades; of a maker its inventory, or its part of all volume where that is more."""
+        game, c, own = self.game, self._coefficients, np.abs(self.game.start)
+        traders, makers = own[: game.traders], own[game.traders :]
+        flow = game.horizon * (c.buy_flow.mean() + c.sell_flow.mean())
+        volume = traders @ (c.buy_weight + c.sell_weight) + flow
+        return np.concatenate([traders, np.maximum(makers, volume / game.makers)])
+
+    @property
+    def price(self) -> float:
+        """The margin: quotes and rates change at its scale."""
+        return self.game.margin
+
     def everyone(self, c: MakerTakerCoefficients) -> _Everyone:
         return _Everyone(self, c)
 

@@ -25,8 +25,8 @@ class DecouplingEquilibrium(Equilibrium):
     """The open-loop Nash equilibrium of a game with noise: controls are functions of time and of a random state.
 
     ``inventories``, ``adjoints`` and ``controls`` are means over simulated paths; ``paths`` has the paths, ``errors``
-    estimates of the field's error. The field is accurate within the tube it was fitted in, at least 1.2 shares and four
-    standard deviations around the mean path; beyond it is continued linearly.
+    estimates of the field's error. The field is accurate within the tube it was fitted in, four standard deviations
+    around the mean path and at least the ``reach`` of :class:`.FieldOptions`; beyond it is continued linearly.
     """
 
     field: Field

@@ -34,6 +34,8 @@ _ITERATIONS = 30
 _TOLERANCE = 1e-10
 _SHORTEST = 2.0**-12
 _DEVIATIONS = 4.0
+REACH = 0.24
+"""least half width of what is fitted, in characteristic sizes of the state"""
 _NEAR = 3.0
 """weight of the residuals at points in the middle of the tube, which the state visits most"""
 
@@ -48,7 +50,8 @@ class FieldOptions:
         passes: number of rough fields that are simulated to find the tube.
         paths: simulated, for means, payoffs and errors; even.
         seed: of the sample points and of the simulation.
-        reach: the field is fitted at least as far from the mean path, in shares and in units of the factor.
+        reach: the field is fitted at least as far from the mean path, as a part of each coordinate's characteristic
+            size: of an agent's shares (its inventory, or its part of all volume), of the factor's scale.
         regressor: ``"polynomial"``; ``"neural"``, a small network, which needs PyTorch and is meant for more than some
             six state dimensions; None: polynomials up to eight.
         refine: True to solve twice more, with lower degree and other sample points, for error estimates.
@@ -62,7 +65,7 @@ class FieldOptions:
     passes: int = 2
     paths: int = 4096
     seed: int = 0
-    reach: float = 1.2
+    reach: float = REACH
     regressor: Literal["polynomial", "neural"] | None = None
     refine: bool = True
 
@@ -137,7 +140,8 @@ class Field(Rule):
     surfaces: tuple[Surface, ...]
     """K+1 functions of the state: ``u_k``, payoffs to come, and, but for the last, step-averaged adjoints"""
     residual: float
-    """largest residual of the equations at the sample points"""
+    """largest residual of the equations at the sample points, in parts of the adjoints and of their characteristic
+    size together"""
     unsolved: int
     """sample points, of all steps, at which they were not solved"""
     points: int
@@ -236,7 +240,7 @@ def sample_box(box: Box, unit: Array) -> Array:
 
 
 def solve_points(
-    agents: AgentsInStep, expected: Expectation, inventory: Array, running: Array, dt: float, guess: Array
+    agents: AgentsInStep, expected: Expectation, inventory: Array, running: Array, dt: float, guess: Array, price: float
 ) -> tuple[Array, Array, Array]:
     """The equations of a step at every point, by Newton's method with a line search of its own for each point.
 
@@ -247,9 +251,10 @@ def solve_points(
         running: (m,) ``phi``.
         dt: length of the step.
         guess: (B, m) adjoints to start from.
+        price: size of adjoints that matter, :attr:`.StepSystem.price`.
 
     Returns:
-        ``y`` (B, m), rates (B, m), residual (B,).
+        ``y`` (B, m), rates (B, m), residual (B,) in parts of ``price`` and the point's adjoints together.
     """
     count, m = inventory.shape
     adjoint = np.array(guess)
@@ -264,7 +269,7 @@ def solve_points(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         defect, speed, size = residual(np.arange(count), adjoint)
         for _ in range(_ITERATIONS):
-            scale = 1 + largest(adjoint)
+            scale = price + largest(adjoint)
             members = np.flatnonzero((size > _TOLERANCE * scale) & np.isfinite(size))
             if not members.size:
                 break
@@ -291,7 +296,7 @@ def solve_points(
                 length /= 2
             if not improved:
                 break
-    return adjoint, speed, size / (1 + largest(adjoint))
+    return adjoint, speed, size / (price + largest(adjoint))
 
 
 def fit_field(
@@ -340,7 +345,8 @@ def fit_field(
         c = system.coefficients(k, factor)
         everyone, running = system.everyone(c), system.running(k)
         expected = surface.expected(next_factors(system, k, factor, nodes), weights, noise)
-        adjoint, rate, size = solve_points(everyone, expected.first(n), inventory, running, dt, guess(k, states))
+        known = guess(k, states)
+        adjoint, rate, size = solve_points(everyone, expected.first(n), inventory, running, dt, known, system.price)
         solved = size <= 1e3 * _TOLERANCE
         if solved.mean() < 0.5:
             raise EquilibriumNotFound(

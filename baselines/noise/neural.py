@@ -18,6 +18,7 @@ from .polynomials import Box
 HIDDEN = 32
 _ITERATIONS = 80
 _RIDGE = 1e-8
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,12 @@ class ExpectedNetwork:
         return ExpectedNetwork(self.network, self.factors[members], self.weights, self.noise)
 
 
-def neural_regressor(seed: int, hidden: int = HIDDEN, iterations: int = _ITERATIONS) -> Regressor:
+def neural_regressor(seed: int, units: Array, hidden: int = HIDDEN, iterations: int = _ITERATIONS) -> Regressor:
     """A regressor to be called from the last node to the first.
 
     Args:
         seed: of the first node's weights.
+        units: (m,) characteristic sizes of the values: what the linear part leaves is not blown up below rounding.
         hidden: number of units.
         iterations: of L-BFGS at every node.
 
@@ -121,7 +123,8 @@ def neural_regressor(seed: int, hidden: int = HIDDEN, iterations: int = _ITERATI
         design = np.concatenate([np.ones((len(x), 1)), x], axis=1)
         plain = np.linalg.lstsq(design * sizes[:, None], values * sizes[:, None], rcond=None)[0]
         left = values - design @ plain
-        size = np.maximum(np.sqrt((left**2).mean(axis=0)), 1e-12 * (1 + np.abs(values).max(axis=0)))
+        floor = _ROUNDING * (units[: values.shape[1]] + np.abs(values).max(axis=0))
+        size = np.maximum(np.sqrt((left**2).mean(axis=0)), floor)
         d, m = x.shape[1], values.shape[1]
         if not latest or latest[2].shape != (hidden, m):
             generator = torch.Generator().manual_seed(seed)

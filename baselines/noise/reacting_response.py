@@ -43,7 +43,7 @@ def reacting_gain(
         price: True if policies look at the market price, which is drawn then.
     """
     options, game, steps = options or ResponseOptions(), system.game, system.steps
-    index, unit = agent_index(game, agent), game.control_unit(agent)
+    index, unit, cash = agent_index(game, agent), game.control_unit(agent), game.payoff_unit(agent)
     noises = [
         draw_noise(game, steps, paths, options.seed + 7 + i, price=price)
         for i, paths in enumerate((_SEARCHED, options.scored))
@@ -66,7 +66,7 @@ def reacting_gain(
             return np.asarray((after - search.payoffs[:, index]).mean(axis=1))
 
         objective = by_differences(gains, unit, _PROBE)
-        return climb(objective, np.zeros(own.shape[1:]), unit, maxiter=_ITERATIONS)
+        return climb(objective, np.zeros(own.shape[1:]), unit, cash, maxiter=_ITERATIONS)
 
     candidates = [
         lambda paths: agent_controls(game, paths.controls, agent),

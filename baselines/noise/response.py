@@ -25,14 +25,14 @@ from ...envs.grid import agent_controls
 from ..errors import EquilibriumNotFound
 from ..profiles import BestResponse, Profile, replaced, undisturbed
 from ..sampling import scored
-from .field import as_state, at_node, inventory_sd, next_factors, power_of_two, solve_points
+from .field import REACH, as_state, at_node, inventory_sd, next_factors, power_of_two, solve_points
 from .polynomials import Basis, Box, Expected, Polynomial, cubature, fit
 from .step_system import AgentsInStep, StepSystem, held_gain
 
-_REACH = 1.2
 _DEVIATIONS = 4.0
 _PASSES = 3
 _FLOOR = 1e-9
+"""spread of a coordinate, in its characteristic size, below which it counts as constant"""
 _SOLVED = 1e-7
 
 
@@ -109,7 +109,8 @@ class _Response:
         self.count = role.stop - role.start
         self.states = as_state(paths.inventories, paths.factor)
         shape = (system.steps + 1, self.count)
-        self.center, self.half = np.zeros(shape), np.full(shape, 2 * _REACH)
+        self.reach = REACH * system.shares[role]
+        self.center, self.half = np.zeros(shape), np.broadcast_to(2 * self.reach, shape)
         self.surfaces: list[list[Polynomial]] = []
         """for every step and agent: node adjoint, step average"""
         self._solve()
@@ -122,7 +123,7 @@ class _Response:
             if not last:
                 away = self._deviations(self.paths)[0]
                 self.center = away.mean(axis=0)
-                self.half = np.maximum(_REACH, _DEVIATIONS * away.std(axis=0))
+                self.half = np.maximum(self.reach, _DEVIATIONS * away.std(axis=0))
 
     def play(self, paths: Trajectory) -> Controls:
         """(B, K, ...) each agent's own controls if it alone deviates, along undisturbed paths."""
@@ -134,10 +135,10 @@ class _Response:
         return self.system.in_role(c, Controls(*(each[:, k] for each in paths.controls)), self.role)
 
     def _box(self, k: int, agent: int) -> Box:
-        states = self.states[:, k]
+        states, units = self.states[:, k], self.system.units
         spread = _DEVIATIONS * states.std(axis=0)
         center = np.append(states.mean(axis=0), self.center[k, agent])
-        return Box(center, np.append(np.where(spread > _FLOOR, spread, 1.0), self.half[k, agent]))
+        return Box(center, np.append(np.where(spread > _FLOOR * units, spread, units), self.half[k, agent]))
 
     def _fit(self, k: int, basis: Basis, away: Array, values: Sequence[Array], solved: Array) -> list[Polynomial]:
         """Each agent's values, (B, m) each, as a function of the undisturbed state and its own deviation (B, m)."""
@@ -175,7 +176,7 @@ class _Response:
             guess = -2 * terminal * held
             if self.surfaces:
                 guess = _averages(self.surfaces[0], self.states[:, k], away)
-            adjoint, rate, left = solve_points(role, expected, held, running, dt, guess)
+            adjoint, rate, left = solve_points(role, expected, held, running, dt, guess, system.price)
             solved = left <= _SOLVED
             if solved.mean() < 0.5:
                 names = ", ".join(system.game.agents[self.role])

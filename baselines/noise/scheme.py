@@ -79,7 +79,8 @@ class _Scheme(NamedTuple):
         if self.options.regressor == "neural" or (self.options.regressor is None and self.size > _MANY):
             from .neural import HIDDEN, neural_regressor  # PyTorch is optional
 
-            regress, cubature_degree = neural_regressor(seed, HIDDEN // 2 if coarse else HIDDEN), 5
+            units = np.repeat([self.system.price, self.system.cash, self.system.price], len(self.system.game.start))
+            regress, cubature_degree = neural_regressor(seed, units, HIDDEN // 2 if coarse else HIDDEN), 5
         return fit_field(self.system, tube, regress, points, cubature_degree, seed, guess)
 
 
@@ -111,7 +112,9 @@ def decoupling_field(
     for number in range(options.passes if game.random else 0):
         latest = scheme.run(tube, guess, min(2, degree), options.seed + number)
         rough = latest.play(draw_noise(game, steps, _ROUGH_PATHS, options.seed))
-        tube = _tube_around(as_state(rough.inventories, rough.factor), options.reach, _GROWTH * tube.half)
+        tube = _tube_around(
+            as_state(rough.inventories, rough.factor), options.reach * system.units, _GROWTH * tube.half
+        )
     found = scheme.run(tube, guess, degree, options.seed)
     latest = found
     start = None if game.random else np.stack([game.start, game.start])  # a pair of paths, as there is with noise
@@ -130,7 +133,7 @@ def _errors(found: Field, paths: Trajectory) -> FieldErrors:
     system, n, steps = found.system, len(found.game.start), found.steps
     left, total = [], np.zeros_like(paths.payoffs)
     nodes = [found.adjoint(k, *at_node(paths, k)) for k in range(steps + 1)]
-    size = _size(nodes)
+    size = _size(nodes, system.price)
     for k in range(steps):
         inventory, factor = at_node(paths, k)
         rate = paths.activity.inventory_rate[:, k]
@@ -146,12 +149,13 @@ def _errors(found: Field, paths: Trajectory) -> FieldErrors:
 def _change(found: Field, other: Field, paths: Trajectory) -> float:
     """Largest root mean square difference of two fields at a node, over the adjoints' size."""
     nodes = [found.adjoint(k, *at_node(paths, k)) for k in range(found.steps)]
-    return max(_rms(other.adjoint(k, *at_node(paths, k)) - each) for k, each in enumerate(nodes)) / _size(nodes)
+    change = max(_rms(other.adjoint(k, *at_node(paths, k)) - each) for k, each in enumerate(nodes))
+    return change / _size(nodes, found.system.price)
 
 
-def _size(nodes: Sequence[Array]) -> float:
-    """Largest root mean square of the adjoints at a node; 1 where all are zero."""
-    return max(map(_rms, nodes)) or 1.0
+def _size(nodes: Sequence[Array], price: float) -> float:
+    """Largest root mean square of the adjoints at a node; their characteristic size where all are zero."""
+    return max(map(_rms, nodes)) or price
 
 
 def _rms(values: Array) -> float:
@@ -168,9 +172,9 @@ def _first_tube(system: StepSystem, noiseless: NoiselessSolution, options: Field
         factors = game.factor.path(times, None if noise is None else noise.factor)
         center = np.concatenate([factors.mean(axis=0), center], axis=-1)
         spread = np.concatenate([factors.std(axis=0), spread], axis=-1)
-    return Tube(center, np.maximum(options.reach, _DEVIATIONS * spread))
+    return Tube(center, np.maximum(options.reach * system.units, _DEVIATIONS * spread))
 
 
-def _tube_around(states: Array, reach: float, limit: Array) -> Tube:
+def _tube_around(states: Array, reach: Array, limit: Array) -> Tube:
     """Around simulated paths (B, K+1, D), no wider than ``limit``: a rough field's paths may run away."""
     return Tube(states.mean(axis=0), np.minimum(np.maximum(reach, _DEVIATIONS * states.std(axis=0)), limit))

@@ -78,6 +78,30 @@ class StepSystem(ABC, Generic[C]):
         """(n,) ``A``"""
         return self._coefficients.terminal_penalty
 
+    @cached_property
+    def units(self) -> Array:
+        """(D,) characteristic sizes of the state, by which all that is near or far in it is measured: the factor's
+        scale, and shares of every agent, at least what noise adds by the end."""
+        game = self.game
+        shares = np.maximum(self.shares, game.inventory_noise * np.sqrt(game.horizon))
+        return shares if game.factor is None else np.concatenate([game.factor.scale(game.horizon), shares])
+
+    @property
+    @abstractmethod
+    def shares(self) -> Array:
+        """(n,) shares that every agent has or trades, positive, from the parameters."""
+
+    @property
+    @abstractmethod
+    def price(self) -> float:
+        """Currency per share: size of adjoints that matter to controls; tolerances are measured by it where adjoints
+        are smaller."""
+
+    @cached_property
+    def cash(self) -> float:
+        """Largest characteristic payoff, in currency."""
+        return max(self.game.payoff_unit(agent) for agent in self.game.agents)
+
     @abstractmethod
     def everyone(self, c: C) -> AgentsInStep:
         """All agents, in equilibrium, in a step with these coefficients."""

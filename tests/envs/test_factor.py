@@ -113,3 +113,19 @@ def test_factors_refuse_bad_parameters(build, message):
 def test_noise_that_does_not_fit_is_refused(changes, noise, message):
     with pytest.raises(ValueError, match=message):
         simulate(moving_game(**changes), Controls(draw_rates(0)), STEPS, Noise(factor=noise))
+
+
+@pytest.mark.parametrize("rate", [0.0, 2.0, 70.0, 1e3, 2e4])
+def test_the_scale_of_a_steep_factor_is_that_of_its_path(rate):
+    """From 1 it falls to 0: its path is at most 1, whatever a coarse grid makes of it; 0.6 is its diffusion's part."""
+    for unit, time in ((1.0, 1.0), (1e-9, 1e7)):
+        factor = ornstein_uhlenbeck(rate / time, 0.6 * unit / time**0.5, initial=(unit,))
+        np.testing.assert_allclose(factor.scale(time), [1.6 * unit], rtol=1e-9)
+
+
+def test_a_factor_is_looked_at_in_its_own_unit():
+    """A diffusion that no number holds far from where the factor is, and one that vanishes at its start alone."""
+    steep = Factor((0.0,), diffusion=lambda t, x: 1e-4 * np.exp(1e4 * x))
+    assert steep.random(1.0)
+    wide = Factor((1e6,), diffusion=lambda t, x: np.maximum(np.abs(x - 1e6) - 10.0, 0.0))
+    assert wide.random(1.0)

@@ -73,9 +73,10 @@ def noisy_game(kind: str = "softmax", **changes: Any) -> MakerTakerGame:
 
 
 def affine_game(kind: str, **changes: Any) -> MakerTakerGame:
-    """The same with a linear factor and affine flows: under fixed controls payoffs are quadratic in all noise."""
+    """The same with a linear factor and affine flows, far from zero: under fixed controls payoffs are quadratic in all
+    noise."""
     factor = ornstein_uhlenbeck((2.0, 1.0), (0.6, 0.3), mean=(0.4, 0.0), initial=(0.5, -1.0))
-    return noisy_game(kind, factor=factor, buy_flow=Affine(3.0, (1.0, -0.5)), sell_flow=Affine(2.0), **changes)
+    return noisy_game(kind, factor=factor, buy_flow=Affine(8.0, (1.0, -0.5)), sell_flow=Affine(7.0), **changes)
 
 
 def quoting(game: MakerTakerGame, steps: int = STEPS) -> Controls:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from makertaker.envs import ExecutionGame
+from makertaker.envs import Affine, Decay, ExecutionGame, Logistic, Points, Sine
 
 
 def times(value, factor):
@@ -12,17 +12,45 @@ def times(value, factor):
     return tuple(each * factor for each in value) if isinstance(value, tuple) else value * factor
 
 
-def rescaled(game, shares, prices, time):
-    """A game of numbers whose shares, prices and times are ``shares``, ``prices`` and ``time`` times as large."""
+def flow_in(flow, size, time, signal):
+    """A flow ``size`` times as large, in another unit of time and of the factor."""
+    match flow:
+        case Affine(constant, slope):
+            return Affine(constant * size, times(slope, size / signal))
+        case Logistic(low, high, slope):
+            return Logistic(low * size, high * size, times(slope, 1 / signal))
+        case Points(points):
+            return Points(tuple((t * time, value * size) for t, value in points))
+        case Sine(mean, amplitude, period, phase):
+            return Sine(mean * size, amplitude * size, period * time, phase)
+        case Decay(scale, decay):
+            return Decay(scale * size, decay / time)
+    return flow * size
+
+
+def factor_in(factor, time, signal):
+    """A mean-reverting factor with a constant diffusion, ``signal`` times as large, in another unit of time."""
+    drift = replace(factor.drift, rate=times(factor.drift.rate, 1 / time), mean=times(factor.drift.mean, signal))
+    if hasattr(drift, "bound"):
+        drift = replace(drift, bound=times(drift.bound, signal))
+    diffusion = replace(factor.diffusion, value=times(factor.diffusion.value, signal / time**0.5))
+    return replace(factor, initial=times(factor.initial, signal), drift=drift, diffusion=diffusion)
+
+
+def rescaled(game, shares, prices, time, signal=1.0):
+    """A game whose shares, prices, times and factor are ``shares``, ``prices``, ``time`` and ``signal`` times as
+    large."""
     flow = shares / time
     common = {
         "horizon": game.horizon * time,
-        "buy_flow": game.buy_flow * flow,
-        "sell_flow": game.sell_flow * flow,
+        "buy_flow": flow_in(game.buy_flow, flow, time, signal),
+        "sell_flow": flow_in(game.sell_flow, flow, time, signal),
         "max_rate": times(game.max_rate, flow),
         "volatility": game.volatility * prices / time**0.5,
         "initial_price": game.initial_price * prices,
     }
+    if game.factor is not None:
+        common["factor"] = factor_in(game.factor, time, signal)
     running, terminal = prices / shares / time, prices / shares
     if isinstance(game, ExecutionGame):
         return replace(
@@ -56,4 +84,5 @@ def rescaled(game, shares, prices, time):
         maker_terminal_penalty=times(game.maker_terminal_penalty, terminal),
         min_rate=game.min_rate * flow,
         max_quote=times(game.max_quote, prices),
+        inventory_noise=game.inventory_noise * shares / time**0.5,
     )
