@@ -26,6 +26,7 @@ class Status(Enum):
     UNBOUNDED = "an agent's own problem has no maximum"
     BEYOND_BOUNDS = "the solution is beyond the bounds that environments have"
     INACCURATE = "the error estimate is too large"
+    NO_MAXIMUM = "a first-order condition holds where it is no maximum"
 
 
 @dataclass(frozen=True)

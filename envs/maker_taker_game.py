@@ -152,7 +152,7 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         self.check_penalties("trader", len(self.trader_inventory), "trader_")
         self.check_penalties("maker", len(self.maker_inventory), "maker_")
         self.check_flows()
-        self.impact.validate(self.horizon, len(self.trader_inventory), self.max_rate)
+        self.impact.validate(self.horizon, np.abs(self.trader_inventory) / self.horizon, self.max_rate)
         if self.min_rate >= self.max_rate:
             raise ValueError(f"min_rate: expected less than max_rate = {self.max_rate:g}, got {self.min_rate:g}")
         if self.flow_from not in ("sum", "mean"):

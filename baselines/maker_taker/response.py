@@ -7,6 +7,7 @@ so the solution is unique; Newton's method solves it for all agents of a role at
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Literal
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from .. import newton
 from ..errors import EquilibriumNotFound
 from ..fbsde import System
 from ..profiles import replaced
+from .peaks import better_control
 
 
 class Deviators(System):
@@ -136,5 +138,16 @@ def respond_to_controls(
                 f"{solution.iterations} Newton iterations. The opponents' quotes may be extreme."
             )
         own = system.own(solution.adjoints)
+        _require_peaks(system, own, solution.adjoints[..., 0].T, agents)
         result += [replaced(game, controls, own, i) for i in range(len(game.start))[agents]]
     return result
+
+
+def _require_peaks(system: Deviators, own: Controls, adjoints: Array, agents: slice) -> None:
+    """Raises EquilibriumNotFound where a control of a role's agents is no maximum; adjoints (K, role)."""
+    game, every = system.game, np.zeros((len(adjoints), len(system.game.start)))
+    every[:, agents] = adjoints
+    controls: Literal["rates", "quotes"] = "rates" if agents.start == 0 else "quotes"
+    better = better_control(game, system.c, system.controls, own, every, controls)
+    if better:
+        raise EquilibriumNotFound(f"a best response was not found: {better}")

@@ -18,6 +18,8 @@ from .scheme import ACCEPTED, FieldErrors, NoiselessSolution, decoupling_field
 from .step_system import StepSystem
 
 _MANY_OUTSIDE = 0.02
+_LOOKED_AT = 64
+"""paths along which second-order conditions are looked at"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,9 @@ def solve_noisy(
     :func:`makertaker.baselines.solve`."""
     found, errors, paths = decoupling_field(system, noiseless, options)
     (mean, spread), activity = expected_payoffs(found, paths), paths.activity
-    problem = _problem(found, errors)
+    problem, better = _problem(found, errors), _better_control(found, paths)
+    status = Status.INACCURATE if problem else Status.NO_MAXIMUM if better else Status.CONVERGED
+    problem = problem or better
     if problem and throw:
         raise EquilibriumNotFound(problem)
     return DecouplingEquilibrium(
@@ -105,7 +109,7 @@ def solve_noisy(
         quotes_matter=quotes_matter(activity.buy_volume.mean(axis=0), activity.sell_volume.mean(axis=0)),
         residual=found.residual,
         iterations=1,
-        status=Status.INACCURATE if problem else Status.CONVERGED,
+        status=status,
         message=problem or _message(found, errors),
         payoffs_se=spread,
         field=found,
@@ -138,6 +142,19 @@ def _problem(found: Field, errors: FieldErrors) -> str:
             f"{errors.points:.2g} (sample points) of their size, a step leaves {errors.step:.2g}. Try FieldOptions "
             "with regressor='neural', a higher degree or more points; or more steps, less noise, a shorter horizon"
         )
+    return ""
+
+
+def _better_control(found: Field, paths: Trajectory) -> str:
+    """An agent's control along the first paths that is worth more than the one which meets its first-order condition,
+    in words; empty if none is known of."""
+    for k in range(found.steps):
+        inventory, factor = (each[:_LOOKED_AT] for each in at_node(paths, k))
+        c = found.system.coefficients(k, factor)
+        controls = Controls(*(each[:_LOOKED_AT, k] for each in paths.controls))
+        better = found.system.better_control(c, controls, found.average(k, inventory, factor))
+        if better:
+            return f"no equilibrium was found: in step {k} {better}"
     return ""
 
 
