@@ -53,6 +53,9 @@ class Equilibrium(Rule):
     message: str
     payoffs_se: Array | None = None
     """(n,) standard errors of the payoffs; None where they are exact"""
+    payoffs_bias: Array | None = None
+    """(n,) about how far the payoffs are from the equilibrium's besides, because a decoupling field is an
+    approximation; None without one, or where it was not estimated"""
 
     @property
     def converged(self) -> bool:

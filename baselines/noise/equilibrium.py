@@ -12,9 +12,8 @@ from ...envs.arrays import Array
 from ..equilibrium import Equilibrium, Status, quotes_matter
 from ..errors import EquilibriumNotFound
 from ..profiles import mean_controls
-from ..sampling import Mean, pair_mean
 from .field import Field, FieldOptions, at_node
-from .scheme import ACCEPTED, FieldErrors, NoiselessSolution, decoupling_field
+from .scheme import ACCEPTED, FieldErrors, NoiselessSolution, decoupling_field, expected_payoffs
 from .step_system import StepSystem
 
 _MANY_OUTSIDE = 0.02
@@ -112,26 +111,12 @@ def solve_noisy(
         status=status,
         message=problem or _message(found, errors),
         payoffs_se=spread,
+        payoffs_bias=errors.payoffs,
         field=found,
         paths=paths,
         errors=errors,
         noiseless=noiseless,
     )
-
-
-def expected_payoffs(found: Field, paths: Trajectory) -> Mean:
-    """Mean payoffs (n,) along simulated paths and their standard errors; the values' martingale part is removed."""
-    return pair_mean(paths.payoffs - martingale_part(found, paths))
-
-
-def martingale_part(found: Field, paths: Trajectory) -> Array:
-    """(B, n) sum over the steps of ``V_{k+1} - E_k[V_{k+1}]`` along paths on which the field is played."""
-    n = len(found.game.start)
-    total = np.zeros_like(paths.payoffs)
-    for k in range(found.steps):
-        ahead = found.ahead(k, *at_node(paths, k), paths.activity.inventory_rate[:, k])
-        total += found.values(k + 1, *at_node(paths, k + 1)) - ahead[:, n : 2 * n]
-    return total
 
 
 def _problem(found: Field, errors: FieldErrors) -> str:
@@ -163,6 +148,8 @@ def _message(found: Field, errors: FieldErrors) -> str:
         f"decoupling field: relative error about {errors.relative:.1g} (degree {errors.degree:.1g}, sample points "
         f"{errors.points:.1g}, one step {errors.step:.1g})"
     ]
+    if errors.payoffs is not None:
+        parts.append(f"it moves payoffs by up to about {errors.payoffs.max():.1g}")
     if found.unsolved:
         parts.append(f"the equations were not solved at {found.unsolved} of {found.points} sample points")
     if errors.outside > 0:
