@@ -26,6 +26,7 @@ class Status(Enum):
     UNBOUNDED = "an agent's own problem has no maximum"
     BEYOND_BOUNDS = "the solution is beyond the bounds that environments have"
     INACCURATE = "the error estimate is too large"
+    NO_MAXIMUM = "a first-order condition holds where it is no maximum"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ class Equilibrium(Rule):
     message: str
     payoffs_se: Array | None = None
     """(n,) standard errors of the payoffs; None where they are exact"""
+    payoffs_bias: Array | None = None
+    """(n,) about how far the payoffs are from the equilibrium's besides, because a decoupling field is an
+    approximation; None without one, or where it was not estimated"""
 
     @property
     def converged(self) -> bool:

@@ -70,6 +70,11 @@ class Competition(ABC):
     needs: ClassVar[str]
     """beginning of a message about the number of makers"""
 
+    @property
+    def proven(self) -> bool:
+        """True where the conditions of Definition 3.4 or 5.1 hold by the formula; otherwise they are at best probed."""
+        return False
+
     @abstractmethod
     def margin(self, makers: int) -> float:
         """Characteristic gain of an optimal quote per share above the marginal value of inventory, in currency."""
@@ -169,6 +174,11 @@ class _IntensityBased(Competition):
     def __post_init__(self) -> None:
         if not isinstance(self.intensity, Intensity):
             raise ValueError(f"intensity: expected an Intensity such as Exponential(1.0), got {self.intensity!r}")
+
+    @property
+    def proven(self) -> bool:
+        """That of the intensity."""
+        return self.intensity.proven
 
     def margin(self, makers: int) -> float:
         """The markup at 0: of makers who quote alike, or at the reference price."""
@@ -292,6 +302,11 @@ class SoftmaxShare(Competition):
         assign(self, rate=as_number("competition.rate", self.rate, "a positive finite number"))
         if self.offsets is not None:
             assign(self, offsets=as_numbers(self.offsets, "competition.offsets"))
+
+    @property
+    def proven(self) -> bool:
+        """True: the gap of (38) is 1."""
+        return True
 
     def margin(self, makers: int) -> float:
         """The markup of equal makers who quote alike, ``1 / (rate (1 - 1 / M))``."""

@@ -20,11 +20,23 @@ import numpy as np
 from .arrays import Array, FloatArray, namespace
 from .fixed_point import fixed_point, rising_root, target_jacobian
 from .parameters import PerAgent, agent_step_means, as_number, assign, require
+from .probing import settle
 
-_PROBES = 400
-_STEP = 1e-4
 _ASKS = "impact: expected marginal costs of Definition 3.2, that rise in the own rate by more than others move them"
 _CROWDED = "impact: expected a crowding in [0, 2)"
+_STEP = 1e-5
+_SMALL, _OVERSHOOT, _FINITE, _FAR = 1e-3, 3.0, 10.0, 100.0
+"""in the largest usual rate: the least scale, rates that a solution may well have, rates at which values have to be
+finite where nothing bounds rates, and the largest scale there"""
+_SCALES = 10
+_BUDGET = 40_000
+"""number of second derivatives that are looked at, of all traders together; tens of points there are at least"""
+_LEAST, _MOST = 8, 1024
+_COMPARED = 33
+"""rates on each scale at which derivatives are compared with differences, at most"""
+_STARTS = 8
+_SEARCHED = 24
+"""rounds of the search from the worst rates"""
 
 
 class Impact(ABC):
@@ -33,10 +45,21 @@ class Impact(ABC):
     beta: PerAgent
     coupled: ClassVar[bool] = False
     """True if a trader's costs depend on the others' rates"""
+    proven: ClassVar[bool] = False
+    """True where the conditions of Definition 3.2 hold by the formula; otherwise they are at best probed"""
 
-    def validate(self, horizon: float, traders: int, max_rate: float) -> None:
-        """Raises ValueError where the conditions of Definition 3.2 fail."""
-        require(self.beta, "impact.beta", horizon, strict=True, count=traders)
+    def validate(self, horizon: float, usual: FloatArray, max_rate: float) -> None:
+        """Check the conditions of Definition 3.2.
+
+        Args:
+            horizon: of the game.
+            usual: (N,) sizes of the traders' average rates.
+            max_rate: largest size of a rate; may be infinite.
+
+        Raises:
+            ValueError: a condition fails.
+        """
+        require(self.beta, "impact.beta", horizon, strict=True, count=len(usual))
 
     def step_means(self, times: FloatArray, traders: int) -> FloatArray:
         """Mean of ``beta`` over each step, (K, N)."""
@@ -98,6 +121,7 @@ class QuadraticImpact(Impact):
     """
 
     beta: PerAgent = 0.5
+    proven: ClassVar[bool] = True
 
     def cost(self, beta: Array, rate: Array) -> Array:
         """``beta v^2``."""
@@ -130,6 +154,7 @@ class QuarticImpact(Impact):
 
     beta: PerAgent = 0.5
     quartic: float = 0.01
+    proven: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         assign(self, quartic=as_number("impact.quartic", self.quartic, "a finite number >= 0", strict=False))
@@ -175,6 +200,7 @@ class CrowdedImpact(_Coupled):
 
     beta: PerAgent = 0.5
     crowding: float = 1.0
+    proven: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         expected = "a number in [0, 2), the class of Definition 3.2"
@@ -252,7 +278,7 @@ class CrowdedImpact(_Coupled):
 
 @dataclass(frozen=True)
 class CustomImpact(_Coupled):
-    """Impact from functions of all rates, checked against Definition 3.2 on drawn rates.
+    """Impact from functions of all rates. Definition 3.2 is looked at on drawn rates; that is no proof.
 
     Args:
         function: ``lambda``, (..., N) rates to (..., N) costs.
@@ -261,7 +287,7 @@ class CustomImpact(_Coupled):
 
     Raises:
         ValueError: (from the game that uses it) a condition of Definition 3.2 fails, or a derivative is not one; the
-            message names the condition and the rates.
+            message names the condition, the rates and the value there.
     """
 
     function: Callable[[Array], Array]
@@ -273,40 +299,71 @@ class CustomImpact(_Coupled):
         """1: the functions have coefficients of their own."""
         return 1.0
 
-    def validate(self, horizon: float, traders: int, max_rate: float) -> None:
-        """Check Definition 3.2 and the derivatives at drawn rates."""
-        rates = np.random.default_rng(0).uniform(-max_rate, max_rate, (_PROBES, traders))
-        rates[0] = 0.0
-        found = {name: np.asarray(getattr(self, name)(rates), float) for name in ("function", "gradient", "hessian")}
-        for name, values in found.items():
-            expected = (*rates.shape, traders) if name == "hessian" else rates.shape
-            if values.shape != expected:
-                raise ValueError(
-                    f"impact.{name}: expected shape {expected} for rates {rates.shape}, got {values.shape}"
-                )
-        cost, slope, curve = found.values()
-        own = np.diagonal(curve, axis1=-2, axis2=-1)
-        gap = own - (np.abs(curve).sum(axis=-1) - np.abs(own))
-        step = _STEP * (1 + np.abs(rates))
-        shifts = step[..., None] * np.eye(traders)
+    def validate(self, horizon: float, usual: FloatArray, max_rate: float) -> None:
+        """Look for rates at which Definition 3.2 fails, or a derivative is not one.
+
+        Rates are drawn on scales from a thousandth of the largest usual one to ``max_rate``, or, without it, to a
+        hundred times the largest usual one; from the worst of them the search goes on. Beyond ten usual rates and
+        without ``max_rate`` values may overflow.
+        """
+        size = float(np.abs(usual).max())
+        most, finite = (max_rate, max_rate) if np.isfinite(max_rate) else (_FAR * size, _FINITE * size)
+        scales = np.unique(np.minimum([*np.geomspace(_SMALL * size, most, _SCALES), size, _OVERSHOOT * size], most))
+        groups = [_drawn(scale, len(usual), len(scales)) for scale in scales]
+        self._require_shapes(groups[0])
+        rates, width = np.concatenate(groups), np.repeat(scales, len(groups[0]))[:, None]
+        self._require_convexity(rates, finite)
+        for group, scale in zip(groups, scales, strict=True):
+            self._require_derivatives(group[:_COMPARED], min(scale, size), finite)
+        worst = np.argsort(self._gap(rates), kind="stable")[:_STARTS]
+        tries = int(np.clip(_BUDGET // (100 * len(usual) ** 2), 2, 16))
+        found = settle(self._gap, rates[worst], width[worst] / 8, -most, most, rounds=_SEARCHED, tries=tries)[0]
+        self._require_convexity(found, finite)
+
+    def _gap(self, rates: Array) -> Array:
+        """(P,) least difference over traders of the own curvature and the sum of the cross derivatives."""
+        with np.errstate(all="ignore"):
+            own, others = _curvatures(np.asarray(self.hessian(rates), dtype=float))
+        return np.asarray((own - others).min(axis=-1))
+
+    def _require_shapes(self, rates: Array) -> None:
+        with np.errstate(all="ignore"):
+            shapes = {name: np.shape(getattr(self, name)(rates)) for name in ("function", "gradient", "hessian")}
+        for name, shape in shapes.items():
+            expected = (*rates.shape, rates.shape[-1]) if name == "hessian" else rates.shape
+            if shape != expected:
+                raise ValueError(f"impact.{name}: expected shape {expected} for rates {rates.shape}, got {shape}")
+
+    def _require_convexity(self, rates: Array, finite: float) -> None:
+        """Raises ValueError where the own curvature is not positive, or not above the cross derivatives."""
+        with np.errstate(all="ignore"):
+            curve = np.asarray(self.hessian(rates), dtype=float)
+            total = np.asarray(self.function(rates)) + np.asarray(self.gradient(rates)) + curve.sum(axis=-1)
+            own, others = _curvatures(curve)
+        known = np.isfinite(total)
+        inside = np.abs(rates).max(axis=-1, keepdims=True) <= finite
+        gap = own - others
+        _refuse(rates, "finite values", ~known & inside, total, -total)
+        _refuse(rates, "strong convexity in the own rate", (own <= 0) & known, own, own)
+        _refuse(rates, "its own curvature above the sum of cross derivatives", (gap <= 0) & known, gap, gap)
+
+    def _require_derivatives(self, rates: Array, scale: float, finite: float) -> None:
+        """Raises ValueError where the gradient or the Hessian is not that of differences."""
+        rates = rates[np.abs(rates).max(axis=-1) <= finite]
+        if not len(rates):
+            return
+        slope, curve = (np.asarray(f(rates), dtype=float) for f in (self.gradient, self.hessian))
+        step = _STEP * (scale + np.abs(rates))
+        shifts = step[..., None] * np.eye(rates.shape[-1])
         ahead, behind = (rates[:, None] + sign * shifts for sign in (1, -1))
         rise, tilt = (np.asarray(f(ahead)) - np.asarray(f(behind)) for f in (self.function, self.gradient))
-        off = _differ(np.diagonal(rise, axis1=-2, axis2=-1) / (2 * step), slope)
-        skew = _differ(np.swapaxes(tilt, -2, -1) / (2 * step[..., None, :]), curve)
-        conditions = (
-            ("finite values", ~(np.isfinite(cost) & np.isfinite(slope) & np.isfinite(curve).all(axis=-1))),
-            ("strong convexity in the own rate", own <= 0),
-            ("its own curvature above the sum of cross derivatives", gap <= 0),
-            ("gradient as the derivative of the function", off),
-            ("hessian as the derivative of the gradient", skew.any(axis=-1)),
-        )
-        for name, fails in conditions:
-            if fails.any():
-                point, trader = np.argwhere(fails)[0]
-                raise ValueError(
-                    f"impact: Definition 3.2 asks for {name}; it fails for trader_{trader} at rates "
-                    f"{np.array2string(rates[point], precision=4)}"
-                )
+        rise = np.diagonal(rise, axis1=-2, axis2=-1) / (2 * step)
+        tilt = np.swapaxes(tilt, -2, -1) / (2 * step[..., None, :])
+        error = np.where(_differ(rise, slope), slope - rise, 0.0)
+        _refuse(rates, "gradient as the derivative of the function", error != 0, error, -np.abs(error))
+        every = np.where(_differ(tilt, curve), curve - tilt, 0.0)
+        error = np.take_along_axis(every, np.abs(every).argmax(axis=-1)[..., None], axis=-1)[..., 0]
+        _refuse(rates, "hessian as the derivative of the gradient", error != 0, error, -np.abs(error))
 
     def cost(self, beta: Array, rate: Array) -> Array:
         """``lambda``."""
@@ -364,6 +421,32 @@ class CustomImpact(_Coupled):
             return np.clip(self.own_rate(beta, marginal, rate), low, high)
 
         return fixed_point(shift, slope, marginal / scale, low, high, answer, _ASKS)
+
+
+def _drawn(scale: float, traders: int, scales: int) -> FloatArray:
+    """(P, N) rates up to a scale, one drawn from each of P equal cells for every trader; rest among them."""
+    count = int(np.clip(_BUDGET // (scales * traders**2), _LEAST, _MOST))
+    rng = np.random.default_rng(0)
+    own = (rng.permuted(np.tile(np.arange(count), (traders, 1)), axis=1) + rng.random((traders, count))) / count
+    return np.concatenate([np.zeros((1, traders)), scale * (2 * own.T - 1)])
+
+
+def _curvatures(hessian: Array) -> tuple[Array, Array]:
+    """Own second derivatives (..., N), and the sums (..., N) of the sizes of the cross ones."""
+    own = np.diagonal(hessian, axis1=-2, axis2=-1)
+    return own, np.abs(hessian).sum(axis=-1) - np.abs(own)
+
+
+def _refuse(rates: Array, name: str, fails: Array, value: Array, order: Array) -> None:
+    """Raises ValueError for the rates (P, N) at which a condition fails and the order, (P, N), is least."""
+    if fails.any():
+        found = np.argwhere(fails)
+        point, trader = found[np.nan_to_num(order[fails], nan=-np.inf).argmin()]
+        raise ValueError(
+            f"impact: Definition 3.2 asks for {name}; it fails for trader_{trader} at rates "
+            f"{np.array2string(rates[point], precision=4)}, where "
+            f"{'the difference' if 'as the derivative' in name else 'it'} is {value[point, trader]:.4g}"
+        )
 
 
 def _differ(found: Array, given: Array) -> Array:

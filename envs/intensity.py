@@ -10,14 +10,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
-from .arrays import Array, namespace
+from .arrays import Array, FloatArray, namespace
 from .parameters import as_number, assign
+from .probing import around_the_worst, cells, near
 
 _REACH = 60.0
-_PROBES = 1201
+_SEARCHED = 24
+"""rounds of the search from the worst points"""
 _TINY = 1e-250
 _SLACK = 1e-7
 _HALVINGS = 50
@@ -27,6 +30,9 @@ _VISIBLE = 1e-290
 
 class Intensity(ABC):
     """A function of Definition 3.4, with all that optimal quotes need of it."""
+
+    proven: ClassVar[bool] = False
+    """True where the conditions of Definition 3.4 hold by the formula; otherwise they are at best probed"""
 
     @property
     def constant_markup(self) -> float | None:
@@ -56,6 +62,7 @@ class _Decaying(Intensity):
     """An intensity with a decay."""
 
     gamma: float = 1.0
+    proven: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         assign(self, gamma=as_number("gamma", self.gamma, "a positive finite number"))
@@ -135,10 +142,11 @@ class CustomIntensity(Intensity):
         function: ``Lambda``; arrays in, arrays of the same shape out.
         first: ``Lambda'``.
         second: ``Lambda''``.
-        scale: a distance in currency over which the function changes; it is checked on +-60 of them.
+        scale: a distance in currency over which the function changes; it is looked at on +-60 of them, at points a
+            hundredth of it apart. What is much narrower may be missed.
 
     Raises:
-        ValueError: a condition of Definition 3.4 fails; the message names it and the point.
+        ValueError: a condition of Definition 3.4 fails; the message names it, the point and the value there.
     """
 
     function: Callable[[Array], Array]
@@ -196,41 +204,83 @@ class CustomIntensity(Intensity):
 
 
 def check_intensity(intensity: Intensity, second: Callable[[Array], Array], scale: float) -> None:
-    """Check the conditions of Definition 3.4 at points up to 60 scales away, and the derivatives against differences.
+    """Look for points up to 60 scales away at which a condition of Definition 3.4 fails, or a derivative is not one.
 
-    Where values are too small for floating point nothing is said.
+    Points are drawn, a hundredth of a scale apart and within six scales five times as dense; from the worst of them the
+    search goes on. Where values are too small for floating point nothing is said.
 
     Raises:
-        ValueError: a condition fails; the message names it and the point.
+        ValueError: a condition fails; the message names it, a point and the value there.
     """
-    x = np.linspace(-_REACH, _REACH, _PROBES) * scale
+    close = near(scale)
+    wide, narrow = (scale * cells(-reach, reach, count) for reach, count in ((_REACH, 12_000), (_REACH / 10, 6_000)))
+    x = np.unique(np.concatenate([wide, narrow, close, -close, [0.0]]))
+    _require_class(intensity, second, x, scale)
+
+    def measures(at: Array) -> tuple[Array, Array, Array]:
+        """Least where the function may fail to be positive, to fall, or to have a bounded ratio."""
+        value, first, curve = _values(intensity, second, at)
+        with np.errstate(all="ignore"):
+            seen = np.where(_visible(value, first), 1.0, np.nan)
+            return seen * value / np.abs(first), -seen * first / np.abs(value), -seen * value * curve / first**2
+
+    def measure(which: int) -> Callable[[FloatArray], FloatArray]:
+        return lambda at: np.asarray(measures(at)[which])
+
+    worst = [around_the_worst(measure(which), x, _SEARCHED) for which in range(3)]
+    _require_class(intensity, second, np.unique(np.concatenate(worst)), scale)
+    (middle,), (end,) = (np.asarray(intensity(np.array([at])), dtype=float) for at in (0.0, _REACH * scale))
+    if end > 1e-3 * middle:
+        said = f"it is {end:.3g} at x = {_REACH * scale:g}, and {middle:.3g} at 0"
+        raise ValueError(f"intensity: Definition 3.4 asks for Lambda(x) -> 0; {said}")
+
+
+def _values(intensity: Intensity, second: Callable[[Array], Array], x: Array) -> tuple[Array, Array, Array]:
+    """``Lambda`` and its two derivatives. Raises ValueError for a wrong shape."""
     with np.errstate(all="ignore"):
         value, first, curve = (np.asarray(f(x), dtype=float) for f in (intensity, intensity.derivative, second))
     for name, array in (("Lambda", value), ("Lambda'", first), ("Lambda''", curve)):
         if array.shape != x.shape:
             raise ValueError(f"intensity: {name} must keep the shape {x.shape}, got {array.shape}")
-    visible = ~((np.abs(value) < _TINY) & (np.abs(first) < _TINY))  # underflow far out says nothing
+    return value, first, curve
+
+
+def _visible(value: Array, first: Array) -> Array:
+    """False where values underflow, which says nothing."""
+    return np.asarray(~((np.abs(value) < _TINY) & (np.abs(first) < _TINY)))
+
+
+def _require_class(intensity: Intensity, second: Callable[[Array], Array], x: Array, scale: float) -> None:
+    """Raises ValueError where a condition of Definition 3.4 fails at one of the points ``x``."""
+    value, first, curve = _values(intensity, second, x)
+    visible, step = _visible(value, first), 1e-5 * scale
     with np.errstate(all="ignore"):
         ratio = value * curve / np.where(visible & (first != 0), first, 1.0) ** 2
-    step = 1e-5 * scale
+        rise, tilt = (
+            (np.asarray(f(x + step), dtype=float) - np.asarray(f(x - step), dtype=float)) / (2 * step)
+            for f in (intensity, intensity.derivative)
+        )
+        close, total = -np.abs(x), value + first + curve
+        conditions = (  # name, where it fails, which point to show, what is shown there
+            ("finite values", ~np.isfinite(total), close, total),
+            ("Lambda >= 0", value < 0, close, value),
+            ("Lambda' < 0", first >= 0, close, first),
+            ("Lambda' as the derivative of Lambda", _differ(rise, first, value, scale), close, first - rise),
+            ("Lambda'' as the derivative of Lambda'", _differ(tilt, curve, first, scale), close, curve - tilt),
+            ("Lambda Lambda'' / Lambda'^2 <= 1", ratio > 1 + _SLACK, ratio, ratio),
+        )
+    for name, fails, order, shown in conditions:
+        found = np.flatnonzero(fails & visible)
+        if found.size:
+            at = found[order[found].argmax()]
+            kind = "difference" if "derivative" in name else "value"
+            raise ValueError(
+                f"intensity: Definition 3.4 asks for {name}; it fails at x = {x[at]:g}, where the {kind} is "
+                f"{shown[at]:.9g}"
+            )
 
-    def differs(function: Callable[[Array], Array], at: Array, given: Array) -> Array:
-        found = (np.asarray(function(x + step)) - np.asarray(function(x - step))) / (2 * step)
-        return np.abs(found - given) > 1e-4 * (np.abs(given) + np.abs(found)) + 1e-9 * (1 + np.abs(at)) / scale
 
-    conditions = (
-        ("finite values", ~np.isfinite(value) | ~np.isfinite(first) | ~np.isfinite(curve)),
-        ("Lambda >= 0", value < 0),
-        ("Lambda' < 0", first >= 0),
-        ("Lambda' as the derivative of Lambda", differs(intensity, value, first)),
-        ("Lambda'' as the derivative of Lambda'", differs(intensity.derivative, first, curve)),
-        ("Lambda Lambda'' / Lambda'^2 <= 1", ratio > 1 + _SLACK),
-    )
-    for name, fails in conditions:
-        fails = fails & visible
-        if fails.any():
-            raise ValueError(f"intensity: Definition 3.4 asks for {name}; it fails at x = {x[fails][0]:g}")
-    end, middle = value[-1], value[_PROBES // 2]
-    if end > 1e-3 * middle:
-        said = f"it is {end:.3g} at x = {x[-1]:g}, and {middle:.3g} at 0"
-        raise ValueError(f"intensity: Definition 3.4 asks for Lambda(x) -> 0; {said}")
+def _differ(found: Array, given: Array, function: Array, scale: float) -> Array:
+    """True where a derivative is further from differences than their error."""
+    error = 1e-4 * (np.abs(given) + np.abs(found)) + 1e-9 * (1 + np.abs(function)) / scale
+    return np.asarray(np.abs(found - given) > error)

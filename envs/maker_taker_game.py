@@ -37,8 +37,6 @@ from .impact import Impact, QuadraticImpact
 from .parameters import PerAgent, agent_step_means, as_numbers, assign
 
 _STEPS = 64
-_FASTEST = 100.0
-"""largest rate for which the conditions on an impact are looked at without ``max_rate``, in average rates"""
 
 
 class MakerTakerCoefficients(NamedTuple):
@@ -158,8 +156,7 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         self.check_penalties("trader", len(self.trader_inventory), "trader_")
         self.check_penalties("maker", len(self.maker_inventory), "maker_")
         self.check_flows()
-        fastest = min(self.rate_bound, _FASTEST * max(map(abs, self.trader_inventory)) / self.horizon)
-        self.impact.validate(self.horizon, len(self.trader_inventory), fastest)
+        self.impact.validate(self.horizon, np.abs(self.trader_inventory) / self.horizon, self.rate_bound)
         if self.min_rate >= self.rate_bound:
             raise ValueError(f"min_rate: expected less than max_rate = {self.max_rate:g}, got {self.min_rate:g}")
         if self.flow_from not in ("sum", "mean"):

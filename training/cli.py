@@ -138,7 +138,7 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
     rows = [
         [
             agent,
-            with_error(f"{numbers['payoff']:.4f}", numbers.get("payoff_se")),
+            with_error(f"{numbers['payoff']:.4f}", numbers.get("payoff_se"), numbers.get("payoff_bias")),
             with_error(f"{numbers['exploitability']:.1e}", numbers.get("exploitability_se")),
             f"{path[0]:.3f}",
             f"{path[-1]:.3f}",
@@ -151,9 +151,14 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
 
 
 def _solved(equilibrium: Equilibrium, gains: Exploitability, index: int) -> dict[str, float]:
-    """An agent's payoff and gain, with standard errors where they have one."""
+    """An agent's payoff and gain, with standard errors and the estimate of a bias where they have one."""
     numbers = {"payoff": equilibrium.payoffs, "exploitability": gains.gains}
-    errors = {"payoff_se": equilibrium.payoffs_se, "exploitability_se": gains.gains_se}
+    bias = equilibrium.payoffs_bias
+    errors = {
+        "payoff_se": equilibrium.payoffs_se,
+        "payoff_bias": bias if bias is not None and np.isfinite(bias).all() else None,  # JSON knows no infinity
+        "exploitability_se": gains.gains_se,
+    }
     return {name: float(each[index]) for name, each in {**numbers, **errors}.items() if each is not None}
 
 

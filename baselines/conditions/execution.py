@@ -10,68 +10,69 @@ import numpy as np
 
 from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
-from ...envs.flows import Points
 from ...envs.grid import grid
 from ...envs.parameters import evaluate, per_agent
 from ..errors import NoOptimum
 from ..execution import linear_system as linear
 from ..execution.concavity import least_curvature, least_pivot
 from ..execution.cooperative import cooperative_pivot, require_crowding
-from .condition import Condition, if_not_negative, if_positive
+from .condition import Condition, Margin, if_not_negative, if_positive, smallest_of
+from .factor import FAR, flows_grow, least_flows
+from .in_time import across, largest, least_margin, smallest
 
-_PROBES = 513
 _LARGEST = 300
 """different agents up to which the joint problem is looked at"""
 
 
 def execution_conditions(game: ExecutionGame, steps: int) -> list[Condition]:
     """Assumption 2.4, Theorems 2.7 and 2.10, and the grid; see :func:`~makertaker.baselines.check`."""
-    times = grid(game, steps)
-    probes = _probes(game)
-    alpha, beta = (evaluate(each, probes, "impact") for each in (game.permanent_impact, game.temporary_impact))
-    phi = _penalty_range(game, probes)
-    paper = _paper(game, alpha, beta, phi)
-    return [*paper, _constant_impact(game, alpha), _flows(game), *_on_the_grid(game, times)]
+    return [*_paper(game), _constant_impact(game), _flows(game), *_on_the_grid(game, grid(game, steps))]
 
 
-def _probes(game: ExecutionGame) -> Array:
-    """Times at which coefficients are looked at: a fine grid, and the corners of piecewise linear ones."""
-    parameters = (game.permanent_impact, game.temporary_impact, *per_agent(game.running_penalty, game.traders, "phi"))
-    corners = [t for each in parameters if isinstance(each, Points) for t, _ in each.points if 0 <= t <= game.horizon]
-    return np.union1d(np.linspace(0.0, game.horizon, _PROBES), corners)
+def _impacts(game: ExecutionGame, t: Array) -> tuple[Array, Array]:
+    """``alpha`` and ``beta`` at times."""
+    alpha, beta = game.permanent_impact, game.temporary_impact
+    return evaluate(alpha, t, "permanent_impact"), evaluate(beta, t, "temporary_impact")
 
 
-def _penalty_range(game: ExecutionGame, probes: Array) -> tuple[Array, Array]:
-    """Smallest and largest running penalty over the agents, at every probe."""
-    each = set(per_agent(game.running_penalty, game.traders, "running_penalty"))
-    values = np.stack([evaluate(phi, probes, "running_penalty") for phi in each])
-    return values.min(axis=0), values.max(axis=0)
-
-
-def _paper(game: ExecutionGame, alpha: Array, beta: Array, phi: tuple[Array, Array]) -> list[Condition]:
+def _paper(game: ExecutionGame) -> list[Condition]:
     count, end = game.traders, np.atleast_1d(np.asarray(game.terminal_penalty, dtype=float))
+    penalties = per_agent(game.running_penalty, count, "running_penalty")
+    low, high = (across(penalties, "running_penalty", each) for each in (smallest, largest))
+    made_of = (game.permanent_impact, game.temporary_impact, *penalties)
+
+    def excess(factor: float) -> Margin:
+        """Least ``phi - factor alpha^2 / beta``."""
+
+        def function(t: Array) -> Array:
+            alpha, beta = _impacts(game, t)
+            return low(t) - factor * alpha**2 / beta
+
+        return least_margin(function, game.horizon, made_of)
+
     c, d = 2 + game.crowding * (count - 1), 2 - game.crowding
-    concave = (phi[0] - alpha**2 / (4 * count * beta)).min()
-    spread = max((phi[1] - phi[0]).max(), np.ptp(end))
-    riccati = (phi[0] - alpha**2 / (2 * beta * c)).min()
+    alike = least_margin(lambda t: low(t) - high(t), game.horizon, penalties)
+    apart = smallest_of(alike, Margin(-float(np.ptp(end))))
     worst = max((count + 1) ** 2 / c, 1 / d) if count > 1 else 2.0  # alone there is no deviation from the mean
-    monotone = (phi[0] - alpha**2 / (8 * count * beta) * worst).min()
-    margin, note = riccati, "least phi - alpha^2 / (2 beta (2 + pi (N - 1)))"
-    if spread > 0:
-        margin, note = -spread, "penalties differ: their largest difference, negated"
-    alike = "homogeneous penalties, moderate impact"
+    monotone = smallest_of(excess(worst / (8 * count)), Margin(float(end.min())))
+    margin, note = excess(1 / (2 * c)), "least phi - alpha^2 / (2 beta (2 + pi (N - 1)))"
+    if apart.value < 0:
+        margin, note = apart, "penalties differ: their largest difference, negated"
+    none = least_margin(lambda t: -_impacts(game, t)[0], game.horizon, made_of[:1])
     return [
         if_not_negative(
             "concave Hamiltonians",
-            concave,
+            excess(1 / (4 * count)),
             "Assumption 2.4",
             "least phi - alpha^2 / (4 N beta); sufficient for first-order conditions to give best responses",
         ),
-        if_not_negative("no permanent impact", -alpha.max(), "Theorem 2.7, case 1", "largest alpha, negated"),
-        if_not_negative(alike, margin, "Theorem 2.7, case 2, for any crowding", note),
+        if_not_negative("no permanent impact", none, "Theorem 2.7, case 1", "largest alpha, negated"),
+        if_not_negative(
+            "homogeneous penalties, moderate impact", margin, "Theorem 2.7, case 2, for any crowding", note
+        ),
         if_positive(
             "monotone system",
-            min(monotone, end.min()),
+            monotone,
             "Theorem 2.10, for any crowding",
             "the smaller of least A and least phi - alpha^2 / (8 N beta) max((N + 1)^2 / (2 + pi (N - 1)), "
             "1 / (2 - pi)); it must be positive",
@@ -79,22 +80,29 @@ def _paper(game: ExecutionGame, alpha: Array, beta: Array, phi: tuple[Array, Arr
     ]
 
 
-def _constant_impact(game: ExecutionGame, alpha: Array) -> Condition:
+def _constant_impact(game: ExecutionGame) -> Condition:
     name = "terminal penalty outweighs constant impact"
     reference = "with constant alpha sufficient for concavity, even at phi = 0; not in the paper"
-    if np.ptp(alpha) > 0:
-        return if_not_negative(name, -np.ptp(alpha), reference, "alpha changes over time: by how much, negated")
-    margin = np.min(game.terminal_penalty) - alpha.max() / (2 * game.traders)
-    return if_not_negative(name, margin, reference, "least A - alpha / (2 N)")
+    low = least_margin(lambda t: _impacts(game, t)[0], game.horizon, (game.permanent_impact,))
+    high = least_margin(lambda t: -_impacts(game, t)[0], game.horizon, (game.permanent_impact,))
+    if low.value + high.value < 0:
+        change = Margin(low.value + high.value, high.where, high.points)
+        return if_not_negative(name, change, reference, "alpha changes over time: by how much, negated")
+    margin = float(np.min(game.terminal_penalty) + high.value / (2 * game.traders))
+    return if_not_negative(name, Margin(margin, high.where, high.points), reference, "least A - alpha / (2 N)")
 
 
 def _flows(game: ExecutionGame) -> Condition:
     name, reference = "bounded, non-negative noise flows", "Section 2"
     if game.factor is None:
-        return if_not_negative(name, game.flow_range(0.0).min(), reference, "least flow")
-    least = float(game.flow_range(3.0).min())
-    note = "least flow where the factor is three of its scales away; the linear solution needs no such bound"
-    return Condition(name, False, min(least, 0.0), reference, f"a factor's flows are not bounded; {note}")
+        return if_not_negative(name, smallest_of(*least_flows(game, 0.0)), reference, "least flow")
+    least, note = smallest_of(*least_flows(game, FAR)), f"least flow out to {FAR:g} scales of the factor"
+    note += "; the linear solution needs no such bound"
+    if flows_grow(game, game.factor)[0]:
+        return Condition(
+            name, False, min(least.value, 0.0), reference, f"flows grow with the factor, unbounded; {note}"
+        )
+    return if_not_negative(name, least, reference, note)
 
 
 def _on_the_grid(game: ExecutionGame, times: Array) -> list[Condition]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -11,14 +12,25 @@ from ...envs.arrays import Array
 from ...envs.flows import of_factor
 from ...envs.grid import grid
 from ...envs.maker_taker_game import MakerTakerCoefficients
+from ...envs.parameters import evaluate, per_agent
+from ...envs.probing import Least, settle
 from ..errors import EquilibriumNotFound
 from ..maker_taker.equilibrium import solve_maker_taker
 from ..maker_taker.mean_field_limit import mean_field
 from ..noise.equilibrium import DecouplingEquilibrium
-from .condition import Condition, if_not_negative, if_positive
+from .condition import Condition, Margin, if_not_negative, if_positive, smallest_of, stated
+from .factor import least_flows
+from .in_time import across, largest, least_in_time, least_margin, smallest
 
 _DRAWS = 2000
 _STARTS = 3
+_SCALES = np.array([0.01, 0.1, 1.0])
+"""of the range in which quotes and rates are drawn"""
+_MARGINS = 3.0
+_FASTEST = 100.0
+"""average rates up to which rates are drawn, where nothing bounds them before"""
+_ENTRIES = 2_000_000
+_STARTS_OF_SEARCH = 8
 _ROUNDING = 1e-12
 _LEAST = 1e-300
 _PATHS, _TIMES = 512, 64
@@ -53,36 +65,81 @@ def field_condition(find: Callable[[], DecouplingEquilibrium], steps: int) -> Co
 
 def _competition(game: MakerTakerGame, rng: np.random.Generator) -> Condition:
     """Diagonal dominance of the quotes' first-order conditions: the feedback map exists and is Lipschitz."""
-    size = min(game.quote_bound, 3 * game.margin)  # further out the dominance drowns in rounding
-    quotes = rng.uniform(-size, size, (_DRAWS, game.makers))
-    jacobian = game.competition.markup_jacobian(quotes)
-    own = np.einsum("...ii->...i", jacobian)
-    gap = float((1 - own - (np.abs(jacobian).sum(axis=-1) - np.abs(own))).min())
+    name = "quotes have one fixed point, which is Lipschitz"
     reference = "Definition 3.4" if isinstance(game.competition, BestQuote) else "Definition 5.1, (38)"
-    note = f"least diagonal dominance of the first-order conditions at {_DRAWS:,} drawn profiles within +-{size:.3g}"
-    return Condition("quotes have one fixed point, which is Lipschitz", gap > _ROUNDING, gap, reference, note)
+    note = "least diagonal dominance of the first-order conditions"
+    if game.competition.proven:
+        return if_positive(name, 1.0, reference, f"{note}, by the formula")
+    size = min(game.quote_bound, _MARGINS * game.margin)  # further out the dominance drowns in rounding
+
+    def gap(quotes: Array) -> Array:
+        jacobian = game.competition.markup_jacobian(quotes)
+        own = np.einsum("...ii->...i", jacobian)
+        return np.asarray((1 - own - (np.abs(jacobian).sum(axis=-1) - np.abs(own))).min(axis=-1))
+
+    scales = size * np.repeat(_SCALES, _DRAWS // len(_SCALES))[:, None]
+    quotes, least = _least(gap, rng.uniform(-scales, scales, (len(scales), game.makers)), scales, -size, size)
+    margin = Margin(least, f"quotes {np.array2string(quotes, precision=4)}", len(scales))
+    return stated(name, least > _ROUNDING, margin, reference, f"{note} at drawn profiles within +-{size:.3g}")
 
 
 def _impact(game: MakerTakerGame, rng: np.random.Generator) -> Condition:
-    low, high = (each.rate for each in game.action_range())
-    rate = rng.uniform(low, high, (_DRAWS, game.traders))
-    beta = _coefficients(game).impact.min(axis=0)
-    cross = game.impact.cross(beta, rate)
-    gap = (game.impact.curvature(beta, rate, rate) - np.abs(cross).sum(axis=-1)).min()
-    note = f"least own curvature less cross derivatives, at the smallest beta and {_DRAWS:,} drawn rates"
-    return if_positive("own impact outweighs the others'", gap, "Definition 3.2", note)
+    """In turn the worst rates at a time and the worst time at rates, from drawn times and rates."""
+    low, high = game.rate_bounds
+    most = _FASTEST * float(np.abs(game.start[: game.traders]).max()) / game.horizon
+    low, high = np.maximum(low, -most), np.minimum(high, most)
+    betas = per_agent(game.impact.beta, game.traders, "impact.beta")
+
+    def gap(t: Array, rate: Array) -> Array:
+        beta = np.stack([evaluate(each, t, "impact.beta") for each in betas], axis=-1)
+        cross = game.impact.cross(beta, rate)
+        return np.asarray((game.impact.curvature(beta, rate, rate) - np.abs(cross).sum(axis=-1)).min(axis=-1))
+
+    draws = int(np.clip(_ENTRIES // game.traders**2, _STARTS_OF_SEARCH, _DRAWS))
+    scales = np.resize(_SCALES, draws)[:, None] * (high - low)
+    drawn = np.where(low < 0, high, low) + np.where(low < 0, -scales, scales) * rng.random((draws, game.traders))
+    at = game.horizon * rng.random(draws)
+    found = Least(float(at[gap(at, drawn).argmin()]), np.inf, 0)
+    for _ in range(2):
+        rate, _ = _least(partial(_over_rates, gap, found.at), drawn, scales, low, high)
+        found = least_in_time(partial(_over_times, gap, rate), game.horizon, betas)
+    note = "least own curvature less cross derivatives, over rates and times"
+    where = f"rates {np.array2string(rate, precision=4)}, t = {found.at:.6g}"
+    margin = Margin(found.value, where, found.points if game.impact.proven else max(found.points, draws))
+    return if_positive("own impact outweighs the others'", margin, "Definition 3.2", note)
+
+
+def _over_rates(gap: Callable[[Array, Array], Array], time: float, rates: Array) -> Array:
+    return gap(np.full(len(rates), time), rates)
+
+
+def _over_times(gap: Callable[[Array, Array], Array], rate: Array, times: Array) -> Array:
+    return gap(times, np.tile(rate, (len(times), 1)))
+
+
+def _least(
+    function: Callable[[Array], Array], points: Array, scales: Array, low: Array, high: Array
+) -> tuple[Array, float]:
+    """The least value that is found around the worst of drawn points (P, d), and where."""
+    worst = np.argsort(function(points), kind="stable")[:_STARTS_OF_SEARCH]
+    found, values = settle(function, points[worst], np.broadcast_to(scales, points.shape)[worst] / 8, low, high)
+    index = int(values.argmin())
+    return found[index], float(values[index])
 
 
 def _flow(game: MakerTakerGame) -> Condition:
-    flows = game.flow_range(_REACH)[:, 0].tolist()
-    traders = np.asarray(game.trader_inventory)
-    flows[0] += game.min_rate * float((traders < 0).any())
-    flows[1] += game.min_rate * float((traders > 0).any())
+    """Of noise traders, and the least that traders must trade whatever they do."""
+    c = _coefficients(game)
+    flows = least_flows(game, _REACH)
+    weights = float(c.buy_weight.sum()), float(c.sell_weight.sum())
+    sides = (each._replace(value=each.value + game.min_rate * w) for each, w in zip(flows, weights, strict=True))
     note = (
         "least flow that arrives at a side whatever traders do; without it quotes there matter to nobody, and the "
         f"equilibrium is not unique{cut_off(game)}"
     )
-    return if_positive("volume on both sides", min(flows), "Theorem 4.1, its 'only if'", note)
+    if game.factor is not None:
+        note += f"; the factor within {_REACH:g} scales of its path"
+    return if_positive("volume on both sides", smallest_of(*sides), "Theorem 4.1, its 'only if'", note)
 
 
 def cut_off(game: MakerTakerGame) -> str:
@@ -104,8 +161,24 @@ def cut_off(game: MakerTakerGame) -> str:
 
 
 def _coefficients(game: MakerTakerGame) -> MakerTakerCoefficients:
-    """The coefficients on a grid that is fine enough to see how they change."""
-    return game.coefficients(np.linspace(0.0, game.horizon, 65))
+    return game.coefficients(np.array([0.0, game.horizon]))
+
+
+def _beta(game: MakerTakerGame, sign: int) -> Margin:
+    """Least ``beta`` of all traders and times for ``sign`` 1; the largest, negated, for -1."""
+    betas = per_agent(game.impact.beta, game.traders, "impact.beta")
+    least = across(betas, "impact.beta", smallest if sign > 0 else largest)
+    return least_margin(lambda t: sign * least(t), game.horizon, betas)
+
+
+def _running_penalty(game: MakerTakerGame) -> Margin:
+    """The largest running penalty of all agents and times, negated."""
+    each = (
+        *per_agent(game.trader_running_penalty, game.traders, "trader_running_penalty"),
+        *per_agent(game.maker_running_penalty, game.makers, "maker_running_penalty"),
+    )
+    most = across(each, "running_penalty", largest)
+    return least_margin(lambda t: -most(t), game.horizon, each)
 
 
 def _acas(game: MakerTakerGame) -> bool:
@@ -137,16 +210,19 @@ def _distance(game: MakerTakerGame) -> float:
 def _rate_bound(game: MakerTakerGame) -> float:
     """``p`` of (26)."""
     (penalty,) = _terminal(game)
-    beta = _coefficients(game).impact.min()
+    beta = _beta(game, 1).value
     apart = abs(game.maker_inventory[0] - game.maker_inventory[1])
     return float(2 / (1 / penalty + game.horizon / beta * (1 + np.exp(2 * penalty * apart / game.margin))))
 
 
 def _trade(game: MakerTakerGame) -> Condition:
-    margin = _distance(game)
-    if margin > 0:
-        beta = _coefficients(game).impact.max()
-        margin = min(margin, _rate_bound(game) * margin / (2 * beta) - game.min_rate)
+    distance = _distance(game)
+    margin = Margin(distance)
+    if distance > 0:
+        most = _beta(game, -1)
+        margin = smallest_of(
+            margin, most._replace(value=_rate_bound(game) * distance / (2 * -most.value) - game.min_rate)
+        )
     note = (
         "the smaller of -q_0 + q_maker - 1 / (2 A gamma) and p (...) / (2 beta) - min_rate; only without running "
         "penalty and noise flow does it imply that min_rate does not bind, (26)"
@@ -156,9 +232,9 @@ def _trade(game: MakerTakerGame) -> Condition:
 
 def _risk_neutral(game: MakerTakerGame) -> Condition:
     note = "largest phi, negated; with none the Riccati equation has a bounded solution and the equilibrium is unique"
-    if game.flow_range(_REACH)[:, 1].max() > 0:
+    if any(callable(flow) or flow > 0 for flow in (game.buy_flow, game.sell_flow)):
         note += "; its bound (26) also asks for no noise flow"
-    return if_not_negative("no running penalty", -_coefficients(game).running_penalty.max(), "Theorem 4.3", note)
+    return if_not_negative("no running penalty", _running_penalty(game), "Theorem 4.3", note)
 
 
 def _population(game: MakerTakerGame, steps: int) -> Condition:
@@ -174,7 +250,7 @@ def _population(game: MakerTakerGame, steps: int) -> Condition:
 def _sufficient(game: MakerTakerGame) -> str:
     """The verdict of (37)."""
     flows = [callable(flow) or flow > 0 for flow in (game.buy_flow, game.sell_flow)]
-    running = _coefficients(game).running_penalty.any()
+    running = _running_penalty(game).value < 0
     if not _acas(game) or any(flows) or running or game.min_rate > 0 or _distance(game) <= 0:
         return "; (37) does not apply: it needs the model of Section 4 without noise flow, running penalty and min_rate"
     (penalty,) = _terminal(game)

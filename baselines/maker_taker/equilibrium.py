@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..noise.field import Field, FieldOptions
 from ..noise.scheme import NoiselessSolution, decoupling_field
 from ..sweep import slopes
 from .messages import ADVICE, diagnosis, message
+from .peaks import better_control
 from .step_system import MakerTakerSteps
 from .system import GameSystem, optimal_controls, system_size
 
@@ -118,10 +119,14 @@ def solve_maker_taker(
     unusable = not all(np.isfinite(each).all() for each in controls)  # there is nothing to return
     if unusable or (throw and not result.converged):
         raise EquilibriumNotFound(diagnosis(game, system, result, budget))
+    better = better_control(game, system.c, controls, controls, result.adjoints) if result.converged else ""
+    if better and throw:
+        raise EquilibriumNotFound(f"no equilibrium was found: {better}")
     with np.errstate(over="ignore", invalid="ignore"):  # in what is no solution
         trajectory = simulate(game, controls, steps)
     volumes = trajectory.activity.buy_volume, trajectory.activity.sell_volume
-    return result_of(game, times, result, controls, trajectory.inventories, trajectory.payoffs, volumes)
+    found = result_of(game, times, result, controls, trajectory.inventories, trajectory.payoffs, volumes)
+    return replace(found, status=Status.NO_MAXIMUM, message=f"{found.message}; {better}") if better else found
 
 
 def result_of(

@@ -70,7 +70,7 @@ def gains_together(
     dt, start = games[0].horizon / (len(times) - 1), np.array([each.start for each in games])
     controls = Controls(*(np.stack(each) for each in zip(*profiles, strict=True)))
     with np.errstate(over="ignore", invalid="ignore"):
-        own, solved = best_controls(batched, c, controls, dt, start, range(start.shape[-1]))
+        own, solved, _ = best_controls(batched, c, controls, dt, start, range(start.shape[-1]))
         payoffs, gains = gains_of(batched, c, controls, dt, start, own)
     return [(payoffs[i], gains[i]) if solved[i].all() else None for i in range(len(games))]
 

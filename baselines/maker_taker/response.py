@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from ..errors import EquilibriumNotFound
 from ..fbsde import System
 from ..profiles import replaced
 from .messages import extreme
+from .peaks import better_control
 
 
 class Deviators(System):
@@ -169,7 +171,7 @@ def best_controls(
     dt: float,
     start: Array,
     agents: Sequence[int],
-) -> tuple[Controls, Array]:
+) -> tuple[Controls, Array, Array]:
     """The best responses of agents, each alone.
 
     Args:
@@ -181,10 +183,11 @@ def best_controls(
         agents: positions of the deviators.
 
     Returns:
-        The controls, with those of every deviator in their place; and (..., agents) which of them were found.
+        The controls, with those of every deviator in their place; which of them were found, (..., agents); and the
+        deviators' adjoints (..., K, n), 0 for others.
     """
     found, solved = controls, []
-    wanted = np.array(agents, dtype=int)
+    wanted, adjoints = np.array(agents, dtype=int), np.zeros((*controls.rate.shape[:-1], start.shape[-1]))
     for kind, members in ((TraderDeviators, wanted < game.traders), (MakerDeviators, wanted >= game.traders)):
         if not members.any():
             continue
@@ -193,8 +196,9 @@ def best_controls(
         own = system.own(result.adjoints)
         found = found._replace(rate=own.rate) if kind is TraderDeviators else found._replace(ask=own.ask, bid=own.bid)
         solved.append(result.converged)
+        adjoints[..., wanted[members]] = np.swapaxes(result.adjoints[..., 0], -1, -2)
     order = np.argsort(np.argsort(wanted >= game.traders, kind="stable"), kind="stable")
-    return found, np.concatenate(solved, axis=-1)[..., order]
+    return found, np.concatenate(solved, axis=-1)[..., order], adjoints
 
 
 def respond_to_controls(
@@ -254,11 +258,19 @@ def exact_gains(game: MakerTakerGame, controls: Controls, steps: int) -> tuple[A
 def _found(
     game: MakerTakerGame, c: MakerTakerCoefficients, controls: Controls, dt: float, agents: Sequence[int]
 ) -> Controls:
-    own, solved = best_controls(game, c, controls, dt, game.start, agents)
+    own, solved, adjoints = best_controls(game, c, controls, dt, game.start, agents)
     if not solved.all():
         stuck = ", ".join(game.agents[i] for i, found in zip(agents, solved, strict=True) if not found)
         raise EquilibriumNotFound(
             f"the best response of {stuck} was not found by Newton's method and continuation in the penalties; "
             f"the opponents' quotes may be extreme. {extreme(game)}"
         )
+    kinds: tuple[tuple[Literal["rates", "quotes"], bool], ...] = (
+        ("rates", min(agents) < game.traders),
+        ("quotes", max(agents) >= game.traders),
+    )
+    for kind, wanted in kinds:
+        better = better_control(game, c, controls, own, adjoints, kind) if wanted else ""
+        if better:
+            raise EquilibriumNotFound(f"a best response was not found: {better}")
     return own

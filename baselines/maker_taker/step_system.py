@@ -10,6 +10,7 @@ from ...envs.arrays import Array
 from ...envs.game import Controls
 from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
 from ..noise.step_system import AgentsInStep, StepSystem, some_controls, some_markets
+from .peaks import better_control
 from .response import Deviators, MakerDeviators, TraderDeviators
 from .system import GameSystem, optimal_controls
 
@@ -38,6 +39,9 @@ class MakerTakerSteps(StepSystem[MakerTakerCoefficients]):
 
     def in_role(self, c: MakerTakerCoefficients, controls: Controls, role: slice) -> _Role:
         return _Role(self, c, controls, role)
+
+    def better_control(self, c: MakerTakerCoefficients, controls: Controls, adjoint: Array) -> str:
+        return better_control(self.game, c, controls, controls, adjoint)
 
 
 @dataclass(frozen=True)

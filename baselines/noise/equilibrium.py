@@ -12,12 +12,13 @@ from ...envs.arrays import Array
 from ..equilibrium import Equilibrium, Status, quotes_matter
 from ..errors import EquilibriumNotFound
 from ..profiles import mean_controls
-from ..sampling import Mean, pair_mean
 from .field import Field, FieldOptions, at_node
-from .scheme import ACCEPTED, FieldErrors, NoiselessSolution, decoupling_field
+from .scheme import ACCEPTED, FieldErrors, NoiselessSolution, decoupling_field, expected_payoffs
 from .step_system import StepSystem
 
 _MANY_OUTSIDE = 0.02
+_LOOKED_AT = 64
+"""paths along which second-order conditions are looked at"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,9 @@ def solve_noisy(
     :func:`makertaker.baselines.solve`."""
     found, errors, paths = decoupling_field(system, noiseless, options)
     (mean, spread), activity = expected_payoffs(found, paths), paths.activity
-    problem = _problem(found, errors)
+    problem, better = _problem(found, errors), _better_control(found, paths)
+    status = Status.INACCURATE if problem else Status.NO_MAXIMUM if better else Status.CONVERGED
+    problem = problem or better
     if problem and throw:
         raise EquilibriumNotFound(problem)
     return DecouplingEquilibrium(
@@ -105,29 +108,15 @@ def solve_noisy(
         quotes_matter=quotes_matter(activity.buy_volume.mean(axis=0), activity.sell_volume.mean(axis=0)),
         residual=found.residual,
         iterations=1,
-        status=Status.INACCURATE if problem else Status.CONVERGED,
+        status=status,
         message=problem or _message(found, errors),
         payoffs_se=spread,
+        payoffs_bias=errors.payoffs,
         field=found,
         paths=paths,
         errors=errors,
         noiseless=noiseless,
     )
-
-
-def expected_payoffs(found: Field, paths: Trajectory) -> Mean:
-    """Mean payoffs (n,) along simulated paths and their standard errors; the values' martingale part is removed."""
-    return pair_mean(paths.payoffs - martingale_part(found, paths))
-
-
-def martingale_part(found: Field, paths: Trajectory) -> Array:
-    """(B, n) sum over the steps of ``V_{k+1} - E_k[V_{k+1}]`` along paths on which the field is played."""
-    n = len(found.game.start)
-    total = np.zeros_like(paths.payoffs)
-    for k in range(found.steps):
-        ahead = found.ahead(k, *at_node(paths, k), paths.activity.inventory_rate[:, k])
-        total += found.values(k + 1, *at_node(paths, k + 1)) - ahead[:, n : 2 * n]
-    return total
 
 
 def _problem(found: Field, errors: FieldErrors) -> str:
@@ -141,11 +130,26 @@ def _problem(found: Field, errors: FieldErrors) -> str:
     return ""
 
 
+def _better_control(found: Field, paths: Trajectory) -> str:
+    """An agent's control along the first paths that is worth more than the one which meets its first-order condition,
+    in words; empty if none is known of."""
+    for k in range(found.steps):
+        inventory, factor = (each[:_LOOKED_AT] for each in at_node(paths, k))
+        c = found.system.coefficients(k, factor)
+        controls = Controls(*(each[:_LOOKED_AT, k] for each in paths.controls))
+        better = found.system.better_control(c, controls, found.average(k, inventory, factor))
+        if better:
+            return f"no equilibrium was found: in step {k} {better}"
+    return ""
+
+
 def _message(found: Field, errors: FieldErrors) -> str:
     parts = [
         f"decoupling field: relative error about {errors.relative:.1g} (degree {errors.degree:.1g}, sample points "
         f"{errors.points:.1g}, one step {errors.step:.1g})"
     ]
+    if errors.payoffs is not None:
+        parts.append(f"it moves payoffs by up to about {errors.payoffs.max():.1g}")
     if found.unsolved:
         parts.append(f"the equations were not solved at {found.unsolved} of {found.points} sample points")
     if errors.outside > 0:

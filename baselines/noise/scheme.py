@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...envs import Trajectory, draw_noise, rollout
+from ...envs import Noise, Trajectory, draw_noise, rollout
 from ...envs.arrays import Array
-from ..sampling import pair_mean
+from ..errors import EquilibriumNotFound
+from ..sampling import Mean, pair_mean
 from .field import Field, FieldOptions, Regressor, Tube, as_state, at_node, fit_field, power_of_two
 from .polynomials import Basis, fit
 from .step_system import StepSystem, held_gain
@@ -19,6 +20,10 @@ _DEVIATIONS = 4.0
 _GROWTH = 3.0
 """largest ratio of a tube's width to that of the one before"""
 _ROUGH_PATHS = 512
+_COMPARED = 512
+"""pairs of paths on which payoffs of two fields are compared"""
+_LEFT = 2.0
+"""of a refinement's change, what further ones may still change: the error falls by a third or more with each"""
 _DEGREES = {1: 6, 2: 6, 3: 6, 4: 5, 5: 4}
 """degree of the polynomials by number of state dimensions; 3 above"""
 _OVERSAMPLING = 6
@@ -44,6 +49,10 @@ class FieldErrors(NamedTuple):
     """root mean square residual of the equation in one step, its martingale part removed, over the adjoints' size"""
     outside: float
     """share of the paths that leave the tube"""
+    payoffs: Array | None = None
+    """(n,) size of the effect on payoffs, in currency: of the two refinements, on common paths, and of the distance of
+    the fitted values at the start from the payoffs of paths; None without refinement, infinite where a refinement could
+    not be played"""
 
     @property
     def relative(self) -> float:
@@ -124,7 +133,11 @@ def decoupling_field(
     if options.refine and errors.step <= ACCEPTED:  # above it there is nothing to refine
         coarse = scheme.run(tube, guess, max(1, degree - 1), options.seed, coarse=True)
         other = scheme.run(tube, guess, degree, options.seed + 1)
-        errors = errors._replace(degree=_change(found, coarse, paths), points=_change(found, other, paths))
+        errors = errors._replace(
+            degree=_change(found, coarse, paths),
+            points=_change(found, other, paths),
+            payoffs=_effect(found, (coarse, other), paths, noise),
+        )
     return found, errors, paths
 
 
@@ -151,6 +164,39 @@ def _change(found: Field, other: Field, paths: Trajectory) -> float:
     nodes = [found.adjoint(k, *at_node(paths, k)) for k in range(found.steps)]
     change = max(_rms(other.adjoint(k, *at_node(paths, k)) - each) for k, each in enumerate(nodes))
     return change / _size(nodes, found.system.price)
+
+
+def _effect(found: Field, others: Sequence[Field], paths: Trajectory, noise: Noise | None) -> Array:
+    """(n,) twice the sizes by which other fields change mean payoffs, on some of the paths that the field was played
+    on, and the size by which its values at the start differ from the payoffs of the paths; summed."""
+    half = len(paths.payoffs) // 2
+    first = np.arange(min(half, _COMPARED))
+    some = np.concatenate([first, half + first])  # antithetic pairs
+    drawn = None if noise is None else Noise(*(None if each is None else each[some] for each in noise))
+    (inventory, factor), payoffs = at_node(paths, 0), expected_payoffs(found, paths).value
+    total = np.abs(found.values(0, inventory[:1], factor[:1])[0] - payoffs)
+    for other in others:
+        try:
+            played = rollout(found.game, other.feedback(), found.steps, drawn, inventories=inventory[some])
+        except EquilibriumNotFound:
+            return np.full_like(total, np.inf)
+        total = total + _LEFT * np.abs(pair_mean(played.payoffs - paths.payoffs[some]).value)
+    return np.asarray(total)
+
+
+def expected_payoffs(found: Field, paths: Trajectory) -> Mean:
+    """Mean payoffs (n,) along simulated paths and their standard errors; the values' martingale part is removed."""
+    return pair_mean(paths.payoffs - martingale_part(found, paths))
+
+
+def martingale_part(found: Field, paths: Trajectory) -> Array:
+    """(B, n) sum over the steps of ``V_{k+1} - E_k[V_{k+1}]`` along paths on which the field is played."""
+    n = len(found.game.start)
+    total = np.zeros_like(paths.payoffs)
+    for k in range(found.steps):
+        ahead = found.ahead(k, *at_node(paths, k), paths.activity.inventory_rate[:, k])
+        total += found.values(k + 1, *at_node(paths, k + 1)) - ahead[:, n : 2 * n]
+    return total
 
 
 def _size(nodes: Sequence[Array], price: float) -> float:

@@ -110,6 +110,11 @@ class StepSystem(ABC, Generic[C]):
     def in_role(self, c: C, controls: Controls, role: slice) -> AgentsInStep:
         """The agents of a role, at the controls (B, N), (B, M), (B, M) that are played if nobody deviates."""
 
+    def better_control(self, c: C, controls: Controls, adjoint: Array) -> str:
+        """An agent's control in a step that is worth more than the one which meets its first-order condition, at
+        controls (B, N), (B, M), (B, M) and adjoints (B, n), in words; empty if none is known of."""
+        return ""
+
 
 def held_gain(running: Array, dt: float, inventory: Array, rates: Array, drift: Array | float) -> Array:
     """``p_k - E_k[p_{k+1}]``, (..., m): the gain of a share held over the step, ``dt drift - 2 phi dt (Q_k +

@@ -1,5 +1,7 @@
 """Intensities of Definition 3.4: the built-in ones, and functions that do and do not satisfy it."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -33,8 +35,8 @@ SOFTPLUS = (
 )
 LINE = (lambda x: -1 + 0 * x, lambda x: 0 * x)
 REFUSED_INTENSITIES = {
-    "increasing": ((np.exp, np.exp, np.exp), r"Lambda' < 0; it fails at x = -60"),
-    "negative": ((lambda x: -x, *LINE), r"Lambda >= 0; it fails at x = 0\.1"),
+    "increasing": ((np.exp, np.exp, np.exp), r"Lambda' < 0; it fails at x = 0, where the value is 1"),
+    "negative": ((lambda x: -x, *LINE), r"Lambda >= 0; it fails at x = 1e-09, where the value is -1e-09"),
     "not vanishing": ((lambda x: 100 - x, *LINE), r"Lambda\(x\) -> 0; it is 40 at x = 60"),
     "level": ((lambda x: 1 + exponential(x), *EXP[1:]), r"Lambda Lambda'' / Lambda'\^2 <= 1"),
     "derivative": ((exponential, lambda x: -exponential(x), EXP[2]), "Lambda' as the derivative of Lambda"),
@@ -54,6 +56,56 @@ REFUSED_INTENSITIES = {
 def test_functions_outside_definition_3_4_are_refused(functions, message):
     with pytest.raises(ValueError, match=r"Definition 3\.4 asks for " + message):
         CustomIntensity(*functions)
+
+
+def bumpy(at, width, height=0.01):
+    """``exp(-x)`` times one and a bell."""
+
+    def bump(x):
+        return height * np.exp(-(((x - at) / width) ** 2))
+
+    def slope(x):
+        return -2 * (x - at) / width**2 * bump(x)
+
+    def curve(x):
+        return (4 * (x - at) ** 2 / width**4 - 2 / width**2) * bump(x)
+
+    return (
+        lambda x: np.exp(-x) * (1 + bump(x)),
+        lambda x: np.exp(-x) * (slope(x) - 1 - bump(x)),
+        lambda x: np.exp(-x) * (1 + bump(x) - 2 * slope(x) + curve(x)),
+    )
+
+
+@pytest.mark.parametrize("width", [0.012, 0.02])
+@pytest.mark.parametrize("at", [-41.2345, -3.3333, 0.05, 0.7431, 12.049])
+def test_a_narrow_bump_is_found_wherever_it_is(at, width):
+    """The slope of the bell is as large as 0.01 sqrt(2 / e) / width, less than 1: the function falls everywhere, but
+    its ratio is above 1."""
+    with pytest.raises(ValueError, match=r"asks for Lambda Lambda'' / Lambda'\^2 <= 1; it fails at x = ") as caught:
+        CustomIntensity(*bumpy(at, width))
+    where, value = (float(each) for each in re.findall(r"x = (.*), where the value is (.*)", str(caught.value))[0])
+    assert where == pytest.approx(at, abs=3 * width)
+    function, first, second = (each(where) for each in bumpy(at, width))
+    assert value == pytest.approx(function * second / first**2, rel=0.05)  # six digits of where it is
+
+
+@pytest.mark.parametrize("period", [0.1, 0.05, 0.01, 2 / 3])
+def test_no_period_hides_a_function_that_rises(period):
+    """``exp(-x - 0.2 period sin(2 pi x / period))``: the logarithm's slope is between -1 - 0.4 pi and -1 + 0.4 pi."""
+    wave = 2 * np.pi / period
+
+    def function(x):
+        return np.exp(-x - 0.2 * period * np.sin(wave * x))
+
+    def fall(x):
+        return 1 + 0.4 * np.pi * np.cos(wave * x)
+
+    def second(x):
+        return (fall(x) ** 2 + 0.4 * np.pi * wave * np.sin(wave * x)) * function(x)
+
+    with pytest.raises(ValueError, match=r"Definition 3\.4 asks for Lambda' < 0; it fails at x = .*, where the value"):
+        CustomIntensity(function, lambda x: -fall(x) * function(x), second)
 
 
 @pytest.mark.parametrize(("functions", "built_in"), [(EXP, Exponential(0.8)), (SOFTPLUS, Softplus(0.8))])

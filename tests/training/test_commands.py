@@ -53,6 +53,20 @@ def test_solve_takes_steps_and_values(command):
     np.testing.assert_allclose(document["controls"]["ask"], solve(game, 7).controls.ask, rtol=1e-12)
 
 
+def test_solve_prints_what_a_field_leaves_open(command):
+    """Standard errors, and the estimate of the field's bias beside them; none in a game without noise."""
+    noisy = ("--steps", "4", "--set", "inventory_noise=0.2")
+    code, out, err = command("solve", "acas", *noisy, "--json")
+    assert (code, err) == (0, "")
+    agents = json.loads(out)["agents"].values()
+    assert all(each["payoff_se"] > 0 and each["payoff_bias"] > 0 for each in agents)
+    code, out, err = command("solve", "acas", *noisy)
+    assert (code, err) == (0, "")
+    assert " bias" in out
+    code, out, err = command("solve", "acas", "--json")
+    assert all("payoff_bias" not in each for each in json.loads(out)["agents"].values())
+
+
 def test_solve_prints_a_table_without_json(command):
     code, out, err = command("solve", "acas")
     assert (code, err) == (0, "")

@@ -35,9 +35,10 @@ def number(value: float | None) -> str:
     return MISSING if value is None else f"{value:.3f}"
 
 
-def with_error(value: str, error: float | None) -> str:
-    """A value with its standard error behind it, where it has one."""
-    return value if error is None else f"{value} ± {error:.1g}"
+def with_error(value: str, error: float | None, bias: float | None = None) -> str:
+    """A value with its standard error behind it, and the estimate of its bias, where it has them."""
+    parts = [value, *([] if error is None else [f"± {error:.1g}"]), *([] if bias is None else [f"± {bias:.1g} bias"])]
+    return " ".join(parts)
 
 
 def agents(metrics: Metrics) -> Table:

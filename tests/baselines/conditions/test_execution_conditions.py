@@ -14,7 +14,8 @@ from scipy.linalg import eigh
 
 from makertaker.baselines import EquilibriumNotFound, NoOptimum, check, cooperative_optimum, solve
 from makertaker.baselines.execution.concavity import least_pivot
-from makertaker.envs import ExecutionGame
+from makertaker.envs import Affine, ExecutionGame, Logistic, ornstein_uhlenbeck
+from makertaker.envs.flows import Points
 from support.drawing import drawn, execution_games
 from support.quadratic import payoff_forms, total_hessian
 
@@ -121,3 +122,39 @@ def test_conditions_by_hand_with_penalties_that_differ():
     still = margins(replace(game, permanent_impact=0.0, terminal_penalty=(0.0, 1.0)))
     assert still["no permanent impact"] == (True, 0.0)
     assert still["monotone system"] == (False, 0.0)  # needs every A above zero
+
+
+def test_extremes_inside_the_horizon():
+    """Largest ``alpha = 0.6``, so ``alpha^2 / beta = 0.9``, and least ``phi = 0.3``, both at t = 0.4, a corner."""
+    game = ExecutionGame(
+        (1.0, 2.0),
+        permanent_impact=lambda t: 0.4 * (1 + np.cos(17 * (t - 0.4)) / 2),
+        temporary_impact=0.4,
+        running_penalty=Points(((0.0, 1.0), (0.4, 0.3), (1.0, 0.8))),
+        buy_flow=1.0,
+        sell_flow=lambda t: 0.7 + 0.6 * np.sin(23 * t),
+    )
+    found = {each.name: each for each in check(game, 10)}
+    assert found["concave Hamiltonians"].margin == pytest.approx(0.3 - 0.9 / 8, abs=1e-12)
+    assert found["homogeneous penalties, moderate impact"].margin == pytest.approx(0.3 - 0.9 / 6, abs=1e-12)
+    assert found["no permanent impact"].margin == pytest.approx(-0.6, abs=1e-12)
+    assert found["terminal penalty outweighs constant impact"].margin == pytest.approx(-0.4, abs=1e-12)
+    assert found["bounded, non-negative noise flows"].margin == pytest.approx(0.1, abs=1e-12)
+    assert "not violated at 2,268 points" in found["concave Hamiltonians"].note  # the corner is one
+
+
+@pytest.mark.parametrize(
+    ("flow", "holds", "least"),
+    [
+        (Logistic(0.5, 2.0), True, 0.5),
+        (Affine(1.0, 1.0), False, None),
+        (lambda t, factor: 1 + 1.2 * np.sin(5 * factor[..., 0]), False, -0.2),
+    ],
+    ids=["bounded", "unbounded", "negative"],
+)
+def test_flows_of_a_factor(flow, holds, least):
+    game = ExecutionGame((1.0, -2.0), buy_flow=flow, sell_flow=3.0, factor=ornstein_uhlenbeck(1.0, 0.5))
+    found = {each.name: each for each in check(game, 5)}["bounded, non-negative noise flows"]
+    assert found.holds == holds
+    if least is not None:
+        assert found.margin == pytest.approx(least, abs=1e-9)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from makertaker.baselines import check, solve
-from makertaker.envs import load_scenario
+from makertaker.envs import BestQuote, CustomIntensity, MakerTakerGame, QuadraticImpact, load_scenario
 from support.maker_taker_games import GENERAL_MARKETS
+from support.market_parts import custom_impact
 
 STEPS = 10
 
@@ -74,3 +75,45 @@ def test_without_sell_flow_bids_are_not_unique():
     assert "bid quotes are undetermined on 10 of 10 steps" in found["an equilibrium is found"].note
     seller = conditions(replace(GENERAL_MARKETS["softmax"], sell_flow=0.0, min_rate=0.2))
     assert seller[FLOW].margin == pytest.approx(0.2)  # the seller must trade
+
+
+def test_volume_of_all_who_must_trade():
+    """Buyers add ``min_rate`` each, or their weight of it; the smaller of both sides counts."""
+    three = MakerTakerGame((-1.0, -2.0, -3.0), min_rate=0.2, buy_flow=0.0, sell_flow=0.5)
+    assert conditions(three)[FLOW].margin == pytest.approx(0.5)  # 0.6 at the asks
+    assert conditions(replace(three, sell_flow=0.9))[FLOW].margin == pytest.approx(0.6)
+    averaged = replace(three, trader_inventory=(-1.0, 2.0), sell_flow=0.0, flow_from="mean")
+    assert conditions(averaged)[FLOW].margin == pytest.approx(0.1)
+
+
+def test_extremes_are_those_of_functions_not_of_step_means():
+    """``beta = 0.4 + 0.5 t^2`` on [0, 1.3]: from 0.4 to 1.245; with them (26) and Assumption 4.4 by hand."""
+    game = replace(NEUTRAL, horizon=1.3, impact=QuadraticImpact(lambda t: 0.4 + 0.5 * t**2))
+    edge = 2 / (2 + 1.3 / 0.4 * (1 + np.e)) * 5 / (2 * 1.245)
+    for excess in (0.005, 1e-6, -1e-6, -0.005):
+        found = conditions(replace(game, min_rate=(1 + excess) * edge))["Assumption 4.4"]
+        assert found.holds == (excess < 0)
+        assert found.margin == pytest.approx(-excess * edge, abs=1e-12)
+        assert ("not violated at 2,2" if found.holds else "violated at t = 1.3") in found.note
+    # extremes inside the horizon, which no grid has: 2 beta = 0.2 at cos(17 t) = -1, phi = 0.3 at sin(13 t) = 1
+    wavy = replace(NEUTRAL, impact=QuadraticImpact(lambda t: 0.4 + 0.3 * np.cos(17 * t)))
+    assert conditions(wavy)["Definition 3.2"].margin == pytest.approx(0.2, abs=1e-12)
+    penalised = conditions(replace(NEUTRAL, maker_running_penalty=(0.0, lambda t: 0.2 + 0.1 * np.sin(13 * t))))
+    assert penalised["Theorem 4.3"].margin == pytest.approx(-0.3, abs=1e-12)
+    flow = conditions(replace(NEUTRAL, buy_flow=lambda t: 1.001 + np.sin(40 * t), sell_flow=1.0))[FLOW]
+    assert (flow.holds, flow.margin) == (True, pytest.approx(0.001, abs=1e-12))
+
+
+def test_what_is_known_and_what_was_looked_at():
+    """Parts and parameters whose formula is known need no points; functions of the user's own do."""
+    exact = conditions(GENERAL_MARKETS["best quotes"])
+    assert not any("not violated" in each.note for each in exact.values())
+    unit = CustomIntensity(lambda x: np.exp(-x), lambda x: -np.exp(-x), lambda x: np.exp(-x))
+    own = MakerTakerGame(
+        (-6.0, 4.0), competition=BestQuote(unit), impact=custom_impact(np.array([0.4, 0.7]), 0.3, 0.01)
+    )
+    found = conditions(own)
+    assert "not violated at 1,998 points" in found["Definition 3.4"].note
+    # at rest 2 beta less the cross derivative 0.3 beta, of the smaller beta
+    assert found["Definition 3.2"].margin == pytest.approx(0.4 * 1.7)
+    assert "not violated at 2,000 points" in found["Definition 3.2"].note

@@ -12,7 +12,17 @@ from makertaker.baselines import FieldOptions, best_response, best_response_to_p
 from makertaker.baselines.kinds import kind_of
 from makertaker.baselines.noise.equilibrium import DecouplingEquilibrium
 from makertaker.baselines.noise.response import ResponseOptions, noisy_gains
-from makertaker.envs import Controls, State, approximation_v0, draw_noise, load_scenario, ornstein_uhlenbeck, rollout
+from makertaker.envs import (
+    Controls,
+    MakerTakerGame,
+    SoftmaxShare,
+    State,
+    approximation_v0,
+    draw_noise,
+    load_scenario,
+    ornstein_uhlenbeck,
+    rollout,
+)
 from support.maker_taker_games import scenario_game
 
 STEPS = 10
@@ -51,6 +61,40 @@ def test_payoffs_are_those_of_a_plain_simulation(noisy: DecouplingEquilibrium) -
     assert noisy.payoffs_se is not None
     assert (np.abs(played.payoffs.mean(axis=0) - noisy.payoffs) < 4 * error + 1e-4).all()
     assert (noisy.payoffs_se < error / 4).all()
+
+
+BIASED: dict[str, MakerTakerGame] = {
+    "factor": scenario_game(horizon=2.0),
+    "best quotes": MakerTakerGame((-5.0,), (1.0, 0.0), inventory_noise=0.4),
+    "softmax": MakerTakerGame((-5.0,), (1.0, 0.0), inventory_noise=0.4, competition=SoftmaxShare(1.0)),
+}
+
+
+@pytest.mark.parametrize("degree", [3, None])
+@pytest.mark.parametrize("game", BIASED.values(), ids=BIASED)
+def test_standard_error_and_bias_cover_the_distance_to_a_finer_field(game: MakerTakerGame, degree: int | None) -> None:
+    """Of degree 7 on other, and more, sample points and paths."""
+    found = solve(game, 4, field=FieldOptions(degree=degree, paths=1024))
+    finer = solve(game, 4, field=FieldOptions(degree=7, points=1024, paths=4096, seed=5, refine=False))
+    assert found.payoffs_se is not None
+    assert found.payoffs_bias is not None
+    assert finer.payoffs_se is not None
+    assert finer.payoffs_bias is None  # no refinement tells
+    error = 3 * np.hypot(found.payoffs_se, finer.payoffs_se)
+    assert (np.abs(found.payoffs - finer.payoffs) <= error + found.payoffs_bias).all()
+    assert (found.payoffs_bias < 5e-3 * np.abs(found.payoffs).max()).all()  # and says something
+
+
+def test_the_standard_error_alone_does_not_cover_a_rough_field() -> None:
+    """Of degree 2: the distance is many standard errors."""
+    game = BIASED["softmax"]
+    rough = solve(game, 4, field=FieldOptions(degree=2, paths=1024))
+    finer = solve(game, 4, field=FieldOptions(paths=4096, refine=False))
+    assert rough.payoffs_se is not None
+    assert rough.payoffs_bias is not None
+    distance = np.abs(rough.payoffs - finer.payoffs)
+    assert (distance > 5 * rough.payoffs_se).any()
+    assert (distance <= 3 * rough.payoffs_se + rough.payoffs_bias).all()
 
 
 def test_open_loop_and_feedback_agree_if_nobody_deviates(noisy: DecouplingEquilibrium) -> None:
