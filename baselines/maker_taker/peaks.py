@@ -7,8 +7,7 @@ Parts from functions of the user's own are only probed; along a solution their H
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -32,7 +31,7 @@ def better_control(
     others: Controls,
     own: Controls,
     adjoints: Array,
-    controls: Literal["all", "rates", "quotes"] = "all",
+    agents: Sequence[int] | None = None,
 ) -> str:
     """An agent's control that is worth more than the one which meets its first-order condition, in words; empty if
     none is found, or if the game's parts need no such look.
@@ -44,23 +43,32 @@ def better_control(
         own: everyone's own controls, in the same shapes; in an equilibrium those of the
             profile.
         adjoints: (K, n) that the own controls answer.
-        controls: the ones that are looked at.
+        agents: positions of those whose controls are looked at; None: all.
     """
-    found = ""
-    if controls != "quotes" and not game.impact.proven:
-        found = _better_rate(game, c, others, own.rate, adjoints[:, : game.traders])
-    if not found and controls != "rates" and not game.competition.proven:
+    found, wanted = "", range(len(game.start)) if agents is None else agents
+    traders = [i for i in wanted if i < game.traders]
+    makers = [i - game.traders for i in wanted if i >= game.traders]
+    if not game.impact.proven:
+        found = _better_rate(game, c, others, own.rate, adjoints[:, : game.traders], traders)
+    if not found and not game.competition.proven:
         value = adjoints[:, game.traders :]
-        found = _better_quote(game, others.ask, own.ask, value, "ask")
-        found = found or _better_quote(game, others.bid, own.bid, -value, "bid")
+        found = _better_quote(game, others.ask, own.ask, value, "ask", makers)
+        found = found or _better_quote(game, others.bid, own.bid, -value, "bid", makers)
     return found
 
 
-def _better_rate(game: MakerTakerGame, c: MakerTakerCoefficients, others: Controls, own: Array, adjoints: Array) -> str:
+def _better_rate(
+    game: MakerTakerGame,
+    c: MakerTakerCoefficients,
+    others: Controls,
+    own: Array,
+    adjoints: Array,
+    traders: Sequence[int],
+) -> str:
     low, high = game.rate_bounds
     gain = adjoints - game.spread_paid(c, others.ask.min(axis=-1), others.bid.min(axis=-1))
     usual = np.abs(game.start[: game.traders]) / game.horizon
-    for i in range(game.traders):
+    for i in traders:
         span = _FASTEST * max(float(usual[i]), float(np.abs(own[:, i]).max()))
         tried = np.clip(_around(own[:, i], span), low[i], high[i])
 
@@ -78,10 +86,12 @@ def _better_rate(game: MakerTakerGame, c: MakerTakerCoefficients, others: Contro
     return ""
 
 
-def _better_quote(game: MakerTakerGame, others: Array, own: Array, value: Array, side: str) -> str:
+def _better_quote(
+    game: MakerTakerGame, others: Array, own: Array, value: Array, side: str, makers: Sequence[int]
+) -> str:
     """Of one side; ``value`` (K, M) is that of a share given away."""
     competition, margin = game.competition, game.margin
-    for i in range(game.makers):
+    for i in makers:
         tried = np.clip(_around(own[:, i], _MARGINS * margin), -game.quote_bound, game.quote_bound)
 
         def worth(quote: Array, i: int = i) -> tuple[Array, Array]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -265,12 +264,7 @@ def _found(
             f"the best response of {stuck} was not found by Newton's method and continuation in the penalties; "
             f"the opponents' quotes may be extreme. {extreme(game)}"
         )
-    kinds: tuple[tuple[Literal["rates", "quotes"], bool], ...] = (
-        ("rates", min(agents) < game.traders),
-        ("quotes", max(agents) >= game.traders),
-    )
-    for kind, wanted in kinds:
-        better = better_control(game, c, controls, own, adjoints, kind) if wanted else ""
-        if better:
-            raise EquilibriumNotFound(f"a best response was not found: {better}")
+    better = better_control(game, c, controls, own, adjoints, agents)
+    if better:
+        raise EquilibriumNotFound(f"a best response was not found: {better}")
     return own
