@@ -1,9 +1,10 @@
 """Optimal quotes against the best of the others: one number for each side of the market, in a bracket that is known.
 
 With ``g = -Lambda / Lambda'`` the markup, which does not rise (Definition 3.4), a maker of marginal value ``y`` whose
-best rival quotes ``r`` answers ``r + x``, where ``x - g(x) = y - r``. The left side rises with slope at least 1, and at
-``y - r`` it is too small by ``g``, at ``y - r + g(y - r)`` too large: a bracket. The answer rises in ``y`` with slope
-``1 / (1 - g'(x))``, in ``r`` with one minus that.
+best rival quotes ``r`` answers ``r + x``, where ``x - g(x) = y - r``. The left side rises with slope at least 1: one
+root. Every ``z`` bounds it, by itself on one side and by ``y - r + g(z)`` on the other, for beyond ``z`` markups are at
+most ``g(z)``, before it at least. ``z = y - r`` and ``z = 0`` leave a bracket no longer than ``|y - r| + g(0)``,
+however steep the markup is. The answer rises in ``y`` with slope ``1 / (1 - g'(x))``, in ``r`` with one minus that.
 
 Quotes that are optimal against each other, (44), are in the order of marginal values. For let ``y_i <= y_j`` and
 ``delta_i > delta_j``: then ``i``'s best rival is not above ``j``'s, so ``i`` is farther from its rival, its markup is
@@ -38,15 +39,17 @@ def answer(intensity: Intensity, adjoint: Array, rival: Array | float, limit: Ar
     ahead = adjoint - rival
     known = np.isfinite(ahead)
     ahead = np.where(known, ahead, 0.0)
-    first = intensity.markup(ahead)
-    steep = 1 - intensity.markup_slope(ahead)
+    first, rest = intensity.markup(ahead), ahead + intensity.markup(np.zeros_like(ahead))
+    low = np.maximum(ahead, np.minimum(0.0, rest))
+    high = np.minimum(ahead + first, np.maximum(0.0, rest))
+    start = np.clip(ahead + first / (1 - intensity.markup_slope(ahead)), low, high)
 
     def condition(x: Array) -> tuple[Array, Array, Array]:
         markup = intensity.markup(x)
         return x - markup - ahead, 1 - intensity.markup_slope(x), np.abs(x) + np.abs(markup) + np.abs(ahead)
 
     with np.errstate(all="ignore"):
-        x = rising_root(condition, ahead + first / steep, ahead, ahead + first, _ASKS)
+        x = rising_root(condition, start, low, high, _ASKS)
         # value and markup add up to the quote, as rival and distance do; rounding of the distance moves the one by the
         # slope of the markup, of the rival's quote the other: weights by slopes keep both down
         direct, slope = adjoint + intensity.markup(x), -intensity.markup_slope(x)

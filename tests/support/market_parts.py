@@ -10,7 +10,9 @@ from makertaker.envs import (
     BestQuote,
     CrowdedImpact,
     CustomImpact,
+    CustomIntensity,
     Exponential,
+    Intensity,
     ProductShare,
     QuadraticImpact,
     QuarticImpact,
@@ -104,4 +106,107 @@ def custom_impact(beta=BETA, off=0.0, quartic=0.0):
         lambda v: beta * v * (v + off * others(v)) + quartic * v**4,
         lambda v: beta * (2 * v + off * others(v)) + 4 * quartic * v**3,
         lambda v: diagonal((2 - off) * beta + 12 * quartic * v**2) + off * beta[:, None],
+    )
+
+
+def custom_softplus(gamma=1.0):
+    """Softplus as three functions."""
+    return CustomIntensity(
+        lambda x: np.logaddexp(0, -gamma * x),
+        lambda x: -gamma * logistic(gamma * x),
+        lambda x: gamma**2 * logistic(gamma * x) * logistic(-gamma * x),
+        1 / gamma,
+    )
+
+
+def custom_exponential(gamma=1.0):
+    """The exponential function as three functions; what the markup is everywhere is not said."""
+    return CustomIntensity(
+        lambda x: exponential(x, gamma),
+        lambda x: -gamma * exponential(x, gamma),
+        lambda x: gamma**2 * exponential(x, gamma),
+        1 / gamma,
+    )
+
+
+def root_logistic(unit=1.0):
+    """``(1 + exp(x / unit))^-1/2``, whose markup ``2 (1 + exp(-x / unit))`` rises exponentially to the left."""
+
+    def root(x):
+        return logistic(x / unit) ** 0.5
+
+    def share(x):
+        return logistic(-x / unit)
+
+    return CustomIntensity(
+        root,
+        lambda x: -root(x) * share(x) / (2 * unit),
+        lambda x: root(x) * share(x) * (3 * share(x) / 2 - 1) / (2 * unit**2),
+        unit,
+    )
+
+
+class Stairs(Intensity):
+    """An intensity whose markup comes down in smooth steps, however steep; only what feedback maps ask of it.
+
+    Args:
+        heights: of the steps, in currency.
+        places: of the steps.
+        widths: of the steps.
+        floor: markup behind them.
+    """
+
+    def __init__(self, heights, places, widths, floor):
+        self.heights, self.places, self.widths, self.floor = heights, places, widths, floor
+
+    def __call__(self, x):
+        raise NotImplementedError
+
+    derivative = __call__
+
+    def _at(self, x):
+        return (x[..., None] - self.places) / self.widths
+
+    def markup(self, x):
+        return self.floor + (self.heights * logistic(self._at(x))).sum(axis=-1)
+
+    def markup_slope(self, x):
+        at = self._at(x)
+        return -(self.heights / self.widths * logistic(at) * logistic(-at)).sum(axis=-1)
+
+
+class Counted(Intensity):
+    """Another intensity that counts how often its markup is asked for."""
+
+    def __init__(self, intensity):
+        self.intensity, self.count = intensity, 0
+
+    def __call__(self, x):
+        return self.intensity(x)
+
+    def derivative(self, x):
+        return self.intensity.derivative(x)
+
+    def markup(self, x):
+        self.count += 1
+        return self.intensity.markup(x)
+
+    def markup_slope(self, x):
+        return self.intensity.markup_slope(x)
+
+
+def coshes(off=0.0):
+    """``cosh(v^i) + off v^i mean of the others``: marginal costs that rise exponentially."""
+
+    def others(v):
+        return (v.sum(axis=-1, keepdims=True) - v) / (v.shape[-1] - 1)
+
+    def hessian(v):
+        count = v.shape[-1]
+        return diagonal(np.cosh(v)) + off / (count - 1) * (1 - np.eye(count))
+
+    return CustomImpact(
+        lambda v: np.cosh(v) + off * v * others(v),
+        lambda v: np.sinh(v) + off * others(v),
+        hessian,
     )
