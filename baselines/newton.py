@@ -26,7 +26,7 @@ _SHORT_STEPS = 400
 _SHORTEST_STEP = 2.0**-30
 _STAGES = 200
 _FIRST_STAGE = 0.25
-_SHORTEST_STAGE = 1e-6
+_SHORTEST_STAGE = 1e-4
 _NOWHERE = 1e-4
 """part of the penalties; a curve of solutions that is back there leads nowhere"""
 

@@ -18,6 +18,8 @@ from .arrays import Array
 _ROUNDING = 4e-15
 _JUMP = 1e-9
 """a root that is bracketed to rounding and leaves more than this part of the terms lies at a jump"""
+_HUGE = 1e250
+"""beyond it sums overflow, and what does not converge there says nothing about a part"""
 _HYBRID = 40
 _BISECTIONS = 160
 _NEWTON = 60
@@ -88,10 +90,11 @@ def rising_root(
                 after = np.where(np.isfinite(after), after, np.where(below, x + jump, x - jump))
             moved = np.where(done, moved, np.abs(after - x))
             x = np.where(done, x, after)
-    failed = np.abs(left) > _JUMP  # false for NaN
+    beyond = np.abs(x) > _HUGE
+    failed = (np.abs(left) > _JUMP) & ~beyond  # false for NaN
     if failed.any():
         raise ValueError(f"{asks}; at {x[failed][0]:.6g} it leaves {left[failed][0]:.3g} of its terms")
-    return np.where(np.isfinite(left), x, np.nan)
+    return np.where(np.isfinite(left) & ~beyond, x, np.nan)
 
 
 def fixed_point(
@@ -142,7 +145,7 @@ def fixed_point(
             trial, found = _newton(function, jacobian, target, low, high, played)
             mask = missing & ~(found >= left)
             value, left = np.where(mask[..., None], trial, value), np.where(mask, found, left)
-    failed = np.isfinite(left) & (left > 1.0) & ~np.isnan(played).any(axis=-1)
+    failed = np.isfinite(left) & (left > 1.0) & ~np.isnan(played).any(axis=-1) & (largest(value) < _HUGE)
     if failed.any():
         at = np.array2string(value[failed][0], precision=4)
         raise ValueError(f"{asks}; at {at} a residual of {1e3 * _ROUNDING * left[failed][0]:.3g} of the terms is left")

@@ -52,7 +52,10 @@ def rules_of_thumb(
     noise = draw_noise(game, steps, PATHS, seed=0)
 
     def reference(name: str, controls: Controls, note: str = "") -> Reference:
-        payoffs = simulate(game, controls, steps, noise).payoffs
+        with np.errstate(over="ignore", invalid="ignore"):
+            payoffs = simulate(game, controls, steps, noise).payoffs
+        if not np.isfinite(payoffs).all():
+            return Reference(name, controls, note="its payoffs are too large for floating point")
         try:
             gains: float | None = float(gains_of(controls).sum())
         except EquilibriumNotFound:

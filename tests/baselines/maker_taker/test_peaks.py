@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from makertaker.baselines import EquilibriumNotFound, FieldOptions, exploitability, solve
+from makertaker.baselines import EquilibriumNotFound, FieldOptions, best_response, exploitability, solve
 from makertaker.baselines.equilibrium import Status
-from makertaker.envs import BestQuote, Controls, CustomImpact, CustomIntensity, MakerTakerGame, QuarticImpact
+from makertaker.envs import BestQuote, Controls, CustomImpact, CustomIntensity, MakerTakerGame, QuarticImpact, simulate
 from support.market_parts import diagonal
 
 
@@ -95,13 +95,16 @@ def test_what_the_better_rate_is_worth():
 
 
 def test_a_best_response_is_a_maximum_or_an_error():
-    """At the rates that the equations lead to a gain of 0 would be reported."""
+    """At the rates that the equations lead to a gain of 0 would be reported; quotes are found from another start."""
     played = solve(DENTED, 3, throw=False).controls
     with pytest.raises(EquilibriumNotFound, match="a best response was not found: trader_0 does better"):
         exploitability(DENTED, played, 3)
     quotes = solve(BUMPY, 3, throw=False).controls
-    with pytest.raises(EquilibriumNotFound, match="a best response was not found: maker_0 does better"):
-        exploitability(BUMPY, quotes, 3)
+    found = best_response(BUMPY, quotes, "maker_0", 3)
+    tried = np.linspace(3.5, 4.5, 101)
+    same = Controls(*(np.repeat(each[None], len(tried), axis=0) for each in quotes))
+    same.ask[..., 0] = tried[:, None]
+    assert found.gain >= (simulate(BUMPY, same, 3).payoffs[:, 1] - simulate(BUMPY, quotes, 3).payoffs[1]).max() > 0.1
 
 
 def test_parts_in_the_class_are_left_alone():

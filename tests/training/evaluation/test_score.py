@@ -264,9 +264,18 @@ def test_arrays_of_other_libraries_environments():
 
 def test_a_user_is_told_where_constraints_bind():
     """Shares in thousands, with a largest rate in single ones."""
-    env = acas_v0.parallel_env(trader_inventory=[-5000.0], observation="time", steps=STEPS)
+    env = acas_v0.parallel_env(trader_inventory=[-5000.0], max_rate=100.0, observation="time", steps=STEPS)
     found = score(env, solve(env).open_loop())
     assert any("rates are truncated at max_rate = 100" in note for note in found.notes)
+
+
+def test_rules_of_thumb_whose_payoffs_overflow_have_a_note():
+    """Random quotes within thousands of margins: shares are exponential in their differences."""
+    env = acas_v0.parallel_env(trader_inventory=[-5000.0], observation="time", steps=STEPS)
+    found = score(env, solve(env).open_loop())
+    assert abs(found.relative_nash_conv) < 1e-9
+    assert "too large for floating point" in found.metrics["baselines"]["random"]["note"]
+    assert "null" in json.dumps(found.metrics["baselines"]["random"], allow_nan=False)
 
 
 def test_the_example_of_its_docstring_is_true():
