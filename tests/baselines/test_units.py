@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from makertaker.baselines import FieldOptions, check, exploitability, open_loop_policies, random_controls, solve
@@ -211,6 +211,8 @@ def test_exploitability_under_noise_does_not_count_shares(scale):
 
 
 @settings(max_examples=10, deadline=None)
+@example(1.0, 1e-9, 1e9, 1.0)  # prices that hardly move per unit of time
+@example(1.0, 1.0, 1.0, 1e-9)
 @given(factors, factors, factors, factors)
 def test_a_linear_signal_is_linear_in_any_unit(shares, prices, time, signal):
     """Solved exactly in every unit, its feedback Nash and values as well; the signal that bends is found to bend."""
