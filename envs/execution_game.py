@@ -212,7 +212,7 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         # unilateral: (beta/N) 2 v against push T, and at most what the running penalty lets one hold
         fast = push * self.horizon * self.traders / (2 * c.temporary_impact.mean()) * self.horizon
         hold = 2 * c.running_penalty.mean()
-        return float(min(fast, push / hold) if hold > 0 else fast)
+        return float(push / hold if hold * fast > push else fast)  # the smaller, without a division that overflows
 
     def payoff_unit(self, agent: str) -> float:
         """Costs of a trader that closes its inventory, or trades as many shares as are worth it, at a constant rate
