@@ -184,6 +184,11 @@ class _IntensityBased(Competition):
         """The markup at 0: of makers who quote alike, or at the reference price."""
         return float(self.intensity.markup(np.zeros(())))
 
+    def _unit(self, quotes: Array) -> Array:
+        """See :meth:`Competition._unit`."""
+        markup = self.intensity.constant_markup
+        return super()._unit(quotes) if markup is None else np.asarray(markup)
+
     @abstractmethod
     def rival(self, quotes: Array) -> Array:
         """(..., M) what the intensity measures a maker's quote from, in currency."""
@@ -480,6 +485,8 @@ def _against_rival(quotes: Array, unit: Array) -> Array:
 def _two_best(quotes: Array, unit: Array) -> tuple[Array, Array]:
     """Indices (..., 1) of the best and the next best quote; of tied ones the first comes first."""
     first = _first_best(quotes, unit)[..., None]
+    if quotes.shape[-1] == 2:
+        return first, 1 - first
     rest = np.where(np.arange(quotes.shape[-1]) == first, np.inf, quotes)
     return first, _first_best(rest, unit)[..., None]
 
@@ -495,5 +502,5 @@ def _first_best(quotes: Array, unit: Array) -> Array:
 
 
 def _tied(quotes: Array, unit: Array) -> Array:
-    best = quotes.min(axis=-1, keepdims=True)
+    best = best_quote(quotes)[..., None]
     return quotes <= best + (_TIE * unit + _TIE_DIGITS * np.abs(best))

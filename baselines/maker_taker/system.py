@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...envs.arrays import Array
+from ...envs.competition import best_quote
 from ...envs.game import Controls
 from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
 from ..fbsde import System
@@ -21,9 +22,9 @@ MANY = 16
 def optimal_controls(game: MakerTakerGame, c: MakerTakerCoefficients, adjoints: Array) -> Controls:
     """The feedback maps ``psi^a, psi^b, phi`` of Theorem 3.9, (17) in the ACAS model: everyone's optimal control at
     adjoints (..., K, n), each given those of the others; NaN where a map is not solved to rounding."""
-    traders, makers = np.split(adjoints, [game.traders], axis=-1)
+    traders, makers = adjoints[..., : game.traders], adjoints[..., game.traders :]
     ask, bid = game.competition.optimal_quotes(np.stack([makers, -makers]), game.quote_bound)
-    spread = game.spread_paid(c, ask.min(axis=-1), bid.min(axis=-1))
+    spread = game.spread_paid(c, best_quote(ask), best_quote(bid))
     return Controls(game.impact.optimal_rates(c.impact, traders - spread, *game.rate_bounds), ask, bid)
 
 
