@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from makertaker.baselines import exploitability, solve
+from makertaker.baselines import exploitability_many, solve_many
 from makertaker.envs import BestQuote, Exponential, MakerTakerGame, QuadraticImpact, rollout
 
 STEPS = 20
@@ -49,16 +49,17 @@ def main() -> None:
     table = Table(
         "seed", "q trader", "q makers", "gamma", "beta", "phi", "A trader", "A maker", "flows", "rel. NashConv", "s"
     )
-    values = []
-    for seed in range(arguments.markets):
-        game = draw_market(np.random.default_rng(seed))
+    games = [draw_market(np.random.default_rng(seed)) for seed in range(arguments.markets)]
+    seconds, played = [], []
+    for seed, game in enumerate(games):
         started = time.perf_counter()
         learners = IndependentLearners(game, steps=STEPS, algorithm=arguments.algorithm, seed=seed)
         learners.learn(arguments.timesteps)
-        elapsed = time.perf_counter() - started
-        controls = rollout(game, learners.policies(), STEPS).controls
-        gains = exploitability(game, controls, STEPS).nash_conv
-        values.append(gains / np.abs(solve(game, STEPS).payoffs).sum())
+        seconds.append(time.perf_counter() - started)
+        played.append(rollout(game, learners.policies(), STEPS).controls)
+    found, gains = solve_many(games, STEPS), exploitability_many(games, played, STEPS)
+    values = [each.nash_conv / np.abs(nash.payoffs).sum() for each, nash in zip(gains, found, strict=True)]
+    for seed, game in enumerate(games):
         table.add_row(
             str(seed),
             f"{game.trader_inventory[0]:.2f}",
@@ -69,8 +70,8 @@ def main() -> None:
             f"{game.trader_terminal_penalty:.2f}",
             f"{game.maker_terminal_penalty:.2f}",
             f"{game.buy_flow:.2f} / {game.sell_flow:.2f}",
-            f"{100 * values[-1]:.3f}%",
-            f"{elapsed:.0f}",
+            f"{100 * values[seed]:.3f}%",
+            f"{seconds[seed]:.0f}",
         )
     console = Console(width=140)
     console.print(table)

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from ...envs import BestQuote, Exponential, MakerTakerGame, QuadraticImpact
+from ...envs import BestQuote, Controls, Exponential, MakerTakerGame, QuadraticImpact
 from ...envs.arrays import Array
 from ...envs.flows import of_factor
 from ...envs.grid import grid
@@ -287,7 +287,20 @@ def observations(game: MakerTakerGame, steps: int) -> list[Condition]:
     if failed:
         note += f"; {failed} of {_STARTS} starts did not converge"
     name, reference = "several starts lead to the same equilibrium", f"observed: {_STARTS} random starts"
-    return [found, Condition(name, far < 1e-6 and failed < _STARTS, -far, reference, note)]
+    several = Condition(name, far < 1e-6 and failed < _STARTS, -far, reference, note)
+    return [found, _constraints(game, first.controls), several]
+
+
+def _constraints(game: MakerTakerGame, controls: Controls) -> Condition:
+    """Remark 3.1 and Theorem 4.1 ask for ``xi`` and ``v_max`` so large that they do not bind: looked at afterwards."""
+    quote = max(float(np.abs(controls.ask).max()), float(np.abs(controls.bid).max()))
+    rate = float(np.abs(controls.rate).max())
+    spare = min(game.quote_bound / max(quote, _LEAST), game.rate_bound / max(rate, _LEAST)) - 1
+    note = (
+        f"the smaller of max_quote and max_rate beside the largest quote {quote:.6g} and the largest rate {rate:.6g}, "
+        "less 1; constraints above these two have the same equilibrium"
+    )
+    return Condition("neither max_quote nor max_rate binds", spare > 0, spare, "Remark 3.1", note)
 
 
 def _noise(game: MakerTakerGame, adjoints: Array, rng: np.random.Generator) -> Array:

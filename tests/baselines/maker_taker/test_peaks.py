@@ -107,6 +107,15 @@ def test_a_best_response_is_a_maximum_or_an_error():
     assert found.gain >= (simulate(BUMPY, same, 3).payoffs[:, 1] - simulate(BUMPY, quotes, 3).payoffs[1]).max() > 0.1
 
 
+def test_one_agent_s_response_does_not_fail_with_another_s():
+    """The trader's is no maximum; the makers' are found, and gain nothing in what solves their conditions."""
+    played = solve(DENTED, 3, throw=False).controls
+    for agent in ("maker_0", "maker_1"):
+        assert abs(best_response(DENTED, played, agent, 3).gain) < 1e-9
+    with pytest.raises(EquilibriumNotFound, match="trader_0"):
+        best_response(DENTED, played, "trader_0", 3)
+
+
 def test_parts_in_the_class_are_left_alone():
     """A function of the user's own and the same part built in: one equilibrium, also with limits that bind."""
     own = CustomImpact(
