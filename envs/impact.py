@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .arrays import Array, FloatArray, namespace
+from .arrays import Array, FloatArray, is_number, namespace
 from .fixed_point import fixed_point, target_jacobian
 from .parameters import PerAgent, agent_step_means, as_number, assign, require
 
@@ -164,8 +164,8 @@ class CrowdedImpact(_Coupled):
 
     Args:
         beta: as in :class:`QuadraticImpact`.
-        crowding: in [0, 2), the bound of Definition 3.2. The others are all other traders, with their signs; a trader
-            alone has none.
+        crowding: in (-2, 2), the bounds of Definition 3.2; below 0 others' haste is earned. The others are all other
+            traders, with their signs; a trader alone has none.
 
     Raises:
         ValueError: ``crowding`` is out of its range.
@@ -175,8 +175,11 @@ class CrowdedImpact(_Coupled):
     crowding: float = 1.0
 
     def __post_init__(self) -> None:
-        expected = "a number in [0, 2), the class of Definition 3.2"
-        assign(self, crowding=as_number("impact.crowding", self.crowding, expected, limit=2.0, strict=False))
+        if not is_number(self.crowding) or not -2 < self.crowding < 2:
+            raise ValueError(
+                f"impact.crowding: expected a number in (-2, 2), the class of Definition 3.2, got {self.crowding!r}"
+            )
+        assign(self, crowding=float(self.crowding))
 
     def _others(self, rate: Array) -> Array:
         """Mean rate of the others, (..., N); 0 for a trader alone."""

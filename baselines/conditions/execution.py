@@ -16,7 +16,7 @@ from ...envs.parameters import evaluate, per_agent
 from ..errors import NoOptimum
 from ..execution import linear_system as linear
 from ..execution.concavity import least_curvature, least_pivot
-from ..execution.cooperative import cooperative_pivot, require_crowding
+from ..execution.cooperative import cooperative_pivot, monotone_pivot, require_crowding
 from .condition import Condition, if_not_negative, if_positive
 
 _PROBES = 513
@@ -31,7 +31,7 @@ def execution_conditions(game: ExecutionGame, steps: int) -> list[Condition]:
     alpha, beta = (evaluate(each, probes, "impact") for each in (game.permanent_impact, game.temporary_impact))
     phi = _penalty_range(game, probes)
     paper = _paper(game, alpha, beta, phi)
-    return [*paper, _constant_impact(game, alpha), _flows(game), *_on_the_grid(game, times)]
+    return [_crowding(game), *paper, _constant_impact(game, alpha), _flows(game), *_on_the_grid(game, times)]
 
 
 def _probes(game: ExecutionGame) -> Array:
@@ -79,6 +79,16 @@ def _paper(game: ExecutionGame, alpha: Array, beta: Array, phi: tuple[Array, Arr
     ]
 
 
+def _crowding(game: ExecutionGame) -> Condition:
+    count = game.traders
+    note = "pi, which is below 2"
+    if game.crowding < 0 and count > 1:
+        note = (
+            f"pi; below 0 the game is outside of the paper, and monotone costs end at -2/(N - 1) = {-2 / (count - 1):g}"
+        )
+    return if_not_negative("crowding as in the paper", game.crowding, "Remark 2.1(3)", note)
+
+
 def _constant_impact(game: ExecutionGame, alpha: Array) -> Condition:
     name = "terminal penalty outweighs constant impact"
     reference = "with constant alpha sufficient for concavity, even at phi = 0; not in the paper"
@@ -110,7 +120,16 @@ def _on_the_grid(game: ExecutionGame, times: Array) -> list[Condition]:
     own = Condition("own problems concave on the grid", bool(pivots.min() > 0), least, reference, note)
     if game.traders > _LARGEST and not linear.homogeneous(c):
         return [own]
-    return [own, _cooperative(game, c, dt, reference)]
+    return [own, _monotone(game, c, dt, reference), _cooperative(game, c, dt, reference)]
+
+
+def _monotone(game: ExecutionGame, c: ExecutionCoefficients, dt: float, reference: str) -> Condition:
+    least = monotone_pivot(game, c, dt) / (2 * float(c.temporary_impact.min()) / game.traders)
+    note = (
+        "least eigenvalue of the symmetrised game's pivots up to a failing one, in units of 2 beta / N; sufficient for "
+        "the equilibrium to be the only one"
+    )
+    return if_positive("game monotone on the grid", least, reference, note)
 
 
 def _cooperative(game: ExecutionGame, c: ExecutionCoefficients, dt: float, reference: str) -> Condition:
@@ -120,6 +139,7 @@ def _cooperative(game: ExecutionGame, c: ExecutionCoefficients, dt: float, refer
         require_crowding(game)
         least = cooperative_pivot(game, c, dt) / (2 * float(c.temporary_impact.min()) / game.traders)
     except NoOptimum as error:
-        return Condition(name, False, 1 - game.crowding, reference, str(error))
+        margin = min(1 - game.crowding, game.crowding + 1 / (game.traders - 1))
+        return Condition(name, False, margin, reference, str(error))
     note = "least eigenvalue of the joint problem's pivots up to a failing one, in units of 2 beta / N"
     return if_positive(name, least, reference, note)

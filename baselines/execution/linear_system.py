@@ -19,16 +19,20 @@ one agent, given the others     2                               1               
 one agent, given everyone's     ``2 - pi``                      1                    0
 total rate
 cooperative optimum             ``2 (1 - pi) I + 2 pi O``       ``O``                ``O``
+Nash equilibrium, symmetrised   ``(2 - pi) I + pi O``           ``(I + O) / 2``      ``(I + O) / 2``
 ==============================  ==============================  ===================  ===================
 
 (``O``: all ones.) A symmetric problem is concave exactly if every ``C_k`` is positive definite: they are the pivots of
-the block Cholesky factorisation of its Hessian.
+the block Cholesky factorisation of its Hessian. The symmetrised equilibrium is the symmetric part of the derivative of
+everyone's marginal payoffs in everyone's rates: where it is negative definite, the game is monotone and has one
+equilibrium. At constant impact its mean mode is the form ``(beta c / N) int u^2 + 2 phi int q^2 + (2 A - alpha (N + 1) /
+2 N) q_T^2``, ``c = 2 + pi (N - 1)``, from ``q_0 = 0``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -182,22 +186,38 @@ def cooperative_system(c: ExecutionCoefficients, crowding: float, dt: float) -> 
     return _system(c, dt, 2 * (1 - crowding) * identity + 2 * crowding * ones, ones, ones)
 
 
+def symmetric_system(c: ExecutionCoefficients, crowding: float, dt: float) -> LinearSystem:
+    """The symmetric part of the equilibrium's system."""
+    count = len(c.terminal_penalty)
+    identity, ones = np.eye(count), np.ones((count, count))
+    half = (identity + ones) / 2
+    return _system(c, dt, (2 - crowding) * identity + crowding * ones, half, half)
+
+
 def _system(c: ExecutionCoefficients, dt: float, cost: Array, pull: Array, push: Array) -> LinearSystem:
     count = len(c.terminal_penalty)
     alpha, beta = (each[:, None, None] / count for each in (c.permanent_impact, c.temporary_impact))
     return LinearSystem(dt, beta * cost, alpha * pull, alpha * push, c.running_penalty, c.terminal_penalty)
 
 
-def mode_system(c: ExecutionCoefficients, crowding: float, dt: float, *, cooperative: bool = False) -> LinearSystem:
+def mode_system(
+    c: ExecutionCoefficients,
+    crowding: float,
+    dt: float,
+    problem: Literal["nash", "cooperative", "symmetric"] = "nash",
+) -> LinearSystem:
     """The two scalar modes (mean, deviation from it) of homogeneous agents, as a batch (K, 2, 1, 1)."""
     count = len(c.terminal_penalty)
     ones = np.array([float(count), 0.0]).reshape(2, 1, 1)
-    cost = 2 * (1 - crowding) + 2 * crowding * ones if cooperative else 2 - crowding + crowding * ones
-    pull = ones if cooperative else np.ones_like(ones)
+    cost, pull, push = 2 - crowding + crowding * ones, np.ones_like(ones), ones
+    if problem == "cooperative":
+        cost, pull = 2 * (1 - crowding) + 2 * crowding * ones, ones
+    elif problem == "symmetric":
+        pull = push = (1 + ones) / 2
     alpha, beta = (each[:, None, None, None] / count for each in (c.permanent_impact, c.temporary_impact))
     penalty = np.broadcast_to(c.running_penalty[:, :1, None], (len(alpha), 2, 1))
     terminal = np.broadcast_to(c.terminal_penalty[:1, None], (2, 1))
-    return LinearSystem(dt, beta * cost, alpha * pull, alpha * ones, penalty, terminal)
+    return LinearSystem(dt, beta * cost, alpha * pull, alpha * push, penalty, terminal)
 
 
 def lone_system(

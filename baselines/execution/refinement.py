@@ -36,7 +36,7 @@ class Checked(NamedTuple):
 def checked(game: ExecutionGame, c: ExecutionCoefficients, dt: float, rates: Array, tolerance: float) -> Checked:
     """The rates, refined where the residual does not show that they are good to the tolerance.
 
-    In the first-order condition (1) costs alone bound the error: ``(beta/N) (2 - pi)`` times what rates are off by is
+    In the first-order condition (1) costs alone bound the error: ``(beta/N) min(2 - pi, 2 + pi (N - 1))`` times what rates are off by is
     at most the residual, where permanent impact does not take away from them. Where it may, a hundredth is asked for.
 
     Args:
@@ -50,9 +50,9 @@ def checked(game: ExecutionGame, c: ExecutionCoefficients, dt: float, rates: Arr
     coefficients = c.like(exact)
     average, defect = _first_order(game, coefficients, dt, exact)
     size = float(np.abs(exact).max(initial=0.0))
-    stiffness = float(c.temporary_impact.min()) / game.traders * (2 - game.crowding)
+    stiffness = float(c.temporary_impact.min()) * game.least_cost / game.traders
     error = float(np.abs(defect).max(initial=0.0)) / stiffness
-    bounded = float(c.permanent_impact.max()) * game.horizon <= float(c.temporary_impact.min()) * (2 - game.crowding)
+    bounded = float(c.permanent_impact.max()) * game.horizon <= float(c.temporary_impact.min()) * game.least_cost
     enough, rounds = tolerance * size * (1.0 if bounded else 0.01), 0
     while error > enough and rounds < _ROUNDS:
         move = _correction(game, c, dt, np.asarray(defect, dtype=float))
