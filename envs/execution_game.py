@@ -74,7 +74,8 @@ class ExecutionGame(Game[ExecutionCoefficients]):
             costs of trading stop growing with everyone's rate, and below 2. The paper has [0, 2). At 1 and above there
             is no cooperative optimum.
         running_penalty: ``phi``: a number, a callable of time, or one for each trader.
-        terminal_penalty: ``A``: a number or one for each trader.
+        terminal_penalty: ``A``: a number or one for each trader. Infinite (``math.inf``, or ``"inf"``) for a trader who
+            must liquidate: ``Q_T = 0``, for deviators as well.
         buy_flow: rate ``b`` at which noise traders buy: a number, a callable of time, or, with a factor, of
             (time, factor (..., d)).
         sell_flow: rate ``a`` at which noise traders sell.
@@ -111,6 +112,7 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         "buy_flow": ("buy_flow", "flow"),
         "sell_flow": ("sell_flow", "flow"),
     }
+    closing_parameter: ClassVar[str] = "terminal_penalty"
     makers: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
@@ -120,10 +122,11 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         self.check_bounds("max_rate")
         self.check_numbers(positive=("horizon",), others=("volatility",))
         self._check_crowding()
-        self.check_penalties("trader", len(self.initial_inventory))
+        self.check_penalties("trader", len(self.initial_inventory), closing=True)
         require(self.permanent_impact, "permanent_impact", self.horizon)
         require(self.temporary_impact, "temporary_impact", self.horizon, strict=True)
         self.check_flows()
+        self.check_closable(self.start, "initial_inventory")
 
     def _check_crowding(self) -> None:
         """Raises ValueError where trading costs are not convex in everyone's rates together."""

@@ -126,6 +126,7 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
     initial_price: float = 100.0
 
     environment: ClassVar[str] = "maker_taker_v0"
+    closing_parameter: ClassVar[str] = "trader_terminal_penalty"
     one_sided: ClassVar[bool] = True
     coefficient_of: ClassVar[Mapping[str, tuple[str, str]]] = {
         "impact.beta": ("impact", "traders"),

@@ -11,6 +11,7 @@ import numpy as np
 from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
 from ...envs.flows import Points
+from ...envs.game import Game
 from ...envs.grid import grid
 from ...envs.parameters import evaluate, per_agent
 from ..errors import NoOptimum
@@ -30,8 +31,8 @@ def execution_conditions(game: ExecutionGame, steps: int) -> list[Condition]:
     probes = _probes(game)
     alpha, beta = (evaluate(each, probes, "impact") for each in (game.permanent_impact, game.temporary_impact))
     phi = _penalty_range(game, probes)
-    paper = _paper(game, alpha, beta, phi)
-    return [_crowding(game), *paper, _constant_impact(game, alpha), _flows(game), *_on_the_grid(game, times)]
+    paper = [_crowding(game), *closing(game), *_paper(game, alpha, beta, phi)]
+    return [*paper, _constant_impact(game, alpha), _flows(game), *_on_the_grid(game, times)]
 
 
 def _probes(game: ExecutionGame) -> Array:
@@ -52,7 +53,7 @@ def _paper(game: ExecutionGame, alpha: Array, beta: Array, phi: tuple[Array, Arr
     count, end = game.traders, np.atleast_1d(np.asarray(game.terminal_penalty, dtype=float))
     c, d = 2 + game.crowding * (count - 1), 2 - game.crowding
     concave = (phi[0] - alpha**2 / (4 * count * beta)).min()
-    spread = max((phi[1] - phi[0]).max(), np.ptp(end))
+    spread = max((phi[1] - phi[0]).max(), 0.0 if (end == end[0]).all() else np.ptp(np.nan_to_num(end)))
     riccati = (phi[0] - alpha**2 / (2 * beta * c)).min()
     worst = max((count + 1) ** 2 / c, 1 / d) if count > 1 else 2.0  # alone there is no deviation from the mean
     monotone = (phi[0] - alpha**2 / (8 * count * beta) * worst).min()
@@ -77,6 +78,17 @@ def _paper(game: ExecutionGame, alpha: Array, beta: Array, phi: tuple[Array, Arr
             "1 / (2 - pi)); it must be positive",
         ),
     ]
+
+
+def closing(game: Game) -> list[Condition]:
+    """That terminal penalties are finite, where they are not."""
+    if not game.must_close:
+        return []
+    note = (
+        "number of traders who must liquidate, negated; a multiplier with Q_T = 0 is in the place of the paper's "
+        "-2 A Q_T, its limit at rate 1/A"
+    )
+    return [if_not_negative("finite terminal penalties", -int(game.closing.sum()), "(3), (13)", note)]
 
 
 def _crowding(game: ExecutionGame) -> Condition:

@@ -7,6 +7,7 @@ precision where the machine has it, so that the large terms cancel.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -36,8 +37,9 @@ class Checked(NamedTuple):
 def checked(game: ExecutionGame, c: ExecutionCoefficients, dt: float, rates: Array, tolerance: float) -> Checked:
     """The rates, refined where the residual does not show that they are good to the tolerance.
 
-    In the first-order condition (1) costs alone bound the error: ``(beta/N) min(2 - pi, 2 + pi (N - 1))`` times what rates are off by is
-    at most the residual, where permanent impact does not take away from them. Where it may, a hundredth is asked for.
+    In the first-order condition (1) costs alone bound the error: ``beta/N`` times the game's ``least_cost`` times what
+    rates are off by is at most the residual, where permanent impact does not take away from them. Where it may, a
+    hundredth is asked for.
 
     Args:
         game: the game.
@@ -86,6 +88,7 @@ def _correction(game: ExecutionGame, c: ExecutionCoefficients, dt: float, defect
     for mode, own in ((0, mean), (1, defect - mean)):
         alone = linear.Sweep(*(each[:, mode : mode + 1] for each in swept))
         load = linear.plain(np.zeros((*own.shape, 1)), -own[..., None])
-        shift = linear.respond(system, alone, load).shift[..., 0]
+        own_system = replace(system, terminal=system.terminal[mode : mode + 1])
+        shift = linear.respond(own_system, alone, load).shift[..., 0]
         parts.append(linear.forward(alone.gain[..., 0, 0], shift, np.zeros(own.shape[1]), dt))
     return np.asarray(parts[0] + parts[1])
