@@ -7,6 +7,10 @@ step-averaged adjoints ``Y_k`` of an equilibrium solve
     Y_k = p_{k+1} - 2 phi_k dt (Q_k / 6 + Q_{k+1} / 3),
 
 the first-order condition of (13)-(14) integrated over the step; ``p_k`` is the adjoint at the node ``t_k``.
+
+An agent who must liquidate has ``Q_K = 0`` and an unknown ``p_K``, the multiplier of this constraint on its own
+controls. It is found by the method of multipliers: with ``p_K = m - 2 A Q_K`` for some ``A`` the system is of the kind
+above, and ``m <- m - 2 A Q_K`` leads to ``Q_K = 0`` to rounding, faster the larger ``A``.
 """
 
 from __future__ import annotations
@@ -22,6 +26,9 @@ from ..envs.arrays import Array
 from .penalties import Penalties as Penalties
 from .sweep import solve_linear
 
+STIFF = 30.0
+"""penalty that stands in for an infinite one, in the curvature of impact costs: a multiplier's error falls by it"""
+
 
 @dataclass
 class System(Penalties, ABC):
@@ -31,6 +38,8 @@ class System(Penalties, ABC):
     """(..., n) inventories at the start"""
     unit: float | Array = field(default=1.0, kw_only=True)
     """(...,) size of adjoints, in currency per share, by which tolerances are measured where adjoints are smaller"""
+    closing: Array | None = field(default=None, kw_only=True)
+    """(..., n) True for agents who must liquidate; None: nobody"""
 
     @abstractmethod
     def rates(self, adjoints: Array) -> Array:
@@ -54,11 +63,23 @@ class System(Penalties, ABC):
         weight = 2 * (self.terminal + self.dt * self.running.sum(axis=-2)).max(axis=-1)
         return np.asarray(8 * np.finfo(float).eps * weight * np.abs(self.initial).max(axis=-1))
 
+    def close(self, size: Array) -> None:
+        """Let agents liquidate whose terminal penalty is infinite: a finite one stands in for it.
+
+        Args:
+            size: (..., n) what a share is worth more per share that an agent trades more evenly, ``2 beta / T``.
+        """
+        closing = np.isinf(self.terminal)
+        if closing.any():
+            self.closing, self.multiplier = closing, np.zeros_like(self.terminal)
+            self.terminal = np.where(closing, STIFF * size, self.terminal)
+
     def scaled(self, factor: Array) -> Self:
         """The system with all penalties multiplied by a factor, (...,); at zero its solution is ``Y = 0``."""
         result, factor = copy(self), np.asarray(factor)
         result.running = factor[..., None, None] * self.running
         result.terminal = factor[..., None] * self.terminal
+        result.multiplier = factor[..., None] * self.multiplier
         return result
 
 
@@ -80,7 +101,7 @@ def node_adjoints(system: Penalties, paths: Array, drift: Array | None = None) -
     if drift is not None:
         increments = increments - system.dt * drift
     tail = np.cumsum(increments[..., ::-1, :], axis=-2)[..., ::-1, :]
-    end = -2 * system.terminal * paths[..., -1, :]
+    end = system.multiplier - 2 * system.terminal * paths[..., -1, :]
     return np.concatenate([end[..., None, :] - tail, end[..., None, :]], axis=-2)
 
 

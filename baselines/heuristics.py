@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..envs import Controls, Game, MakerTakerGame
-from ..envs.grid import grid
+from ..envs.grid import closing_rates, grid, move
 
 
 def twap(game: Game, steps: int) -> np.ndarray:
@@ -23,7 +23,16 @@ def constant_spread(game: MakerTakerGame, steps: int) -> tuple[np.ndarray, np.nd
 
 
 def random_controls(game: Game, steps: int, seed: int) -> Controls:
-    """Controls drawn uniformly from the game's action range at every step."""
+    """Controls drawn uniformly from the game's action range at every step; rates of traders who must liquidate are
+    truncated so that they do."""
     rng = np.random.default_rng(seed)
     low, high = game.action_range()
-    return Controls(*(rng.uniform(a, b, (steps, len(a))) for a, b in zip(low, high, strict=True)))
+    drawn = Controls(*(rng.uniform(a, b, (steps, len(a))) for a, b in zip(low, high, strict=True)))
+    if not game.must_close:
+        return drawn
+    dt, inventories, rates = game.horizon / steps, game.start[: game.traders], []
+    for k, rate in enumerate(drawn.rate):
+        kept = closing_rates(game, drawn._replace(rate=rate), inventories, dt, steps - k - 1).rate
+        rates.append(kept)
+        inventories = move(inventories, kept, dt)
+    return drawn._replace(rate=np.stack(rates))

@@ -28,7 +28,7 @@ from ..envs.arrays import Array
 from ..envs.grid import agent_index, grid
 from .budget import MOST_ITERATIONS, Budget
 from .conditions.condition import Condition
-from .conditions.execution import execution_conditions
+from .conditions.execution import closing, execution_conditions
 from .conditions.maker_taker import assumptions, field_condition, model_conditions, observations
 from .conditions.noise import noise_conditions
 from .equilibrium import Equilibrium
@@ -254,7 +254,8 @@ class MakerTaker(Kind[MakerTakerGame]):
         return rules_of_thumb(self.game, self.steps, equilibrium, lambda controls: self.gains(controls).gains)
 
     def conditions(self) -> list[Condition]:
-        return [*assumptions(self.game), *model_conditions(self.game, self.steps), *observations(self.game, self.steps)]
+        model = [*closing(self.game), *model_conditions(self.game, self.steps)]
+        return [*assumptions(self.game), *model, *observations(self.game, self.steps)]
 
 
 class NoisyMakerTaker(MakerTaker):

@@ -29,6 +29,9 @@ _FIRST_STAGE = 0.25
 _SHORTEST_STAGE = 1e-4
 _NOWHERE = 1e-4
 """part of the penalties; a curve of solutions that is back there leads nowhere"""
+_ROUNDS = 60
+CLOSED = 1e-12
+"""part of the inventories at the start that may be left where an agent must liquidate: rounding"""
 
 
 class Result(NamedTuple):
@@ -160,6 +163,50 @@ def start(system: System, steps: int) -> Array:
 
 
 def solve_system(
+    system: System,
+    steps: int,
+    *guesses: Array,
+    tolerance: float = _TOLERANCE,
+    budget: Budget | None = None,
+) -> Result:
+    """The solution of a system, see :func:`solve_penalised`; where agents must liquidate, with their multipliers, which
+    are the system's afterwards.
+
+    Args:
+        system: the system.
+        steps: K.
+        guesses: adjoints to start from; by default :func:`start`.
+        tolerance: on the residual.
+        budget: of iterations and of time, for everything together.
+    """
+    budget = budget or Budget()
+    found = solve_penalised(system, steps, *guesses, tolerance=tolerance, budget=budget)
+    if system.closing is None:
+        return found
+    size, before = np.abs(system.initial).max(axis=-1), np.inf
+    for _ in range(_ROUNDS):
+        end = np.where(system.closing, paths(system, found.adjoints)[..., -1, :], 0.0)
+        left = np.abs(end).max(axis=-1)
+        closed = left <= CLOSED * size
+        if not found.converged.any() or (closed | ~found.converged).all() or budget.exhausted:
+            break
+        system.multiplier = system.multiplier - 2 * system.terminal * end
+        slow = (left > before / 5) & ~closed
+        system.terminal = np.where(system.closing & slow[..., None], 10.0, 1.0) * system.terminal
+        before = left
+        again = solve_penalised(system, steps, found.adjoints, tolerance=tolerance, budget=budget)
+        found = again._replace(
+            converged=again.converged & found.converged,
+            iterations=found.iterations + again.iterations,
+            stages=found.stages + again.stages,
+            history=found.history + again.history,
+        )
+    else:
+        closed = np.zeros_like(found.converged)
+    return found._replace(converged=found.converged & closed)
+
+
+def solve_penalised(
     system: System,
     steps: int,
     *guesses: Array,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..envs.arrays import Array
 
@@ -17,3 +17,5 @@ class Penalties:
     """(..., K, n) ``phi``"""
     terminal: Array
     """(..., n) ``A``"""
+    multiplier: Array | float = field(default=0.0, kw_only=True)
+    """(..., n) added to ``-2 A Q_K``, where an agent must end with ``Q_K = 0``"""

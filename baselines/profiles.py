@@ -19,6 +19,8 @@ Profile: TypeAlias = Controls | Rule | Mapping[str, Policy]
 game, a decoupling field), or a policy for every agent"""
 
 
+CLOSED = 1e-9
+"""part of what a trader trades that it may leave where it must liquidate: rounding"""
 PATHS = 4096
 """of the noise along which payoffs of schedules are compared"""
 
@@ -120,9 +122,32 @@ def undisturbed(game: Game, profile: Profile, steps: int, noise: Noise | None) -
 
 
 def as_schedules(game: Game, profile: Profile, steps: int) -> Controls:
-    """A profile as schedules in a game without noise: its controls on the path that it leads to."""
+    """A profile as schedules in a game without noise: its controls on the path that it leads to.
+
+    Raises ValueError for a profile that does not fit the game and the grid, or that leaves something where a trader
+    must liquidate.
+    """
     played = profile if isinstance(profile, Controls) else undisturbed(game, profile, steps, None).controls
-    return single_profile(game, played, steps)
+    controls = single_profile(game, played, steps)
+    require_closed(game, controls.rate)
+    return controls
+
+
+def require_closed(game: Game, rates: Array) -> None:
+    """Raises ValueError where rates (..., K, N) of traders who must liquidate leave anything."""
+    if not game.must_close:
+        return
+    moves = rates * (game.horizon / rates.shape[-2])
+    start = game.start[: game.traders]
+    left = np.where(game.closing, np.abs(start + moves.sum(axis=-2)), 0.0)
+    size = np.abs(start) + np.abs(moves).sum(axis=-2)
+    bad = left > CLOSED * size
+    if bad.any():
+        at = tuple(np.argwhere(bad)[0])
+        raise ValueError(
+            f"controls: trader_{at[-1]} must liquidate, expected rates that close its {start[at[-1]]:g} shares, "
+            f"{left[at]:.6g} are left"
+        )
 
 
 def replaced(game: Game, controls: Controls, own: Controls, index: int) -> Controls:

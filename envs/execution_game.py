@@ -7,7 +7,7 @@ buy (the paper swaps the letters: in the maker-taker game ``a`` buys and ``b`` s
   moves it for good;
 - trader ``i`` pays ``S + (beta/N) (v^i + pi sum_{j != i} v^j)`` per share: trading fast costs, and ``pi``, the
   *crowding*, says how much of the others' haste it pays for. The paper's text has ``pi = 1``, Remark 2.1(3) any
-  ``pi`` in [0, 2);
+  ``pi`` in [0, 2); below 0 haste earns what the others pay, and the game stays monotone down to ``pi = -2 / (N - 1)``;
 - an inventory follows ``dQ = v dt``, and costs ``phi Q^2`` per unit of time and ``A Q_T^2`` at the end.
 
 The payoff is the expected terminal wealth, inventory valued at ``S_T``, less the penalties and the constant ``P_0
@@ -26,7 +26,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from .arrays import Array, as_like, namespace
+from .arrays import Array, as_like, is_number, namespace
 from .factor import Factor
 from .game import EXPLORED, Activity, Controls, Flow, Game
 from .parameters import Parameter, PerAgent, agent_step_means, as_numbers, assign, require, step_means
@@ -70,10 +70,12 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         horizon: length ``T`` of the game.
         permanent_impact: ``alpha``, currency per share, at least 0: a number or a callable of time.
         temporary_impact: ``beta``, currency times time per share, positive: a number or a callable of time.
-        crowding: ``pi`` in [0, 2): part of the sum of the others' rates that a trader pays for. At 1 and above there is
-            no cooperative optimum.
+        crowding: ``pi``: part of the sum of the others' rates that a trader pays for; above ``-2 / (N - 1)``, where
+            costs of trading stop growing with everyone's rate, and below 2. The paper has [0, 2). At 1 and above there
+            is no cooperative optimum.
         running_penalty: ``phi``: a number, a callable of time, or one for each trader.
-        terminal_penalty: ``A``: a number or one for each trader.
+        terminal_penalty: ``A``: a number or one for each trader. Infinite (``math.inf``, or ``"inf"``) for a trader who
+            must liquidate: ``Q_T = 0``, for deviators as well.
         buy_flow: rate ``b`` at which noise traders buy: a number, a callable of time, or, with a factor, of
             (time, factor (..., d)).
         sell_flow: rate ``a`` at which noise traders sell.
@@ -110,6 +112,7 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         "buy_flow": ("buy_flow", "flow"),
         "sell_flow": ("sell_flow", "flow"),
     }
+    closing_parameter: ClassVar[str] = "terminal_penalty"
     makers: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
@@ -117,13 +120,22 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         if not self.initial_inventory:
             raise ValueError("initial_inventory: expected at least one trader, got none")
         self.check_bounds("max_rate")
-        self.check_numbers(positive=("horizon",), others=("crowding", "volatility"))
-        if self.crowding >= 2:
-            raise ValueError(f"crowding: expected a number in [0, 2), got {self.crowding!r}")
-        self.check_penalties("trader", len(self.initial_inventory))
+        self.check_numbers(positive=("horizon",), others=("volatility",))
+        self._check_crowding()
+        self.check_penalties("trader", len(self.initial_inventory), closing=True)
         require(self.permanent_impact, "permanent_impact", self.horizon)
         require(self.temporary_impact, "temporary_impact", self.horizon, strict=True)
         self.check_flows()
+        self.check_closable(self.start, "initial_inventory")
+
+    def _check_crowding(self) -> None:
+        """Raises ValueError where trading costs are not convex in everyone's rates together."""
+        others = len(self.initial_inventory) - 1
+        edge = -2 / others if others else -np.inf
+        if not is_number(self.crowding) or not edge < self.crowding < 2 or not np.isfinite(self.crowding):
+            said = f"above -2/(N - 1) = {edge:.6g}, the edge for {others + 1} traders," if others else "that is finite"
+            raise ValueError(f"crowding: expected a number {said} and below 2, got {self.crowding!r}")
+        assign(self, crowding=float(self.crowding))
 
     @cached_property
     def start(self) -> np.ndarray:
@@ -180,6 +192,12 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         return EXPLORED * float(self._rates[self.positions[agent]])
 
     @property
+    def least_cost(self) -> float:
+        """``min(2 - pi, 2 + pi (N - 1))``: least eigenvalue of ``(2 - pi) I + pi 1 1'``, marginal trading costs per
+        rate of (1) in units of ``beta / N``."""
+        return min(2 - self.crowding, 2 + self.crowding * (self.traders - 1))
+
+    @property
     def price_unit(self) -> float:
         """Typical move of the market price over the horizon, in currency: of its martingale part, and what trades at
         everyone's characteristic rate do to it; 1 where it does not move."""
@@ -220,7 +238,7 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         c = self.coefficients(np.array([0.0, self.horizon]))
         rate = float(self._rates[self.positions[agent]])
         others = float(self._rates.sum()) - rate
-        crowd = float(c.temporary_impact[0]) / self.traders * (rate + self.crowding * others)
+        crowd = float(c.temporary_impact[0]) / self.traders * (rate + max(self.crowding, 0.0) * others)
         moved = float(c.permanent_impact[0]) / self.traders * (rate + others) * self.horizon / 2
         return rate * self.horizon * (crowd + moved)
 
@@ -228,12 +246,12 @@ class ExecutionGame(Game[ExecutionCoefficients]):
         """Rates worth exploring, from the parameters alone.
 
         A trader that deviates from the average of the others closes its inventory at the rate ``kappa coth(kappa T)``
-        of the game's second mode; the range goes to twice that in the direction of closing, inventory being enlarged
+        of the game's faster mode; the range goes to twice that in the direction of closing, inventory being enlarged
         by half of what the average trader has and by what the noise flow makes worth trading. In the other direction
         it goes half as far, or further for a trader with little inventory, who trades on what the others do.
         """
         c = self.coefficients(np.linspace(0.0, self.horizon, _STEPS + 1))
-        d = 2 - self.crowding
+        d = self.least_cost
         lean = (c.permanent_impact / (2 * d * c.temporary_impact)).mean()
         pull = (2 * c.running_penalty.mean(axis=0) * self.traders / (d * c.temporary_impact.mean())) + lean**2
         kappa = np.maximum((lean + np.sqrt(pull)) * self.horizon, 1e-6)

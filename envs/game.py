@@ -131,6 +131,8 @@ class Game(ABC, Generic[C]):
     coefficient_of: ClassVar[Mapping[str, tuple[str, str]]]
     """by parameter: the coefficient that it becomes, and whose it is: ``"traders"``, ``"makers"``, ``"market"``, or
     ``"flow"``"""
+    closing_parameter: ClassVar[str]
+    """name of the traders' terminal penalties"""
 
     @property
     @abstractmethod
@@ -156,6 +158,40 @@ class Game(ABC, Generic[C]):
     def positions(self) -> dict[str, int]:
         """Position of each agent in arrays."""
         return {agent: i for i, agent in enumerate(self.agents)}
+
+    @cached_property
+    def closing(self) -> np.ndarray:
+        """(N,) True for traders who must liquidate: an infinite terminal penalty, ``Q_T = 0``."""
+        penalty = np.asarray(getattr(self, self.closing_parameter), dtype=float)
+        return np.asarray(np.isinf(np.broadcast_to(penalty, (self.traders,))))
+
+    @cached_property
+    def must_close(self) -> bool:
+        """True if a trader must liquidate."""
+        return bool(self.closing.any())
+
+    def closable(self) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest inventories (N,) that traders who must liquidate can close within the constraints;
+        infinite for others."""
+        slow, fast = (self.horizon * each for each in self.rate_bounds)
+        return np.where(self.closing, -fast, -np.inf), np.where(self.closing, -slow, np.inf)
+
+    def check_closable(self, inventories: Array, name: str) -> None:
+        """Raises ValueError where a trader who must liquidate cannot close inventories (..., n) within the
+        constraints."""
+        if not self.must_close:
+            return
+        own = np.asarray(inventories)[..., : self.traders]
+        least, most = self.closable()
+        slack = 1e-12 * np.abs(own)
+        bad = (own < least - slack) | (own > most + slack)
+        if bad.any():
+            at = tuple(np.argwhere(bad)[0])
+            slow = f"min_rate T = {self.min_rate * self.horizon:g} and " if self.one_sided else ""
+            raise ValueError(
+                f"{name}: trader_{at[-1]} must liquidate {own[at]:g} shares, expected a size "
+                f"{'between ' if slow else 'of at most '}{slow}max_rate T = {self.rate_bound * self.horizon:g}"
+            )
 
     @property
     def rate_limits(self) -> tuple[float, float]:
@@ -297,15 +333,26 @@ class Game(ABC, Generic[C]):
                 raise ValueError(f"{name}: expected a number > 0, or None for no constraint, got {value!r}")
             assign(self, **{name: float(value)})
 
-    def check_penalties(self, role: str, count: int, prefix: str = "") -> None:
-        """Raises ValueError unless the penalties of a role are finite and at least 0, the terminal one constant."""
+    def check_penalties(self, role: str, count: int, prefix: str = "", *, closing: bool = False) -> None:
+        """Raises ValueError unless the penalties of a role are finite and at least 0, the terminal one constant.
+
+        Args:
+            role: of the agents, for messages.
+            count: of the agents.
+            prefix: of the parameters' names.
+            closing: True if terminal penalties may be infinite; ``"inf"``, which JSON can hold, becomes a number.
+        """
         running, terminal = f"{prefix}running_penalty", f"{prefix}terminal_penalty"
         for name in (running, terminal):
-            assign(self, **{name: as_parameter(getattr(self, name))})
-            values = per_agent(getattr(self, name), count, name)
+            value = as_parameter(getattr(self, name))
+            if closing and name == terminal:
+                value = tuple(map(_as_infinite, value)) if isinstance(value, tuple) else _as_infinite(value)
+            assign(self, **{name: value})
+            values = per_agent(value, count, name)  # type: ignore[arg-type]  # refuses what it does not know
             if name == terminal and any(map(callable, values)):
                 raise ValueError(f"{name}: expected a number or one for each {role}, got a callable")
-            require(getattr(self, name), name, self.horizon, count=count)
+            finite = tuple(0.0 if closing and name == terminal and is_infinite(each) else each for each in values)
+            require(finite, name, self.horizon, count=count)
 
     def check_flows(self) -> None:
         """Raises ValueError where the factor is no Factor, or a flow is not finite, or negative without a factor."""
@@ -378,3 +425,13 @@ class Game(ABC, Generic[C]):
         low, high = (as_like(bound, controls.rate) for bound in self.rate_bounds)
         quotes = (xp.clip(each, -limit, limit) for each in controls[1:])
         return Controls(xp.clip(controls.rate, low, high), *quotes)
+
+
+def is_infinite(value: object) -> bool:
+    """True for plus infinity."""
+    return is_number(value) and value == np.inf
+
+
+def _as_infinite(value: object) -> object:
+    """``"inf"`` as the number; others as they are."""
+    return np.inf if isinstance(value, str) and value == "inf" else value

@@ -158,8 +158,9 @@ def step_reward(c: Coefficients, dt: float, activity: Activity, before: Array, a
 
 
 def terminal_reward(c: Coefficients, inventories: Array) -> Array:
-    """``-A Q_T^2``, (..., n)."""
-    return -c.terminal_penalty * inventories * inventories
+    """``-A Q_T^2``, (..., n); nothing for those who must liquidate, ``A = inf``, and do."""
+    xp, penalty = namespace(inventories), c.terminal_penalty
+    return -xp.where(xp.isinf(penalty), 0.0, penalty) * inventories * inventories
 
 
 def move(inventories: Array, rate: Array, dt: float) -> Array:
@@ -185,6 +186,32 @@ def step(game: Game[C], c: C, dt: float, inventories: Array, controls: Controls)
     activity = game.activity(c, controls)
     after = move(inventories, activity.inventory_rate, dt)
     return Step(after, step_reward(c, dt, activity, inventories, after), activity)
+
+
+def closing_rates(game: Game, controls: Controls, inventories: Array, dt: float, left: Array) -> Controls:
+    """The controls, with the rates of traders who must liquidate truncated so that the rest stays closable.
+
+    With ``n`` steps after this one and rates in ``[low, high]`` a rate is kept in ``[-(Q + n dt high) / dt, -(Q + n dt
+    low) / dt]``: what is left can be closed within the constraints, and the last step closes, ``v = -Q / dt``.
+
+    Args:
+        game: the game.
+        controls: of the step, within the constraints.
+        inventories: (..., n) at its start.
+        dt: length of a step.
+        left: number of steps after this one, or an array in compiled code.
+    """
+    if not game.must_close:
+        return controls
+    rate, own = controls.rate, inventories[..., : game.traders]
+    xp = namespace(rate, own)
+    low, high = (as_like(each, rate) for each in game.rate_bounds)
+    if isinstance(left, int):
+        slow, fast = (left * dt * each if left else 0 * own for each in (low, high))
+    else:
+        slow, fast = (xp.where(left > 0, xp.maximum(left, 1) * dt * each, 0.0) for each in (low, high))
+    kept = xp.minimum(xp.maximum(rate, -(own + fast) / dt), -(own + slow) / dt)
+    return controls._replace(rate=xp.where(as_like(game.closing, rate) > 0, kept, rate))
 
 
 def advance(
@@ -304,7 +331,7 @@ def rollout(
 ) -> Trajectory:
     """Play policies, one for each agent, from the game's initial inventories or from others.
 
-    Controls are truncated at the game's constraints, as in the environments.
+    Controls are truncated at the game's constraints, as in the environments, and so that traders who must liquidate do.
 
     Args:
         game: the game.
@@ -315,7 +342,8 @@ def rollout(
         inventories: (..., n) initial inventories; the batch axes are those of the simulation.
 
     Raises:
-        ValueError: a policy is missing or made for another grid, or returns a wrong shape or NaN.
+        ValueError: a policy is missing or made for another grid, or returns a wrong shape or NaN; or a trader must
+            liquidate more, or less, than it can.
     """
     times = grid(game, steps)
     dt = game.horizon / steps
@@ -325,6 +353,7 @@ def rollout(
     given = np.asarray(game.start if inventories is None else inventories, dtype=float)
     if given.shape[-1:] != (len(game.agents),) or not np.isfinite(given).all():
         raise ValueError(f"inventories: expected finite numbers (..., {len(game.agents)}), got {inventories!r}")
+    game.check_closable(given, "inventories")
     batches = [np.shape(each)[:-2] for each in (shocks.factor, shocks.inventory) if each is not None]
     if shocks.price is not None:  # policies may look at it
         batches.append(np.shape(shocks.price)[:-1])
@@ -339,6 +368,7 @@ def rollout(
         state = State(float(times[k]), here.factor, here.inventories, quotes, shock, here.price, volumes)
         actions = {name: policies[name](k, state) for name in game.agents}
         controls = game.clip(split_controls(game, join_actions(game, actions, batch)))
+        controls = closing_rates(game, controls, here.inventories, dt, steps - k - 1)
         end = advance(game, c.at(k), times[k], dt, here, controls, shocks.at(k), k + 1 == steps)
         shock = None if end.shock is None else np.broadcast_to(end.shock, here.inventories.shape)
         quotes = np.stack([controls.ask, controls.bid], axis=-2)

@@ -17,13 +17,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from .arrays import Array, FloatArray, namespace
+from .arrays import Array, FloatArray, is_number, namespace
 from .fixed_point import fixed_point, rising_root, target_jacobian
 from .parameters import PerAgent, agent_step_means, as_number, assign, require
 from .probing import settle
 
 _ASKS = "impact: expected marginal costs of Definition 3.2, that rise in the own rate by more than others move them"
-_CROWDED = "impact: expected a crowding in [0, 2)"
+_CROWDED = "impact: expected a crowding in (-2, 2)"
 _STEP = 1e-5
 _SMALL, _OVERSHOOT, _FINITE, _FAR = 1e-3, 3.0, 10.0, 100.0
 """in the largest usual rate: the least scale, rates that a solution may well have, rates at which values have to be
@@ -191,8 +191,8 @@ class CrowdedImpact(_Coupled):
 
     Args:
         beta: as in :class:`QuadraticImpact`.
-        crowding: in [0, 2), the bound of Definition 3.2. The others are all other traders, with their signs; a trader
-            alone has none.
+        crowding: in (-2, 2), the bounds of Definition 3.2; below 0 others' haste is earned. The others are all other
+            traders, with their signs; a trader alone has none.
 
     Raises:
         ValueError: ``crowding`` is out of its range.
@@ -203,8 +203,11 @@ class CrowdedImpact(_Coupled):
     proven: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        expected = "a number in [0, 2), the class of Definition 3.2"
-        assign(self, crowding=as_number("impact.crowding", self.crowding, expected, limit=2.0, strict=False))
+        if not is_number(self.crowding) or not -2 < self.crowding < 2:
+            raise ValueError(
+                f"impact.crowding: expected a number in (-2, 2), the class of Definition 3.2, got {self.crowding!r}"
+            )
+        assign(self, crowding=float(self.crowding))
 
     def _others(self, rate: Array) -> Array:
         """Mean rate of the others, (..., N); 0 for a trader alone."""
@@ -237,9 +240,9 @@ class CrowdedImpact(_Coupled):
         """The fixed point across traders, by the sum of all rates.
 
         With ``a = marginal / (2 beta)`` and ``k = crowding / (2 (N - 1))`` a trader's rate at the sum ``s`` is ``(a - k
-        s) / (1 - k)``, truncated. So ``s`` less the sum of the rates rises, with slope at least 1, and has one root. It
-        says who is truncated; the rates of the others are those of a linear system: their mean, and their distances
-        from it.
+        s) / (1 - k)``, truncated. So ``s`` less the sum of the rates rises, with slope at least 1, or ``1 + N k / (1 -
+        k)`` where crowding is negative, and has one root. It says who is truncated; the rates of the others are those
+        of a linear system: their mean, and their distances from it.
         """
         known = np.isfinite(marginal).all(axis=-1, keepdims=True)
         alone = np.where(known, marginal, 0.0) / (2 * beta)
@@ -268,7 +271,8 @@ class CrowdedImpact(_Coupled):
                 return total - rates.sum(axis=-1, keepdims=True), slope, size
 
             start = np.clip(wanted, low, high).sum(axis=-1, keepdims=True)
-            end = start - condition(start)[0]
+            flattest = min(1.0, float(np.min(1 + marginal.shape[-1] * k / (1 - k))))
+            end = start - condition(start)[0] / flattest
             ends = np.minimum(start, end), np.maximum(start, end)
             wanted = at(rising_root(condition, start, *ends, _CROWDED))
             free = (wanted > low) & (wanted < high)

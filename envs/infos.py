@@ -53,12 +53,15 @@ def own_values(market: Market) -> dict[str, Array]:
     ``cash``      (..., n)  in currency
     ``pnl``       (..., n)  cash and inventory at the market price, less the initial inventory's value
     ``price``     (..., N)  what a trader paid per share in this step; the market price before the first
+    ``rate``      (..., N)  what a trader traded at in this step, where one must liquidate; 0 before the first
+    ``clipped``   (..., N)  the same less the rate that its action stood for, within the constraints
     ============= ========= ==========================================================================
     """
     paid = market.paid
     if paid is None:
         paid = np.broadcast_to(market.price[..., None], (*market.batch, market.game.traders))
-    return {"inventory": market.inventories, "cash": market.cash, "pnl": market.pnl, "price": paid}
+    values = {"inventory": market.inventories, "cash": market.cash, "pnl": market.pnl, "price": paid}
+    return values | ({"rate": market.rate, "clipped": market.clipped} if market.game.must_close else {})
 
 
 def agent_info(market: Market, index: int) -> dict[str, Array]:
@@ -70,10 +73,6 @@ def agent_info(market: Market, index: int) -> dict[str, Array]:
 def everyone(market: Market) -> Iterator[dict[str, float | np.ndarray]]:
     """What ``info`` of a single market says, agent by agent: floats, and arrays (d,) and (n,)."""
     common = {name: each.copy() if np.ndim(each) else float(each) for name, each in market_values(market).items()}
-    inventories, cash, pnl, paid = (each.tolist() for each in own_values(market).values())
-    traders = len(paid)
-    for index, inventory in enumerate(inventories):
-        info = {**common, "inventory": inventory, "cash": cash[index], "pnl": pnl[index]}
-        if index < traders:
-            info["price"] = paid[index]
-        yield info
+    own = {name: each.tolist() for name, each in own_values(market).items()}
+    for index in range(len(market.game.agents)):
+        yield common | {name: each[index] for name, each in own.items() if index < len(each)}

@@ -22,7 +22,7 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
 
 from .described import Described, describe
 from .game import Coefficients, Controls
-from .grid import Position, advance
+from .grid import Position, advance, closing_rates
 from .noise import Noise, scaled
 from .options import OptionsLike
 from .random_markets import Drawn, parts_of, with_parts
@@ -93,6 +93,10 @@ class Info(TypedDict, total=False):
     spread: Array
     """best ask plus best bid; NaN where nobody quotes"""
     noise: JaxNoise
+    rate: Array
+    """(N,) that traders traded at, where one must liquidate"""
+    clipped: Array
+    """(N,) the same less the rate that an action stood for, within the constraints"""
     drawn: dict[str, Array]
     """parameters of a market that was drawn, before a reset"""
     final_observation: Roles
@@ -232,11 +236,15 @@ class JaxMarket:
     ) -> tuple[Roles, JaxState, Roles, Roles, Info]:
         """The same without starting again. What an episode has drawn stands in place of ``params``."""
         noise = self.draw(key, params)
-        after, reward, spread = self.advance(state, self.controls(actions), noise, params)
+        asked = self.controls(actions)
+        controls = self._closing(state, asked)
+        after, reward, spread = self.advance(state, controls, noise, params)
         done = after.k == self.steps
         rewards = {role: each[..., 0] for role, each in self.view.split(reward[..., None]).items()}
         dones = {role: jnp.broadcast_to(done, each.shape) for role, each in rewards.items()}
         info = Info(inventories=after.inventories, mid=after.price, spread=spread, noise=noise)
+        if self.game.must_close:
+            info |= Info(rate=controls.rate, clipped=controls.rate - asked.rate)
         if self.random is not None and state.uniform is not None:
             info["drawn"] = self.random.drawn(state.uniform).values
         return self.observe(after), after, rewards, {**dones, "__all__": done}, info
@@ -276,6 +284,7 @@ class JaxMarket:
         shocks = scaled(Noise(*noise), self.dt, params.volatility, params.inventory_noise)
         here = Position(state.inventories, state.factor, state.price)
         game = with_parts(self.game, params.parts)
+        controls = self._closing(state, controls)
         played = advance(game, c, time, self.dt, here, controls, shocks, self.view.penalised(last))
         after, before = (played.position.inventories, state.k + 1), (state.inventories, state.k)
         reward = self.view.rewards(played, self.view.marked(c, *after) - self.view.marked(c, *before))
@@ -283,6 +292,10 @@ class JaxMarket:
         volumes = self.dt * jnp.stack([played.activity.buy_volume, played.activity.sell_volume])
         moved = JaxState(state.k + 1, *played.position, quotes, volumes, state.uniform, state.context)
         return moved, reward, jnp.asarray(jnp.nan) if spread is None else spread
+
+    def _closing(self, state: JaxState, controls: Controls) -> Controls:
+        """The controls, with the rates of traders who must liquidate truncated so that they do."""
+        return closing_rates(self.game, controls, state.inventories, self.dt, self.steps - 1 - state.k)
 
     def observe(self, state: JaxState) -> Roles:
         """Every agent's observation, by role: (N, size) and (M, size), float32."""

@@ -82,7 +82,9 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         competition: how quotes divide the flow.
         impact: the traders' temporary impact.
         trader_running_penalty: ``phi`` of the traders: a number, a callable of time, or one for each.
-        trader_terminal_penalty: ``A`` of the traders: a number or one for each.
+        trader_terminal_penalty: ``A`` of the traders: a number or one for each. Infinite (``math.inf``, or ``"inf"``)
+            for a trader who must liquidate: ``Q_T = 0``, for deviators as well. Without ``inventory_noise``, and with
+            ``min_rate T <= |q| <= max_rate T``.
         maker_running_penalty: ``phi`` of the makers.
         maker_terminal_penalty: ``A`` of the makers.
         buy_flow: rate ``a`` at which noise traders buy, shares per unit of time: a number, a callable of time, or, with
@@ -126,6 +128,7 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
     initial_price: float = 100.0
 
     environment: ClassVar[str] = "maker_taker_v0"
+    closing_parameter: ClassVar[str] = "trader_terminal_penalty"
     one_sided: ClassVar[bool] = True
     coefficient_of: ClassVar[Mapping[str, tuple[str, str]]] = {
         "impact.beta": ("impact", "traders"),
@@ -153,7 +156,7 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         self.competition.validate(len(self.maker_inventory))
         self.check_bounds("max_rate", "max_quote")
         self.check_numbers(("horizon",), ("min_rate", "volatility", "inventory_noise"))
-        self.check_penalties("trader", len(self.trader_inventory), "trader_")
+        self.check_penalties("trader", len(self.trader_inventory), "trader_", closing=True)
         self.check_penalties("maker", len(self.maker_inventory), "maker_")
         self.check_flows()
         self.impact.validate(self.horizon, np.abs(self.trader_inventory) / self.horizon, self.rate_bound)
@@ -161,6 +164,12 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
             raise ValueError(f"min_rate: expected less than max_rate = {self.max_rate:g}, got {self.min_rate:g}")
         if self.flow_from not in ("sum", "mean"):
             raise ValueError(f"flow_from: expected 'sum' or 'mean', got {self.flow_from!r}")
+        if self.must_close and self.inventory_noise:
+            raise ValueError(
+                "inventory_noise: expected 0 where a trader must liquidate, who cannot close the last shock, got "
+                f"{self.inventory_noise:g}"
+            )
+        self.check_closable(self.start, "trader_inventory")
 
     @cached_property
     def makers(self) -> int:
@@ -247,11 +256,12 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         """Characteristic size of payoffs, in currency.
 
         For a trader the larger of two costs: of closing its inventory at the first rate of Almgren and Chriss and a
-        margin's distance, and of keeping it. For a maker the larger of a margin on all volume and the cost of the
-        largest inventory that it has if makers quote alike.
+        margin's distance, and of keeping it, where it may. For a maker the larger of a margin on all volume and the
+        cost of the largest inventory that it has if makers quote alike.
         """
         sizes, index = self._sizes, self.positions[agent]
-        penalty = float(sizes.terminal[index] + sizes.running[index] * self.horizon / 3)
+        end = float(sizes.terminal[index])
+        penalty = (end if np.isfinite(end) else 0.0) + float(sizes.running[index]) * self.horizon / 3
         if index < self.traders:
             own = abs(self.trader_inventory[index])
             closing = own * (self.margin + float(sizes.impact[index] * own * sizes.first_rate[index]))

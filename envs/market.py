@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from .actions import ActionScale
 from .arrays import Array, as_like, as_numpy
 from .game import Activity, Coefficients, Controls, Game
-from .grid import Advance, Policy, Position, State, advance, grid, terminal_reward
+from .grid import Advance, Policy, Position, State, advance, closing_rates, grid, terminal_reward
 from .noise import Noise, draw_step, scaled
 from .observation import Observer, Shown, space
 from .options import STEPS, Fields, OptionsLike, as_spread, merged
@@ -123,6 +123,10 @@ class Market(Setting):
         fields: of :class:`.Options`.
     """
 
+    rate: Array
+    """(..., N) rates that were played in the last step, where a trader must liquidate; 0 before the first"""
+    clipped: Array
+    """(..., N) the same less the rates that actions stood for, within the constraints"""
     drawn: Drawn | None = None
     """what was drawn for this episode; None where nothing is"""
 
@@ -152,7 +156,8 @@ class Market(Setting):
             spread: in place of the option ``inventory_spread``.
 
         Raises:
-            ValueError: inventories have a wrong shape, are not finite, or put a trader on the other side.
+            ValueError: inventories have a wrong shape, are not finite, put a trader on the other side, or are more or
+                less than a trader who must liquidate can.
         """
         shape, traders = (*self.batch, len(self.game.agents)), self.game.traders
         given, side = self._given(inventory, shape), np.sign(self.game.start[:traders])
@@ -164,6 +169,8 @@ class Market(Setting):
             start = start + spread * rng.standard_normal(shape)
             if self.game.one_sided:
                 start[..., :traders] = side * np.maximum(side * start[..., :traders], 0.0)
+            if self.game.must_close:  # drawn starts end where they cannot be closed
+                start[..., :traders] = np.clip(start[..., :traders], *self.game.closable())
         game, batch = self.game, self.batch
         self.k, self.price = 0, np.full(batch, game.initial_price)
         self.inventories = self.initial = np.array(np.broadcast_to(start, shape), order="F")
@@ -173,6 +180,7 @@ class Market(Setting):
         self._marked: Array = np.zeros(())
         """the terminal penalty charged so far, as a reward"""
         self.activity: Activity | None = None
+        self.rate, self.clipped = (np.zeros((*batch, traders)),) * 2
         self.shock: Array | None = None
 
     def _given(self, inventory: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -189,6 +197,7 @@ class Market(Setting):
         side = np.sign(self.game.start[:traders])
         if self.game.one_sided and (np.sign(start[..., :traders]) == -side).any():
             raise ValueError(f"inventory: a buyer starts at 0 or below, a seller at 0 or above; got {inventory!r}")
+        self.game.check_closable(start, "inventory")
         return start
 
     def _draw_markets(self, random: RandomMarkets, rng: np.random.Generator) -> None:
@@ -243,7 +252,7 @@ class Market(Setting):
         """Play physical controls for one step; returns rewards (..., n).
 
         Args:
-            controls: (..., N), (..., M), (..., M).
+            controls: (..., N), (..., M), (..., M); rates of traders who must liquidate are truncated so that they do.
             noise: increments of this step: of the price (...,), which matter for rewards with ``reward="wealth"``; of
                 the factor (..., d), which follows its drift alone without; of the inventories (..., n). Shares that
                 noise brings are settled at the market price.
@@ -253,6 +262,12 @@ class Market(Setting):
         here = Position(self.inventories, self.factor, self.price)
         shocks = scaled(noise, self.dt, self._played.volatility, self._played.inventory_noise)
         c = self._coefficients[k]
+        if self.game.must_close:
+            asked, controls = (
+                controls.rate,
+                closing_rates(self.game, controls, here.inventories, self.dt, self.steps - k - 1),
+            )
+            self.rate, self.clipped = controls.rate, controls.rate - asked
         end = advance(self._played, c, self.times[k], self.dt, here, controls, shocks, last)
         self.inventories, self.factor, self.price = end.position
         activity, self._mean = end.activity, end.mean_price[..., None]

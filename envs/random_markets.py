@@ -102,6 +102,11 @@ class RandomMarkets:
         before, after = (each.directed(0.0, 1.0) for each in (self.game, game))
         if self.game.one_sided and not np.array_equal(before, after):
             raise ValueError("random.trader_inventory: buyers stay buyers and sellers stay sellers, got both")
+        if not np.array_equal(self.game.closing, game.closing):
+            name = self.game.closing_parameter
+            raise ValueError(
+                f"random.{name}: who must liquidate is not drawn, expected finite penalties in the game and draws"
+            )
 
     @cached_property
     def distributions(self) -> dict[str, Distribution]:

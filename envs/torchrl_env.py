@@ -34,7 +34,7 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
 from .actions import ActionKind
 from .described import Described, describe
 from .game import Controls
-from .grid import Policy, Position, State, advance
+from .grid import Policy, Position, State, advance, closing_rates
 from .noise import Noise, scaled
 from .observation import LIMIT, Kind
 from .options import OptionsLike
@@ -142,6 +142,8 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             rewarded[group] = Composite(reward=Unbounded(shape=(*shape, 1), **kind), shape=shape)
         n, d, m = len(self.game.agents), len(self._factor), self.game.makers
         shapes = {"inventories": (n,), "factor": (d,), "quotes": (2, m), "price": (1,), "volumes": (2,)}
+        if self.game.must_close:
+            shapes |= {"rate": (self.game.traders,), "clipped": (self.game.traders,)}
         if self._with_state:
             shapes["state"] = (self.view.observer.size,)
         if self.random is not None:
@@ -212,6 +214,8 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             "price": zero.new_full((*batch, 1), self.game.initial_price),
             "volumes": zero.new_zeros((*batch, 2)),
         }
+        if self.game.must_close:
+            inside |= dict.fromkeys(("rate", "clipped"), zero.new_zeros((*batch, self.game.traders)))
         return self._pack(0, inside, None)
 
     def _draw_markets(self, random: RandomMarkets) -> None:
@@ -229,7 +233,8 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             raise ValueError(f"the episode ended after {self.steps} steps: reset before another step")
         inventories, factor, price = (tensordict.get(name) for name in ("inventories", "factor", "price"))
         here = Position(inventories, factor, price[..., 0])
-        controls = self.controls(tensordict)
+        asked = self.controls(tensordict)
+        controls = closing_rates(game, asked, inventories, view.dt, self.steps - k - 1)
         noise = Noise(  # drawn in this order
             inventory=self._draw(inventories) if self.game.inventory_noise else None,
             price=self._draw(here.price),
@@ -247,6 +252,8 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             "price": end.price[..., None],
             "volumes": view.dt * torch.stack([activity.buy_volume, activity.sell_volume], dim=-1),
         }
+        if game.must_close:
+            inside |= {"rate": controls.rate, "clipped": controls.rate - asked.rate}
         change = view.marked(c, end.inventories, k + 1) - view.marked(c, inventories, k)
         return self._pack(k + 1, inside, view.rewards(played, change))
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
+from ...envs.game import Game
 from ...envs.grid import grid
 from ...envs.parameters import evaluate, per_agent
 from ..errors import NoOptimum
 from ..execution import linear_system as linear
 from ..execution.concavity import least_curvature, least_pivot
-from ..execution.cooperative import cooperative_pivot, require_crowding
+from ..execution.cooperative import cooperative_pivot, monotone_pivot, require_crowding
 from .condition import Condition, Margin, if_not_negative, if_positive, smallest_of
 from .factor import FAR, flows_grow, least_flows
 from .in_time import across, largest, least_margin, smallest
@@ -26,7 +27,8 @@ _LARGEST = 300
 
 def execution_conditions(game: ExecutionGame, steps: int) -> list[Condition]:
     """Assumption 2.4, Theorems 2.7 and 2.10, and the grid; see :func:`~makertaker.baselines.check`."""
-    return [*_paper(game), _constant_impact(game), _flows(game), *_on_the_grid(game, grid(game, steps))]
+    paper = [_crowding(game), *closing(game), *_paper(game)]
+    return [*paper, _constant_impact(game), _flows(game), *_on_the_grid(game, grid(game, steps))]
 
 
 def _impacts(game: ExecutionGame, t: Array) -> tuple[Array, Array]:
@@ -52,7 +54,8 @@ def _paper(game: ExecutionGame) -> list[Condition]:
 
     c, d = 2 + game.crowding * (count - 1), 2 - game.crowding
     alike = least_margin(lambda t: low(t) - high(t), game.horizon, penalties)
-    apart = smallest_of(alike, Margin(-float(np.ptp(end))))
+    differ = 0.0 if (end == end[0]).all() else float(np.ptp(np.nan_to_num(end)))  # some may be infinite
+    apart = smallest_of(alike, Margin(-differ))
     worst = max((count + 1) ** 2 / c, 1 / d) if count > 1 else 2.0  # alone there is no deviation from the mean
     monotone = smallest_of(excess(worst / (8 * count)), Margin(float(end.min())))
     margin, note = excess(1 / (2 * c)), "least phi - alpha^2 / (2 beta (2 + pi (N - 1)))"
@@ -78,6 +81,27 @@ def _paper(game: ExecutionGame) -> list[Condition]:
             "1 / (2 - pi)); it must be positive",
         ),
     ]
+
+
+def closing(game: Game) -> list[Condition]:
+    """That terminal penalties are finite, where they are not."""
+    if not game.must_close:
+        return []
+    note = (
+        "number of traders who must liquidate, negated; a multiplier with Q_T = 0 is in the place of the paper's "
+        "-2 A Q_T, its limit at rate 1/A"
+    )
+    return [if_not_negative("finite terminal penalties", -int(game.closing.sum()), "(3), (13)", note)]
+
+
+def _crowding(game: ExecutionGame) -> Condition:
+    count = game.traders
+    note = "pi, which is below 2"
+    if game.crowding < 0 and count > 1:
+        note = (
+            f"pi; below 0 the game is outside of the paper, and monotone costs end at -2/(N - 1) = {-2 / (count - 1):g}"
+        )
+    return if_not_negative("crowding as in the paper", game.crowding, "Remark 2.1(3)", note)
 
 
 def _constant_impact(game: ExecutionGame) -> Condition:
@@ -118,7 +142,16 @@ def _on_the_grid(game: ExecutionGame, times: Array) -> list[Condition]:
     own = Condition("own problems concave on the grid", bool(pivots.min() > 0), least, reference, note)
     if game.traders > _LARGEST and not linear.homogeneous(c):
         return [own]
-    return [own, _cooperative(game, c, dt, reference)]
+    return [own, _monotone(game, c, dt, reference), _cooperative(game, c, dt, reference)]
+
+
+def _monotone(game: ExecutionGame, c: ExecutionCoefficients, dt: float, reference: str) -> Condition:
+    least = monotone_pivot(game, c, dt) / (2 * float(c.temporary_impact.min()) / game.traders)
+    note = (
+        "least eigenvalue of the symmetrised game's pivots up to a failing one, in units of 2 beta / N; sufficient for "
+        "the equilibrium to be the only one"
+    )
+    return if_positive("game monotone on the grid", least, reference, note)
 
 
 def _cooperative(game: ExecutionGame, c: ExecutionCoefficients, dt: float, reference: str) -> Condition:
@@ -128,6 +161,7 @@ def _cooperative(game: ExecutionGame, c: ExecutionCoefficients, dt: float, refer
         require_crowding(game)
         least = cooperative_pivot(game, c, dt) / (2 * float(c.temporary_impact.min()) / game.traders)
     except NoOptimum as error:
-        return Condition(name, False, 1 - game.crowding, reference, str(error))
+        margin = min(1 - game.crowding, game.crowding + 1 / (game.traders - 1))
+        return Condition(name, False, margin, reference, str(error))
     note = "least eigenvalue of the joint problem's pivots up to a failing one, in units of 2 beta / N"
     return if_positive(name, least, reference, note)

@@ -6,6 +6,7 @@ The grid problem is concave exactly if the pivots of the Cholesky factorisation 
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import eigh
 
 from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
@@ -46,23 +47,31 @@ def least_pivot(c: ExecutionCoefficients, dt: float) -> Array:
 
 def least_curvature(game: ExecutionGame, index: int, steps: int) -> float:
     """Least eigenvalue of minus the Hessian of an agent's payoff in its own rates, in units of ``2 beta / N`` at its
-    least: 1 for impact costs alone, not positive where the payoff is not concave."""
+    least: 1 for impact costs alone, not positive where the payoff is not concave. Rates of one who must liquidate
+    change by what keeps their sum; 1 where there is no such choice."""
     dt, beta = game.horizon / steps, game.coefficients(grid(game, steps)).temporary_impact.min()
-    return float(-np.linalg.eigvalsh(own_hessian(game, index, steps))[-1] / dt / (2 * beta / game.traders))
+    hessian = own_hessian(game, index, steps)
+    if not len(hessian):
+        return 1.0
+    # a change of the first rates is one of all rates, the last of which takes it back
+    size = np.eye(len(hessian)) + float(game.closing[index])
+    return float(eigh(-hessian, size, eigvals_only=True)[0] / dt / (2 * beta / game.traders))
 
 
 def own_hessian(game: ExecutionGame, index: int, steps: int) -> Array:
-    """(K, K) second derivatives of an agent's payoff in its own rates."""
+    """(K, K) second derivatives of an agent's payoff in its own rates; (K-1, K-1) in all but the last, which closes, of
+    one who must liquidate."""
     # rates of the game's own size: beside larger ones their effect would drown in rounding
     unit = game.control_unit(game.agents[index])
     units, zero = unit * np.eye(steps), np.zeros((1, steps))
-    return (
-        marginal_payoff(game, index, units, 0 * units, None) - marginal_payoff(game, index, zero, zero, None)
-    ) / unit
+    full = marginal_payoff(game, index, units, 0 * units, None) - marginal_payoff(game, index, zero, zero, None)
+    full = full / unit
+    return full[:-1, :-1] - full[-1:, :-1] if game.closing[index] else full
 
 
 def marginal_payoff(game: ExecutionGame, index: int, own: Array, others: Array, factor: Array | None) -> Array:
-    """Derivative of an agent's payoff in its rate at every step, (..., K), currency times time per share.
+    """Derivative of an agent's payoff in its rate at every step, (..., K), currency times time per share; less that of
+    the last step for one who must liquidate.
 
     Args:
         game: the game.
@@ -85,8 +94,13 @@ def first_order(
     game: ExecutionGame, c: ExecutionCoefficients, dt: float, paths: Array, own: Array, others: Array, drift: Array
 ) -> tuple[Array, Array]:
     """Step-averaged adjoints less ``w``, and the residual of the first-order condition in every step:
-    ``Y + (alpha/N) Q - (beta/N) (2 v + pi sum of the others' v)``; (..., K, n) each."""
-    average = average_adjoints(Penalties(dt, c.running_penalty, c.terminal_penalty), paths, drift)
+    ``Y + (alpha/N) Q - (beta/N) (2 v + pi sum of the others' v)``; (..., K, n) each. For those who must liquidate
+    ``Y_T`` is the multiplier with which the last step has no residual."""
+    closing = np.isinf(c.terminal_penalty)
+    penalties = Penalties(dt, c.running_penalty, np.where(closing, 0.0, c.terminal_penalty))
+    average = average_adjoints(penalties, paths, drift)
     held = (paths[..., 1:, :] + paths[..., :-1, :]) / 2
     alpha, beta = (each[:, None] / game.traders for each in (c.permanent_impact, c.temporary_impact))
-    return average, average + alpha * held - beta * (2 * own + game.crowding * others)
+    defect = average + alpha * held - beta * (2 * own + game.crowding * others)
+    multiplier = np.where(closing, defect[..., -1:, :], 0.0)
+    return average - multiplier, defect - multiplier

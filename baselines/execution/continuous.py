@@ -65,7 +65,8 @@ class Mode:
 
     Backward from ``q = 1, y = -2 A`` at ``T``, ``q`` is ``D(tau) = e^{-s tau / 2} (cosh(delta tau) - u
     sinh(delta tau) / delta)`` at time to go ``tau``, ``s = a + f``, ``u = (a - f) / 2 - 2 A b``,
-    ``delta^2 = (a - f)^2 / 4 + b e``, and the decoupling field is ``y / q``.
+    ``delta^2 = (a - f)^2 / 4 + b e``, and the decoupling field is ``y / q``. Those who must liquidate start from
+    ``q = 0, y = -1``, where ``q`` is ``b e^{-s tau / 2} sinh(delta tau) / delta``.
     """
 
     a: float
@@ -86,20 +87,27 @@ class Mode:
         decay = np.exp(-2 * delta * tau)
         return delta * tau, (1 + decay) / 2, -np.expm1(-2 * delta * tau) / (2 * delta)
 
+    def both(self, tau: Array) -> tuple[Array, Array, Array]:
+        """``log`` of a common scale, ``q / scale`` and ``y / scale`` at time to go ``tau``.
+
+        Raises EquilibriumNotFound where ``q`` is not positive, but for the end of those who must liquidate.
+        """
+        scale, cosh, sinh = self._parts(tau)
+        half = (self.a - self.f) / 2
+        if np.isinf(self.terminal):
+            inventory, adjoint, end = self.b * sinh, -cosh - half * sinh, tau == 0
+        else:
+            inventory = cosh - (half - 2 * self.terminal * self.b) * sinh
+            adjoint = -2 * self.terminal * cosh - (self.e + 2 * half * self.terminal) * sinh
+            end = np.zeros(np.shape(tau), dtype=bool)
+        if ((inventory <= 0) & ~end).any():
+            raise EquilibriumNotFound("the Riccati equation has no bounded solution on this horizon")
+        return scale - (self.a + self.f) / 2 * tau, inventory, adjoint
+
     def slope(self, tau: Array) -> Array:
         """Riccati coefficient ``y / q`` at time to go ``tau``. Raises EquilibriumNotFound where it blows up."""
-        _, cosh, sinh = self._parts(tau)
-        inventory = cosh - ((self.a - self.f) / 2 - 2 * self.terminal * self.b) * sinh
-        if (inventory <= 0).any():
-            raise EquilibriumNotFound("the Riccati equation has no bounded solution on this horizon")
-        adjoint = -2 * self.terminal * cosh - (self.e + (self.a - self.f) * self.terminal) * sinh
+        _, inventory, adjoint = self.both(tau)
         return np.asarray(adjoint / inventory)
-
-    def log_inventory(self, tau: Array) -> Array:
-        """``log D(tau)``."""
-        scale, cosh, sinh = self._parts(tau)
-        inventory = cosh - ((self.a - self.f) / 2 - 2 * self.terminal * self.b) * sinh
-        return np.asarray(scale + np.log(inventory) - (self.a + self.f) / 2 * tau)
 
 
 def modes(game: ExecutionGame) -> tuple[Mode, Mode]:
@@ -127,7 +135,7 @@ def constant(game: ExecutionGame) -> bool:
 def homogeneous(game: ExecutionGame) -> bool:
     """True if all agents have the same penalties."""
     same = len(set(per_agent(game.running_penalty, game.traders, "phi"))) == 1
-    return same and bool(np.ptp(np.atleast_1d(np.asarray(game.terminal_penalty, dtype=float))) == 0)
+    return same and len(set(np.atleast_1d(np.asarray(game.terminal_penalty, dtype=float)).tolist())) == 1
 
 
 def _impacts(game: ExecutionGame, t: float) -> tuple[float, float]:
@@ -152,8 +160,12 @@ def matrices(game: ExecutionGame, t: float) -> Matrices:
     return Matrices(forward, pull, -moved @ forward, 2 * np.diag(_penalties(game, t)) - moved @ pull)
 
 
-def _end(game: ExecutionGame) -> Array:
-    return -2 * np.diag(np.broadcast_to(np.asarray(game.terminal_penalty, dtype=float), (game.traders,)))
+def _end(game: ExecutionGame) -> tuple[Array, Array]:
+    """``X``, ``Z`` at the end, (N, N) each, with ``R = Z X^{-1}``: ``I, -2 A``, or ``0, -1`` for those who must
+    liquidate."""
+    penalty = np.broadcast_to(np.asarray(game.terminal_penalty, dtype=float), (game.traders,))
+    finite = np.where(game.closing, 0.5, penalty)
+    return np.diag(np.where(game.closing, 0.0, 1.0)), -2 * np.diag(finite)
 
 
 def riccati(game: ExecutionGame, times: Array, method: Method | None = None) -> Array:
@@ -172,6 +184,8 @@ def riccati(game: ExecutionGame, times: Array, method: Method | None = None) -> 
     times = np.asarray(times, dtype=float)
     if times.ndim != 1 or (np.diff(times) < 0).any() or times.min() < 0 or times.max() > game.horizon:
         raise ValueError(f"times: expected increasing times within [0, {game.horizon:g}], got {times!r}")
+    if game.must_close and (times >= game.horizon).any():
+        raise ValueError("times: expected times before the horizon, where a slope is infinite: a trader must liquidate")
     if method is None:
         method = "integrate" if not constant(game) else "closed form" if homogeneous(game) else "radon"
     if method == "closed form":
@@ -192,12 +206,12 @@ def _radon(game: ExecutionGame, times: Array) -> Array:
     count = game.traders
     part = matrices(game, 0.0)
     flow = np.block([[part.forward_inventory, part.forward_adjoint], [part.backward_inventory, part.backward_adjoint]])
-    slope, now, result = _end(game), game.horizon, []
+    (given, slope), now, result = _end(game), game.horizon, []
     for t in times[::-1]:
         pieces = max(1, int(np.ceil((now - t) * np.abs(flow).sum(axis=1).max())))  # no exponential overflows
         step = expm(-flow * (now - t) / pieces)
         for _ in range(pieces):
-            both = step @ np.concatenate([np.eye(count), slope])
+            both, given = step @ np.concatenate([given, slope]), np.eye(count)
             slope = np.linalg.solve(both[:count].T, both[count:].T).T
             if not np.abs(slope).max() < _LARGEST or np.linalg.det(both[:count]) <= 0:
                 raise EquilibriumNotFound("the Riccati equation has no bounded solution on this horizon")
@@ -247,7 +261,9 @@ def _integrate(game: ExecutionGame, times: Array) -> Field:
         signal_change = closed @ signal - signal @ reversion - push_slope
         return np.concatenate([change.ravel(), offset_change, signal_change.ravel()])
 
-    start = np.concatenate([_end(game).ravel(), np.zeros(count * (1 + size))])
+    if game.must_close:
+        raise ValueError("terminal_penalty: the integrator starts from finite slopes, got a trader who must liquidate")
+    start = np.concatenate([_end(game)[1].ravel(), np.zeros(count * (1 + size))])
     span = (game.horizon, 0.0)
     found = solve_ivp(backward, span, start, "DOP853", t_eval=times[::-1], rtol=_RELATIVE, atol=_ABSOLUTE)
     if not found.success or not np.abs(found.y).max(initial=0.0) < _LARGEST:
@@ -278,11 +294,10 @@ def path(game: ExecutionGame, times: Array) -> Path:
     tau, total = game.horizon - times, np.array(game.horizon)
     mean = game.start.mean()
     inventories = rates = np.zeros(1)
-    for mode in modes(game):
-        mode.slope(total)  # refuses a horizon on which there is no bounded solution
     for mode, begin in zip(modes(game), (np.full(game.traders, mean), game.start - mean), strict=True):
-        slope = mode.slope(tau)
-        left = np.exp(mode.log_inventory(tau) - mode.log_inventory(total))[:, None] * begin
-        inventories = inventories + left
-        rates = rates + (mode.a + mode.b * slope)[:, None] * left
+        scale, inventory, adjoint = mode.both(tau)
+        first, at_start, _ = mode.both(total)  # refuses a horizon on which there is no bounded solution
+        size = np.exp(scale - first)[:, None] * begin / at_start
+        inventories = inventories + inventory[:, None] * size
+        rates = rates + (mode.a * inventory + mode.b * adjoint)[:, None] * size
     return Path(inventories, rates)

@@ -42,23 +42,46 @@ def cooperative_optimum(game: ExecutionGame, steps: int) -> LinearFeedback:
 
 
 def require_crowding(game: ExecutionGame) -> None:
-    """Raises NoOptimum where several agents' crowding is 1 or more."""
-    if game.traders > 1 and game.crowding >= 1:
+    """Raises NoOptimum where several agents together pay nothing for trading: crowding of 1 or more, or of
+    ``-1 / (N - 1)`` or less."""
+    if game.traders == 1:
+        return
+    least, what = -1 / (game.traders - 1), ""
+    if game.crowding >= 1:
         what = "singular: trading between the agents costs nothing" if game.crowding == 1 else "unbounded"
+        what, expected = f"{what} at crowding {game.crowding:g}", "below 1"
+    elif game.crowding <= least:
+        what, expected = f"unbounded at crowding {game.crowding:g}", f"above -1/(N - 1) = {least:.6g}"
+    if what:
         raise NoOptimum(
-            f"the cooperative problem is {what} at crowding {game.crowding:g}, and on a grid its rates grow with the "
-            "number of steps; expected crowding below 1"
+            f"the cooperative problem is {what}, and on a grid its rates grow with the number of steps; expected "
+            f"crowding {expected}"
         )
 
 
 def cooperative_pivot(game: ExecutionGame, c: ExecutionCoefficients, dt: float) -> float:
     """Least eigenvalue of the pivots of the block Cholesky factorisation of minus the joint Hessian, backward in time
     up to the first that is not positive definite; homogeneous agents by their two modes."""
-    modes = linear.homogeneous(c)
-    if modes:
-        system = linear.mode_system(c, game.crowding, dt, cooperative=True)
-    else:
-        system = linear.cooperative_system(c, game.crowding, dt)
+    if linear.homogeneous(c):
+        return _least(linear.mode_system(c, game.crowding, dt, "cooperative"), modes=min(game.traders, 2))
+    return _least(linear.cooperative_system(c, game.crowding, dt))
+
+
+def monotone_pivot(game: ExecutionGame, c: ExecutionCoefficients, dt: float) -> float:
+    """The same of the equilibrium's symmetrised problem: where it is positive the game is monotone, and its equilibrium
+    is the only one."""
+    if linear.homogeneous(c):
+        return _least(linear.mode_system(c, game.crowding, dt, "symmetric"), modes=min(game.traders, 2))
+    return _least(linear.symmetric_system(c, game.crowding, dt))
+
+
+def _least(system: linear.LinearSystem, modes: int | None = None) -> float:
+    """Least eigenvalue of pivots, backward in time up to the first that is not positive definite.
+
+    Args:
+        system: a symmetric problem.
+        modes: number of its scalar modes that count, alone there is only the mean; None: it is one problem.
+    """
     try:
         with np.errstate(all="ignore"):
             pivots = linear.sweep(system, strict=False).pivot[::-1]
@@ -66,7 +89,7 @@ def cooperative_pivot(game: ExecutionGame, c: ExecutionCoefficients, dt: float) 
         return 0.0
     least = np.inf
     for pivot in pivots:
-        values = pivot[: game.traders, 0, 0] if modes else np.linalg.eigvalsh(pivot)  # alone there is only the mean
+        values = np.linalg.eigvalsh(pivot) if modes is None else pivot[:modes, 0, 0]
         least = min(least, float(values.min()))
         if not least > 0:
             break

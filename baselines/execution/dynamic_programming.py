@@ -16,7 +16,7 @@ from ...envs import Controls, ExecutionGame
 from ...envs.arrays import Array
 from ...envs.grid import agent_index, grid, step, terminal_reward
 from ..errors import EquilibriumNotFound
-from .linear_rule import LinearFeedback
+from .linear_rule import LinearFeedback, require_closing
 from .signal import additive, linear_signal
 
 
@@ -107,6 +107,12 @@ class LinearQuadraticGame:
         return forms
 
     @property
+    def closing_conditions(self) -> Array:
+        """(N, s + N) rows ``Q + dt v`` in ``(x, v)``, which are 0 in the last step of those who must liquidate."""
+        identity, none = np.eye(self.game.traders), np.zeros((self.game.traders, self.size - self.game.traders))
+        return np.concatenate([identity, none, self.dt * identity], axis=-1)
+
+    @property
     def start(self) -> Array:
         """(s,) the state at time 0."""
         factor = () if self.game.factor is None else self.game.factor.initial
@@ -136,6 +142,7 @@ def _value(stage: Stage, ahead: Array, rows: Array) -> Array:
 def values(rule: LinearFeedback) -> Array:
     """Expected payoffs (N,) if all follow a rule, by dynamic programming."""
     problem = LinearQuadraticGame(rule.game, rule.steps)
+    require_closing(rule)
     ahead = problem.final()
     for k in reversed(range(rule.steps)):
         ahead = _value(problem.stage(k), ahead, _rows(rule, k))
@@ -161,6 +168,9 @@ def feedback_nash(game: ExecutionGame, steps: int) -> LinearFeedback:
         forms = stage.reward + move.T @ ahead @ move
         gradient = forms[agents, size + agents]
         curvature = forms[agents, size + agents, size + agents]
+        if k + 1 == steps and game.must_close:
+            curvature = np.where(game.closing, -np.inf, curvature)
+            gradient[game.closing] = problem.closing_conditions[game.closing]
         if curvature.max() >= 0:
             raise EquilibriumNotFound(
                 f"feedback Nash: at step {k} the payoff of trader_{int(curvature.argmax())} is not concave in its rate"
@@ -214,11 +224,14 @@ def _respond(rule: LinearFeedback, index: int) -> tuple[LinearFeedback, float]:
         joint[:size, :size], joint[size:, :size], joint[size + index, size] = np.eye(size), rows, 1.0
         move = np.concatenate([stage.state, stage.action], axis=1) @ joint
         form = joint.T @ stage.reward[index] @ joint + move.T @ ahead[0] @ move
-        if form[size, size] >= 0:
+        if k + 1 == rule.steps and rule.game.closing[index]:
+            rows[index] = -problem.closing_conditions[index, :size] / problem.dt
+        elif form[size, size] >= 0:
             raise EquilibriumNotFound(
                 f"the payoff of trader_{index} against opponents who react is not concave in its rate at step {k}"
             )
-        rows[index] = -form[size, :size] / form[size, size]
+        else:
+            rows[index] = -form[size, :size] / form[size, size]
         replaced.append(rows)
         ahead = _value(stage._replace(reward=stage.reward[index : index + 1]), ahead, rows)
     payoff = float(problem.start @ ahead[0] @ problem.start)

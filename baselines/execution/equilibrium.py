@@ -61,9 +61,11 @@ class ExecutionEquilibrium(Equilibrium):
             noise_price: ``w`` (...,), the noise flow's effect on the price by then; its mean by default.
 
         Raises:
-            ValueError: ``k`` is not in 0..K, a shape is wrong, or there are more than 2,000 agents.
+            ValueError: ``k`` is not in 0..K (0..K-1 where a trader must liquidate), a shape is wrong, or there are more
+                than 2,000 agents.
         """
-        inventory = self._inventory(k, inventory, self.steps)
+        last = self.steps - 1 if self.game.must_close else self.steps  # multipliers are no function of inventories
+        inventory = self._inventory(k, inventory, last)
         _, response = self._dense
         past = self.noise_price[k] if noise_price is None else np.asarray(noise_price)
         value = (self.slope[k] @ inventory[..., None])[..., 0] + response.offset[k] + past[..., None]

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...envs import Controls, ExecutionGame, Noise, Trajectory, simulate
+from ...envs import Controls, ExecutionGame, Noise, Trajectory, draw_noise, simulate
 from ...envs.arrays import Array
 from ...envs.grid import factor_path, grid, move
 from ..policies import Rule
+from ..profiles import require_closed
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,13 @@ def schedule(game: ExecutionGame, rates: Array) -> LinearFeedback:
     steps, count = rates.shape
     size = 0 if game.factor is None else game.factor.size
     return LinearFeedback(game, np.zeros((steps, count, count)), rates, np.zeros((steps, count, size)))
+
+
+def require_closing(rule: LinearFeedback) -> None:
+    """Raises ValueError where a rule leaves something that a trader must liquidate, without noise or with."""
+    game, steps = rule.game, rule.steps
+    if not game.must_close:
+        return
+    noises = [None] if game.factor is None else [None, draw_noise(game, steps, 2, 0)]
+    for noise in noises:
+        require_closed(game, rule.play(noise).controls.rate)

@@ -19,16 +19,25 @@ one agent, given the others     2                               1               
 one agent, given everyone's     ``2 - pi``                      1                    0
 total rate
 cooperative optimum             ``2 (1 - pi) I + 2 pi O``       ``O``                ``O``
+Nash equilibrium, symmetrised   ``(2 - pi) I + pi O``           ``(I + O) / 2``      ``(I + O) / 2``
 ==============================  ==============================  ===================  ===================
 
 (``O``: all ones.) A symmetric problem is concave exactly if every ``C_k`` is positive definite: they are the pivots of
-the block Cholesky factorisation of its Hessian.
+the block Cholesky factorisation of its Hessian. The symmetrised equilibrium is the symmetric part of the derivative of
+everyone's marginal payoffs in everyone's rates: where it is negative definite, the game is monotone and has one
+equilibrium. At constant impact its mean mode is ``(beta c / N) int u^2 + 2 phi int q^2 + (2 A - alpha (N + 1) / 2N)
+q_T^2``, ``c = 2 + pi (N - 1)``, from ``q_0 = 0``.
+
+An agent with ``A = inf`` must have ``Q_K = 0``: a linear constraint on its own rates, whose multiplier stands in the
+place of ``-2 A Q_K``. The sweep eliminates it in the last step: there ``v = -Q / dt``, and ``p_K`` is what the step's
+condition asks for, so that ``p_{K-1}`` is again linear in ``Q`` and all that follows is the same. Its pivot of that
+step is no curvature, and positive.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -52,7 +61,12 @@ class LinearSystem:
     penalty: Array
     """(K, ..., n) ``phi``"""
     terminal: Array
-    """(..., n) ``A``"""
+    """(..., n) ``A``; infinite for those who must liquidate"""
+
+    @property
+    def closing(self) -> Array:
+        """(..., n) True for those who must liquidate."""
+        return np.isinf(self.terminal)
 
 
 class Load(NamedTuple):
@@ -82,7 +96,7 @@ class Sweep(NamedTuple):
     carry: Array
     """(K, ..., n, n) ``U``: effect of the rates on ``p_k``"""
     slope: Array
-    """(K+1, ..., n, n) ``R``"""
+    """(K+1, ..., n, n) ``R``; ``R_K`` has ``-inf`` for those who must liquidate"""
 
 
 class Response(NamedTuple):
@@ -110,14 +124,20 @@ def sweep(system: LinearSystem, *, strict: bool = True) -> Sweep:
         numpy.linalg.LinAlgError: a pivot is singular, or the slope is not bounded.
     """
     dt, identity = system.dt, np.eye(system.cost.shape[-1])
-    slope = -2 * system.terminal[..., None] * identity
-    pivots, gains, carries, slopes = [], [], [], [slope]
-    for k in reversed(range(len(system.cost))):
+    end = np.where(system.closing, 0.0, system.terminal)
+    slope = -2 * end[..., None] * identity
+    pivots, gains, carries, slopes = [], [], [], [slope - np.where(system.closing[..., None] * identity, np.inf, 0.0)]
+    last = len(system.cost) - 1
+    for k in range(last, -1, -1):
         penalty, pull, push = system.penalty[k][..., None] * identity, system.pull[k], system.push[k]
         pivot = system.cost[k] - dt * slope + 2 / 3 * dt**2 * penalty - dt / 2 * (pull + push)
-        gain = _solve(pivot, slope - dt * penalty + pull, strict)
+        right = slope - dt * penalty + pull
         carry = dt * (slope - dt * penalty + push)
-        slope = slope + carry @ gain - 2 * dt * penalty
+        slope = slope - 2 * dt * penalty
+        if k == last and system.closing.any():
+            pivot, right, carry, slope = _closed(system, pivot, right, carry, slope)
+        gain = _solve(pivot, right, strict)
+        slope = slope + carry @ gain
         if strict and not np.isfinite(slope).all():
             raise np.linalg.LinAlgError("the Riccati equation has no bounded solution")
         pivots.append(pivot)
@@ -127,25 +147,45 @@ def sweep(system: LinearSystem, *, strict: bool = True) -> Sweep:
     return Sweep(*(np.stack(each[::-1]) for each in (pivots, gains, carries, slopes)))
 
 
+def _closed(
+    system: LinearSystem, pivot: Array, right: Array, carry: Array, slope: Array
+) -> tuple[Array, Array, Array, Array]:
+    """The last step's equations ``pivot v = right Q + load``, ``p = carry v + slope Q + drift`` where some must close.
+
+    Those have ``v = -Q / dt`` in the place of their own condition, ``p_K + right Q + load = pivot v``, which gives
+    ``p_K``, and with it ``p = (pivot + carry) v + (slope - right) Q + drift - load``.
+    """
+    own = system.closing[..., None]
+    both = own | np.swapaxes(own, -1, -2)
+    cost = np.diagonal(system.cost[-1], axis1=-2, axis2=-1)
+    unit = np.where(own, cost[..., None] * np.eye(cost.shape[-1]), 0.0)
+    # others' conditions meet the rates that are known on the right
+    met = right + np.where(np.swapaxes(own, -1, -2) & ~own, pivot, 0.0) / system.dt
+    return (
+        np.where(both, 0.0, pivot) + unit,
+        np.where(own, -unit / system.dt, met),
+        np.where(own, pivot + carry, carry),
+        np.where(own, slope - right, slope),
+    )
+
+
 def respond(system: LinearSystem, swept: Sweep, load: Load) -> Response:
     """The solution's affine part, backward in time."""
-    dt = system.dt
+    dt, last, closing = system.dt, len(load.drift) - 1, system.closing[..., None]
     offset, signal_slope = np.zeros_like(load.drift[0]), np.zeros_like(load.signal_drift[0])
     shifts, signals, offsets, signal_slopes = [], [], [offset], [signal_slope]
-    for k in reversed(range(len(load.drift))):
+    for k in range(last, -1, -1):
         ahead = offset + signal_slope @ load.constant[k]
         moved = signal_slope @ load.transition[k]
-        right = np.concatenate(
-            [
-                (ahead + dt / 2 * load.drift[k] - load.premium[k])[..., None],
-                moved + dt / 2 * load.signal_drift[k] - load.signal_premium[k],
-            ],
-            axis=-1,
-        )
+        drift = np.concatenate([load.drift[k][..., None], load.signal_drift[k]], axis=-1)
+        premium = np.concatenate([load.premium[k][..., None], load.signal_premium[k]], axis=-1)
+        base = np.concatenate([ahead[..., None], moved], axis=-1)
+        right = base + dt / 2 * drift - premium
+        if k == last:  # those who must close do so whatever the load, which is in their multiplier
+            base, right = np.where(closing, base - right, base), np.where(closing, 0.0, right)
         rates = _solve(swept.pivot[k], right)
-        effect = swept.carry[k] @ rates
-        offset = ahead + effect[..., 0] + dt * load.drift[k]
-        signal_slope = moved + effect[..., 1:] + dt * load.signal_drift[k]
+        after = base + swept.carry[k] @ rates + dt * drift
+        offset, signal_slope = after[..., 0], after[..., 1:]
         shifts.append(rates[..., 0])
         signals.append(rates[..., 1:])
         offsets.append(offset)
@@ -182,22 +222,38 @@ def cooperative_system(c: ExecutionCoefficients, crowding: float, dt: float) -> 
     return _system(c, dt, 2 * (1 - crowding) * identity + 2 * crowding * ones, ones, ones)
 
 
+def symmetric_system(c: ExecutionCoefficients, crowding: float, dt: float) -> LinearSystem:
+    """The symmetric part of the equilibrium's system."""
+    count = len(c.terminal_penalty)
+    identity, ones = np.eye(count), np.ones((count, count))
+    half = (identity + ones) / 2
+    return _system(c, dt, (2 - crowding) * identity + crowding * ones, half, half)
+
+
 def _system(c: ExecutionCoefficients, dt: float, cost: Array, pull: Array, push: Array) -> LinearSystem:
     count = len(c.terminal_penalty)
     alpha, beta = (each[:, None, None] / count for each in (c.permanent_impact, c.temporary_impact))
     return LinearSystem(dt, beta * cost, alpha * pull, alpha * push, c.running_penalty, c.terminal_penalty)
 
 
-def mode_system(c: ExecutionCoefficients, crowding: float, dt: float, *, cooperative: bool = False) -> LinearSystem:
+def mode_system(
+    c: ExecutionCoefficients,
+    crowding: float,
+    dt: float,
+    problem: Literal["nash", "cooperative", "symmetric"] = "nash",
+) -> LinearSystem:
     """The two scalar modes (mean, deviation from it) of homogeneous agents, as a batch (K, 2, 1, 1)."""
     count = len(c.terminal_penalty)
     ones = np.array([float(count), 0.0]).reshape(2, 1, 1)
-    cost = 2 * (1 - crowding) + 2 * crowding * ones if cooperative else 2 - crowding + crowding * ones
-    pull = ones if cooperative else np.ones_like(ones)
+    cost, pull, push = 2 - crowding + crowding * ones, np.ones_like(ones), ones
+    if problem == "cooperative":
+        cost, pull = 2 * (1 - crowding) + 2 * crowding * ones, ones
+    elif problem == "symmetric":
+        pull = push = (1 + ones) / 2
     alpha, beta = (each[:, None, None, None] / count for each in (c.permanent_impact, c.temporary_impact))
     penalty = np.broadcast_to(c.running_penalty[:, :1, None], (len(alpha), 2, 1))
     terminal = np.broadcast_to(c.terminal_penalty[:1, None], (2, 1))
-    return LinearSystem(dt, beta * cost, alpha * pull, alpha * ones, penalty, terminal)
+    return LinearSystem(dt, beta * cost, alpha * pull, alpha * push, penalty, terminal)
 
 
 def lone_system(
@@ -213,7 +269,9 @@ def lone_system(
 
 def homogeneous(c: ExecutionCoefficients) -> bool:
     """True if all agents have the same penalties."""
-    return bool((c.running_penalty == c.running_penalty[:, :1]).all() and np.ptp(c.terminal_penalty) == 0)
+    return bool(
+        (c.running_penalty == c.running_penalty[:, :1]).all() and (c.terminal_penalty == c.terminal_penalty[0]).all()
+    )
 
 
 def forward(gain: Array, shift: Array, start: Array, dt: float) -> Array:
@@ -265,7 +323,8 @@ def rates_by_aggregate(c: ExecutionCoefficients, crowding: float, dt: float, sta
     """
     steps, count = c.running_penalty.shape
     alpha, beta = c.permanent_impact / count, c.temporary_impact / count
-    swept = sweep(lone_system(c, dt, 2 - crowding, 0.0))
+    system = lone_system(c, dt, 2 - crowding, 0.0)
+    swept, closing = sweep(system), system.closing[:, 0]
     pivot, gain, carry = (each[..., 0, 0] for each in (swept.pivot, swept.gain, swept.carry))
 
     def rates(total: Array, outside: Array, begin: Array, agents: slice) -> Array:
@@ -278,7 +337,10 @@ def rates_by_aggregate(c: ExecutionCoefficients, crowding: float, dt: float, sta
         offset = np.zeros((*total.shape[1:], own_pivot.shape[1]))
         result = np.empty((steps, *offset.shape))
         for k in reversed(range(steps)):
-            result[k] = (offset + (dt / 2 * push[k] - cost[k])[..., None]) / own_pivot[k]
+            load = (dt / 2 * push[k] - cost[k])[..., None]
+            result[k] = (offset + load) / own_pivot[k]
+            if k == steps - 1:  # as in respond
+                result[k], offset = np.where(closing[agents], 0.0, result[k]), offset - closing[agents] * load
             offset = offset + own_carry[k] * result[k] + dt * push[k][..., None]
         inventory = np.broadcast_to(begin, offset.shape)
         for k in range(steps):

@@ -7,6 +7,7 @@ precision where the machine has it, so that the large terms cancel.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -36,8 +37,9 @@ class Checked(NamedTuple):
 def checked(game: ExecutionGame, c: ExecutionCoefficients, dt: float, rates: Array, tolerance: float) -> Checked:
     """The rates, refined where the residual does not show that they are good to the tolerance.
 
-    In the first-order condition (1) costs alone bound the error: ``(beta/N) (2 - pi)`` times what rates are off by is
-    at most the residual, where permanent impact does not take away from them. Where it may, a hundredth is asked for.
+    In the first-order condition (1) costs alone bound the error: ``beta/N`` times the game's ``least_cost`` times what
+    rates are off by is at most the residual, where permanent impact does not take away from them. Where it may, a
+    hundredth is asked for.
 
     Args:
         game: the game.
@@ -50,9 +52,9 @@ def checked(game: ExecutionGame, c: ExecutionCoefficients, dt: float, rates: Arr
     coefficients = c.like(exact)
     average, defect = _first_order(game, coefficients, dt, exact)
     size = float(np.abs(exact).max(initial=0.0))
-    stiffness = float(c.temporary_impact.min()) / game.traders * (2 - game.crowding)
+    stiffness = float(c.temporary_impact.min()) * game.least_cost / game.traders
     error = float(np.abs(defect).max(initial=0.0)) / stiffness
-    bounded = float(c.permanent_impact.max()) * game.horizon <= float(c.temporary_impact.min()) * (2 - game.crowding)
+    bounded = float(c.permanent_impact.max()) * game.horizon <= float(c.temporary_impact.min()) * game.least_cost
     enough, rounds = tolerance * size * (1.0 if bounded else 0.01), 0
     while error > enough and rounds < _ROUNDS:
         move = _correction(game, c, dt, np.asarray(defect, dtype=float))
@@ -86,6 +88,7 @@ def _correction(game: ExecutionGame, c: ExecutionCoefficients, dt: float, defect
     for mode, own in ((0, mean), (1, defect - mean)):
         alone = linear.Sweep(*(each[:, mode : mode + 1] for each in swept))
         load = linear.plain(np.zeros((*own.shape, 1)), -own[..., None])
-        shift = linear.respond(system, alone, load).shift[..., 0]
+        own_system = replace(system, terminal=system.terminal[mode : mode + 1])
+        shift = linear.respond(own_system, alone, load).shift[..., 0]
         parts.append(linear.forward(alone.gain[..., 0, 0], shift, np.zeros(own.shape[1]), dt))
     return np.asarray(parts[0] + parts[1])

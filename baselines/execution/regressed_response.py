@@ -52,7 +52,7 @@ def sampled_responses(
 
     def deviate(paths: Trajectory, noise: Noise | None, index: int, coefficients: Array) -> Trajectory:
         rates = (_basis(game, paths, steps) * coefficients).sum(axis=-1)
-        if not react:
+        if not react and not game.closing[index]:
             joint = paths.controls.rate.copy()
             joint[..., index] = rates
             return simulate(game, game.clip(Controls(joint)), steps, noise)
@@ -82,16 +82,23 @@ def _basis(game: ExecutionGame, paths: Trajectory, steps: int) -> Array:
 
 
 def _best_coefficients(game: ExecutionGame, paths: Trajectory, index: int, steps: int) -> Array:
-    """(K, 1 + 2d) coefficients of the best deviation if the others' rates along the paths are given."""
+    """(K, 1 + 2d) coefficients of the best deviation if the others' rates along the paths are given; zero in the last
+    step of one who must liquidate, who closes there."""
     basis = _basis(game, paths, steps)
     others = np.delete(paths.controls.rate, index, axis=-1).sum(axis=-1)
-    at_rest = marginal_payoff(game, index, np.zeros(others.shape), others, paths.factor)  # (B, K)
+    rest = np.zeros(others.shape)
     curvature = own_hessian(game, index, steps)
+    if game.closing[index]:
+        rest[..., -1] = -game.start[index] * steps / game.horizon
+    at_rest = marginal_payoff(game, index, rest, others, paths.factor)[..., : len(curvature)]  # (B, K)
+    basis = basis[..., : len(curvature), :]
     # maximise  mean_b (g_b' v_b + v_b' H v_b / 2),  v_b = basis_b . theta
-    size = steps * basis.shape[-1]
+    size = len(curvature) * basis.shape[-1]
     moments = np.einsum("bki,blj->kilj", basis, basis) / len(basis)
     hessian = (moments * curvature[:, None, :, None]).reshape(size, size)
     gradient = np.einsum("bki,bk->ki", basis, at_rest).reshape(size) / len(basis)
     # the first step's factor is the same on all paths: the smallest of all solutions
     theta = np.linalg.lstsq(hessian, -gradient, rcond=1e-12)[0]
-    return np.asarray(theta.reshape(steps, -1))
+    result = np.zeros((steps, basis.shape[-1]))
+    result[: len(curvature)] = theta.reshape(len(curvature), -1)
+    return result

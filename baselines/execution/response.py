@@ -17,7 +17,7 @@ from ..noise.field import as_state
 from ..profiles import BestResponse, Profile, as_schedules, own_rule
 from . import linear_system as linear
 from .concavity import require_concave
-from .linear_rule import LinearFeedback, schedule
+from .linear_rule import LinearFeedback, require_closing, schedule
 from .signal import expectation, linear_signal
 
 
@@ -148,6 +148,7 @@ def as_rule(game: ExecutionGame, profile: Profile, steps: int) -> LinearFeedback
     """A profile as a rule. Raises ValueError where it does not fit the game and the grid."""
     if isinstance(profile, LinearFeedback):
         own_rule(game, profile, steps)
+        require_closing(profile)
         return profile
     return schedule(game, as_schedules(game, profile, steps).rate)
 

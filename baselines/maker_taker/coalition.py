@@ -5,7 +5,8 @@ The yardstick of collusion among makers. It exists where shares sum to one (soft
 
 - where shares may sum to more than one, makers who quote alike multiply the flow, and no supremum is attained;
 - softmax shares do not change when all quotes rise together, so flow that comes at any price (noise traders, a positive
-  ``min_rate``) would be charged without end: the answer would be a parameter, not an optimum.
+  ``min_rate``, traders who must liquidate) would be charged without end: the answer would be a parameter, not an
+  optimum.
 
 Traders pay the lowest quote while makers earn their own: a coalition lets one maker set the price and the others quote
 above it. The optimum is searched from several starts, one with each maker as the one who sets the price.
@@ -117,10 +118,10 @@ def _require(game: MakerTakerGame) -> None:
         )
     if game.random:
         raise NoOptimum("the makers' coalition is computed in deterministic games only: this one has noise")
-    if game.flow_range(0.0).max() > 0 or game.min_rate > 0:
+    if game.flow_range(0.0).max() > 0 or game.min_rate > 0 or game.must_close:
         raise NoOptimum(
             "the makers' coalition would charge without end the flow that ignores prices: expected buy_flow, "
-            "sell_flow and min_rate 0"
+            "sell_flow and min_rate 0, and finite terminal penalties of the traders"
         )
 
 

@@ -50,6 +50,8 @@ class MakerTakerEquilibrium(Equilibrium):
         return decoupling_field(system, NoiselessSolution(self.inventories, self.adjoints), options)[0]
 
     def _slope(self) -> Array:
+        if self.game.must_close:
+            raise ValueError("slope: expected finite terminal penalties, got a trader who must liquidate")
         system = _system(self.game, self.times, 0, self.game.start)
         return slopes(system, system.jacobian(self.adjoints))
 
@@ -57,11 +59,12 @@ class MakerTakerEquilibrium(Equilibrium):
         """The decoupling field ``p_k = u(t_k, Q)`` at inventories (..., n), by solving the game that is left.
 
         Raises:
-            ValueError: ``k`` is not in 0..K, the inventory has a wrong length, or the factor is not where it moves
-                without noise.
+            ValueError: ``k`` is not in 0..K (0..K-1 where a trader must liquidate), the inventory has a wrong length,
+                or the factor is not where it moves without noise.
             EquilibriumNotFound: the remaining game was not solved.
         """
-        inventory = self._inventory(k, inventory, self.steps)
+        last = self.steps - 1 if self.game.must_close else self.steps  # multipliers are no function of inventories
+        inventory = self._inventory(k, inventory, last)
         self._check_factor(k, factor)
         if k == self.steps:
             return -2 * _system(self.game, self.times, 0, inventory).terminal * inventory

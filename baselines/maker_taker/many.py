@@ -23,10 +23,12 @@ _PER_STEP = ("impact", "running_penalty", "buy_flow", "sell_flow")
 
 def shape_of(game: MakerTakerGame) -> Hashable:
     """What games have in common that are solved together: agents and their sides, kinds of parts; numbers may differ.
-    None for a game that is solved alone."""
+    None for a game that is solved alone, as those are where a trader must liquidate."""
     sides = tuple(np.sign(game.trader_inventory).tolist())
     parts = type(game.competition), type(getattr(game.competition, "intensity", None)), type(game.impact)
-    if not set(parts) <= _KNOWN or game.traders >= MANY:  # an own part may not take arrays for its numbers
+    if (
+        not set(parts) <= _KNOWN or game.traders >= MANY or game.must_close
+    ):  # an own part may not take arrays for its numbers
         return None
     return sides, game.makers, game.horizon, game.flow_from, parts, tuple(parts_of(game))
 

@@ -75,7 +75,7 @@ def extreme(game: MakerTakerGame) -> str:
     traded = shares[: game.traders]
     names = ("terminal_penalty", "running_penalty", "impact.beta")
     worth = (
-        2 * c.terminal_penalty * shares,
+        2 * np.where(np.isinf(c.terminal_penalty), 0.0, c.terminal_penalty) * shares,
         2 * c.running_penalty[0] * game.horizon * shares,
         2 * c.impact[0] * traded / game.horizon,
     )

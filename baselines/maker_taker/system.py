@@ -41,6 +41,13 @@ def by_sums(game: MakerTakerGame) -> bool:
     return game.traders >= MANY and not game.impact.coupled
 
 
+def closing_sizes(game: MakerTakerGame, c: MakerTakerCoefficients) -> Array:
+    """(..., n) curvature of impact costs over the horizon, ``2 beta / T`` where they are quadratic; 0 for makers."""
+    rate = np.broadcast_to(-game.start[: game.traders] / game.horizon, c.impact.shape)
+    curvature = game.impact.curvature(c.impact, rate, rate).mean(axis=-2) / game.horizon
+    return np.concatenate([curvature, np.zeros((*curvature.shape[:-1], game.makers))], axis=-1)
+
+
 class GameSystem(System):
     """The equilibrium system of a game: (13)-(14) on the grid, (18)-(19) in the ACAS model, (20)-(21) with truncations.
 
@@ -53,6 +60,7 @@ class GameSystem(System):
 
     def __init__(self, game: MakerTakerGame, c: MakerTakerCoefficients, dt: float, initial: Array) -> None:
         super().__init__(dt, c.running_penalty, c.terminal_penalty, initial, unit=game.margin)
+        self.close(closing_sizes(game, c))
         self.game, self.c = game, c
         self._last: tuple[Array, Controls] | None = None
 

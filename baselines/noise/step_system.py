@@ -46,10 +46,21 @@ class AgentsInStep(ABC):
 
 @dataclass(frozen=True)
 class StepSystem(ABC, Generic[C]):
-    """One step of a game's forward-backward system at many states (B, d), (B, n)."""
+    """One step of a game's forward-backward system at many states (B, d), (B, n).
+
+    Raises:
+        ValueError: a trader must liquidate.
+    """
 
     game: Game[C]
     steps: int
+
+    def __post_init__(self) -> None:
+        if self.game.must_close:
+            raise ValueError(
+                f"{self.game.closing_parameter}: a decoupling field needs finite penalties, got a trader who must "
+                "liquidate; solved are games without noise, and execution games whose factor enters linearly"
+            )
 
     @cached_property
     def times(self) -> Array:

@@ -8,7 +8,7 @@ game of that name::
     steps = 20                          # default number of steps of the environment
     trader_inventory = [-5.0]
     maker_inventory = [1.0, 0.0]
-    trader_terminal_penalty = 0.5       # a number, or a list with one for each trader
+    trader_terminal_penalty = 0.5       # a number, or a list with one for each trader; inf: must liquidate
 
     [competition]
     kind = "best_quote"                 # or "product" (also: rate, floor), or "softmax": rate, offsets
@@ -242,6 +242,8 @@ def _toml_parameter(key: str, value: object) -> object:
     if key in PARTS and not isinstance(value, Mapping):
         raise ValueError(f"{key}: expected a table, got {value!r}")
     scalar = not isinstance(value, Mapping | list | tuple)
+    if value == "inf" and key.endswith("terminal_penalty"):  # JSON has no other word for it
+        return value
     if key != "flow_from" and scalar and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise ValueError(f"{key}: expected a number, a list or a table, got {value!r}")
     return parameter(key, value)

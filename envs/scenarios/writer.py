@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import is_number, is_whole
 from ..factor import BoundedReversion, Constant, Factor, MeanReversion
-from ..game import Game
+from ..game import Game, is_infinite
 from ..intensity import Intensity
 from .loader import GAMES, INTENSITIES, PARTS, SHAPES
 
@@ -51,6 +51,8 @@ def value_of(key: str, value: object) -> Any:
     """What would stand in a file for a parameter of a game. Raises ValueError for what no file can name."""
     if value is None or isinstance(value, str | bool):
         return value
+    if is_infinite(value):
+        return "inf"  # which JSON can hold, and the games take
     if is_number(value):
         return int(value) if is_whole(value) else float(value)  # type: ignore[arg-type]  # a real number
     if isinstance(value, np.ndarray):

@@ -4,6 +4,8 @@ Payoffs are compared with integrations of the displays of Section 2 of Guo and J
 a loop in plain Python where coefficients are constant within steps, adaptive quadrature where they move.
 """
 
+import math
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -149,8 +151,13 @@ BAD_GAMES = [
     ({"temporary_impact": 0.0}, "temporary_impact: expected finite values > 0, got 0"),
     ({"temporary_impact": lambda t: 0.5 - t}, r"temporary_impact: expected finite values > 0, got 0 at t = 0\.5"),
     ({"temporary_impact": None}, "temporary_impact: expected a number or a callable of time, got None"),
-    ({"crowding": -0.1}, r"crowding: expected a finite number >= 0, got -0\.1"),
-    ({"crowding": 2}, r"crowding: expected a number in \[0, 2\), got 2"),
+    ({"crowding": 2}, "crowding: expected a number that is finite and below 2, got 2"),
+    ({"crowding": -math.inf}, "crowding: expected a number that is finite and below 2, got -inf"),
+    ({"crowding": "1"}, "crowding: expected a number that is finite and below 2, got '1'"),
+    (
+        {"initial_inventory": (1.0,) * 5, "crowding": -0.5},
+        r"crowding: expected a number above -2/\(N - 1\) = -0\.5, the edge for 5 traders, and below 2, got -0\.5",
+    ),
     ({"running_penalty": -0.1}, r"running_penalty: expected finite values >= 0, got -0\.1"),
     ({"running_penalty": (0.1, 0.1)}, "running_penalty: expected one value or 1, got 2"),
     ({"running_penalty": (lambda t: t - 0.5,)}, r"running_penalty: expected finite values >= 0, got -0\.5 at t = 0"),

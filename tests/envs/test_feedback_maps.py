@@ -399,7 +399,8 @@ def test_crowded_rates_are_truncated_where_marginal_costs_point_beyond(seed):
     """Marginal costs at the rates, in units of ``2 beta``, for crowdings up to the bound, any number of traders."""
     rng = np.random.default_rng(seed)
     traders, unit = int(rng.integers(1, 9)), 10 ** rng.uniform(-9, 9)
-    crowding = rng.choice([0.0, rng.uniform(0, 2), 2 - 10 ** rng.uniform(-6, -1)])
+    edge = 2 - 10 ** rng.uniform(-6, -1)
+    crowding = rng.choice([0.0, rng.uniform(-2, 2), edge, -edge])
     impact, beta = CrowdedImpact(1.0, crowding), 10 ** rng.uniform(-3, 3, traders)
     alone = rng.normal(0, 10 ** rng.uniform(-3, 6), (3, 4, traders)) * unit
     low, high = -unit * 10 ** rng.uniform(-2, 6, traders), unit * 10 ** rng.uniform(-2, 6, traders)
