@@ -47,18 +47,43 @@ def riccati_step(
     return gain, shift, new_slope, new_offset
 
 
-def slopes(system: Penalties, jacobian: Array) -> Array:
+def slopes(system: Penalties, jacobian: Array, closing: Array | None = None) -> Array:
     """``R_k = d p_k / d Q_k``, (..., K+1, n, n), of rates' derivatives (..., K, n, n) along a solution: the Riccati
-    matrix of (23), on the grid."""
-    *_, found = _sweep(system, jacobian, np.zeros(jacobian.shape[:-1]))
-    return np.stack(found, axis=-3)
+    matrix of (23), on the grid.
+
+    Args:
+        system: the penalties.
+        jacobian: (..., K, n, n).
+        closing: (n,) True for agents who must liquidate, with ``-inf`` in ``R_K``; None: nobody.
+
+    Raises:
+        numpy.linalg.LinAlgError: no rates of the last step close from inventories nearby.
+    """
+    if closing is None or not closing.any():
+        *_, found = _sweep(system, jacobian, np.zeros(jacobian.shape[:-1]))
+        return np.stack(found, axis=-3)
+    dt, identity, last = system.dt, np.eye(jacobian.shape[-1]), jacobian[..., -1, :, :]
+    running = np.broadcast_to(system.running, jacobian.shape[:-1])
+    penalty, own = running[..., -1, :, None] * identity, closing[:, None]
+    end = -2 * np.where(closing, 0.0, system.terminal)[..., None] * identity
+    # dY = (...) dQ of a step as ever, but dQ + dt J dY = 0 of those who close
+    left = np.where(own, dt * last, identity - dt * (end - 2 / 3 * dt * penalty) @ last)
+    gain = np.linalg.solve(left, np.where(own, -identity, end - dt * penalty))
+    # p_k = Y_k - phi dt (2 Q_k + Q_{k+1}) / 3, for everybody
+    before = gain - dt / 3 * penalty @ (3 * identity + dt * last @ gain)
+    rest = Penalties(dt, running[..., :-1, :], system.terminal)
+    *_, found = _sweep(rest, jacobian[..., :-1, :, :], np.zeros(jacobian[..., :-1, :, 0].shape), before)
+    return np.stack([*found, end - np.where(own * identity, np.inf, 0.0)], axis=-3)
 
 
-def _sweep(system: Penalties, jacobian: Array, defect: Array) -> tuple[list[Array], list[Array], list[Array]]:
-    """``D`` and ``d`` of every step, and ``R`` at every node."""
+def _sweep(
+    system: Penalties, jacobian: Array, defect: Array, end: Array | None = None
+) -> tuple[list[Array], list[Array], list[Array]]:
+    """``D`` and ``d`` of every step, and ``R`` at every node; ``end`` is ``R`` at the last, ``-2 A`` by default."""
     steps, n = defect.shape[-2:]
     running = np.broadcast_to(system.running, defect.shape)
-    slope = np.broadcast_to(-2 * system.terminal[..., None] * np.eye(n), (*defect.shape[:-2], n, n))
+    first = -2 * system.terminal[..., None] * np.eye(n) if end is None else end
+    slope = np.broadcast_to(first, (*defect.shape[:-2], n, n))
     offset = np.zeros((*defect.shape[:-2], n))
     gains, shifts, slopes = [], [], [slope]
     for k in reversed(range(steps)):

@@ -11,6 +11,7 @@ from typing import Any
 from ..envs import Policy, Scenario
 from ..envs.parameters import check_count
 from ..envs.scenarios.loader import build_scenario
+from ..envs.scenarios.writer import in_words
 from .common import engines, files
 from .common.hyperparameters import Settings, Table, check_tables
 from .common.information import Information, check_information
@@ -68,6 +69,7 @@ class RunConfig:
         if self.markets is not None:
             check_count("markets", self.markets)
         object.__setattr__(self, "information", check_information(self.information))
+        object.__setattr__(self, "values", in_words(self.values))
         if not isinstance(self.algorithm, str) and set(self.algorithm.values()) == {_EQUILIBRIUM}:
             raise ValueError(f"algorithm: expected at least one agent that learns, got {_EQUILIBRIUM!r} for all")
         found = self._settings()

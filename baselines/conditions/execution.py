@@ -98,8 +98,9 @@ def _crowding(game: ExecutionGame) -> Condition:
     count = game.traders
     note = "pi, which is below 2"
     if game.crowding < 0 and count > 1:
+        edge = -2 / (count - 1)
         note = (
-            f"pi; below 0 the game is outside of the paper, and monotone costs end at -2/(N - 1) = {-2 / (count - 1):g}"
+            f"pi; below 0 the game is outside of the paper, and its costs are monotone above -2/(N - 1) = {edge:g} only"
         )
     return if_not_negative("crowding as in the paper", game.crowding, "Remark 2.1(3)", note)
 

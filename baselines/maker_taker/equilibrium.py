@@ -50,10 +50,15 @@ class MakerTakerEquilibrium(Equilibrium):
         return decoupling_field(system, NoiselessSolution(self.inventories, self.adjoints), options)[0]
 
     def _slope(self) -> Array:
-        if self.game.must_close:
-            raise ValueError("slope: expected finite terminal penalties, got a trader who must liquidate")
-        system = _system(self.game, self.times, 0, self.game.start)
-        return slopes(system, system.jacobian(self.adjoints))
+        game = self.game
+        system = _system(game, self.times, 0, game.start)
+        closing = np.concatenate([game.closing, np.zeros(game.makers, dtype=bool)])
+        try:
+            return slopes(system, system.jacobian(self.adjoints), closing)
+        except np.linalg.LinAlgError as error:
+            raise ValueError(
+                "slope: the last rate of a trader who must liquidate is truncated, it has no neighbours that close"
+            ) from error
 
     def adjoint(self, k: int, inventory: Array, factor: Array | None = None) -> Array:
         """The decoupling field ``p_k = u(t_k, Q)`` at inventories (..., n), by solving the game that is left.

@@ -52,7 +52,7 @@ class Deviators(System):
         margin = np.asarray(game.margin)
         unit = margin[..., None] if margin.ndim else float(margin)
         super().__init__(dt, running, c.terminal_penalty[..., agents, None], start[..., agents, None], unit=unit)
-        if np.isinf(c.terminal_penalty).any():
+        if game.must_close:
             self.close(closing_sizes(game, c)[..., agents, None])
         self.game, self.c, self.controls = game, c, controls
         self.columns = agents - (0 if agents[0] < game.traders else game.traders)

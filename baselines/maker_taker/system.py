@@ -60,7 +60,8 @@ class GameSystem(System):
 
     def __init__(self, game: MakerTakerGame, c: MakerTakerCoefficients, dt: float, initial: Array) -> None:
         super().__init__(dt, c.running_penalty, c.terminal_penalty, initial, unit=game.margin)
-        self.close(closing_sizes(game, c))
+        if game.must_close:
+            self.close(closing_sizes(game, c))
         self.game, self.c = game, c
         self._last: tuple[Array, Controls] | None = None
 

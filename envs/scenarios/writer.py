@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -71,6 +72,15 @@ def value_of(key: str, value: object) -> Any:
     if hasattr(value, "points"):
         return {"points": [list(each) for each in value.points]}
     raise ValueError(f"{key}: expected what a scenario file can name, got {value!r}")
+
+
+def in_words(value: Any) -> Any:
+    """Values of a file as JSON can hold them: infinity is ``"inf"``."""
+    if isinstance(value, Mapping):
+        return {key: in_words(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [in_words(each) for each in value]
+    return "inf" if is_infinite(value) else value
 
 
 def _fields(value: object) -> dict[str, Any]:

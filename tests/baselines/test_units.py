@@ -1,5 +1,6 @@
 """A game in other units of shares, prices and time has the same equilibrium, gains, ranges and reports."""
 
+import math
 from dataclasses import replace
 from functools import cache
 
@@ -49,6 +50,10 @@ GAMES = {
     "bounds bind": replace(BASE, max_quote=2.0, max_rate=6.0),
     "no flow on a side": replace(BASE, trader_inventory=(-5.0,), sell_flow=0.0),
     "execution": ExecutionGame((-5.0, 3.0), permanent_impact=0.5, crowding=0.7, running_penalty=0.3, buy_flow=2.0),
+    "must liquidate": replace(BASE, trader_terminal_penalty=math.inf),
+    "execution, must liquidate": ExecutionGame(
+        (-5.0, 3.0), permanent_impact=0.5, crowding=-0.7, running_penalty=0.3, terminal_penalty=(math.inf, 1.0)
+    ),
     "apart": ExecutionGame((-5.0, 3.0), permanent_impact=0.5, running_penalty=(0.3, 2.0), terminal_penalty=(1.0, 4.0)),
 }
 OU = ornstein_uhlenbeck(2.0, 0.6, mean=0.1, initial=(0.2,))

@@ -158,7 +158,25 @@ def test_the_field_is_that_of_the_game_that_is_left():
     np.testing.assert_allclose(path.rate, found.controls.rate[3], rtol=1e-8)
     with pytest.raises(ValueError, match=r"k: expected a step in 0\.\.4"):
         found.adjoint(STEPS, inventory)
-    with pytest.raises(ValueError, match="slope: expected finite terminal penalties"):
+
+
+@pytest.mark.parametrize("name", ["acas", "some", "all", "softmax", "quartic"])
+def test_slopes_are_those_of_the_limit(name):
+    """At size 1e7 what is left is 1e-7; and they are the differences of the field."""
+    found, near = solve(GAMES[name], STEPS), solve(finite(GAMES[name], 1e7), STEPS)
+    np.testing.assert_allclose(found.slope[:-1], near.slope[:-1], rtol=2e-5, atol=2e-5)
+    count = GAMES[name].traders
+    np.testing.assert_array_equal(np.isinf(np.diagonal(found.slope[-1]))[:count], GAMES[name].closing)
+    here, unit = found.inventories[2], 1e-4 * np.eye(len(GAMES[name].agents))
+    differences = (found.adjoint(2, here + unit) - found.adjoint(2, here - unit)) / 2e-4
+    np.testing.assert_allclose(found.slope[2], differences.T, atol=1e-6)
+
+
+def test_slopes_where_the_last_rate_is_truncated():
+    late = QuadraticImpact(lambda t: 1 - 0.9 * t)
+    found = solve(replace(GAMES["only the bound closes"], impact=late, max_rate=4.5), STEPS)
+    assert found.controls.rate[-1, 0] == 4.5
+    with pytest.raises(ValueError, match="slope: the last rate of a trader who must liquidate is truncated"):
         _ = found.slope
 
 
