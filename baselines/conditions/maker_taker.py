@@ -300,7 +300,7 @@ def _constraints(game: MakerTakerGame, controls: Controls) -> Condition:
         f"the smaller of max_quote and max_rate beside the largest quote {quote:.6g} and the largest rate {rate:.6g}, "
         "less 1; constraints above these two have the same equilibrium"
     )
-    return Condition("neither max_quote nor max_rate binds", spare > 0, spare, "Remark 3.1", note)
+    return Condition("neither max_quote nor max_rate binds", spare > 0, spare, "observed: Remark 3.1", note)
 
 
 def _noise(game: MakerTakerGame, adjoints: Array, rng: np.random.Generator) -> Array:

@@ -20,7 +20,8 @@ def conditions(game):
 
 
 FLOW, POPULATED = "Theorem 4.1, its 'only if'", "(33), as the proof of Proposition 4.5 needs it"
-OBSERVED = {"an equilibrium is found", "several starts lead to the same equilibrium"}
+BOUNDS = "neither max_quote nor max_rate binds"
+OBSERVED = {"an equilibrium is found", BOUNDS, "several starts lead to the same equilibrium"}
 EXPECTED = {  # the terminal penalties of acas and mean-field differ, so that Section 4 does not apply
     "acas": {"Definition 3.4"},
     "acas-risk-neutral": {"Definition 3.4", "Assumption 4.4", "Theorem 4.3"},
@@ -54,6 +55,20 @@ def test_margins_by_hand():
         assert not conditions(replace(NEUTRAL, **changes))["Assumption 4.4"].holds
     running = conditions(replace(NEUTRAL, trader_running_penalty=0.25))["Theorem 4.3"]
     assert (running.holds, running.margin) == (False, -0.25)
+
+
+def test_constraints_are_looked_at_afterwards():
+    """The largest quote of a game without constraints, and constraints above it, at it and below."""
+    game = load_scenario("acas")
+    found = solve(game, STEPS)
+    largest = max(np.abs(found.controls.ask).max(), np.abs(found.controls.bid).max())
+    free = conditions(game)[BOUNDS]
+    assert (free.holds, free.margin) == (True, np.inf)
+    assert f"largest quote {largest:.6g}" in free.note
+    above = replace(game, max_quote=1.25 * largest, max_rate=1e3)
+    assert conditions(above)[BOUNDS].margin == pytest.approx(0.25)
+    np.testing.assert_allclose(solve(above, STEPS).inventories, found.inventories, atol=1e-12)
+    assert not conditions(replace(game, max_quote=0.9 * largest))[BOUNDS].holds
 
 
 def test_37_by_hand():
