@@ -287,7 +287,7 @@ class NoisyMakerTaker(MakerTaker):
 
     def conditions(self) -> list[Condition]:
         observed = field_condition(lambda: self.solve_noisy(SolverOptions()), self.steps)
-        return [*assumptions(self.game), *noise_conditions(self.game), observed]
+        return [*assumptions(self.game), *closing(self.game), *noise_conditions(self.game), observed]
 
 
 class Execution(Kind[ExecutionGame]):

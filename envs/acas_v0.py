@@ -83,6 +83,16 @@ best bid), `volume` (shares that arrived in this step at both sides), `inventory
 mid, less the initial inventory's value); a trader's also has `price`, what it paid per share in this step. Before the
 first step `spread` and `volume` are 0 and `price` is `mid`. In random markets `drawn.NAME` is what was drawn.
 
+## Traders who must liquidate
+
+With `trader_terminal_penalty=math.inf` (in a file `inf`; one for each trader as well) a trader must end with nothing,
+and no terminal penalty is charged to it. In its direction of trade its rate is kept within `[max(min_rate, (|Q| - r
+max_rate) / dt), min(max_rate, (|Q| - r min_rate) / dt)]`, `r` being the time after this step, so that the rest can be
+closed within the constraints; the last step closes. `info` of traders then has `rate`, what was traded at in this
+step, and `clipped`, the same less the rate that the action stood for; observations are as ever. Inventories need
+`min_rate T <= |q| <= max_rate T`, or are a `ValueError`; drawn ones (`inventory_spread`) end there. Not with
+`inventory_noise`: the last shock could not be closed.
+
 ## Arguments
 
 `game=None`, `scenario=None`, `steps=None` (the scenario's; 20 where only a game is given), `observation="full"`,

@@ -67,6 +67,14 @@ share in this step), `volume` (shares bought plus shares sold in this step, nois
 `cash`, `pnl` (cash plus inventory at mid, less the initial inventory's value), and `factor` in a game that has one.
 Before the first step `volume` is 0 and `price` is `mid`. In random markets `drawn.NAME` is what was drawn.
 
+## Traders who must liquidate
+
+With `terminal_penalty=math.inf` (in a file `inf`; one for each trader as well) a trader must end with nothing, and no
+terminal penalty is charged. Its rates are truncated so that the rest can be closed within `max_rate`, and the last step
+closes: `v = -Q / dt`. `info` then has `rate`, what was traded at in this step, and `clipped`, the same less the rate
+that the action stood for; observations are as ever. Starts that cannot be closed are a `ValueError`; drawn ones
+(`inventory_spread`) end where they can. The scenario `almgren-chriss-2` is such a market.
+
 ## Arguments
 
 `game=None`, `scenario=None`, `steps=None` (the scenario's; 20 where only a game is given), `observation="full"`,

@@ -58,7 +58,7 @@ def field_condition(find: Callable[[], DecouplingEquilibrium], steps: int) -> Co
     name, reference = "a decoupling field is found", f"observed: backward scheme, {steps} steps"
     try:
         found = find()
-    except EquilibriumNotFound as error:
+    except (EquilibriumNotFound, ValueError) as error:  # a trader must liquidate, for one
         return Condition(name, False, -np.inf, reference, str(error))
     return Condition(name, True, float(-np.log10(found.errors.relative)), reference, f"digits; {found.message}")
 

@@ -23,7 +23,7 @@ SECTIONS = {
 
 # in the order of the paper; what each is, in our words
 ITEMS: dict[str, tuple[int, str]] = {
-    "Remark 2.1": (2, "noise flow as a signal; implicit makers; crowding in [0, 2)"),
+    "Remark 2.1": (2, "noise flow as a signal; implicit makers; crowding in [0, 2), here also below 0"),
     "Remark 2.2": (2, "penalties of each agent, or common to all"),
     "Definition 2.3": (2, "Nash equilibrium of the execution game"),
     "Assumption 2.4": (2, "permanent impact moderate enough for concave Hamiltonians"),

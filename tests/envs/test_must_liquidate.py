@@ -7,6 +7,8 @@ from dataclasses import replace
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
+from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
 
 from makertaker.baselines import solve
 from makertaker.envs import (
@@ -162,6 +164,19 @@ def test_vector_and_single_environments(name):
         np.testing.assert_allclose(infos["rate"], info["rate"], rtol=1e-12)
         np.testing.assert_allclose(infos["clipped"], info["clipped"], rtol=1e-9, atol=1e-12)
     assert abs(info["inventory"]) < 1e-14
+
+
+@each_game
+@pytest.mark.filterwarnings("ignore")  # of the checks' own
+def test_conformance(name):
+    """The libraries' own checks."""
+    game = GAMES[name]
+    env = module(game).parallel_env(game, steps=STEPS)
+    parallel_api_test(env, num_cycles=3 * STEPS)
+    parallel_seed_test(lambda: module(game).parallel_env(game, steps=STEPS))
+    api_test(module(game).env(game, steps=STEPS), num_cycles=3 * STEPS)
+    kind = "Execution" if isinstance(game, ExecutionGame) else "MakerTaker"
+    check_env(gymnasium.make(f"makertaker/{kind}-v0", game=game, agent="trader_0", steps=STEPS).unwrapped)
 
 
 @each_game

@@ -25,6 +25,8 @@ from makertaker.envs import (
     Controls,
     CrowdedImpact,
     Exponential,
+    Factor,
+    Logistic,
     MakerTakerGame,
     QuadraticImpact,
     QuarticImpact,
@@ -32,6 +34,7 @@ from makertaker.envs import (
     load_scenario,
     simulate,
 )
+from makertaker.envs.factor import Constant
 
 BASE = MakerTakerGame(
     (-4.0, 3.0, -2.0),
@@ -193,6 +196,18 @@ def test_tables_and_conditions():
     assert "finite terminal penalties" not in {each.name for each in check(finite(BASE, 1.0), STEPS)}
     for reference in kind_of(BASE, STEPS).references(solve(BASE, STEPS)).values():
         assert reference.payoffs is None or np.isfinite([*reference.payoffs, reference.nash_conv]).all(), reference
+
+
+def test_random_flows_are_checked_and_not_solved():
+    factor = Factor((0.0,), diffusion=Constant(1.0))
+    game = replace(BASE, factor=factor, buy_flow=Logistic(0.5, 2.0, (1.0,)))
+    message = "trader_terminal_penalty: a decoupling field needs finite penalties"
+    with pytest.raises(ValueError, match=message):
+        solve(game, STEPS)
+    conditions = {each.name: each for each in check(game, STEPS)}
+    assert conditions["finite terminal penalties"][1:3] == (False, -2)
+    assert conditions["a decoupling field is found"][1:3] == (False, -math.inf)
+    assert message in conditions["a decoupling field is found"].note
 
 
 def test_refusals():
