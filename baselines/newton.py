@@ -26,7 +26,9 @@ _SHORT_STEPS = 400
 _SHORTEST_STEP = 2.0**-30
 _STAGES = 200
 _FIRST_STAGE = 0.25
-_SHORTEST_STAGE = 1e-4
+_SHORTEST_STAGE = 1e-3
+"""beside what is reached: below it a fold is near"""
+_SMALLEST_STAGE = 1e-6
 _NOWHERE = 1e-4
 """part of the penalties; a curve of solutions that is back there leads nowhere"""
 _ROUNDS = 60
@@ -295,7 +297,11 @@ def _continuation(
     reached, growth = np.where(failed.converged, 1.0, 0.0), np.full(shape, _FIRST_STAGE)
     known, count, stages, latest = [(reached, adjoints)], 0, 0, failed
     history: tuple[float, ...] = ()
-    while ((reached < 1) & (growth > _SHORTEST_STAGE)).any() and stages < _STAGES and not budget.exhausted:
+    while (
+        ((reached < 1) & (growth > np.maximum(_SHORTEST_STAGE * reached, _SMALLEST_STAGE))).any()
+        and stages < _STAGES
+        and not budget.exhausted
+    ):
         target = np.minimum(1.0, reached + growth)
         latest = newton(
             system.scaled(target),

@@ -3,8 +3,8 @@ what is not; and on large ones, timed.
 
     python benchmarks/wide_markets.py [--markets 1000] [--seed 0]
 
-A market counts as solved if nobody gains more than 1e-10 of its payoff unit by its best response. Seconds are of
-``solve`` alone.
+A market counts as solved if nobody gains more than 1e-10 of its payoff unit, or than rounding of its payoff, by its
+best response. Seconds are of ``solve`` alone.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from makertaker.envs import (
 )
 
 STEPS = 30
-SOLVED = 1e-10
+SOLVED, _ROUNDING = 1e-10, 1e-15
 UNITS = {
     "shares, currency, days": (1.0, 1.0, 1.0),
     "1e6 shares, 1e-4 of the currency, seconds": (1e6, 1e-4, 23_400.0),
@@ -107,7 +107,8 @@ def outcome(game: MakerTakerGame, kind: str, unit: str) -> Outcome:
         found = solve(game, STEPS)
         seconds = time.perf_counter() - started
         sizes = np.array([game.payoff_unit(agent) for agent in game.agents])
-        gain = float((np.array(list(exploitability(game, found.controls, STEPS).gains)) / sizes).max())
+        sizes = np.maximum(sizes, _ROUNDING / SOLVED * np.abs(found.payoffs))
+        gain = float((exploitability(game, found.controls, STEPS).gains / sizes).max())
     except EquilibriumNotFound as error:
         seconds, problem = time.perf_counter() - started, str(error)
     return Outcome(kind, unit, seconds, gain, problem)
