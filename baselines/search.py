@@ -25,7 +25,12 @@ Objective = Callable[[Array], tuple[float, Array]]
 
 
 def climb(
-    objective: Objective, start: Array, unit: float, limits: tuple[Array, Array] | None = None, **options: float
+    objective: Objective,
+    start: Array,
+    unit: float,
+    worth: float,
+    limits: tuple[Array, Array] | None = None,
+    **options: float,
 ) -> tuple[Array, float]:
     """The best schedule found from a start, and its payoff.
 
@@ -33,18 +38,19 @@ def climb(
         objective: the payoff of a schedule and its gradient, both per unit.
         start: the first schedule, of any shape.
         unit: characteristic scale of the schedule.
+        worth: characteristic scale of payoffs, in which the optimiser's tolerances count.
         limits: lowest and highest schedules; none by default.
         options: of SciPy's L-BFGS-B.
     """
 
     def negative(x: Array) -> tuple[float, Array]:
         value, slope = objective(x.reshape(start.shape))
-        return -value, -slope.ravel()
+        return -value / worth, -slope.ravel() / worth
 
     bounds = None if limits is None else list(zip(*(np.ravel(each) / unit for each in limits), strict=True))
     settings: Any = options  # SciPy's types know its options by name
     found = minimize(negative, start.ravel() / unit, jac=True, method="L-BFGS-B", bounds=bounds, options=settings)
-    return np.asarray(found.x).reshape(start.shape) * unit, -float(found.fun)
+    return np.asarray(found.x).reshape(start.shape) * unit, -float(found.fun) * worth
 
 
 def by_differences(
@@ -99,7 +105,7 @@ def schedule_response(
     Raises:
         EquilibriumNotFound: an opponent's policy is an equilibrium's field that has no answer on its own path.
     """
-    index, unit = agent_index(game, agent), game.control_unit(agent)
+    index, unit, worth = agent_index(game, agent), game.control_unit(agent), game.payoff_unit(agent)
     base = rollout(game, policies, steps)
     before = float(base.payoffs[index])
     starts = [agent_controls(game, each, agent) for each in (base.controls, respond(base.controls, index))]
@@ -119,11 +125,13 @@ def schedule_response(
         try:
             return differences(x)
         except EquilibriumNotFound:  # the others' field has no answer to this schedule: do not go there
-            return -1e3 * (1 + abs(before)), np.zeros(x.shape)
+            return -1e3 * (worth + abs(before)), np.zeros(x.shape)
 
     best, payoff = starts[0], before
     for start in starts:
-        tried, reached = climb(objective, start, unit, limits, maxiter=iterations, maxls=40, ftol=1e-14, gtol=1e-9)
+        tried, reached = climb(
+            objective, start, unit, worth, limits, maxiter=iterations, maxls=40, ftol=1e-14, gtol=1e-9
+        )
         if reached > payoff:
             best, payoff = tried, reached
     if not price:

@@ -184,10 +184,12 @@ class _Search:
     def climb(self, start: Array) -> tuple[float, Array]:
         """The best total found from a start, and its quotes."""
         unit, limit = self.game.margin, np.full(start.shape, self.limit)
+        worth = max(self.game.payoff_unit(agent) for agent in self.game.agents[self.game.traders :])
 
         def objective(x: Array) -> tuple[float, Array]:
             value, slope = self.gradient(x * unit)
             return value, slope * unit
 
-        quotes, total = climb(objective, start, unit, (-limit, limit), maxiter=_ITERATIONS, ftol=1e-12, gtol=1e-7)
+        bounds = -limit, limit
+        quotes, total = climb(objective, start, unit, worth, bounds, maxiter=_ITERATIONS, ftol=1e-13, gtol=1e-8)
         return total, quotes

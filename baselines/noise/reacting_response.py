@@ -66,7 +66,7 @@ def reacting_gain(
             return np.asarray((after - search.payoffs[:, index]).mean(axis=1))
 
         objective = by_differences(gains, unit, _PROBE)
-        return climb(objective, np.zeros(own.shape[1:]), unit, maxiter=_ITERATIONS)
+        return climb(objective, np.zeros(own.shape[1:]), unit, game.payoff_unit(agent), maxiter=_ITERATIONS)
 
     candidates = [
         lambda paths: agent_controls(game, paths.controls, agent),
