@@ -24,7 +24,8 @@ def optimal_controls(game: MakerTakerGame, c: MakerTakerCoefficients, adjoints: 
     traders, makers = np.split(adjoints, [game.traders], axis=-1)
     ask, bid = game.competition.optimal_quotes(np.stack([makers, -makers]), game.quote_bound)
     spread = game.spread_paid(c, ask.min(axis=-1), bid.min(axis=-1))
-    return Controls(game.impact.optimal_rates(c.impact, traders - spread, *game.rate_bounds), ask, bid)
+    rate = game.impact.optimal_rates(c.impact, traders - spread, *game.rate_bounds) if game.traders else traders
+    return Controls(rate, ask, bid)
 
 
 def system_size(game: MakerTakerGame, steps: int) -> float:

@@ -61,9 +61,9 @@ def _gain(
     starts = [own] if game.random else [own, agent_controls(game, kind.respond(mean, index), agent)]
     low, high = (agent_controls(game, bound, agent) for bound in game.action_range())
     limits = np.minimum(low, np.min(starts, axis=0)), np.maximum(high, np.max(starts, axis=0))
-    unit = game.control_unit(agent)
+    unit, worth = game.control_unit(agent), game.payoff_unit(agent)
     objective = by_differences(values, unit, _WIDTH, limits)
-    tries = [climb(objective, start, unit, limits, maxiter=_ITERATIONS) for start in starts]
+    tries = [climb(objective, start, unit, worth, limits, maxiter=_ITERATIONS) for start in starts]
     schedule, payoff = max(tries, key=lambda each: each[1])
     if payoff <= played.payoffs[few, index].mean():  # not to deviate is a response, too
         return 0.0, 0.0
