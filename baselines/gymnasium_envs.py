@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 from ..envs import Controls, MarketVectorEnv, Policy, acas_v0, approximation_v0, execution_v0, maker_taker_v0
 from ..envs.described import Described, Description
 from ..envs.market import Market, Setting
-from ..envs.packing import agent_controls, agent_index
+from ..envs.packing import agent_controls, learner
 from ..envs.single_agent_env import Opponents, SingleAgentEnv
 from .many import solve_many
 from .noise.field import FieldOptions
@@ -58,7 +58,7 @@ def _entry_points(module: Any) -> tuple[Callable[..., SingleAgentEnv], Callable[
         game: Described | None = None,
         scenario: Described | None = None,
         *,
-        agent: str = "trader_0",
+        agent: str | None = None,
         others: Opponents | None = None,
         render_mode: str | None = None,
         **arguments: Any,
@@ -68,7 +68,7 @@ def _entry_points(module: Any) -> tuple[Callable[..., SingleAgentEnv], Callable[
         Args:
             game: of the module's ``parallel_env``,
             scenario: of the same.
-            agent: name of the learner.
+            agent: name of the learner; None: the first of the game's agents.
             others: policy of every other agent; None: the equilibrium, open loop. Random markets are solved as they are
                 drawn.
             render_mode: of the same.
@@ -81,7 +81,7 @@ def _entry_points(module: Any) -> tuple[Callable[..., SingleAgentEnv], Callable[
         found = module.describe(game, scenario, own=("agent", "others", "render_mode"), **arguments)
         played = found.game if found.random is None else found.random
         parallel = module.parallel_env(played, options=found.options, render_mode=render_mode)
-        agent_index(parallel.game, agent)
+        agent = learner(parallel.game, agent)
         return SingleAgentEnv(parallel, agent, opponents(found) if others is None else others)
 
     def vector(
@@ -89,7 +89,7 @@ def _entry_points(module: Any) -> tuple[Callable[..., SingleAgentEnv], Callable[
         scenario: Described | None = None,
         *,
         num_envs: int = 1,
-        agent: str = "trader_0",
+        agent: str | None = None,
         others: Opponents | None = None,
         render_mode: str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
@@ -100,7 +100,7 @@ def _entry_points(module: Any) -> tuple[Callable[..., SingleAgentEnv], Callable[
             raise ValueError(f"render_mode: a batch of markets is not drawn, expected None, got {render_mode!r}")
         own = ("num_envs", "agent", "others", "autoreset_mode")
         found = module.describe(game, scenario, own=own, **arguments)
-        agent_index(found.game, agent)
+        agent = learner(found.game, agent)
         given = opponents(found) if others is None else others
         played = found.game if found.random is None else found.random
         return MarketVectorEnv(played, num_envs, agent, given, found.options, autoreset_mode=autoreset_mode)

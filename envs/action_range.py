@@ -17,6 +17,8 @@ _ORDERS_AT_ONCE = 0.1
 """part of the traders' orders that a maker may count on when it wants to be rid of shares"""
 _FARTHEST = 60.0
 """margins, beyond which a share that depends on distances is 0 or grows without end"""
+_MISSED = 10.0
+"""times by which shares are smaller at quotes so high that they are not worth trying"""
 _STEP = 0.25
 """of distances that are tried, in margins"""
 
@@ -96,7 +98,10 @@ def marginal_values(competition: Competition, sizes: Sizes, surprise: float) -> 
     if _depends_on_level(competition, sizes):
         most = float(np.abs(sizes.inventories).max()) + sizes.orders[1]
         fall = _distance(lower, volume * _gained(competition, sizes, lower, slice(None)), most)
-        low, high = max(low, -fall - margin), min(high, float(np.log(10) + 1) * margin)
+        low, high = (
+            max(low, -fall - margin),
+            min(high, _distance(lower, _lost(competition, sizes, lower), _MISSED) + margin),
+        )
     return float(low - away), float(high + away)
 
 
@@ -107,6 +112,13 @@ def _gained(competition: Competition, sizes: Sizes, lower: Array, who: int | sli
     with np.errstate(over="ignore"):  # far away shares may grow without end
         gained = competition.fill(quotes).share - sizes.share
     return gained[:, who] if isinstance(who, int) else gained.min(axis=-1)
+
+
+def _lost(competition: Competition, sizes: Sizes, higher: Array) -> Array:
+    """(D,) how many times smaller shares are, at least, if all makers quote higher by distances (D,)."""
+    quotes = np.full((len(higher), len(sizes.share)), sizes.margin) + higher[:, None]
+    with np.errstate(divide="ignore"):
+        return np.asarray((sizes.share / competition.fill(quotes).share).min(axis=-1))
 
 
 def _depends_on_level(competition: Competition, sizes: Sizes) -> bool:

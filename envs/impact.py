@@ -455,4 +455,4 @@ def _refuse(rates: Array, name: str, fails: Array, value: Array, order: Array) -
 
 def _differ(found: Array, given: Array) -> Array:
     """True where differences and a derivative are further apart than the error of differences."""
-    return np.abs(found - given) > 1e-4 * (np.abs(found) + np.abs(given)) + 1e-6 * np.abs(given).max()
+    return np.abs(found - given) > 1e-4 * (np.abs(found) + np.abs(given)) + 1e-6 * np.abs(given).max(initial=0.0)

@@ -37,6 +37,8 @@ from .impact import Impact, QuadraticImpact
 from .parameters import PerAgent, agent_step_means, as_numbers, assign
 
 _STEPS = 64
+_REACH = 1.0
+"""scales of the factor out to which a flow must come from somewhere"""
 
 
 class MakerTakerCoefficients(NamedTuple):
@@ -76,8 +78,10 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
     """Parameters and equations of the maker-taker game.
 
     Args:
-        trader_inventory: initial inventories of the traders, in shares; nonzero, negative for buyers.
-        maker_inventory: initial inventories of the makers, in shares; at least two makers.
+        trader_inventory: initial inventories of the traders, in shares; nonzero, negative for buyers. Empty: makers
+            alone, who live on the noise traders' flow, the macroscopic market making game; there must be some.
+        maker_inventory: initial inventories of the makers, in shares; at least two makers, or one beside an outside
+            option.
         horizon: length ``T`` of the game.
         competition: how quotes divide the flow.
         impact: the traders' temporary impact.
@@ -143,8 +147,6 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
     def __post_init__(self) -> None:
         for name in ("trader_inventory", "maker_inventory"):
             assign(self, **{name: as_numbers(getattr(self, name), name)})
-        if not self.trader_inventory:
-            raise ValueError("trader_inventory: expected at least one trader, got none")
         if 0.0 in self.trader_inventory:
             raise ValueError(
                 "trader_inventory: expected nonzero inventories (negative: buyer, positive: seller), "
@@ -159,6 +161,10 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         self.check_penalties("trader", len(self.trader_inventory), "trader_", closing=True)
         self.check_penalties("maker", len(self.maker_inventory), "maker_")
         self.check_flows()
+        if not self.trader_inventory and not self.flow_range(_REACH).any():
+            raise ValueError(
+                "trader_inventory: expected a trader, or a positive buy_flow or sell_flow, got none: nobody would trade"
+            )
         self.impact.validate(self.horizon, np.abs(self.trader_inventory) / self.horizon, self.rate_bound)
         if self.min_rate >= self.rate_bound:
             raise ValueError(f"min_rate: expected less than max_rate = {self.max_rate:g}, got {self.min_rate:g}")
@@ -203,7 +209,7 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         )
         terminal = (np.full(n, self.trader_terminal_penalty), np.full(m, self.maker_terminal_penalty))
         buyer = (np.asarray(self.trader_inventory) < 0).astype(float)
-        weight = 1.0 / n if self.flow_from == "mean" else 1.0
+        weight = 1.0 / max(n, 1) if self.flow_from == "mean" else 1.0
         return MakerTakerCoefficients(
             self.impact.step_means(times, n),
             np.concatenate(running, axis=-1),

@@ -104,6 +104,11 @@ def agent_columns(game: Game, agent: str) -> slice:
     return slice(index, index + 1) if maker < 0 else slice(index + maker, index + maker + 2)
 
 
+def learner(game: Game, agent: str | None) -> str:
+    """The name of the agent that learns; None: the first. Raises ValueError for an unknown name."""
+    return game.agents[0 if agent is None else agent_index(game, agent)]
+
+
 def agent_index(game: Game, agent: str) -> int:
     """Position of an agent in arrays. Raises ValueError for an unknown name."""
     if agent not in game.positions:

@@ -19,7 +19,7 @@ from .options import Fields, OptionsLike
 from .random_markets import RandomMarkets
 
 Roles: TypeAlias = dict[str, Array]
-"""arrays by role: ``"trader"`` (..., N, .), and ``"maker"`` (..., M, .) in a game that has makers"""
+"""arrays by role: ``"trader"`` (..., N, .), ``"maker"`` (..., M, .); a role that a game does not have is left out"""
 
 
 def role_action(value: Array, shape: tuple[int, ...], name: str, *, known: bool = True) -> Array:
@@ -65,7 +65,7 @@ class RoleView(Setting):
                 f"got {self.options.inventory_spread!r}"
             )
         self.size = self.observer.columns.shape[1]
-        self.names = ("trader", "maker") if game.makers else ("trader",)
+        self.names = tuple(role for role in ("trader", "maker") if self.agents(role))
         self._columns: Array = self.observer.columns[:, : self.size].ravel()
 
     def like(self, array: Array) -> RoleView:

@@ -1,7 +1,7 @@
 """Games as batched TorchRL environments: many markets in one tensor, on any device, agents grouped by role.
 
 The dynamics are those of :func:`~makertaker.envs.grid.advance` on tensors. A tensordict of batch size ``(B,)`` holds,
-for each role (``"trader"``, and ``"maker"`` in a game that has makers), a tensordict of batch size (B, N) or (B, M), as
+for each role that the game has (``"trader"``, ``"maker"``), a tensordict of batch size (B, N) or (B, M), as
 TorchRL's other multi-agent environments do: ``(role, "observation")`` (B, N, size), ``(role, "action")`` (B, N, 1) or
 (B, M, 2) and ``(role, "reward")`` (B, N, 1); the state is beside them. Markets have a common clock, end together and
 are reset together. Needs TorchRL 0.11 or later: ``pip install 'makertaker[torchrl]'``.

@@ -16,7 +16,7 @@ from .grid import Policy
 from .infos import agent_info
 from .market import Given, Market
 from .options import OptionsLike
-from .packing import agent_index
+from .packing import agent_index, learner
 from .parameters import check_count
 from .single_agent_env import Opponents, check_others
 from .specification import PlainSpec
@@ -33,7 +33,7 @@ class MarketVectorEnv(PlainSpec, VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     Args:
         game: the game; or a scenario, its name, the path of its file, or a mapping of its contents.
         num_envs: number of markets.
-        agent: name of the learner.
+        agent: name of the learner; None: the first of the game's agents.
         others: policy of every other agent; in random markets also a function of the market, which has a batch axis,
             that makes them for every episode.
         options: of the environment.
@@ -51,7 +51,7 @@ class MarketVectorEnv(PlainSpec, VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self,
         game: Described | None = None,
         num_envs: int = 1,
-        agent: str = "trader_0",
+        agent: str | None = None,
         others: Opponents | None = None,
         options: OptionsLike = None,
         *,
@@ -63,6 +63,7 @@ class MarketVectorEnv(PlainSpec, VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         found = describe(game, scenario, options, arguments, own=own)
         check_count("num_envs", num_envs)
         self.autoreset_mode = _mode(autoreset_mode)
+        agent = learner(found.game, agent)
         self.index = agent_index(found.game, agent)
         self.game, self.agent, self.num_envs = found.game, agent, int(num_envs)
         self.market = Market(found.game, found.options, found.random, batch=(self.num_envs,))

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from ...envs import BestQuote, Controls, Exponential, MakerTakerGame, QuadraticImpact
+from ...envs import BestQuote, Controls, Exponential, MakerTakerGame, QuadraticImpact, SoftmaxShare
 from ...envs.arrays import Array
 from ...envs.flows import of_factor
 from ...envs.grid import grid
@@ -40,17 +40,20 @@ _REACH = 3.0
 
 
 def assumptions(game: MakerTakerGame) -> list[Condition]:
-    """Definitions 3.2, 3.4 and 5.1, Assumption 3.6, and flow on both sides."""
+    """Definitions 3.2, 3.4 and 5.1, Assumption 3.6, flow on both sides, and what is proved of makers alone."""
     rng = np.random.default_rng(0)
     note = "number of makers; the market is built so"
     makers = if_positive("quotes come from the makers alone", game.makers, "Assumption 3.6", note)
-    return [_competition(game, rng), _impact(game, rng), makers, _flow(game)]
+    impact = [_impact(game, rng)] if game.traders else []
+    alone = [] if game.traders else [_alone(game)]
+    return [_competition(game, rng), *impact, makers, _flow(game), *alone]
 
 
 def model_conditions(game: MakerTakerGame, steps: int) -> list[Condition]:
     """The conditions of Section 4, for the games that it is about."""
     conditions = [_trade(game), _risk_neutral(game)] if _acas(game) else []
-    return [*conditions, *([_population(game, steps)] if game.flow_from == "mean" else [])]
+    population = game.flow_from == "mean" and game.traders > 0
+    return [*conditions, *([_population(game, steps)] if population else [])]
 
 
 def field_condition(find: Callable[[], DecouplingEquilibrium], steps: int) -> Condition:
@@ -160,6 +163,34 @@ def cut_off(game: MakerTakerGame) -> str:
     return f"; cut off at zero on paths of the factor: {' and '.join(parts)} of all steps" if parts else ""
 
 
+def _alone(game: MakerTakerGame) -> Condition:
+    """Uniqueness without traders, where it is proved.
+
+    - Softmax shares, with an outside option or without: their Jacobian in the adjoints, ``-s (diag(g) - g g' / sum g)``
+      with ``g_i = -dz_i / dh`` (the outside option's share in the sum), is symmetric and negative semi-definite. So
+      inventory rates rise with adjoints: of two solutions ``sum (Q - Q') (Y - Y')`` starts at 0, never falls, and ends
+      at ``-2 A sum (Q - Q')^2``.
+    - Exponential best quotes of two makers: rates depend on ``D = Y^1 - Y^2`` alone, the first maker's rising with it,
+      the second's falling. The difference of two solutions' ``D`` keeps its sign and never shrinks, and at the end it
+      has the other sign.
+    - With three makers of best quotes adjoints need not be monotone in this sense; product shares are open.
+    """
+    competition, why = game.competition, ""
+    if isinstance(competition, SoftmaxShare):
+        proof = "softmax shares: inventory rates are monotone in adjoints, for all penalties and grids"
+    elif game.makers == 2 and isinstance(competition, BestQuote) and isinstance(competition.intensity, Exponential):
+        proof = "two makers of exponential best quotes: rates depend on one difference of adjoints, in continuous time"
+        why = "with noise the argument does not hold" if game.random else ""
+    else:
+        proof, why = "", "it is for softmax shares, and for exponential best quotes of two makers"
+        if isinstance(competition, BestQuote) and game.makers > 2:
+            why += "; with three makers of best quotes monotonicity fails"
+    if not why and game.max_quote is not None:
+        why = "quotes truncated at max_quote may make several equilibria"
+    note = f"not proved: {why}" if why else f"proved for {proof}; 1 where it is proved, else 0"
+    return if_positive("makers alone have one equilibrium", float(not why), "beyond the paper: makers alone", note)
+
+
 def _coefficients(game: MakerTakerGame) -> MakerTakerCoefficients:
     return game.coefficients(np.array([0.0, game.horizon]))
 
@@ -185,7 +216,8 @@ def _acas(game: MakerTakerGame) -> bool:
     """True in the model of Section 4: one buyer, or a population of them, and two makers who are alike."""
     competition = game.competition
     return (
-        (game.traders == 1 or game.flow_from == "mean")
+        game.traders > 0
+        and (game.traders == 1 or game.flow_from == "mean")
         and bool((np.asarray(game.trader_inventory) < 0).all())
         and game.makers == 2
         and isinstance(competition, BestQuote)
@@ -281,7 +313,8 @@ def observations(game: MakerTakerGame, steps: int) -> list[Condition]:
         pairs = zip(first.controls, other.controls, strict=True)
         makers = units[game.traders :]
         masks = 1 / units[: game.traders], first.quotes_matter[:, :1] / makers, first.quotes_matter[:, 1:] / makers
-        distances.append(max(float(np.abs((a - b) * m).max()) for (a, b), m in zip(pairs, masks, strict=True)))
+        apart = (np.abs((a - b) * m).max(initial=0.0) for (a, b), m in zip(pairs, masks, strict=True))
+        distances.append(float(max(apart)))
     far = max(distances)
     note = "largest difference of controls that matter, in control units, negated"
     if failed:

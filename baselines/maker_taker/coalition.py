@@ -1,15 +1,22 @@
 """The makers' coalition optimum: all quotes chosen together, anticipating how the traders respond (an open-loop
 leader).
 
-The yardstick of collusion among makers. It exists where shares sum to one (softmax) and all volume reacts to prices:
+The yardstick of collusion among makers. It exists where shares sum to at most one (softmax) and all volume reacts to
+prices:
 
 - where shares may sum to more than one, makers who quote alike multiply the flow, and no supremum is attained;
 - softmax shares do not change when all quotes rise together, so flow that comes at any price (noise traders, a positive
   ``min_rate``, traders who must liquidate) would be charged without end: the answer would be a parameter, not an
-  optimum.
+  optimum. With an outside option noise flow goes elsewhere, and the optimum is inside.
 
 Traders pay the lowest quote while makers earn their own: a coalition lets one maker set the price and the others quote
 above it. The optimum is searched from several starts, one with each maker as the one who sets the price.
+
+Makers alone with an outside option have one optimum: with the shares ``z`` of a side, what is left ``z_0 = 1 - sum z``
+and ``delta_i = (offset_i - o_0 - log z_i + log z_0) / s``, income is concave in the shares and inventories are affine
+in them. There every quote is ``delta_i = y_i + 1 / (s z_0)``, ``y`` being the maker's own marginal value of inventory:
+one markup for all, where a maker of the Nash equilibrium, who does not mind what it takes from the others, has ``1 / (s
+(1 - z_i))``.
 """
 
 from __future__ import annotations
@@ -77,7 +84,7 @@ def coalition_optimum(game: MakerTakerGame, steps: int) -> Coalition:
     """The quotes that maximise the makers' total payoff when traders respond to them.
 
     Args:
-        game: with softmax shares, and no flow that ignores prices.
+        game: with softmax shares, and an outside option or no flow that ignores prices.
         steps: K; the search takes seconds to a minute at 20.
 
     Raises:
@@ -118,10 +125,15 @@ def _require(game: MakerTakerGame) -> None:
         )
     if game.random:
         raise NoOptimum("the makers' coalition is computed in deterministic games only: this one has noise")
-    if game.flow_range(0.0).max() > 0 or game.min_rate > 0 or game.must_close:
+    if game.must_close:
+        raise NoOptimum(
+            "the makers' coalition would charge without end traders who must liquidate: expected finite terminal "
+            "penalties of the traders"
+        )
+    if game.competition.outside is None and (game.flow_range(0.0).max() > 0 or game.min_rate > 0):
         raise NoOptimum(
             "the makers' coalition would charge without end the flow that ignores prices: expected buy_flow, "
-            "sell_flow and min_rate 0, and finite terminal penalties of the traders"
+            "sell_flow and min_rate 0, or an outside option to go to"
         )
 
 
@@ -137,6 +149,8 @@ class _Search:
 
     def respond(self, quotes: Array) -> Array:
         """The traders' rates (B, K, N) in their equilibrium at quotes (B, 2, K, M)."""
+        if not self.game.traders:
+            return np.zeros((len(quotes), self.steps, 0))
         price = self.game.spread_paid(self.c, quotes[:, 0].min(axis=-1), quotes[:, 1].min(axis=-1))
         system = _Traders(self.game, self.c, self.dt, price)
         guesses = () if self.adjoints is None else (np.broadcast_to(self.adjoints, price.shape),)
@@ -162,6 +176,8 @@ class _Search:
         rates = np.broadcast_to(rate, (size, *rate.shape[1:]))
         direct = [self.total(rates, quotes + sign * shifts) for sign in (1, -1)]
         result = ((direct[0] - direct[1]) / (2 * h)).reshape(quotes.shape)
+        if not self.game.traders:
+            return value, result
         # all quotes of a side and step move together: the price moves with them, and with it the response
         sides = h * np.eye(2 * self.steps).reshape(-1, 2, self.steps, 1)
         same = np.broadcast_to(quotes, (len(sides), *quotes.shape))
@@ -173,11 +189,12 @@ class _Search:
     def climb(self, start: Array) -> tuple[float, Array]:
         """The best total found from a start, and its quotes."""
         unit, limit = self.game.margin, np.full(start.shape, self.limit)
+        worth = max(self.game.payoff_unit(agent) for agent in self.game.agents[self.game.traders :])
 
         def objective(x: Array) -> tuple[float, Array]:
             value, slope = self.gradient(x * unit)
             return value, slope * unit
 
-        cash = max(self.game.payoff_unit(agent) for agent in self.game.agents[self.game.traders :])
-        quotes, total = climb(objective, start, unit, cash, (-limit, limit), maxiter=_ITERATIONS, ftol=1e-12, gtol=1e-7)
+        bounds = -limit, limit
+        quotes, total = climb(objective, start, unit, worth, bounds, maxiter=_ITERATIONS, ftol=1e-13, gtol=1e-8)
         return total, quotes

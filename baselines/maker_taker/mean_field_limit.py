@@ -101,6 +101,7 @@ def _representative(game: MakerTakerGame) -> MakerTakerGame:
     equal = {name: set(per_agent(getattr(game, name), game.traders, name)) for name in names}
     beta = set(per_agent(game.impact.beta, game.traders, "beta")) if isinstance(game.impact, QuadraticImpact) else {}
     problems = {
+        "at least one trader, got none": not game.traders,
         f"flow_from='mean', got {game.flow_from!r}": game.flow_from != "mean",
         "a QuadraticImpact": not beta,
         "traders on one side": len(set(np.sign(game.trader_inventory))) > 1,

@@ -36,7 +36,7 @@ def message(game: MakerTakerGame, controls: Controls, matter: Array, result: new
     tied = int((ties(controls.ask, game.margin) | ties(controls.bid, game.margin)).sum())
     if tied:
         parts.append(f"best quotes tie on {tied} of {len(matter)} steps, where the slope is one-sided")
-    if np.abs(controls.rate).max() >= game.rate_bound:
+    if np.abs(controls.rate).max(initial=0.0) >= game.rate_bound:
         parts.append(f"rates are truncated at max_rate = {game.max_rate:g}")
     if max(np.abs(controls.ask).max(), np.abs(controls.bid).max()) >= game.quote_bound:
         parts.append(f"quotes are truncated at max_quote = {game.max_quote:g}")

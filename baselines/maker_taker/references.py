@@ -31,6 +31,11 @@ def almgren_chriss(game: MakerTakerGame, steps: int) -> np.ndarray:
 def heuristic_profiles(game: MakerTakerGame, steps: int, seed: int = 0) -> dict[str, Controls]:
     """The profiles that reports of the maker-taker game compare with, by name."""
     quotes = constant_spread(game, steps)
+    if not game.traders:
+        return {
+            "constant spread": Controls(twap(game, steps), *quotes),
+            "random": random_controls(game, steps, seed),
+        }
     return {
         "TWAP, constant spread": Controls(twap(game, steps), *quotes),
         "Almgren-Chriss, constant spread": Controls(almgren_chriss(game, steps), *quotes),

@@ -152,7 +152,10 @@ class MakerDeviators(Deviators):
         return competition.own_share_slope(own, quotes) * moved
 
     def guess(self) -> Array:
-        """Quotes around the middle of the others' best: elsewhere exponential rates are astronomical."""
+        """Quotes around the middle of the others' best: elsewhere exponential rates are astronomical. Around the
+        reference price where there are no others."""
+        if self.game.makers == 1:
+            return np.array(0 * self._members(self.controls.ask)[..., None])
         middle = (best_of_others(self.controls.ask) - best_of_others(self.controls.bid)) / 2
         return np.array(self._members(middle)[..., None])
 

@@ -71,7 +71,7 @@ class _Role(AgentsInStep):
 
     def _at(self, members: Array | slice) -> Deviators:
         """States take the place of steps."""
-        kind = TraderDeviators if self.role.start == 0 else MakerDeviators
+        kind = TraderDeviators if self.role.start < self.system.game.traders else MakerDeviators
         c, controls = some_markets(self.c, members), some_controls(self.played, members)
         game = self.system.game
         return kind(game, c, controls, self.system.dt, game.start, np.arange(self.role.start, self.role.stop))

@@ -25,7 +25,8 @@ def optimal_controls(game: MakerTakerGame, c: MakerTakerCoefficients, adjoints: 
     traders, makers = adjoints[..., : game.traders], adjoints[..., game.traders :]
     ask, bid = game.competition.optimal_quotes(np.stack([makers, -makers]), game.quote_bound)
     spread = game.spread_paid(c, best_quote(ask), best_quote(bid))
-    return Controls(game.impact.optimal_rates(c.impact, traders - spread, *game.rate_bounds), ask, bid)
+    rate = game.impact.optimal_rates(c.impact, traders - spread, *game.rate_bounds) if game.traders else traders
+    return Controls(rate, ask, bid)
 
 
 def system_size(game: MakerTakerGame, steps: int) -> float:

@@ -98,7 +98,8 @@ def deviation(
 
 
 def _roles(game: Game) -> list[slice]:
-    return [slice(0, game.traders), slice(game.traders, len(game.agents))]
+    roles = slice(0, game.traders), slice(game.traders, len(game.agents))
+    return [role for role in roles if role.start < role.stop]
 
 
 class _Response:

@@ -55,8 +55,37 @@ def test_softmax_shares_sum_to_one_and_the_gap_of_38_is_one(seed):
 
 @each_competition
 def test_one_maker_has_nobody_to_compete_with(competition, share):
+    if getattr(competition, "outside", None) is not None:
+        assert MakerTakerGame(maker_inventory=(1.0,), competition=SoftmaxShare(outside=0.0)).makers == 1
+        return
     with pytest.raises(ValueError, match=r"maker_inventory: .* at least 2 makers, got 1"):
         MakerTakerGame(maker_inventory=(1.0,), competition=competition)
+
+
+@DRAWN
+@given(SEEDS)
+def test_an_outside_option_is_a_maker_whose_quote_stays(seed):
+    """Shares and derivatives of the makers are those beside one more maker, who quotes 0 with ``o_0`` as its offset."""
+    rng = np.random.default_rng(seed)
+    makers = int(rng.integers(1, 5))
+    rate, offsets, outside = float(rng.uniform(0.3, 3)), rng.normal(0, 1, makers), float(rng.normal(0, 3))
+    with_outside = SoftmaxShare(rate, tuple(offsets), outside)
+    with_maker = SoftmaxShare(rate, (*offsets, outside))
+    quotes = rng.normal(0, 2, (4, makers))
+    more = np.concatenate([quotes, np.zeros((4, 1))], axis=-1)
+    share = with_outside.fill(quotes).share
+    np.testing.assert_allclose(share, with_maker.fill(more).share[:, :-1], rtol=1e-13)
+    assert (share.sum(axis=-1) < 1).all()
+    for name in ("share_jacobian", "markup_jacobian"):
+        found, expected = (getattr(each, name)(at) for each, at in ((with_outside, quotes), (with_maker, more)))
+        np.testing.assert_allclose(found, expected[:, :-1, :-1], rtol=1e-11, atol=1e-13)
+    own, answers = rng.normal(0, 2, (4, makers)), rng.normal(0, 2, (4, makers))
+    same = np.concatenate([own, np.zeros((4, 1))], axis=-1)
+    for name in ("own_share", "own_share_slope", "own_markup", "own_markup_slope"):
+        expected = getattr(with_maker, name)(same, more)[:, :-1]
+        np.testing.assert_allclose(getattr(with_outside, name)(own, quotes), expected, rtol=1e-11)
+    best = with_outside.own_quote(answers, quotes, np.inf)
+    np.testing.assert_allclose(best, answers + with_outside.own_markup(best, quotes), rtol=1e-11)
 
 
 def test_makers_who_tie_but_for_rounding_count_as_tied():

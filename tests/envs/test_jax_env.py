@@ -15,7 +15,16 @@ from makertaker.envs.parallel_env import GameParallelEnv  # noqa: E402
 from support.arrays import jax_precision  # noqa: E402
 from support.env_markets import KINDS, in_currency  # noqa: E402
 
-NAMES = ("acas", "acas-noise-flow", "maker-taker-3x3", "maker-taker-softmax", "execution-signal", "approximation-2x3")
+NAMES = (
+    "acas",
+    "acas-noise-flow",
+    "maker-taker-3x3",
+    "maker-taker-softmax",
+    "execution-signal",
+    "approximation-2x3",
+    "makers-only",
+    "dealers",
+)
 STEPS = 6
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from makertaker.envs import BestQuote, Exponential, MakerTakerGame, QuadraticImpact
+from makertaker.envs import BestQuote, Exponential, MakerTakerGame, QuadraticImpact, SoftmaxShare
 
 NAN, INF = float("nan"), float("inf")
 REFUSED = [
@@ -11,7 +11,15 @@ REFUSED = [
     ({"horizon": NAN}, "horizon: expected a finite number > 0, got nan"),
     ({"horizon": INF}, "horizon: expected a finite number > 0, got inf"),
     ({"horizon": "1"}, "horizon: expected a number, got '1'"),
-    ({"trader_inventory": ()}, "trader_inventory: expected at least one trader, got none"),
+    (
+        {"trader_inventory": (), "buy_flow": 0.0, "sell_flow": lambda t: 0 * t},
+        "trader_inventory: expected a trader, or a positive buy_flow or sell_flow, got none: nobody would trade",
+    ),
+    (
+        {"maker_inventory": (), "competition": SoftmaxShare(outside=0.0)},
+        "maker_inventory: expected at least one maker, got none",
+    ),
+    ({"competition": SoftmaxShare(offsets=(0.0,), outside=0.0)}, r"competition\.offsets: expected 2, .* got 1"),
     ({"trader_inventory": (-1.0, 0.0)}, r"trader_inventory: expected nonzero inventories .* got \[-1\.0, 0\.0\]"),
     ({"trader_inventory": (NAN,)}, "trader_inventory: expected a list of finite numbers"),
     ({"trader_inventory": -1.0}, "trader_inventory: expected a list of finite numbers, got -1.0"),

@@ -72,7 +72,8 @@ def test_the_pettingzoo_route() -> None:
 def _actions(game: Any, controls: Controls, normalize: bool | None) -> dict[str, np.ndarray]:
     """Actions by role of a profile of schedules, (K, N, 1) and (K, M, 2)."""
     found = RoleView(game, STEPS, normalize=normalize).scale.actions(controls)
-    return {"trader": found.rate[..., None], "maker": np.stack([found.ask, found.bid], axis=-1)}
+    parts = {"trader": found.rate[..., None], "maker": np.stack([found.ask, found.bid], axis=-1)}
+    return {role: each for role, each in parts.items() if each.shape[-2]}
 
 
 def _reward_units(game: Any, normalize: bool | None) -> np.ndarray:
@@ -81,7 +82,7 @@ def _reward_units(game: Any, normalize: bool | None) -> np.ndarray:
 
 
 @both_units
-@pytest.mark.parametrize("name", ["acas", "maker-taker-softmax"])
+@pytest.mark.parametrize("name", ["acas", "maker-taker-softmax", "dealers"])
 def test_every_route_pays_the_same(name: str, normalize: bool | None) -> None:
     """The equilibrium's schedules as actions: to 1e-9 in double precision, to 1e-4 in single."""
     game = load_scenario(name)
@@ -94,7 +95,7 @@ def test_every_route_pays_the_same(name: str, normalize: bool | None) -> None:
     env.reset()
     total = np.zeros(n)
     for k in range(STEPS):
-        taken = [*actions["trader"][k], *actions["maker"][k]]
+        taken = [action for each in actions.values() for action in each[k]]
         total += list(env.step(dict(zip(game.agents, taken, strict=True)))[1].values())
     routes["PettingZoo"] = total * units, 1e-9
 
@@ -199,7 +200,7 @@ class Reactive:
         return {name: of(i) for i, name in enumerate(self.game.agents)}
 
 
-REACTIVE = ("acas", "maker-taker-softmax", "execution-2")
+REACTIVE = ("acas", "maker-taker-softmax", "execution-2", "dealers")
 """one trader and two makers; two traders and three makers who share by softmax; two traders and nobody who quotes"""
 
 

@@ -47,6 +47,11 @@ def softmax(i, quotes):
     return np.exp(score[i]) / np.exp(score).sum()
 
 
+def outside(i, quotes):
+    score = -0.8 * quotes + np.array(OFFSETS)
+    return np.exp(score[i]) / (np.exp(score).sum() + np.exp(0.4))
+
+
 def product(i, quotes):
     return exponential(quotes[i]) * (0.3 + 0.7 / (1 + np.exp(-1.2 * np.delete(quotes, i)))).mean()
 
@@ -59,6 +64,7 @@ COMPETITIONS = {
     "exponential": (BestQuote(Exponential(0.8)), best_quote(exponential)),
     "softplus": (BestQuote(Softplus(0.8)), best_quote(softplus)),
     "softmax": (SoftmaxShare(0.8, OFFSETS), softmax),
+    "outside": (SoftmaxShare(0.8, OFFSETS, 0.4), outside),
     "product": (ProductShare(Exponential(0.8), 1.2, 0.3), product),
 }
 IMPACTS = {

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 from ...baselines.gymnasium_envs import opponents
 from ...envs import MarketVectorEnv, Options
 from ...envs.described import Described, describe
-from ...envs.grid import agent_index
+from ...envs.packing import learner
 from ...envs.single_agent_env import Opponents
 
 Transition = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, object]]]
@@ -67,7 +67,7 @@ class MarketVecEnv(BatchVecEnv):
     Args:
         game: the game; or a scenario, its name, the path of its file, or a mapping of its contents.
         num_envs: number of markets.
-        agent: name of the learner.
+        agent: name of the learner; None: the first of the game's agents.
         others: policy of every other agent; None: the equilibrium, open loop.
         options: of the environment.
         scenario: in place of a game.
@@ -81,7 +81,7 @@ class MarketVecEnv(BatchVecEnv):
         self,
         game: Described | None = None,
         num_envs: int = 1,
-        agent: str = "trader_0",
+        agent: str | None = None,
         others: Opponents | None = None,
         options: Options | None = None,
         *,
@@ -89,8 +89,8 @@ class MarketVecEnv(BatchVecEnv):
         **arguments: Any,
     ) -> None:
         found = describe(game, scenario, options, arguments)
+        agent = learner(found.game, agent)
         if others is None:
-            agent_index(found.game, agent)
             others = opponents(found)
         same = AutoresetMode.SAME_STEP
         played = found.game if found.random is None else found.random

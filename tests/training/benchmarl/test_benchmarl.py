@@ -151,7 +151,7 @@ def test_the_state_is_what_observations_are_made_of() -> None:
         assert torch.equal(seen, state[..., order])
 
 
-@pytest.mark.parametrize("name", ["acas", "maker-taker-softmax", "execution-2"])
+@pytest.mark.parametrize("name", ["acas", "maker-taker-softmax", "execution-2", "dealers"])
 def test_units_of_actions_and_rewards(name: str) -> None:
     """The equilibrium's controls in control units earn its payoffs in payoff units, to rounding in single precision."""
     task = MarketTask(name, steps=STEPS)
