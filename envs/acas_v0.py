@@ -3,7 +3,7 @@
 Traders must buy (or sell) a number of shares before the horizon; makers quote prices and compete for their orders and
 for those of noise traders. The default is the scenario `acas`, the model of Section 4 of Guo and Jin: one buyer, two
 makers, exponential best-quote competition, quadratic temporary impact. Any number of buyers, sellers and makers (at
-least two) works.
+least two) works, and [makers alone](maker_taker_v0.py).
 
 | | |
 | --- | --- |

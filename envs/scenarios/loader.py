@@ -11,7 +11,7 @@ game of that name::
     trader_terminal_penalty = 0.5       # a number, or a list with one for each trader; inf: must liquidate
 
     [competition]
-    kind = "best_quote"                 # or "product" (also: rate, floor), or "softmax": rate, offsets
+    kind = "best_quote"                 # or "product" (also: rate, floor), or "softmax": rate, offsets, outside
     intensity = "exponential"           # or "softplus"
     gamma = 1.0
 
