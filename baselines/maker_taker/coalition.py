@@ -29,7 +29,7 @@ from ...envs import Controls, MakerTakerGame, SoftmaxShare, simulate
 from ...envs.arrays import Array
 from ...envs.grid import grid
 from ...envs.maker_taker_game import MakerTakerCoefficients
-from .. import newton
+from .. import attempts
 from ..equilibrium import Equilibrium
 from ..errors import NoOptimum
 from ..fbsde import System
@@ -154,7 +154,7 @@ class _Search:
         price = self.game.spread_paid(self.c, quotes[:, 0].min(axis=-1), quotes[:, 1].min(axis=-1))
         system = _Traders(self.game, self.c, self.dt, price)
         guesses = () if self.adjoints is None else (np.broadcast_to(self.adjoints, price.shape),)
-        solution = newton.solve_system(system, self.steps, *guesses)
+        solution = attempts.solve_system(system, self.steps, *guesses)
         if not solution.converged.all():
             raise NoOptimum(f"the traders' response was not found: residual {solution.residual.max():.3g}")
         if len(quotes) == 1:

@@ -9,7 +9,7 @@ import numpy as np
 from ...envs import Controls, MakerTakerGame, simulate
 from ...envs.arrays import Array
 from ...envs.memory import require_memory
-from .. import fbsde, newton
+from .. import attempts, fbsde, newton
 from ..budget import Budget
 from ..equilibrium import Equilibrium, Status, quotes_matter
 from ..errors import EquilibriumNotFound
@@ -95,7 +95,7 @@ class MakerTakerEquilibrium(Equilibrium):
     def _remaining(self, k: int, inventory: Array) -> tuple[GameSystem, newton.Result]:
         system = _system(self.game, self.times, k, inventory)
         guess = np.broadcast_to(self.adjoints[k:], (*inventory.shape[:-1], *self.adjoints[k:].shape))
-        result = newton.solve_system(system, self.steps - k, guess)
+        result = attempts.solve_system(system, self.steps - k, guess)
         if not result.converged.all():
             raise EquilibriumNotFound(
                 f"the game from step {k} was not solved for {int((~result.converged).sum())} of "
@@ -122,7 +122,7 @@ def solve_maker_taker(
     require_memory(steps, system_size(game, steps), f"an equilibrium of {len(game.agents)} agents")
     system = _system(game, times, 0, game.start)
     guesses = () if guess is None else (np.asarray(guess, dtype=float),)
-    result = newton.solve_system(system, steps, *guesses, tolerance=tolerance, budget=budget)
+    result = attempts.solve_system(system, steps, *guesses, tolerance=tolerance, budget=budget)
     controls = optimal_controls(game, system.c, result.adjoints)
     unusable = not all(np.isfinite(each).all() for each in controls)  # there is nothing to return
     if unusable or (throw and not result.converged):

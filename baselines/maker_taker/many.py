@@ -12,7 +12,7 @@ from ...envs.game import Activity, Controls
 from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
 from ...envs.random_markets import parts_of, with_parts
 from ...envs.scenarios.loader import INTENSITIES, PARTS
-from .. import newton
+from .. import attempts, newton
 from .equilibrium import MakerTakerEquilibrium, result_of
 from .response import best_controls, gains_of, played
 from .system import MANY, GameSystem, optimal_controls
@@ -46,7 +46,7 @@ def solve_together(
     batched, c = _stacked(games, times)
     dt, start = games[0].horizon / (len(times) - 1), np.array([each.start for each in games])
     system = GameSystem(batched, c, dt, start)
-    found = newton.newton(system, newton.start(system, len(times) - 1), tolerance=tolerance)
+    found = newton.newton(system, attempts.start(system, len(times) - 1), tolerance=tolerance)
     with np.errstate(over="ignore", invalid="ignore"):  # in games that are not solved
         controls = optimal_controls(batched, c, found.adjoints)
         activity, inventories, payoffs = played(batched, c, dt, start, controls)

@@ -16,7 +16,7 @@ from ...envs.competition import best_of_others
 from ...envs.game import Activity, Controls
 from ...envs.grid import grid, step_reward, terminal_reward
 from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
-from .. import newton
+from .. import attempts
 from ..errors import EquilibriumNotFound
 from ..fbsde import System
 from ..profiles import replaced
@@ -106,7 +106,7 @@ class TraderDeviators(Deviators):
 
     def guess(self) -> Array:
         """The crude guess of the equilibrium's solver will do: rates are piecewise linear in the adjoint."""
-        return newton.start(self, self.controls.rate.shape[-2])
+        return attempts.start(self, self.controls.rate.shape[-2])
 
     def implied(self) -> Array:
         """The spread and the marginal cost."""
@@ -197,7 +197,7 @@ def best_controls(
         if not members.any():
             continue
         system = kind(game, c, controls, dt, start, wanted[members])
-        result = newton.solve_system(system, controls.rate.shape[-2], system.guess(), system.implied())
+        result = attempts.solve_system(system, controls.rate.shape[-2], system.guess(), system.implied())
         own = system.own(result.adjoints)
         found = found._replace(rate=own.rate) if kind is TraderDeviators else found._replace(ask=own.ask, bid=own.bid)
         solved.append(result.converged)
