@@ -1,4 +1,4 @@
-"""Newton's method for a grid forward-backward system, with line search and continuation in the penalties.
+"""Newton's method for a grid forward-backward system, with line search.
 
 Batch axes are solved together, each member with its own step lengths, penalties and end: what one member needs, or
 that it fails, changes nothing for the others. Directions are those of :mod:`~makertaker.baselines.sweep`.

@@ -1,7 +1,8 @@
 """How fast markets are stepped, from the bare kernel to independent PPO; ratios are to the bare NumPy step.
 
-    python benchmarks/throughput.py
+    python benchmarks/throughput.py [--jax]
 
+``--jax``: JAX alone, with many more markets, on the device that it finds.
 Routes whose library is not installed are listed as such; RLlib's needs an environment of its own (``make test-ray``).
 An agent-step is one agent acting once: a step of one ACAS market is three. The peers are a loop over PettingZoo
 environments, and SuperSuit's vector environment of them, with padded actions.
@@ -9,8 +10,10 @@ environments, and SuperSuit's vector environment of them, with padded actions.
 
 from __future__ import annotations
 
+import argparse
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -230,11 +233,31 @@ def independent_ppo() -> float:
     return 12_800 / best(rollouts, 4)
 
 
+def jax_rows() -> list[tuple[str, Callable[[], float], str]]:
+    """The kernel and the environment in JAX, by the number of markets."""
+    rows: list[tuple[str, Callable[[], float], str]] = []
+    for markets in (1000, 100_000, 400_000):
+        name = f"{markets:,} markets"
+        rows += [
+            (f"JAX jit + scan, float32, {name}", partial(jax_batch, markets), "agent-steps/s"),
+            (f"JAX environment, random actions, {name}", partial(jax_market, markets), "agent-steps/s"),
+            (f"JAX environment, {markets:,} different games", partial(jax_market, markets, RANDOM), "agent-steps/s"),
+        ]
+    return rows
+
+
 def main() -> None:
     """Print one table."""
     warnings.filterwarnings("ignore")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jax", action="store_true", help="JAX alone, with many more markets")
+    alone = parser.parse_args().jax
     console = Console(width=110)
     console.print(machine())
+    if alone:
+        import jax
+
+        console.print(f"JAX {jax.__version__} on {jax.devices()[0].device_kind}")
     table = Table("route", "measured", "unit", "of the bare NumPy step")
     base = numpy_batch(1000)
     rows: list[tuple[str, Callable[[], float], str]] = [
@@ -259,7 +282,7 @@ def main() -> None:
         ("hub of independent learners, 64 markets", lambda: hub(64), "agent-steps/s"),
         ("independent PPO, 64 markets", independent_ppo, "market-steps/s"),
     ]
-    for name, measure, unit in rows:
+    for name, measure, unit in [rows[1], *jax_rows()] if alone else rows:
         try:
             value = measure()
         except ImportError:
