@@ -15,6 +15,8 @@ from ..fbsde import System
 from ..sweep import BANDED_LIMIT
 from .sums import AT_ONCE, Slopes, solve_by_sums
 
+_SWEEP = 0.5
+"""``K^2 M^3`` beside ``n^3`` up to which sums are less work than a sweep with matrices, measured"""
 MANY = 16
 """traders from which on the system is solved by their sums"""
 
@@ -32,14 +34,15 @@ def optimal_controls(game: MakerTakerGame, c: MakerTakerCoefficients, adjoints: 
 def system_size(game: MakerTakerGame, steps: int) -> float:
     """Numbers that a Newton step takes on each of K steps: derivatives of rates, and the linear system."""
     n = len(game.start)
-    if by_sums(game):
+    if by_sums(game, steps):
         return 8 * n + 2 * steps * game.makers**2 + min(n * steps, AT_ONCE / steps)
     return 8 * n + (48 if n <= BANDED_LIMIT else 10) * n**2
 
 
-def by_sums(game: MakerTakerGame) -> bool:
-    """True for many traders whose costs are their own."""
-    return game.traders >= MANY and not game.impact.coupled
+def by_sums(game: MakerTakerGame, steps: int) -> bool:
+    """True for many traders whose costs are their own, where their sums are less work than a sweep with matrices."""
+    few = steps**2 * game.makers**3 < _SWEEP * len(game.start) ** 3
+    return few and game.traders >= MANY and not game.impact.coupled
 
 
 def closing_sizes(game: MakerTakerGame, c: MakerTakerCoefficients) -> Array:
@@ -115,7 +118,7 @@ class GameSystem(System):
     def direction(self, adjoints: Array, defect: Array) -> Array:
         """See :meth:`.System.direction`; many traders whose costs are their own by their sums."""
         game, c = self.game, self.c
-        if not by_sums(game) or defect.ndim > 2:
+        if defect.ndim > 2 or not by_sums(game, len(defect)):
             return super().direction(adjoints, defect)
         parts = self.slopes(adjoints)
         own = self._free(parts.rate) / game.impact.curvature(c.impact, parts.rate, parts.rate)

@@ -7,7 +7,7 @@ import pytest
 
 from makertaker.baselines import exploitability, mean_field, solve
 from makertaker.baselines.maker_taker.equilibrium import solve_maker_taker
-from makertaker.baselines.maker_taker.system import GameSystem
+from makertaker.baselines.maker_taker.system import GameSystem, by_sums
 from makertaker.baselines.sweep import solve_linear
 from makertaker.envs import (
     BestQuote,
@@ -56,6 +56,7 @@ def test_directions_are_those_of_the_dense_system(game):
     rng, times = np.random.default_rng(1), grid(game, STEPS)
     system = GameSystem(game, game.coefficients(times), game.horizon / STEPS, game.start)
     adjoints, defect = rng.normal(size=(2, STEPS, len(game.start)))
+    assert by_sums(game, STEPS)
     found, expected = system.direction(adjoints, defect), solve_linear(system, system.jacobian(adjoints), defect)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
