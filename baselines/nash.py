@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..envs.arrays import Array
 from ..envs.described import MarketLike, environment_setting, game_and_steps
+from ..envs.parameters import check_number
 from .budget import MOST_ITERATIONS
 from .equilibrium import Equilibrium
 from .kinds import SolverOptions, kind_of
@@ -51,6 +52,7 @@ def solve(
             agents' own problems are unbounded, or whose solution needs a rate above ``max_rate``; or a decoupling field
             that refinement changes by more than 5%.
     """
+    check_number("tolerance", tolerance, strict=True)
     found = kind_of(*game_and_steps(game, steps)).solve(
         SolverOptions(throw, guess, tolerance, field, iterations, seconds)
     )

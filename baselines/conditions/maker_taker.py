@@ -327,7 +327,7 @@ def observations(game: MakerTakerGame, steps: int) -> list[Condition]:
 def _constraints(game: MakerTakerGame, controls: Controls) -> Condition:
     """Remark 3.1 and Theorem 4.1 ask for ``xi`` and ``v_max`` so large that they do not bind: looked at afterwards."""
     quote = max(float(np.abs(controls.ask).max()), float(np.abs(controls.bid).max()))
-    rate = float(np.abs(controls.rate).max())
+    rate = float(np.abs(controls.rate).max(initial=0.0))
     spare = min(game.quote_bound / max(quote, _LEAST), game.rate_bound / max(rate, _LEAST)) - 1
     note = (
         f"the smaller of max_quote and max_rate beside the largest quote {quote:.6g} and the largest rate {rate:.6g}, "

@@ -27,6 +27,7 @@ import numpy as np
 
 from ...envs import Controls, MakerTakerGame, SoftmaxShare, simulate
 from ...envs.arrays import Array
+from ...envs.described import MarketLike, game_and_steps
 from ...envs.grid import grid
 from ...envs.maker_taker_game import MakerTakerCoefficients
 from .. import attempts
@@ -35,6 +36,7 @@ from ..errors import NoOptimum
 from ..fbsde import System
 from ..search import climb
 from .equilibrium import solve_maker_taker
+from .makers_alone import MakersTogether
 
 _DIFFERENCE = 1e-5
 _ITERATIONS = 300
@@ -57,7 +59,9 @@ class Coalition:
 
     @property
     def message(self) -> str:
-        """The number of starts that agree with the best."""
+        """The number of starts that agree with the best; without traders there is one optimum."""
+        if len(self.totals) == 1:
+            return "a concave problem: one optimum"
         close = sum(self.totals[0] - each <= _AGREE * abs(self.totals[0]) for each in self.totals)
         return f"{close} of {len(self.totals)} starts within {100 * _AGREE:g}% of the best"
 
@@ -80,17 +84,22 @@ class _Traders(System):
         return self.game.impact.optimal_jacobian(self.c.impact, rate, 1.0 * ((rate > low) & (rate < high)))
 
 
-def coalition_optimum(game: MakerTakerGame, steps: int) -> Coalition:
+def coalition_optimum(game: MarketLike, steps: int | None = None) -> Coalition:
     """The quotes that maximise the makers' total payoff when traders respond to them.
 
     Args:
-        game: with softmax shares, and an outside option or no flow that ignores prices.
-        steps: K; the search takes seconds to a minute at 20.
+        game: with softmax shares, and an outside option or no flow that ignores prices; any description or environment
+            of it that :func:`makertaker.baselines.solve` takes.
+        steps: K; None: as in ``solve``. With traders the search takes seconds to a minute at 20.
 
     Raises:
+        ValueError: not a maker-taker game.
         NoOptimum: there is no optimum inside the constraints; the message says why.
         EquilibriumNotFound: the Nash equilibrium, from which the search starts, was not found.
     """
+    game, steps = game_and_steps(game, steps)
+    if not isinstance(game, MakerTakerGame):
+        raise ValueError(f"game: expected a MakerTakerGame, got {type(game).__name__}")
     _require(game)
     return coalition_from(game, solve_maker_taker(game, grid(game, steps)))
 
@@ -99,6 +108,8 @@ def coalition_from(game: MakerTakerGame, nash: Equilibrium) -> Coalition:
     """The same, from an equilibrium that is known. Raises NoOptimum as :func:`coalition_optimum` does."""
     _require(game)
     steps = nash.steps
+    if not game.traders:
+        return _without_traders(game, nash)
     search = _Search(game, game.coefficients(nash.times), game.horizon / steps, steps)
     base = np.stack([nash.controls.ask, nash.controls.bid])
     search.limit = min(game.quote_bound, _FARTHEST * (float(np.abs(base).max()) + game.margin))
@@ -115,6 +126,19 @@ def coalition_from(game: MakerTakerGame, nash: Equilibrium) -> Coalition:
     controls = Controls(rate, quotes[0], quotes[1])
     payoffs = simulate(game, controls, steps).payoffs
     return Coalition(controls, payoffs, tuple(each[0] for each in found))
+
+
+def _without_traders(game: MakerTakerGame, nash: Equilibrium) -> Coalition:
+    """Concave: one solution, which is the optimum."""
+    system = MakersTogether(game, game.coefficients(nash.times), game.horizon / nash.steps)
+    found = attempts.solve_system(system, nash.steps, nash.adjoints)
+    if not found.converged:
+        raise NoOptimum(f"the makers' coalition was not found: residual {float(found.residual):.3g}")
+    controls = system.controls(found.adjoints)
+    if max(np.abs(controls.ask).max(), np.abs(controls.bid).max()) > game.quote_bound:
+        raise NoOptimum(f"the coalition's best quotes lie beyond max_quote = {game.max_quote:g}")
+    payoffs = simulate(game, controls, nash.steps).payoffs
+    return Coalition(controls, payoffs, (float(payoffs.sum()),))
 
 
 def _require(game: MakerTakerGame) -> None:

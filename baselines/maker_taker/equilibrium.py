@@ -134,6 +134,8 @@ def solve_maker_taker(
         trajectory = simulate(game, controls, steps)
     volumes = trajectory.activity.buy_volume, trajectory.activity.sell_volume
     found = result_of(game, times, result, controls, trajectory.inventories, trajectory.payoffs, volumes)
+    if not found.converged:
+        found = replace(found, message=f"not converged: {diagnosis(game, system, result, budget)}")
     return replace(found, status=Status.NO_MAXIMUM, message=f"{found.message}; {better}") if better else found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ...envs import Controls, MakerTakerGame
@@ -63,8 +65,8 @@ def diagnosis(game: MakerTakerGame, system: GameSystem, result: newton.Result, b
     return f"{'; '.join(parts)}. The last residuals were {last}. {extreme(game)} {advice}"
 
 
-def extreme(game: MakerTakerGame) -> str:
-    """The parameter that weighs most beside the others, in a sentence.
+def extreme(game: MakerTakerGame, agents: Sequence[int] | None = None) -> str:
+    """The parameter that weighs most beside the others, in a sentence; of some agents (positions), or of all.
 
     Penalties and impacts are compared by what a share of the agent's inventory is worth by them, in margins: ``2 A q``,
     ``2 phi T q`` and ``2 beta q / T``, with the largest inventory of anybody where an agent has none.
@@ -83,6 +85,7 @@ def extreme(game: MakerTakerGame) -> str:
         (float(each[i]) / game.margin, name, i)
         for name, each in zip(names, worth, strict=True)
         for i in range(len(each))
+        if agents is None or i in agents
     ]
     largest, name, i = max(values)
     others = float(np.median([value for value, *_ in values]))

@@ -22,6 +22,8 @@ COALITION = "makers' coalition"
 def almgren_chriss(game: MakerTakerGame, steps: int) -> np.ndarray:
     """Each trader's optimal execution if quotes stayed at the constant spread and other traders at TWAP; rates
     (K, N)."""
+    if not game.traders:
+        return twap(game, steps)
     profile = Controls(twap(game, steps), *constant_spread(game, steps))
     responses = respond_to_controls(game, profile, steps, range(game.traders))
     own = [agent_controls(game, each, name) for each, name in zip(responses, game.agents, strict=False)]

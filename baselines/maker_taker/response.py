@@ -157,7 +157,13 @@ class MakerDeviators(Deviators):
         if self.game.makers == 1:
             return np.array(0 * self._members(self.controls.ask)[..., None])
         middle = (best_of_others(self.controls.ask) - best_of_others(self.controls.bid)) / 2
-        return np.array(self._members(middle)[..., None])
+        buys, sells = self.game.volumes(self.c, self.controls.rate)
+        both = (buys > 0) & (sells > 0)
+        # where exponential shares of both volumes are the same: away from there one of them is astronomical
+        ratio = np.log(np.where(both, buys, 1.0)) - np.log(np.where(both, sells, 1.0))
+        margin = np.asarray(self.game.margin)
+        lean = (margin[..., None] if margin.ndim else margin) / 2 * ratio
+        return np.array(self._members(middle + lean[..., None])[..., None])
 
     def implied(self) -> Array:
         """The mean of what the ask says and what the bid says."""
@@ -265,10 +271,11 @@ def _found(
 ) -> Controls:
     own, solved, adjoints = best_controls(game, c, controls, dt, game.start, agents)
     if not solved.all():
-        stuck = ", ".join(game.agents[i] for i, found in zip(agents, solved, strict=True) if not found)
+        failed = [i for i, found in zip(agents, solved, strict=True) if not found]
+        stuck = ", ".join(game.agents[i] for i in failed)
         raise EquilibriumNotFound(
             f"the best response of {stuck} was not found by Newton's method and continuation in the penalties; "
-            f"the opponents' quotes may be extreme. {extreme(game)}"
+            f"the opponents' quotes may be extreme. {extreme(game, failed)}"
         )
     better = better_control(game, c, controls, own, adjoints, agents)
     if better:

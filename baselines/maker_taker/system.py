@@ -35,7 +35,7 @@ def system_size(game: MakerTakerGame, steps: int) -> float:
     """Numbers that a Newton step takes on each of K steps: derivatives of rates, and the linear system."""
     n = len(game.start)
     if by_sums(game, steps):
-        return 8 * n + 2 * steps * game.makers**2 + min(n * steps, AT_ONCE / steps)
+        return 8 * n + 6 * steps * game.makers**2 + min(n * steps, AT_ONCE / steps)
     return 8 * n + (48 if n <= BANDED_LIMIT else 10) * n**2
 
 

@@ -57,7 +57,8 @@ def draw_market(rng, competition=None, impact=None):
     competitions = (
         BestQuote(Exponential(gamma)),
         BestQuote(Softplus(gamma)),
-        SoftmaxShare(gamma, tuple(rng.normal(0, 0.5, makers).tolist())),
+        SoftmaxShare(gamma, offsets := tuple(rng.normal(0, 0.5, makers).tolist())),
+        SoftmaxShare(gamma, offsets, -0.5),
         ProductShare(Exponential(gamma), gamma, 0.4),
     )
     impacts = (QuadraticImpact(beta), QuarticImpact(beta, 0.02), CrowdedImpact(beta, float(rng.uniform(0, 1.9))))

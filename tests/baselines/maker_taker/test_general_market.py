@@ -62,7 +62,7 @@ def own_gradients(game, controls):
 
 
 @pytest.mark.parametrize("impact", range(3), ids=IMPACTS)
-@pytest.mark.parametrize("competition", range(4), ids=COMPETITIONS)
+@pytest.mark.parametrize("competition", range(len(COMPETITIONS)), ids=COMPETITIONS)
 def test_every_payoff_is_stationary_in_its_own_controls(competition, impact):
     game = replace(draw_market(np.random.default_rng(12), competition, impact), min_rate=0.0, max_rate=1e3)
     controls = solve(game, 4).controls
