@@ -11,13 +11,13 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..baselines import Equilibrium, EquilibriumNotFound, Exploitability, check, exploitability, references
 from ..envs import read_scenario, scenario_names
 from ..envs.parameters import check_count
 from . import runs
+from .common.console import Console, never_fail
 from .common.extras import needed
 from .common.hyperparameter_options import read_hyperparameters
 from .evaluation import tables
@@ -62,6 +62,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 def main() -> None:
     """Run the command; a bad argument is one line on stderr and exit code 2."""
+    never_fail()
     try:
         app()
     except (ValueError, EquilibriumNotFound, ImportError, OSError, FloatingPointError) as error:

@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-import csv
+import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -28,7 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 
 from ..baselines import EquilibriumNotFound
 from ..baselines.reach import warn_where_out_of_reach
-from ..envs import Policy
+from ..envs import Policy, text
 from ..envs.market import Market
 from .common import engines, files
 from .common.extras import needed
@@ -182,8 +182,7 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
         finally:  # an interrupt leaves what was computed
             (out / "models").mkdir(exist_ok=True)
             learners.save_models(out / "models")
-            with open(out / "history.csv", "w", newline="") as file:
-                csv.writer(file).writerows([_HISTORY, *history.rows])
+            files.write_csv(out / "history.csv", [_HISTORY, *history.rows])
             circumstances: Circumstances = {
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": round(time.perf_counter() - started, 2),
@@ -203,8 +202,7 @@ def load_history(out: Path) -> np.ndarray:
     """Timesteps, NashConv and relative NashConv over training, (rows, 3). Raises ValueError where there is none."""
     path = out / "history.csv"
     try:
-        with open(path, newline="") as file:
-            rows = [[float(value) for value in row] for row in list(csv.reader(file))[1:]]
+        rows = [[float(value) for value in row] for row in files.read_csv(path)[1:]]
     except (OSError, ValueError) as error:
         raise ValueError(f"run: {str(path)!r} is missing or cannot be read: {error}") from error
     if not rows or any(len(row) != len(_HISTORY) for row in rows):
@@ -266,5 +264,6 @@ def write_report(out: Path) -> Path:
     config = load_config(out)
     result, description = _evaluate(config, out), str(config.values.get("description", ""))
     path = out / "report.html"
-    path.write_text(page(out.name, description, result, load_history(out), asdict(config), load_circumstances(out)))
+    name = text.shown(os.path.basename(os.path.abspath(out)))
+    text.write(path, page(name, description, result, load_history(out), asdict(config), load_circumstances(out)))
     return path

@@ -14,7 +14,6 @@ own and sends the run directory back, so that no shared file system is needed.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import re
@@ -228,10 +227,7 @@ def _unpack(packed: bytes, folder: Path) -> None:
 
 
 def _write(rows: Sequence[Row], out: Path) -> None:
-    with open(out / _TABLE, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(row.cells() for row in rows)
+    files.write_csv(out / _TABLE, [COLUMNS, *(row.cells().values() for row in rows)])
     groups = summary(rows)
     if any(each["relative_nash_conv"] for each in groups):
         plots.save_sweep(groups, out / "sweep.png")

@@ -51,7 +51,7 @@ def test_a_run_directory_has_everything_and_repeats_bit_for_bit(run):
 def test_report_is_one_page(run):
     folder, _, metrics = run
     assert CliRunner().invoke(cli.app, ["report", str(folder)]).exit_code == 0
-    text = (folder / "report.html").read_text()
+    text = (folder / "report.html").read_text(encoding="utf-8")
     assert "<script src=" not in text
     assert percent(metrics["relative_nash_conv"]) in text
     assert all(agent in text for agent in GAME.agents)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
 
 from ...baselines import Equilibrium, solve_many
 from ...baselines.reach import out_of_reach
@@ -18,6 +17,7 @@ from ...envs.arrays import is_whole
 from ...envs.market import Setting
 from ...envs.observation import KINDS, Kind
 from ...envs.parameters import check_count
+from ..common.console import Console
 from ..common.information import Information, check_information
 from . import tables
 from .draws import over_draws
