@@ -243,9 +243,9 @@ def product(
     return configs
 
 
-def load_config(out: Path) -> RunConfig:
+def load_config(out: str | Path) -> RunConfig:
     """The configuration of a run. Raises ValueError where there is none, or it cannot be read."""
-    path = out / "config.json"
+    path = Path(out) / "config.json"
     if not path.is_file():
         raise ValueError(f"run: {str(out)!r} is not a run directory, it has no config.json")
     try:

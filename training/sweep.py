@@ -73,7 +73,7 @@ def algorithm_text(config: RunConfig) -> str:
 
 def sweep(
     configs: Sequence[RunConfig],
-    out: Path,
+    out: str | Path,
     *,
     overwrite: bool = False,
     address: str | None = None,
@@ -96,7 +96,7 @@ def sweep(
             something else; nothing has been written or removed then.
         KeyboardInterrupt: after the table of finished trainings was written.
     """
-    named = _named(configs)
+    out, named = Path(out), _named(configs)
     _check_folder(named, out, overwrite)
     rows = {name: found for name, config in named.items() if (found := _finished(name, config, out)) is not None}
     missing = {name: config for name, config in named.items() if name not in rows}

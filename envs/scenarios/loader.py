@@ -143,6 +143,8 @@ def read_scenario(name: Source, overrides: Sequence[str] = ()) -> Scenario:
     if isinstance(name, Mapping):
         values: dict[str, object] = copy.deepcopy(dict(name))
         title = str(values.pop("name", "custom"))
+    elif not isinstance(name, str | Path):
+        raise ValueError(f"scenario: expected a name, a path or a mapping, got {name!r}")
     else:
         values, title = _values(str(name)), shown(name)
         title = Path(title).stem if title.endswith(".toml") else title
@@ -197,7 +199,7 @@ def _values(name: str) -> dict[str, object]:
         text = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # the parser lets numbers without end, and nesting, through
         raise ValueError(f"scenario {shown(name)!r} is not valid TOML: {error}") from error
 
 
@@ -217,7 +219,7 @@ def set_value(values: dict[str, Any], text: str, option: str) -> None:
         raise ValueError(f"{option}: expected key=value with a TOML value, got {text!r}")
     try:
         read = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{option} {text!r}: {value!r} is not a TOML value: {error}") from error
     *tables, last = key.strip().split(".")
     for table in tables:
