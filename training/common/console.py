@@ -9,9 +9,12 @@ import unicodedata
 from typing import Any
 
 import rich.console
+from rich.segment import Segments
+from rich.table import Table
 from rich.text import Text
 
 _HANDLER = "makertaker.substitute"
+_WIDE = 10_000
 _SUBSTITUTES = {"±": "+-", "–": "-", "—": "-", "−": "-", "…": "...", "×": "x", "“": '"', "”": '"', "’": "'"}  # noqa: RUF001
 
 
@@ -21,6 +24,12 @@ class Console(rich.console.Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """A text to be printed. See rich."""
         return super().render_str(substituted(text, self.encoding), **options)
+
+    def print_table(self, table: Table) -> None:
+        """Print a table, wider than the console where it must be: no word or number of it is cut."""
+        needed = self.measure(table, options=self.options.update(width=_WIDE)).minimum
+        options = self.options.update(width=max(self.width, needed))
+        self.print(Segments(self.render(table, options)), soft_wrap=True)
 
 
 def substituted(text: str, encoding: str) -> str:

@@ -107,7 +107,7 @@ class Score(Evaluation):
         """A table of the agents, and what all of them together could gain."""
         console = Console(width=120, no_color=True)
         with console.capture() as captured:
-            console.print(tables.aligned(tables.agents(self.metrics)))
+            console.print_table(tables.aligned(tables.agents(self.metrics)))
         share = tables.percent(self.relative_nash_conv)
         if self.relative_nash_conv_se is not None:
             share += f" +- {tables.percent(self.relative_nash_conv_se)}"
