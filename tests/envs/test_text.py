@@ -14,7 +14,11 @@ SCENARIO = 'description = "größer, 市場"\ntrader_inventory = [-5.0]\n'
 
 @pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
 def test_a_scenario_is_utf_8_with_or_without_a_mark(tmp_path, mark):
-    path = tmp_path / "größer.toml"
+    try:
+        name = os.fsencode("größer.toml")
+    except UnicodeEncodeError:  # in a locale that has no such letters
+        name = "größer.toml".encode()
+    path = tmp_path / os.fsdecode(name)
     path.write_bytes(mark + SCENARIO.encode("utf-8"))
     scenario = read_scenario(path)
     assert (scenario.name, scenario.description) == ("größer", "größer, 市場")

@@ -30,6 +30,11 @@ for line in sys.argv[1].splitlines():
 """
 
 
+def utf_8(name):
+    """The name of a file whose bytes are UTF-8, in the locale of these tests."""
+    return os.fsdecode(name.encode("utf-8"))
+
+
 @pytest.mark.parametrize(
     ("text", "encoding", "expected"),
     [
@@ -66,21 +71,22 @@ def test_standard_output_takes_every_character(monkeypatch):
 def test_train_and_report_in_a_locale_of_ascii(tmp_path):
     """With files and folders whose names have spaces and letters, every encoding being named."""
     pytest.importorskip("stable_baselines3")
-    folder = tmp_path / "läufe mit ±"
+    folder = tmp_path / utf_8("läufe mit ±")
     folder.mkdir()
-    (folder / "größer.toml").write_bytes(SCENARIO.encode("utf-8"))
+    (folder / utf_8("größer.toml")).write_bytes(SCENARIO.encode("utf-8"))
     (folder / "mine.toml").write_bytes(b"\xef\xbb\xbf# \xc2\xb1\n[algorithm.ppo]\nn_epochs = 3\n")
     train = 'train|größer.toml|--out|Lauf|--timesteps|64|--markets|8|--hp|mine.toml|--set|description="ß"'
     commands = "\n".join(["check|größer.toml", train, "rename|Lauf|Lauf ü", "report|Lauf ü", "evaluate|Lauf ü"])
     done = subprocess.run(
-        [sys.executable, "-X", "warn_default_encoding", "-c", STRICT, commands],
+        [sys.executable, "-X", "warn_default_encoding", "-c", STRICT, commands.encode("utf-8")],
         cwd=folder,
         env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
         capture_output=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
-    assert "<title>makertaker: Lauf ü<" in (page := (folder / "Lauf ü" / "report.html").read_bytes().decode("utf-8"))
+    page = (folder / utf_8("Lauf ü") / "report.html").read_bytes().decode("utf-8")
+    assert "<title>makertaker: Lauf ü<" in page
     assert "größer" in page
     assert '"description": "ß"' in page.replace("&quot;", '"')
     assert b"wrote" in done.stdout
