@@ -164,7 +164,7 @@ def main() -> None:
     arguments = parser.parse_args()
     results: dict[str, Any] = {}
     if arguments.curves is not None and arguments.curves.exists():
-        results = json.loads(arguments.curves.read_text())
+        results = json.loads(arguments.curves.read_text(encoding="utf-8"))
     for algorithm in arguments.algorithms:
         runs = results.setdefault(algorithm, [])
         for seed in range(len(runs), arguments.seeds):
@@ -173,7 +173,7 @@ def main() -> None:
             curve = learn(seed, arguments.timesteps)
             runs.append({"curve": curve, "seconds": time.perf_counter() - started})
             if arguments.curves is not None:
-                arguments.curves.write_text(json.dumps(results))
+                arguments.curves.write_text(json.dumps(results), encoding="utf-8")
     console = Console(width=120)
     console.print(machine())
     table = Table("learner", "relative NashConv, by seed", "seconds", "settings that differ from the defaults")

@@ -44,7 +44,7 @@ def result(scenario: Scenario, learner: str, seed: int, out: Path) -> dict[str, 
     )
     if not (folder / "metrics.json").is_file() or runs.load_config(folder) != config:
         runs.train(config, folder, overwrite=folder.exists(), console=Console(stderr=True))
-    return dict(json.loads((folder / "metrics.json").read_text()))
+    return dict(json.loads((folder / "metrics.json").read_text(encoding="utf-8")))
 
 
 def label(learner: str) -> str:

@@ -250,7 +250,7 @@ def main() -> None:
                     }
                     print(json.dumps(row), flush=True)
                     if arguments.out is not None:
-                        with open(arguments.out, "a") as file:
+                        with open(arguments.out, "a", encoding="utf-8") as file:
                             file.write(json.dumps(row) + "\n")
 
 

@@ -20,13 +20,25 @@ _NAMESPACES: dict[type, Any] = {np.ndarray: np}
 
 
 def is_number(value: object) -> bool:
-    """True for a real number; a truth value is none."""
-    return isinstance(value, Real) and not isinstance(value, bool)
+    """True for a real number that a float can hold; a truth value is none."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
 
 
 def is_whole(value: object) -> TypeGuard[int]:
     """True for a whole number; a truth value is none."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def usual_number(value: Any) -> Any:
+    """A fraction, or an integer that NumPy does not have, as a float, which arrays take; anything else as it is."""
+    usual = isinstance(value, float | np.generic) or (is_whole(value) and abs(value) < 2**63)
+    return value if usual or not is_number(value) else float(value)
 
 
 def namespace(*arrays: Array) -> Any:

@@ -183,7 +183,7 @@ def to_table(distribution: Distribution) -> dict[str, object]:
 def _checked(name: str, value: object) -> float | tuple[float, ...]:
     try:
         array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name}: expected a number or a list of numbers, got {value!r}") from error
     if array.ndim > 1 or not array.size or not np.isfinite(array).all():
         raise ValueError(f"{name}: expected finite numbers, got {value!r}")

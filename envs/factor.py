@@ -14,6 +14,7 @@ import numpy as np
 
 from .arrays import Array, FloatArray, as_like, namespace
 from .parameters import as_numbers, assign
+from .probing import asked
 
 FactorFunction = Callable[[Array, Array], Array]
 _PROBES = 33
@@ -88,12 +89,9 @@ class Factor:
                 raise ValueError(f"factor.{name}: expected a callable of (time, factor), got {getattr(self, name)!r}")
         # a batch of another length than d tells a matrix (d, d) from a batch of vectors
         probe = np.tile(self.initial, (self.size + 1, 1))
-        try:
-            shape = np.shape(self.diffusion(np.zeros(()), probe))
-            assign(self, _matrix=shape[-2:] == (self.size, self.size))
-            self.move(np.zeros(()), probe, 1.0, np.zeros(probe.shape))
-        except TypeError as error:
-            raise ValueError(f"factor: drift and diffusion must be callables of (time, factor): {error}") from error
+        shape = _evaluated("diffusion", self.diffusion, np.zeros(()), probe).shape
+        assign(self, _matrix=shape[-2:] == (self.size, self.size))
+        self.move(np.zeros(()), probe, 1.0, np.zeros(probe.shape))
 
     @property
     def size(self) -> int:
@@ -217,7 +215,8 @@ def _evaluated(name: str, function: FactorFunction, time: float | Array, factor:
     """A function of the factor in the array library of the factor; finite, where that can be seen."""
     if namespace(factor) is not np:
         return as_like(function(time, factor), factor)
-    value = np.asarray(function(np.asarray(time, dtype=float), factor), dtype=float)
+    at = np.asarray(time, dtype=float)
+    value = asked(function, at, factor, name=f"factor.{name}", expected="a callable of (time, factor)")
     if not np.isfinite(value).all():
         raise ValueError(f"factor.{name}: expected finite values, got {value!r}")
     return value
@@ -233,7 +232,7 @@ def _each(name: str, value: Each, size: int) -> float | tuple[float, ...]:
     """A finite number, or a tuple with one for each component."""
     try:
         array = np.asarray(value, dtype=None if isinstance(value, bool) else float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = np.array(np.nan)
     if array.dtype == bool or array.shape not in ((), (size,)) or not np.isfinite(array).all():
         raise ValueError(f"factor.{name}: expected a finite number or {size} of them, got {value!r}")

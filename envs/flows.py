@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from .arrays import Array, FloatArray, as_like, is_number, namespace
+from .arrays import Array, FloatArray, as_like, is_number, namespace, usual_number
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,10 @@ class Points:
     points: tuple[tuple[float, float], ...]
 
     def __post_init__(self) -> None:
-        points = np.asarray(self.points, dtype=float)
+        try:
+            points = np.asarray(self.points, dtype=float)
+        except (TypeError, ValueError, OverflowError):  # refused below
+            points = np.empty(0)
         if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
             raise ValueError(f"points: expected pairs of finite numbers (time, value), got {self.points!r}")
         if (np.diff(points[:, 0]) <= 0).any():
@@ -50,6 +53,7 @@ class Sine:
     phase: float = 0.0
 
     def __post_init__(self) -> None:
+        _make_usual(self)
         if self.period == 0:
             raise ValueError("period: expected a nonzero number, got 0")
 
@@ -64,6 +68,9 @@ class Decay:
     scale: float
     decay: float
 
+    def __post_init__(self) -> None:
+        _make_usual(self)
+
     def __call__(self, t: FloatArray) -> FloatArray:
         return np.asarray(self.scale * np.exp(-self.decay * np.asarray(t)))
 
@@ -77,6 +84,7 @@ class Affine:
     slope: float | tuple[float, ...] = 1.0
 
     def __post_init__(self) -> None:
+        _make_usual(self)
         if not is_number(self.constant):
             raise ValueError(f"constant: expected a number, got {self.constant!r}")
         _check_slope(self.slope)
@@ -95,6 +103,7 @@ class Logistic:
     slope: float | tuple[float, ...] = 1.0
 
     def __post_init__(self) -> None:
+        _make_usual(self)
         for name in ("low", "high"):
             if not is_number(getattr(self, name)) or not 0 <= getattr(self, name) < np.inf:
                 raise ValueError(f"{name}: expected a finite number >= 0, got {getattr(self, name)!r}")
@@ -104,6 +113,14 @@ class Logistic:
         score = _along(self.slope, factor)
         xp = namespace(score)
         return self.low + (self.high - self.low) * xp.exp(-xp.logaddexp(0 * score, -score))
+
+
+def _make_usual(shape: Sine | Decay | Affine | Logistic) -> None:
+    """Its fields as arrays of every library take them."""
+    for each in fields(shape):
+        value = getattr(shape, each.name)
+        value = tuple(map(usual_number, value)) if isinstance(value, tuple) else usual_number(value)
+        object.__setattr__(shape, each.name, value)
 
 
 def _check_slope(slope: object) -> None:

@@ -26,6 +26,7 @@ from .parameters import (
     require,
     step_means,
 )
+from .probing import asked
 
 Flow = Parameter | Callable[[float | Array, Array], Array]
 """A number, a callable of time, or, in a game with a factor, a callable of (time, factor (..., d))."""
@@ -283,12 +284,7 @@ class Game(ABC, Generic[C]):
         arguments = (time, factor) if of_factor(flow) else (time,) if xp is not np else (np.asarray(time),)
         if xp is not np:
             return xp.broadcast_to(as_like(flow(*arguments), factor), shape)
-        try:
-            values = np.asarray(flow(*arguments), dtype=float)
-        except TypeError as error:
-            raise ValueError(f"{name}: expected a number or a callable of (time, factor), got {flow!r}") from error
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+        values = asked(flow, *arguments, name=name, expected="a number or a callable of (time, factor)")
         if values.shape not in (shape, ()) or not np.isfinite(values).all():
             raise ValueError(
                 f"{name}: a callable of (time, factor) must return finite values of the factor's batch shape, "

@@ -20,7 +20,7 @@ import numpy as np
 from .arrays import Array, FloatArray, is_number, namespace
 from .fixed_point import fixed_point, rising_root, target_jacobian
 from .parameters import PerAgent, agent_step_means, as_number, assign, require
-from .probing import settle
+from .probing import asked, settle
 
 _ASKS = "impact: expected marginal costs of Definition 3.2, that rise in the own rate by more than others move them"
 _CROWDED = "impact: expected a crowding in (-2, 2)"
@@ -332,7 +332,10 @@ class CustomImpact(_Coupled):
 
     def _require_shapes(self, rates: Array) -> None:
         with np.errstate(all="ignore"):
-            shapes = {name: np.shape(getattr(self, name)(rates)) for name in ("function", "gradient", "hessian")}
+            shapes = {
+                name: asked(getattr(self, name), rates, name=f"impact.{name}", expected="a callable of rates").shape
+                for name in ("function", "gradient", "hessian")
+            }
         for name, shape in shapes.items():
             expected = (*rates.shape, rates.shape[-1]) if name == "hessian" else rates.shape
             if shape != expected:

@@ -16,7 +16,7 @@ import numpy as np
 
 from .arrays import Array, FloatArray, namespace
 from .parameters import as_number, assign
-from .probing import around_the_worst, cells, near
+from .probing import around_the_worst, asked, cells, near
 
 _REACH = 60.0
 _SEARCHED = 24
@@ -155,7 +155,12 @@ class CustomIntensity(Intensity):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        check_intensity(self, self.second, as_number("scale", self.scale, "a positive finite number"))
+        scale = as_number("scale", self.scale, "a positive finite number")
+        with np.errstate(all="ignore"):
+            for name in ("function", "first", "second"):
+                expected = "a callable of distances"
+                asked(getattr(self, name), scale * np.arange(-1.0, 2.0), name=f"intensity.{name}", expected=expected)
+        check_intensity(self, self.second, scale)
 
     def __call__(self, x: Array) -> Array:
         return self.function(x)

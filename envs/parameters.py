@@ -13,8 +13,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FloatArray, is_number, is_whole
-from .flows import Points
+from .arrays import FloatArray, is_number, is_whole, usual_number
+from .flows import Affine, Logistic, Points
+from .probing import asked
 
 TimeFunction = Callable[[FloatArray], ArrayLike]
 Parameter = float | TimeFunction
@@ -22,14 +23,24 @@ PerAgent = Parameter | Sequence[Parameter]
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 _PROBES = 65
+_EXPECTED = "a number or a callable of time"
 
 
 def evaluate(parameter: Parameter, t: FloatArray, name: str) -> FloatArray:
-    """Values of a parameter at the times ``t``, in the shape of ``t``. Raises ValueError for a wrong shape."""
+    """Values of a parameter at the times ``t``, in the shape of ``t``.
+
+    Raises:
+        ValueError: a callable fails, or returns no numbers or a wrong shape; or it is a function of a factor.
+    """
     if not callable(parameter):
         return np.full(t.shape, float(parameter))
+    if isinstance(parameter, Affine | Logistic):
+        raise ValueError(
+            f"{name}: expected {_EXPECTED}, got {parameter!r}, a function of a factor: only flows may be one, in a "
+            "game that has a factor (factor=, or a table [factor])"
+        )
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # callers check for finite values
-        values = np.asarray(parameter(t), dtype=float)
+        values = asked(parameter, t, name=name, expected=_EXPECTED)
     if values.shape not in (t.shape, ()):
         raise ValueError(
             f"{name}: a callable of time must return the shape of its argument, {t.shape}; got {values.shape}"
@@ -77,15 +88,12 @@ def require(parameter: PerAgent, name: str, horizon: float, *, strict: bool = Fa
     everyone = (cast(Parameter, parameter),) if count is None else per_agent(parameter, count, name)
     for each in everyone:
         if not callable(each) and not is_number(each):
-            raise ValueError(f"{name}: expected a number or a callable of time, got {each!r}")
+            raise ValueError(f"{name}: expected {_EXPECTED}, got {each!r}")
     for each in dict.fromkeys(everyone):  # agents often share a parameter
         times = np.linspace(0.0, horizon, _PROBES) if callable(each) else np.zeros(1)
         if isinstance(each, Points):
             times = np.concatenate([times, each.corners(0.0, horizon)])
-        try:
-            values = evaluate(each, times, name)
-        except TypeError as error:
-            raise ValueError(f"{name}: expected a number or a callable of time, got {each!r}") from error
+        values = evaluate(each, times, name)
         bad = ~np.isfinite(values) | ((values <= 0) if strict else (values < 0))
         if bad.any():
             at = f" at t = {times[bad][0]:g}" if callable(each) else ""
@@ -97,7 +105,7 @@ def as_numbers(values: Sequence[float], name: str) -> tuple[float, ...]:
     """A list of numbers as a tuple of floats. Raises ValueError for anything but a list of finite numbers."""
     try:
         array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name}: expected a list of numbers, got {values!r}") from error
     if array.ndim != 1 or not np.isfinite(array).all():
         raise ValueError(f"{name}: expected a list of finite numbers, got {values!r}")
@@ -105,17 +113,18 @@ def as_numbers(values: Sequence[float], name: str) -> tuple[float, ...]:
 
 
 def as_parameter(value: object) -> object:
-    """Lists and one-dimensional arrays as tuples, so that games are equal and hashable by value; others as they are."""
+    """Lists and one-dimensional arrays as tuples, so that games are equal and hashable by value, and numbers as
+    :func:`~.arrays.usual_number` has them; others as they are."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(usual_number, value)) if isinstance(value, list | tuple) else usual_number(value)
 
 
 def check_number(name: str, value: float, *, minimum: float = 0.0, strict: bool = False) -> None:
     """Raises ValueError unless ``value`` is a finite number of at least, or above, the minimum."""
     if not is_number(value):
         raise ValueError(f"{name}: expected a number, got {value!r}")
-    if not (np.isfinite(value) and (value > minimum if strict else value >= minimum)):
+    if not (np.isfinite(float(value)) and (value > minimum if strict else value >= minimum)):
         bound = f" {'>' if strict else '>='} {minimum:g}" if np.isfinite(minimum) else ""
         raise ValueError(f"{name}: expected a finite number{bound}, got {value!r}")
 
@@ -137,8 +146,8 @@ def assign(instance: object, **values: object) -> None:
 
 
 def check_count(name: str, value: object, *, least: int = 1) -> int:
-    """The value. Raises ValueError unless it is a whole number of at least ``least``."""
+    """The value, as Python's int. Raises ValueError unless it is a whole number of at least ``least``."""
     if not is_whole(value) or value < least:
         expected = "a positive whole number" if least == 1 else f"a whole number >= {least}"
         raise ValueError(f"{name}: expected {expected}, got {value!r}")
-    return value
+    return int(value)

@@ -22,6 +22,41 @@ _DECADES = 9
 _TIMES = 2048
 
 
+def asked(function: Callable[..., object], *arguments: FloatArray, name: str, expected: str) -> FloatArray:
+    """Values of somebody's function of arrays, as floats.
+
+    Args:
+        function: takes the arguments.
+        arguments: arrays.
+        name: of the function, for messages.
+        expected: what it should be, for messages: ``"a callable of time"``.
+
+    Raises:
+        ValueError: the function fails, or returns no numbers; the message has the function, and the cause.
+    """
+    try:
+        values = function(*arguments)
+    except Exception as error:  # it may raise anything
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        hint = ""
+        if _takes_single_numbers(function, arguments):
+            hint = "; it takes single numbers only: use NumPy's functions, such as np.sin and np.where, or np.vectorize"
+        raise ValueError(f"{name}: expected {expected}, got {function!r}, which raised {cause}{hint}") from error
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError, OverflowError) as error:
+        found = " ".join(repr(values).split())
+        raise ValueError(f"{name}: expected {expected}, got {function!r}, which returned {found}") from error
+
+
+def _takes_single_numbers(function: Callable[..., object], arguments: Sequence[FloatArray]) -> bool:
+    try:
+        float(function(*(float(np.ravel(each)[0]) for each in arguments)))  # type: ignore[arg-type]
+    except Exception:
+        return False
+    return True
+
+
 class Least(NamedTuple):
     """The least value that was found of a function of one variable."""
 

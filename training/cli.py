@@ -11,13 +11,13 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..baselines import Equilibrium, EquilibriumNotFound, Exploitability, check, exploitability, references
 from ..envs import read_scenario, scenario_names
 from ..envs.parameters import check_count
 from . import runs
+from .common.console import Console, never_fail
 from .common.extras import needed
 from .common.hyperparameter_options import read_hyperparameters
 from .evaluation import tables
@@ -62,6 +62,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 def main() -> None:
     """Run the command; a bad argument is one line on stderr and exit code 2."""
+    never_fail()
     try:
         app()
     except (ValueError, EquilibriumNotFound, ImportError, OSError, FloatingPointError) as error:
@@ -74,7 +75,11 @@ def show(document: object, as_json: bool, *content: Table | str) -> None:
     if as_json:
         print(json.dumps(document, indent=2))
     else:
-        out.print(*content)
+        for each in content:
+            if isinstance(each, Table):
+                out.print_table(each)
+            else:
+                out.print(each)
 
 
 def task(name: str, overrides: list[str] | None, steps: int | None) -> Task:
@@ -138,10 +143,10 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
     rows = [
         [
             agent,
-            with_error(f"{numbers['payoff']:.4f}", numbers.get("payoff_se"), numbers.get("payoff_bias")),
+            with_error(tables.fixed(numbers["payoff"], 4), numbers.get("payoff_se"), numbers.get("payoff_bias")),
             with_error(f"{numbers['exploitability']:.1e}", numbers.get("exploitability_se")),
-            f"{path[0]:.3f}",
-            f"{path[-1]:.3f}",
+            tables.fixed(path[0], 3),
+            tables.fixed(path[-1], 3),
         ]
         for (agent, numbers), path in zip(solved.items(), equilibrium.inventories.T, strict=True)
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..envs import Policy, Scenario
-from ..envs.parameters import check_count
+from ..envs.parameters import assign, check_count
 from ..envs.scenarios.loader import build_scenario
 from ..envs.scenarios.writer import in_words
 from .common import engines, files
@@ -59,23 +59,31 @@ class RunConfig:
     hyperparameters: Mapping[str, Table] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        distributed = engines.find(self.engine).distributed
-        check_count("runners", self.runners, least=0)
-        if self.runners and not distributed:
+        assign(self, **self._plain())
+        if self.runners and not engines.find(self.engine).distributed:
             raise ValueError(f"runners: expected 0 with engine {self.engine!r}, got {self.runners}")
-        for name in ("timesteps", "steps", "checkpoints"):
-            check_count(name, getattr(self, name))
-        check_count("seed", self.seed, least=0)
-        if self.markets is not None:
-            check_count("markets", self.markets)
-        object.__setattr__(self, "information", check_information(self.information))
-        object.__setattr__(self, "values", in_words(self.values))
         if not isinstance(self.algorithm, str) and set(self.algorithm.values()) == {_EQUILIBRIUM}:
             raise ValueError(f"algorithm: expected at least one agent that learns, got {_EQUILIBRIUM!r} for all")
         found = self._settings()
-        object.__setattr__(self, "hyperparameters", {name: each.hyperparameters() for name, each in found.items()})
+        assign(self, hyperparameters={name: each.hyperparameters() for name, each in found.items()})
         if self.markets is None:
-            object.__setattr__(self, "markets", min(each.markets for each in found.values()))
+            assign(self, markets=min(each.markets for each in found.values()))
+
+    def _plain(self) -> dict[str, object]:
+        """The fields but for hyperparameters as ``config.json`` holds them: Python's own numbers and texts."""
+        if not isinstance(self.values, Mapping):
+            raise ValueError(f"values: expected the contents of a scenario file, got {self.values!r}")
+        counts = {"timesteps": 1, "steps": 1, "checkpoints": 1, "seed": 0, "runners": 0}
+        if self.markets is not None:
+            counts["markets"] = 1
+        return {
+            "scenario": _text("scenario", self.scenario),
+            "engine": _text("engine", self.engine),
+            "information": str(check_information(self.information)),
+            "algorithm": _names(self.algorithm),
+            "values": in_words(self.values),
+            **{name: check_count(name, getattr(self, name), least=least) for name, least in counts.items()},
+        }
 
     @classmethod
     def of(cls, scenario: Scenario, algorithm: str, steps: int | None, engine: str, /, **settings: Any) -> RunConfig:
@@ -149,25 +157,43 @@ class RunConfig:
         )
 
 
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: expected a name, got {value!r}")
+    return str(value)  # NumPy's texts are a kind of their own
+
+
+def _names(algorithm: object) -> str | dict[str, str]:
+    if not isinstance(algorithm, str | Mapping) or not algorithm:
+        raise ValueError(f"algorithm: expected a name, or names by agent, got {algorithm!r}")
+    if isinstance(algorithm, str):
+        return str(algorithm)
+    return {_text("algorithm", agent): _text(f"algorithm.{agent}", name) for agent, name in algorithm.items()}
+
+
 def parse_algorithm(text: str, agents: tuple[str, ...], engine: str = "sb3") -> str | dict[str, str]:
     """``"ppo"``, or ``"trader_0=sac,maker_0=ppo,maker_1=equilibrium"``; agents not named get ``"ppo"``.
 
+    Spaces around names, ``=`` and commas mean nothing.
+
     Raises:
-        ValueError: an unknown agent or algorithm.
+        ValueError: an unknown agent or algorithm, or an agent is named twice.
     """
     check = engines.find(engine).algorithm
     if "=" not in text:
-        check(text)
-        return text
-    result = dict.fromkeys(agents, "ppo")
+        check(text.strip())
+        return text.strip()
+    named: dict[str, str] = {}
     for part in text.split(","):
-        agent, _, name = part.strip().partition("=")
+        agent, name = (each.strip() for each in part.partition("=")[::2])
         if agent not in agents:
             raise ValueError(f"algorithm: expected agents of {list(agents)}, got {agent!r}")
+        if agent in named:
+            raise ValueError(f"algorithm: expected one for each agent, got {named[agent]!r} and {name!r} for {agent!r}")
         if name != _EQUILIBRIUM:
             check(name)
-        result[agent] = name
-    return result
+        named[agent] = name
+    return dict.fromkeys(agents, "ppo") | named
 
 
 def _by_learner(algorithm: str | Mapping[str, str], agents: tuple[str, ...]) -> dict[str, str]:
@@ -217,9 +243,9 @@ def product(
     return configs
 
 
-def load_config(out: Path) -> RunConfig:
+def load_config(out: str | Path) -> RunConfig:
     """The configuration of a run. Raises ValueError where there is none, or it cannot be read."""
-    path = out / "config.json"
+    path = Path(out) / "config.json"
     if not path.is_file():
         raise ValueError(f"run: {str(out)!r} is not a run directory, it has no config.json")
     try:

@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-import csv
+import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -28,7 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 
 from ..baselines import EquilibriumNotFound
 from ..baselines.reach import warn_where_out_of_reach
-from ..envs import Policy
+from ..envs import Policy, text
 from ..envs.market import Market
 from .common import engines, files
 from .common.extras import needed
@@ -108,7 +108,12 @@ class _History:
 
 
 def train(
-    config: RunConfig, out: Path, *, overwrite: bool = False, console: Console | None = None, address: str | None = None
+    config: RunConfig,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    console: Console | None = None,
+    address: str | None = None,
 ) -> RunEvaluation:
     """Train, evaluate, and write a run directory.
 
@@ -123,6 +128,7 @@ def train(
         ValueError: a bad configuration, or the directory exists; nothing has been written or removed then.
         KeyboardInterrupt: after the models so far and the history were written.
     """
+    out = Path(out)
     if out.exists() and not overwrite:
         raise ValueError(f"out: {str(out)!r} exists; choose another directory, or --overwrite, or --resume")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -144,12 +150,13 @@ def train(
     return _evaluate(config, out)
 
 
-def resume(out: Path, *, console: Console | None = None, address: str | None = None) -> RunEvaluation:
+def resume(out: str | Path, *, console: Console | None = None, address: str | None = None) -> RunEvaluation:
     """Resume an interrupted training from its last checkpoint; the end is that of an uninterrupted one.
 
     Raises:
         ValueError: there is no run or no checkpoint, or it is corrupt.
     """
+    out = Path(out)
     config = load_config(out)
     with config.learners(out / "tensorboard", address) as learners:
         past = cast(_Past, learners.load_checkpoint(out / "checkpoint"))
@@ -182,8 +189,7 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
         finally:  # an interrupt leaves what was computed
             (out / "models").mkdir(exist_ok=True)
             learners.save_models(out / "models")
-            with open(out / "history.csv", "w", newline="") as file:
-                csv.writer(file).writerows([_HISTORY, *history.rows])
+            files.write_csv(out / "history.csv", [_HISTORY, *history.rows])
             circumstances: Circumstances = {
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": round(time.perf_counter() - started, 2),
@@ -199,12 +205,11 @@ def progress_bar(console: Console | None) -> Progress:
     return Progress("{task.description}", *columns, console=console, disable=console is None)
 
 
-def load_history(out: Path) -> np.ndarray:
+def load_history(out: str | Path) -> np.ndarray:
     """Timesteps, NashConv and relative NashConv over training, (rows, 3). Raises ValueError where there is none."""
-    path = out / "history.csv"
+    path = Path(out) / "history.csv"
     try:
-        with open(path, newline="") as file:
-            rows = [[float(value) for value in row] for row in list(csv.reader(file))[1:]]
+        rows = [[float(value) for value in row] for row in files.read_csv(path)[1:]]
     except (OSError, ValueError) as error:
         raise ValueError(f"run: {str(path)!r} is missing or cannot be read: {error}") from error
     if not rows or any(len(row) != len(_HISTORY) for row in rows):
@@ -212,14 +217,14 @@ def load_history(out: Path) -> np.ndarray:
     return np.array(rows)
 
 
-def load_circumstances(out: Path) -> Circumstances:
+def load_circumstances(out: str | Path) -> Circumstances:
     """Versions, machine, and the steps of a training. Raises ValueError where there is no record of it."""
-    return cast(Circumstances, files.read_json(out / "run.json"))
+    return cast(Circumstances, files.read_json(Path(out) / "run.json"))
 
 
-def load_policies(out: Path) -> dict[str, Policy]:
+def load_policies(out: str | Path) -> dict[str, Policy]:
     """Every agent's policy of a run, as training left it. Raises ValueError where a model is missing or corrupt."""
-    return _policies(load_config(out), out)
+    return _policies(load_config(out), Path(out))
 
 
 def _policies(config: RunConfig, out: Path) -> dict[str, Policy]:
@@ -228,7 +233,7 @@ def _policies(config: RunConfig, out: Path) -> dict[str, Policy]:
     return everyone(market, acts, config.fixed())
 
 
-def evaluate_run(out: Path) -> RunEvaluation:
+def evaluate_run(out: str | Path) -> RunEvaluation:
     """Compare a run with the equilibrium; writes ``metrics.json`` and the figures.
 
     An interrupted run is evaluated as it stands: ``timesteps_done`` says how far it came.
@@ -237,7 +242,7 @@ def evaluate_run(out: Path) -> RunEvaluation:
         ValueError: the directory is not a run, or a file in it is missing or corrupt.
     """
     needed("evaluation.plots", "train")  # said first where it is missing
-    return _evaluate(load_config(out), out)
+    return _evaluate(load_config(out), Path(out))
 
 
 def _evaluate(config: RunConfig, out: Path) -> RunEvaluation:
@@ -256,15 +261,17 @@ def _evaluate(config: RunConfig, out: Path) -> RunEvaluation:
     return RunEvaluation(result.learned, result.equilibrium, metrics)
 
 
-def write_report(out: Path) -> Path:
+def write_report(out: str | Path) -> Path:
     """Evaluate a run and write ``report.html`` into its directory; returns the path.
 
     Raises:
         ValueError: the directory is not a run, or a file in it is missing or corrupt.
     """
     page = needed("evaluation.html_report", "train").page
+    out = Path(out)
     config = load_config(out)
     result, description = _evaluate(config, out), str(config.values.get("description", ""))
     path = out / "report.html"
-    path.write_text(page(out.name, description, result, load_history(out), asdict(config), load_circumstances(out)))
+    name = text.shown(os.path.basename(os.path.abspath(out)))
+    text.write(path, page(name, description, result, load_history(out), asdict(config), load_circumstances(out)))
     return path

@@ -14,7 +14,6 @@ own and sends the run directory back, so that no shared file system is needed.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import re
@@ -74,7 +73,7 @@ def algorithm_text(config: RunConfig) -> str:
 
 def sweep(
     configs: Sequence[RunConfig],
-    out: Path,
+    out: str | Path,
     *,
     overwrite: bool = False,
     address: str | None = None,
@@ -97,7 +96,7 @@ def sweep(
             something else; nothing has been written or removed then.
         KeyboardInterrupt: after the table of finished trainings was written.
     """
-    named = _named(configs)
+    out, named = Path(out), _named(configs)
     _check_folder(named, out, overwrite)
     rows = {name: found for name, config in named.items() if (found := _finished(name, config, out)) is not None}
     missing = {name: config for name, config in named.items() if name not in rows}
@@ -228,10 +227,7 @@ def _unpack(packed: bytes, folder: Path) -> None:
 
 
 def _write(rows: Sequence[Row], out: Path) -> None:
-    with open(out / _TABLE, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(row.cells() for row in rows)
+    files.write_csv(out / _TABLE, [COLUMNS, *(row.cells().values() for row in rows)])
     groups = summary(rows)
     if any(each["relative_nash_conv"] for each in groups):
         plots.save_sweep(groups, out / "sweep.png")

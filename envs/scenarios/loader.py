@@ -80,6 +80,7 @@ from ..intensity import Exponential, Softplus
 from ..maker_taker_game import MakerTakerGame
 from ..parameters import check_count
 from ..random_markets import RandomMarkets
+from ..text import read, shown
 
 Kinds: TypeAlias = Mapping[str, Callable[..., object]]
 Source: TypeAlias = str | Path | Mapping[str, object]
@@ -142,8 +143,10 @@ def read_scenario(name: Source, overrides: Sequence[str] = ()) -> Scenario:
     if isinstance(name, Mapping):
         values: dict[str, object] = copy.deepcopy(dict(name))
         title = str(values.pop("name", "custom"))
+    elif not isinstance(name, str | Path):
+        raise ValueError(f"scenario: expected a name, a path or a mapping, got {name!r}")
     else:
-        values, title = _values(str(name)), str(name)
+        values, title = _values(str(name)), shown(name)
         title = Path(title).stem if title.endswith(".toml") else title
     for override in overrides:
         set_value(values, override, "--set")
@@ -188,16 +191,16 @@ def _values(name: str) -> dict[str, object]:
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
-            raise ValueError(f"scenario: there is no file {name!r}")
-        text = path.read_text()
+            raise ValueError(f"scenario: there is no file {shown(name)!r}")
+        text = read(path)
     else:
         if name not in scenario_names():
             raise ValueError(f"scenario: expected one of {scenario_names()} or a path to a .toml file, got {name!r}")
-        text = resources.files(__package__).joinpath(f"{name}.toml").read_text()
+        text = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"scenario {name!r} is not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # the parser lets numbers without end, and nesting, through
+        raise ValueError(f"scenario {shown(name)!r} is not valid TOML: {error}") from error
 
 
 def set_value(values: dict[str, Any], text: str, option: str) -> None:
@@ -211,12 +214,12 @@ def set_value(values: dict[str, Any], text: str, option: str) -> None:
     Raises:
         ValueError: it is not of this form.
     """
-    key, separator, value = text.partition("=")
+    key, separator, value = shown(text).partition("=")
     if not separator or not key.strip():
         raise ValueError(f"{option}: expected key=value with a TOML value, got {text!r}")
     try:
         read = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{option} {text!r}: {value!r} is not a TOML value: {error}") from error
     *tables, last = key.strip().split(".")
     for table in tables:

@@ -74,13 +74,33 @@ def value_of(key: str, value: object) -> Any:
     raise ValueError(f"{key}: expected what a scenario file can name, got {value!r}")
 
 
-def in_words(value: Any) -> Any:
-    """Values of a file as JSON can hold them: infinity is ``"inf"``."""
+def in_words(value: object, name: str = "values") -> Any:
+    """Values of a file as JSON can hold them: Python's own numbers, texts, lists and mappings; infinity is ``"inf"``.
+
+    Args:
+        value: as in TOML, or the same with numbers and arrays of NumPy.
+        name: for messages.
+
+    Raises:
+        ValueError: it is, or has in it, anything else.
+    """
     if isinstance(value, Mapping):
-        return {key: in_words(each) for key, each in value.items()}
+        if strange := [key for key in value if not isinstance(key, str)]:
+            raise ValueError(f"{name}: expected keys that are text, got {strange[0]!r}")
+        return {str(key): in_words(each, f"{name}.{key}") for key, each in value.items()}
+    if isinstance(value, np.ndarray | np.bool_):
+        return in_words(value.tolist(), name)
     if isinstance(value, list | tuple):
-        return [in_words(each) for each in value]
-    return "inf" if is_infinite(value) else value
+        return [in_words(each, name) for each in value]
+    if is_infinite(value):
+        return "inf"
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if is_number(value):
+        return int(value) if is_whole(value) else float(value)  # type: ignore[arg-type]  # a real number
+    raise ValueError(f"{name}: expected a number, a text, a list or a table, got {value!r}")
 
 
 def _fields(value: object) -> dict[str, Any]:

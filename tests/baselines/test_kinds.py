@@ -100,7 +100,7 @@ def test_nobody_else_asks_for_the_class_of_a_game():
     asking = set()
     for folder in ("envs", "baselines", "training"):
         for path in (ROOT / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
                     named = {each.id for each in ast.walk(node.args[1]) if isinstance(each, ast.Name)}
                     if named & games:

@@ -17,8 +17,11 @@ from makertaker.envs.described import setting_of
 from makertaker.training import cli
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in sorted((ROOT / "docs").rglob("*.md"))}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "docs").rglob("*.md"))
+}
 QUICK = ("scenarios", "solve", "check", "references")
 
 
@@ -137,7 +140,7 @@ def test_quick_commands_run(command):
 
 @pytest.mark.parametrize("command", SCRIPTS, ids=" ".join)
 def test_scripts_exist_and_have_the_options(command):
-    text = (ROOT / command[0]).read_text()
+    text = (ROOT / command[0]).read_text(encoding="utf-8")
     assert all(f'"{part}"' in text for part in command if part.startswith("--"))
 
 
@@ -195,7 +198,7 @@ def test_tests_that_the_pages_name_exist():
     named = [each for text in PAGES.values() for each in re.findall(r"(tests/[\w/]+\.py)::(\w+)", text)]
     assert named
     for path, name in named:
-        assert f"def {name}(" in (ROOT / path).read_text(), name
+        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), name
 
 
 @pytest.mark.slow
@@ -208,7 +211,9 @@ def test_the_site_is_built_without_a_warning(tmp_path):
         command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     )
     assert built.returncode == 0, built.stderr
-    pages = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.html")}
+    pages = {
+        path.relative_to(tmp_path).as_posix(): path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.html")
+    }
     for text in pages.values():
         links = [tag for tag in re.findall(r"<link\b[^>]*>", text) if "stylesheet" in tag or "preconnect" in tag]
         for tag in [*re.findall(r"<(?:script|img|iframe)\b[^>]*>", text), *links]:

@@ -17,7 +17,7 @@ def test_an_example_runs(path: Path) -> None:
     if path.stem in LEARNING:
         pytest.importorskip("torchrl" if path.stem == "torchrl_ppo" else "sb3_contrib")
     if path.stem not in LONG:
-        assert len(path.read_text().splitlines()) <= 40
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 40
     command = [sys.executable, str(path), *([LEARNING[path.stem]] if path.stem in LEARNING else [])]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr

@@ -27,7 +27,7 @@ def files(*patterns, under=ROOT):
 def imported(path):
     """Full names of the modules that a file of the package imports, wherever in the file."""
     package = ["makertaker", *path.relative_to(ROOT).parent.parts]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -63,7 +63,7 @@ def test_nobody_imports_the_folders_by_their_bare_names():
     bare = re.compile(rf"^\s*(?:>>> )?(?:from ({'|'.join(LAYERS)})[\w.]* import|import ({'|'.join(LAYERS)})\b)", re.M)
     checked = files("*.py", "*.md")
     assert Path(__file__).resolve() in checked
-    assert [str(path.relative_to(ROOT)) for path in checked if bare.search(path.read_text())] == []
+    assert [str(path.relative_to(ROOT)) for path in checked if bare.search(path.read_text(encoding="utf-8"))] == []
     assert bare.search("import envs")
     assert bare.search("    from training.cli import main")
 

@@ -99,7 +99,7 @@ def test_a_run_is_placed_between_nash_and_the_cooperative_optimum(tmp_path):
     assert metrics["nash_conv"] == metrics["open_loop_nash_conv"]
     assert strict_json(invoke("evaluate", run, "--json")) == metrics
     invoke("report", run)
-    page = (run / "report.html").read_text()
+    page = (run / "report.html").read_text(encoding="utf-8")
     assert f"<td>{share:.3f}</td>" in page
     assert "Collusion index: the place of the total payoff" in page
     assert "Trading rates (shares / time)" in page

@@ -182,7 +182,7 @@ def tuned(tmp_path_factory):
 
 
 def test_a_run_is_repeated_whatever_the_defaults_are_by_then(tuned, tmp_path, monkeypatch):
-    recorded = json.loads((tuned / "tuned" / "config.json").read_text())
+    recorded = json.loads((tuned / "tuned" / "config.json").read_text(encoding="utf-8"))
     assert recorded["hyperparameters"] == config(tables=TABLES).hyperparameters
     monkeypatch.setitem(ALGORITHMS, "ppo", replace(find("ppo"), learning_rate=0.1, exploration=0.2, markets=3))
     for name in ("tuned", "usual"):
@@ -193,15 +193,15 @@ def test_a_run_is_repeated_whatever_the_defaults_are_by_then(tuned, tmp_path, mo
 
 
 def test_a_configuration_from_before_loads_with_the_defaults(tuned, tmp_path):
-    document = json.loads((tuned / "usual" / "config.json").read_text())
+    document = json.loads((tuned / "usual" / "config.json").read_text(encoding="utf-8"))
     del document["hyperparameters"]
     (tmp_path / "config.json").write_text(json.dumps({**document, "markets": None}))
     assert runs.load_config(tmp_path) == config(timesteps=160, markets=64)
 
 
 def test_metrics_do_not_tell_where_and_when(tuned):
-    text = (tuned / "tuned" / "metrics.json").read_text()
-    told = json.loads((tuned / "tuned" / "run.json").read_text())
+    text = (tuned / "tuned" / "metrics.json").read_text(encoding="utf-8")
+    told = json.loads((tuned / "tuned" / "run.json").read_text(encoding="utf-8"))
     words = [told["finished"][:10], told["platform"], told["processor"], told["commit"], str(tuned)]
     assert not [each for each in [*words, *told["versions"].values()] if each and each in text]
     assert {"stable-baselines3", "sb3-contrib", "torch", "makertaker"} <= set(told["versions"])

@@ -1,6 +1,8 @@
 """Run directories, and what the commands on them print."""
 
+import errno
 import json
+import os
 import shutil
 
 import pytest
@@ -48,13 +50,44 @@ def test_a_run_directory_has_everything_and_repeats_bit_for_bit(run):
     assert json.loads(again.stdout) == metrics
 
 
-def test_report_is_one_page(run):
+def test_report_is_one_page(run, monkeypatch):
     folder, _, metrics = run
-    assert CliRunner().invoke(cli.app, ["report", str(folder)]).exit_code == 0
-    text = (folder / "report.html").read_text()
+    monkeypatch.chdir(folder)
+    assert CliRunner().invoke(cli.app, ["report", "."]).exit_code == 0
+    text = (folder / "report.html").read_text(encoding="utf-8")
     assert "<script src=" not in text
     assert percent(metrics["relative_nash_conv"]) in text
     assert all(agent in text for agent in GAME.agents)
+    assert f"<title>makertaker: {folder.name}</title>" in text
+
+
+def test_a_page_is_replaced_by_a_whole_one_only(run, monkeypatch):
+    folder, _, _ = run
+    (folder / "report.html").write_bytes(b"old")
+    replace = os.replace
+
+    def fail(source, target):
+        if str(target).endswith("report.html"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match=r"No space left on device: .*report\.html"):
+        runs.write_report(folder)
+    assert (folder / "report.html").read_bytes() == b"old"
+    assert not list(folder.rglob("*.new"))
+
+
+def test_folders_are_paths_or_texts(run, tmp_path):
+    folder, _, metrics = run
+    config = runs.load_config(str(folder))
+    assert config == runs.load_config(folder)
+    out = f"{tmp_path}/again"
+    assert runs.train(config, out).metrics == runs.resume(out).metrics == runs.evaluate_run(out).metrics == metrics
+    assert runs.write_report(out) == tmp_path / "again" / "report.html"
+    assert runs.load_history(out).tolist() == runs.load_history(folder).tolist()
+    assert runs.load_circumstances(out)["joint_market_steps"] == metrics["timesteps_done"]
+    assert list(runs.load_policies(out)) == list(GAME.agents)
 
 
 def test_existing_directories_are_not_overwritten(run, tmp_path):

@@ -81,7 +81,7 @@ def test_models_of_another_game_are_refused(run, tmp_path):
     """Networks of the same shape, whose actions are in other units."""
     out = tmp_path / "run"
     shutil.copytree(run, out)
-    written = json.loads((out / "config.json").read_text())
+    written = json.loads((out / "config.json").read_text(encoding="utf-8"))
     written["values"]["competition"] = {"gamma": 3.0}
     (out / "config.json").write_text(json.dumps(written))
     with pytest.raises(ValueError, match=r"missing, corrupt or of another run: .* not those of the game"):

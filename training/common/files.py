@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import pickle
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from ...envs import text
 
 DAMAGE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError),
@@ -19,19 +23,29 @@ DAMAGE = (
 
 
 def write_json(path: Path, document: object) -> None:
-    """Write a JSON file."""
-    fresh = beside(path, "new")
-    fresh.write_text(json.dumps(document, indent=2, default=str) + "\n")
-    fresh.replace(path)
+    """Write a JSON file, whole. Raises TypeError for what is not of plain numbers, texts, lists and mappings."""
+    text.write(path, json.dumps(document, indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file's entries. Raises ValueError where it is missing or corrupt."""
     try:
-        found: dict[str, Any] = dict(json.loads(path.read_text()))
+        found: dict[str, Any] = dict(json.loads(text.read(path)))
     except (OSError, TypeError, ValueError) as error:
         raise ValueError(f"run: {str(path)!r} is missing or cannot be read: {error}") from error
     return found
+
+
+def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
+    """Write a CSV file, whole; the first row is its header."""
+    written = io.StringIO(newline="")
+    csv.writer(written).writerows(rows)
+    text.write(path, written.getvalue())
+
+
+def read_csv(path: Path) -> list[list[str]]:
+    """The rows of a CSV file. Raises ValueError where it is not UTF-8, and OSError where it cannot be read."""
+    return list(csv.reader(io.StringIO(text.read(path), newline="")))
 
 
 @contextmanager

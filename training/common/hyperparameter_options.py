@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...envs.scenarios.loader import set_value
+from ...envs.text import read
 from .hyperparameters import Table
 
 _OPTION, _TABLE = "--hp", "algorithm"
@@ -42,8 +43,8 @@ def read_hyperparameters(given: Sequence[str]) -> dict[str, Table]:
 
 def _file(path: str) -> dict[str, dict[str, object]]:
     try:
-        document = tomllib.loads(Path(path).read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        document = tomllib.loads(read(Path(path)))
+    except (OSError, ValueError) as error:
         raise ValueError(f"{_OPTION} {path!r} cannot be read: {error}") from error
     tables = document.get(_TABLE)
     if list(document) != [_TABLE] or not isinstance(tables, dict):

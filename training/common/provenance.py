@@ -61,7 +61,9 @@ def _source() -> tuple[str | None, bool | None]:
 def _git(*arguments: str) -> str | None:
     """Git's answer about the source; None where there is no git, no repository or no such file."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", *arguments], cwd=_ROOT, capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -70,7 +72,7 @@ def _git(*arguments: str) -> str | None:
 def _processor() -> str:
     """The processor's model, as far as the system tells."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

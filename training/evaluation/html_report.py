@@ -45,8 +45,8 @@ def page(
         "nash_conv": percent(metrics["relative_nash_conv"]),
         "against": metrics["exploitability_against"],
         "distance": percent(metrics["control_distance"]),
-        "config": json.dumps(config, indent=2),
-        "run": json.dumps(run, indent=2),
+        "config": json.dumps(config, indent=2, ensure_ascii=False),
+        "run": json.dumps(run, indent=2, ensure_ascii=False),
     }
     parts = {
         "plotly": get_plotlyjs(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ...envs import text
 from ...envs.arrays import Array
 from .metrics import Group
 from .panels import color, levels, named, panels
@@ -21,7 +23,13 @@ def save(result: Evaluation, history: Array, folder: Path) -> None:
     """Write ``comparison.png`` and ``learning.png``."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in (("comparison", comparison(result)), ("learning", learning(history, result))):
-        figure.savefig(folder / f"{name}.png", dpi=130)
+        _write(figure, folder / f"{name}.png")
+
+
+def _write(figure: Figure, path: Path) -> None:
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=130)
+    text.write(path, image.getvalue())
 
 
 def _figure(width: float, height: float, rows: int, columns: int, *, sharey: bool = False) -> tuple[Figure, list[Axes]]:
@@ -75,7 +83,7 @@ def save_sweep(groups: Sequence[Group], path: Path) -> None:
         axis.yaxis.set_major_formatter(percent)
         axis.yaxis.set_minor_formatter(NullFormatter())
     axes[0].set_ylabel("NashConv, % of the sum of |equilibrium payoffs|")
-    figure.savefig(path, dpi=130)
+    _write(figure, path)
 
 
 def learning(history: Array, result: Evaluation) -> Figure:

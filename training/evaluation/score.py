@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
 
 from ...baselines import Equilibrium, solve_many
 from ...baselines.reach import out_of_reach
@@ -18,6 +17,7 @@ from ...envs.arrays import is_whole
 from ...envs.market import Setting
 from ...envs.observation import KINDS, Kind
 from ...envs.parameters import check_count
+from ..common.console import Console
 from ..common.information import Information, check_information
 from . import tables
 from .draws import over_draws
@@ -107,7 +107,7 @@ class Score(Evaluation):
         """A table of the agents, and what all of them together could gain."""
         console = Console(width=120, no_color=True)
         with console.capture() as captured:
-            console.print(tables.aligned(tables.agents(self.metrics)))
+            console.print_table(tables.aligned(tables.agents(self.metrics)))
         share = tables.percent(self.relative_nash_conv)
         if self.relative_nash_conv_se is not None:
             share += f" +- {tables.percent(self.relative_nash_conv_se)}"

@@ -10,6 +10,8 @@ from .metrics import Metrics
 from .panels import named
 
 MISSING = "–"  # noqa: RUF001
+_LARGE = 1e7
+"""numbers of this size are shown in general format"""
 
 
 class Table(NamedTuple):
@@ -27,12 +29,26 @@ def percent(value: float | None) -> str:
     """A fraction in percent; a dash for None."""
     if value is None:
         return MISSING
-    return f"{100 * value:.3f}%" if value < 0.1 else f"{100 * value:,.0f}%"
+    if value < 0.1:
+        return f"{100 * value:.3f}%"
+    return f"{100 * value:,.0f}%" if value < _LARGE else f"{100 * value:.4g}%"
 
 
 def number(value: float | None) -> str:
     """Three decimals; a dash for None."""
-    return MISSING if value is None else f"{value:.3f}"
+    return MISSING if value is None else fixed(value, 3)
+
+
+def fixed(value: float, digits: int, sign: str = "") -> str:
+    """A number with so many decimals; in general format where it is large.
+
+    Args:
+        value: the number.
+        digits: after the point.
+        sign: ``"+"`` if positive numbers have one.
+    """
+    kind = f".{digits}f" if abs(value) < _LARGE else f".{digits + 4}g"
+    return f"{value:{sign}{kind}}"
 
 
 def with_error(value: str, error: float | None, bias: float | None = None) -> str:
@@ -47,9 +63,9 @@ def agents(metrics: Metrics) -> Table:
     rows = [
         [
             agent,
-            with_error(f"{each['learned']:.4f}", each.get("learned_se")),
-            f"{each['equilibrium']:.4f}",
-            f"{each['gap']:+.4f}",
+            with_error(fixed(each["learned"], 4), each.get("learned_se")),
+            fixed(each["equilibrium"], 4),
+            fixed(each["gap"], 4, "+"),
             with_error(f"{each['exploitability']:.2e}", each.get("exploitability_se")),
             percent(each["control_distance"]),
             percent(each["inventory_distance"]),
@@ -88,10 +104,12 @@ def profiles(metrics: Metrics) -> Table:
 
 
 def aligned(content: Table) -> rich.table.Table:
-    """A table of text, numbers to the right; a standard error stands below its value."""
+    """A table of text, numbers to the right and in one piece; a standard error stands below its value."""
     table = rich.table.Table(*content.header)
-    for column in table.columns[1:]:
+    rows = [[cell.replace(" ±", "\n±") for cell in row] for row in content.rows]
+    for index, column in enumerate(table.columns[1:], start=1):
         column.justify = "right"
-    for row in content.rows:
-        table.add_row(*(cell.replace(" ±", "\n±") for cell in row))
+        column.min_width = max((len(line) for row in rows for line in row[index].splitlines()), default=1)
+    for row in rows:
+        table.add_row(*row)
     return table

@@ -8,6 +8,7 @@ calls of ``learn``, when no learner is in the middle of a rollout. Like every pi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from ...envs import Options, Policy
+from ...envs import Options, Policy, text
 from ...envs.described import Described, describe_game
 from ...envs.market import Market
 from ...envs.parameters import check_count
@@ -83,6 +84,12 @@ class IndependentLearners(Learners):
         given = dict(algorithm) if isinstance(algorithm, Mapping) else dict.fromkeys(agents, algorithm)
         if sorted(given) != sorted(agents):
             raise ValueError(f"algorithm: expected one for each of {agents}, got {sorted(given)}")
+        logs = None if tensorboard is None else str(tensorboard)
+        if logs is not None and text.shown(logs) != logs:
+            raise ValueError(
+                f"tensorboard: expected a path that the locale, {sys.getfilesystemencoding()}, can name, got "
+                f"{text.shown(logs)!r}; PYTHONUTF8=1 is UTF-8 in any locale"
+            )
         self.algorithms = {agent: _algorithm(given[agent]) for agent in agents}
         if markets is None:
             markets = min((each.markets for each in self.algorithms.values()), default=1)
@@ -100,7 +107,7 @@ class IndependentLearners(Learners):
                 seen,
                 int(seeds[i] % 2**31),
                 self.progress,
-                None if tensorboard is None else str(tensorboard),
+                logs,
             )
             for i, agent in enumerate(agents)
         }

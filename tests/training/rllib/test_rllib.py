@@ -264,11 +264,13 @@ def run(tmp_path_factory):
 def test_a_run_on_ray_is_repeated_to_the_bit(run, tmp_path):
     folder, printed = run
     asked = {"n_epochs": 3, "learning_rate": [4e-3, 4e-3]}
-    assert json.loads((folder / "config.json").read_text())["hyperparameters"] == {"ppo": PPO.hyperparameters() | asked}
+    assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["hyperparameters"] == {
+        "ppo": PPO.hyperparameters() | asked
+    }
     again = runs.train(runs.load_config(folder), tmp_path / "again")
     assert again.metrics == printed
     assert (tmp_path / "again" / "metrics.json").read_bytes() == (folder / "metrics.json").read_bytes()
-    assert json.loads((folder / "run.json").read_text())["versions"]["ray"] == ray.__version__
+    assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["versions"]["ray"] == ray.__version__
 
 
 def test_processes_agree(tmp_path):
@@ -294,7 +296,7 @@ def test_a_run_is_evaluated_and_reported_without_ray(run):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert json.JSONDecoder().raw_decode(done.stdout)[0] == printed
-    assert "NashConv" in (folder / "report.html").read_text()
+    assert "NashConv" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_corrupt_actor_is_refused(run, tmp_path):
