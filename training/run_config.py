@@ -12,7 +12,7 @@ from ..envs import Policy, Scenario
 from ..envs.parameters import check_count
 from ..envs.scenarios.loader import build_scenario
 from ..envs.scenarios.writer import in_words
-from .common import engines, files
+from .common import engines, files, run_folder
 from .common.hyperparameters import Settings, Table, check_tables
 from .common.information import Information, check_information
 from .common.learners import Learners
@@ -220,6 +220,9 @@ def product(
 def load_config(out: Path) -> RunConfig:
     """The configuration of a run. Raises ValueError where there is none, or it cannot be read."""
     path = out / "config.json"
+    if run_folder.begun(out):
+        with run_folder.locked(out):
+            run_folder.settle(out)
     if not path.is_file():
         raise ValueError(f"run: {str(out)!r} is not a run directory, it has no config.json")
     try:

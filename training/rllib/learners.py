@@ -143,6 +143,7 @@ class RLlibLearners(Learners):
         }
         with checkpoint_folder.replaced(folder, state) as fresh:
             self.algorithm.save_to_path((fresh / "rllib").absolute())
+            self.save_models(fresh)
 
     def load_checkpoint(self, folder: Path) -> dict[str, object]:
         """Resume from a checkpoint of learners with the same arguments; returns its ``extra``.
