@@ -226,6 +226,9 @@ def load_config(out: Path) -> RunConfig:
     if not path.is_file():
         raise ValueError(f"run: {str(out)!r} is not a run directory, it has no config.json")
     try:
-        return RunConfig(**files.read_json(path))
-    except TypeError as error:
+        found = files.read_json(path)
+        if not isinstance(found.get("values"), dict):
+            raise TypeError(f"values: expected a table, got {found.get('values')!r}")
+        return RunConfig(**found)
+    except (AttributeError, TypeError) as error:
         raise ValueError(f"run: {str(path)!r} cannot be read: {error}") from error

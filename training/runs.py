@@ -25,7 +25,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, NotRequired, TypedDict, cast
+from typing import Any, NamedTuple, NotRequired, TypedDict, cast
 
 import numpy as np
 from rich.console import Console
@@ -244,11 +244,14 @@ def _as_history(rows: Sequence[Sequence[float]], path: Path) -> np.ndarray:
 
 def load_circumstances(out: Path) -> Circumstances:
     """Versions, machine, and the steps of a training. Raises ValueError where there is no record of it."""
-    found = files.read_json(out / "run.json")
+    return _as_circumstances(files.read_json(out / "run.json"), out / "run.json")
+
+
+def _as_circumstances(found: dict[str, Any], path: Path) -> Circumstances:
     for name in ("joint_market_steps", "seconds"):
         value = found.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"run: {str(out / 'run.json')!r}: {name}: expected a number, got {value!r}")
+            raise ValueError(f"run: {str(path)!r}: {name}: expected a number, got {value!r}")
     return cast(Circumstances, found)
 
 
@@ -270,8 +273,11 @@ def _standing(out: Path) -> _Standing:
     if saved is None or (ended is not None and saved["steps_done"] <= ended["joint_market_steps"]):
         return _Standing(out / "models", load_history(out), load_circumstances(out))
     folder, past = saved["folder"], cast(_Past, saved["extra"])
-    history = _as_history(past["history"], folder)
-    return _Standing(folder, history, past["circumstances"])
+    try:
+        history = _as_history(past["history"], folder)
+        return _Standing(folder, history, _as_circumstances({**past["circumstances"]}, folder))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"run: the record of checkpoint {str(folder)!r} cannot be read: {error}") from error
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import json
 import os
+import pickle
+import shutil
 import signal
 import socket
 import subprocess
@@ -33,12 +35,18 @@ def contents(folder):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """What undisturbed trainings write, by seed: the bytes of metrics and history."""
-    folder = tmp_path_factory.mktemp("finished")
-    for seed in (0, 1):
-        runs.train(config(seed), folder / str(seed))
-    return {seed: result_of(folder / str(seed)) for seed in (0, 1)}
+def undisturbed(tmp_path_factory):
+    """Run directories by seed."""
+    folders = {seed: tmp_path_factory.mktemp("undisturbed") / "run" for seed in (0, 1)}
+    for seed, folder in folders.items():
+        runs.train(config(seed), folder)
+    return folders
+
+
+@pytest.fixture
+def finished(undisturbed):
+    """What undisturbed trainings write, by seed."""
+    return {seed: result_of(folder) for seed, folder in undisturbed.items()}
 
 
 def result_of(folder):
@@ -46,10 +54,9 @@ def result_of(folder):
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, undisturbed):
     """A finished run of seed 0."""
-    runs.train(config(), tmp_path / "run")
-    return tmp_path / "run"
+    return shutil.copytree(undisturbed[0], tmp_path / "run")
 
 
 def during_training(monkeypatch, act):
@@ -83,10 +90,10 @@ def test_what_somebody_puts_into_a_directory_meanwhile_stays(tmp_path, finished,
 
 
 @pytest.mark.parametrize("before", ["nothing", "a run"])
-def test_others_are_refused_while_a_training_runs(before, tmp_path, finished, monkeypatch):
+def test_others_are_refused_while_a_training_runs(before, tmp_path, undisturbed, finished, monkeypatch):
     out = tmp_path / "X"
     if before == "a run":
-        runs.train(config(), out)
+        shutil.copytree(undisturbed[0], out)
     refused = []
 
     def act():
@@ -370,3 +377,47 @@ def test_a_signal_that_is_ignored_stays_so_and_a_second_one_does_not_interrupt_t
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "act", "message"),
+    [
+        ("run.json", b"{}", runs.evaluate_run, "joint_market_steps: expected a number, got None"),
+        ("run.json", b'{"joint_market_steps": "640"}', runs.evaluate_run, "expected a number, got '640'"),
+        ("run.json", b"null", runs.evaluate_run, "run.json.* cannot be read"),
+        ("config.json", b'{"scenario": "acas", "values": null}', runs.evaluate_run, "config.json.* cannot be read"),
+        (
+            "config.json",
+            b'{"scenario": "acas", "values": {}, "algorithm": 5}',
+            runs.resume,
+            "config.json.*cannot be read",
+        ),
+        ("history.csv", b"timesteps\nmany", runs.evaluate_run, "history.csv.* cannot be read"),
+        ("checkpoint/state.pkl", b"", runs.resume, "is corrupt"),
+        ("checkpoint/state.pkl", pickle.dumps({}), runs.resume, r"is corrupt .* expected \['extra', .* got \[\]"),
+        ("checkpoint/state.pkl", pickle.dumps([1]), runs.resume, "is corrupt .* got list"),
+        ("checkpoint/record.json", b"{}", runs.evaluate_run, "record.json.* is of something else"),
+        ("checkpoint/record.json", b'{"steps_done": 999, "extra": {}}', runs.evaluate_run, "record of .* 'history'"),
+    ],
+)
+def test_files_of_other_types_are_one_line(run, file, content, act, message):
+    (run / file).write_bytes(content)
+    before = contents(run)
+    with pytest.raises(ValueError, match=message) as raised:
+        act(run)
+    assert "\n" not in str(raised.value)
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("name", ["market", "hub", "spaces", "python"])
+def test_a_checkpoint_with_a_part_of_another_type_is_refused(run, name):
+    state = pickle.loads((run / "checkpoint" / "state.pkl").read_bytes())
+    (run / "checkpoint" / "state.pkl").write_bytes(pickle.dumps({**state, name: 5}))
+    with pytest.raises(ValueError, match=r"checkpoint .* is corrupt"):
+        runs.resume(run)
+
+
+def test_a_model_that_is_missing_is_named(run):
+    (run / "models" / "trader_0.zip").unlink()
+    with pytest.raises(ValueError, match=r"models/trader_0.zip': missing, .*: there is no such file$"):
+        runs.evaluate_run(run)

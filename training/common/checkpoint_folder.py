@@ -8,7 +8,7 @@ from __future__ import annotations
 import pickle
 import random
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict
@@ -59,15 +59,23 @@ def replaced(folder: Path, state: Mapping[str, object]) -> Iterator[Path]:
         (fresh / "writing").rename(fresh / _STATE)
 
 
-def stored_state(folder: Path) -> object:
-    """The state in a checkpoint's folder. Raises ValueError where there is none, or it cannot be read."""
+def stored_state(folder: Path, names: Collection[str]) -> object:
+    """The state in a checkpoint's folder.
+
+    Raises:
+        ValueError: there is none, it cannot be read, or it lacks one of ``names``.
+    """
     _recover(folder)
     if not (folder / _STATE).is_file():
         raise ValueError(f"checkpoint: there is none in {str(folder)!r}")
     try:
-        return pickle.loads((folder / _STATE).read_bytes())
+        state = pickle.loads((folder / _STATE).read_bytes())
+        if not isinstance(state, dict) or not set(names) <= set(state):
+            given = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
+            raise ValueError(f"{_STATE}: expected {sorted(names)}, got {given}")
     except DAMAGE as error:
         raise corrupt(folder, error) from error
+    return state
 
 
 def record(folder: Path) -> Record | None:

@@ -151,7 +151,7 @@ class RLlibLearners(Learners):
         Raises:
             ValueError: there is no checkpoint, it is corrupt, or it belongs to other learners.
         """
-        state = cast(_State, checkpoint_folder.stored_state(folder))
+        state = cast(_State, checkpoint_folder.stored_state(folder, _State.__annotations__))
         try:
             self.algorithm.restore_from_path((folder / "rllib").absolute())
         except DAMAGE as error:
