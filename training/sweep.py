@@ -158,9 +158,10 @@ def _finished(name: str, config: RunConfig, out: Path) -> Row | None:
     """The row of a training that is finished; None where it is not, or where a file of it cannot be read."""
     folder = out / "runs" / name
     try:
+        same = runs.load_config(folder) == config  # first: it finishes a replacement that was cut off
         metrics = cast(RunMetrics, files.read_json(folder / "metrics.json"))
         seconds = runs.load_circumstances(folder)["seconds"]
-        done = runs.load_config(folder) == config and metrics["timesteps_done"] >= config.timesteps
+        done = same and metrics["timesteps_done"] >= config.timesteps
     except (ValueError, KeyError, TypeError):
         return None
     return Row(name, config, metrics, seconds) if done else None

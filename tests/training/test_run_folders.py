@@ -271,6 +271,7 @@ def test_a_folder_with_nothing_in_it_needs_no_overwrite(kind, tmp_path, finished
         (out / lock.LOCK).touch()
         (out / lock.HOLDER).write_text('{"process": 1, "host": "elsewhere", "started": "2020-01-01"}')
         (out / "config.json.new").write_text("{")
+        (out / f"{lock.HOLDER}.new").write_text("{")
     runs.train(config(), out)
     assert result_of(out) == finished[0]
 

@@ -46,8 +46,9 @@ def real(out: Path) -> Path:
 
 def others(folder: Path) -> list[str]:
     """Names of what is in a folder, sorted, without locks and what is left of a first file that was begun."""
-    begun = (f"{_FILES[0]}.", f".{_FILES[0]}.")
-    return sorted(path.name for path in folder.iterdir() if path.name not in _LOCKS and not path.name.startswith(begun))
+    begun = tuple(f"{name.lstrip('.')}." for name in (*_LOCKS, _FILES[0]))
+    names = (path.name for path in folder.iterdir())
+    return sorted(name for name in names if name not in _LOCKS and not name.lstrip(".").startswith(begun))
 
 
 @contextmanager
