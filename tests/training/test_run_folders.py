@@ -422,3 +422,18 @@ def test_a_model_that_is_missing_is_named(run):
     (run / "models" / "trader_0.zip").unlink()
     with pytest.raises(ValueError, match=r"models/trader_0.zip': missing, .*: there is no such file$"):
         runs.evaluate_run(run)
+
+
+@stops.interrupting()
+def terminated_with_another_exception():
+    """As Ray's waiting does."""
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt from None
+
+
+def test_the_signal_is_known_whatever_interrupt_comes_of_it():
+    with pytest.raises(KeyboardInterrupt) as raised:
+        terminated_with_another_exception()
+    assert stops.exit_code(raised.value) == 143

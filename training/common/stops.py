@@ -39,7 +39,10 @@ def interrupting() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in numbers}
     caught = [number for number in numbers if before[number] is not signal.SIG_IGN]
 
+    received: list[int] = []
+
     def stop(number: int, _: FrameType | None) -> None:
+        received.append(number)
         for each in caught:
             signal.signal(each, signal.SIG_IGN)
         raise Stop(number)
@@ -48,6 +51,10 @@ def interrupting() -> Iterator[None]:
         signal.signal(number, stop)
     try:
         yield
+    except KeyboardInterrupt as interrupt:
+        if received and not isinstance(interrupt, Stop):  # Ray raises an interrupt of its own for it
+            raise Stop(received[0]) from interrupt
+        raise
     finally:
         for number in caught:
             signal.signal(number, before[number] or signal.SIG_DFL)
