@@ -19,6 +19,7 @@ pytest.importorskip("stable_baselines3")
 from makertaker.envs import read_scenario
 from makertaker.training import IndependentLearners, cli, runs, task
 from makertaker.training.common import lock, run_folder, stops
+from support.interruptions import interrupt_after
 
 BUDGET = 160
 ARGUMENTS = ["acas", "--timesteps", str(BUDGET), "--steps", "5", "--markets", "8"]
@@ -437,3 +438,22 @@ def test_the_signal_is_known_whatever_interrupt_comes_of_it():
     with pytest.raises(KeyboardInterrupt) as raised:
         terminated_with_another_exception()
     assert stops.exit_code(raised.value) == 143
+
+
+def test_models_without_a_record_are_not_evaluated_under_an_older_one(tmp_path, undisturbed, monkeypatch):
+    """Cut off between models and record, with models of step 120, a checkpoint and an older record of step 80."""
+    out = tmp_path / "X"
+    with monkeypatch.context() as patched:
+        interrupt_after(patched, IndependentLearners, "save_checkpoint", 2)
+        with pytest.raises(KeyboardInterrupt):
+            runs.train(config(), out)
+    expected = runs.evaluate_run(out).metrics
+    assert expected["timesteps_done"] == 80
+    models = contents(out / "models")
+    with monkeypatch.context() as patched:
+        interrupt_after(patched, IndependentLearners, "save_checkpoint", 1)
+        patched.setattr(runs.csv, "writer", lambda *_: (_ for _ in ()).throw(OSError("cut off")))
+        with pytest.raises(OSError, match="cut off"):
+            runs.resume(out)
+    assert contents(out / "models") != models
+    assert runs.evaluate_run(out).metrics == expected
