@@ -17,6 +17,7 @@ from ..baselines import Equilibrium, EquilibriumNotFound, Exploitability, check,
 from ..envs import read_scenario, scenario_names
 from ..envs.parameters import check_count
 from . import runs
+from .common import run_folder, stops
 from .common.console import Console, never_fail
 from .common.extras import needed
 from .common.hyperparameter_options import read_hyperparameters
@@ -226,21 +227,28 @@ def train(
     hyperparameters: Hyperparameters = None,
     as_json: Json = False,
 ) -> None:
-    """Train independent learners, then compare their policies with the equilibrium."""
+    """Train independent learners, then compare their policies with the equilibrium.
+
+    Ctrl-C, SIGTERM and SIGHUP save what was learned; the exit code is 130, 143 or 129.
+    """
     try:
         if resume:
-            _only_resume(context, name, runs.load_config(out_folder).scenario)
-            result = runs.resume(out_folder, console=err, address=address)
+            _only_resume(context, name, runs.unfinished_config(out_folder).scenario)
+            with stops.interrupting():
+                result = runs.resume(out_folder, console=err, address=address)
         else:
             settings = {"timesteps": timesteps, "information": information, "markets": markets, "runners": runners}
             settings["hyperparameters"] = read_hyperparameters(hyperparameters or [])
             given = read_scenario(name, overrides or [])
             config = runs.RunConfig.of(given, algorithm, steps, engine, seed=seed, **settings)
-            result = runs.train(config, out_folder, overwrite=overwrite, console=err, address=address)
-    except KeyboardInterrupt:
-        hint = f"; go on with --resume --out {out_folder}" if (out_folder / "checkpoint").is_dir() else ""
-        err.print(f"interrupted{hint}", style="yellow", markup=False)
-        raise SystemExit(130) from None
+            with stops.interrupting():
+                result = runs.train(config, out_folder, overwrite=overwrite, console=err, address=address)
+    except KeyboardInterrupt as interrupt:
+        place = run_folder.unfinished(out_folder)
+        hint = f"; go on with --resume --out {out_folder}" if (place / "checkpoint").is_dir() else ""
+        stays = "" if place == out_folder else "; the older run stays until the new one is complete"
+        err.print(f"interrupted{stays}{hint}", style="yellow", markup=False, soft_wrap=True)
+        raise SystemExit(stops.exit_code(interrupt)) from None
     _show_run(result.metrics, out_folder, as_json)
 
 
@@ -264,7 +272,7 @@ def sweep(
 ) -> None:
     """Train scenarios x algorithms x seeds, each with stable-baselines3 in a Ray task of its own; one table.
 
-    Exit code 1 where a training failed.
+    Exit code 1 where a training failed; interrupts as of 'makertaker train'.
     """
     sweeps = needed("sweep", "ray")
     check_count("seeds", seeds)
@@ -273,10 +281,11 @@ def sweep(
     given = [read_scenario(name, overrides or []) for name in names]
     configs = product(given, algorithm or ["ppo"], range(seeds), steps, hyperparameters=tables, **settings)
     try:
-        rows = sweeps.sweep(configs, out_folder, overwrite=overwrite, address=address, console=err)
-    except KeyboardInterrupt:
+        with stops.interrupting():
+            rows = sweeps.sweep(configs, out_folder, overwrite=overwrite, address=address, console=err)
+    except KeyboardInterrupt as interrupt:
         err.print("interrupted; the same command goes on", style="yellow")
-        raise SystemExit(130) from None
+        raise SystemExit(stops.exit_code(interrupt)) from None
     groups: list[Group] = sweeps.summary(rows)
     show({"groups": groups, "rows": [row.cells() for row in rows]}, as_json, _by_seed(groups))
     if not as_json:

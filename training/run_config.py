@@ -12,7 +12,7 @@ from ..envs import Policy, Scenario
 from ..envs.parameters import assign, check_count
 from ..envs.scenarios.loader import build_scenario
 from ..envs.scenarios.writer import in_words
-from .common import engines, files
+from .common import engines, files, run_folder
 from .common.hyperparameters import Settings, Table, check_tables
 from .common.information import Information, check_information
 from .common.learners import Learners
@@ -245,10 +245,17 @@ def product(
 
 def load_config(out: str | Path) -> RunConfig:
     """The configuration of a run. Raises ValueError where there is none, or it cannot be read."""
-    path = Path(out) / "config.json"
+    folder = Path(out)
+    path = folder / "config.json"
+    if run_folder.begun(folder):
+        with run_folder.locked(folder):
+            run_folder.settle(folder)
     if not path.is_file():
         raise ValueError(f"run: {str(out)!r} is not a run directory, it has no config.json")
     try:
-        return RunConfig(**files.read_json(path))
-    except TypeError as error:
+        found = files.read_json(path)
+        if not isinstance(found.get("values"), dict):
+            raise TypeError(f"values: expected a table, got {found.get('values')!r}")
+        return RunConfig(**found)
+    except (AttributeError, TypeError) as error:
         raise ValueError(f"run: {str(path)!r} cannot be read: {error}") from error

@@ -9,7 +9,7 @@
 
 A sweep that is started again completes itself: finished trainings stay, interrupted ones resume from their last
 checkpoint, failed ones are tried again. Where a worker does not see the driver's folder it trains in a folder of its
-own and sends the run directory back, so that no shared file system is needed.
+own and sends the run directory back, so that no shared file system is needed. One sweep at a time writes a folder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import ray
 from rich.console import Console
 
 from . import runs
-from .common import files
+from .common import files, run_folder
 from .common.cluster import connected
 from .evaluation import plots
 from .evaluation.metrics import Group, RunMetrics
@@ -93,15 +93,15 @@ def sweep(
 
     Raises:
         ValueError: nothing to train, two trainings of one name, no cluster at the address, or the folder holds
-            something else; nothing has been written or removed then.
+            something else, or another sweep writes it; nothing has been written or removed then.
         KeyboardInterrupt: after the table of finished trainings was written.
     """
-    out, named = Path(out), _named(configs)
+    named, out = _named(configs), run_folder.real(Path(out))
     _check_folder(named, out, overwrite)
-    rows = {name: found for name, config in named.items() if (found := _finished(name, config, out)) is not None}
-    missing = {name: config for name, config in named.items() if name not in rows}
-    with connected(address), runs.progress_bar(console) as bar:
-        out.mkdir(parents=True, exist_ok=True)
+    with connected(address), run_folder.made(out), runs.progress_bar(console) as bar:
+        _check_folder(named, out, overwrite)  # again: it may have been another sweep's until now
+        rows = {name: found for name, config in named.items() if (found := _finished(name, config, out)) is not None}
+        missing = {name: config for name, config in named.items() if name not in rows}
         token = uuid.uuid4().hex
         document = {"token": token, "runs": {name: asdict(config) for name, config in named.items()}}
         files.write_json(out / _SWEEP, document)
@@ -136,7 +136,7 @@ def _folder_name(text: str) -> str:
 
 
 def _check_folder(named: Mapping[str, RunConfig], out: Path, overwrite: bool) -> None:
-    if out.exists() and not (out.is_dir() and ((out / _SWEEP).is_file() or not any(out.iterdir()))):
+    if out.exists() and not ((out / _SWEEP).is_file() or not run_folder.others(out)):
         raise ValueError(f"out: {str(out)!r} exists and is not a sweep's folder")
     other = [name for name, config in named.items() if _differs(out / "runs" / name, config)]
     if other and not overwrite:
@@ -157,9 +157,10 @@ def _finished(name: str, config: RunConfig, out: Path) -> Row | None:
     """The row of a training that is finished; None where it is not, or where a file of it cannot be read."""
     folder = out / "runs" / name
     try:
+        same = runs.load_config(folder) == config  # first: it finishes a replacement that was cut off
         metrics = cast(RunMetrics, files.read_json(folder / "metrics.json"))
         seconds = runs.load_circumstances(folder)["seconds"]
-        done = runs.load_config(folder) == config and metrics["timesteps_done"] >= config.timesteps
+        done = same and metrics["timesteps_done"] >= config.timesteps
     except (ValueError, KeyError, TypeError):
         return None
     return Row(name, config, metrics, seconds) if done else None
@@ -179,7 +180,10 @@ def _train(missing: Mapping[str, RunConfig], out: Path, token: str) -> Iterator[
             except ray.exceptions.RayError as crash:  # the worker or its node died, again and again
                 packed, note = None, f"{type(crash).__name__}: {crash}"
             if packed is not None:
-                _unpack(packed, out / "runs" / name)
+                try:
+                    _unpack(packed, out / "runs" / name)
+                except ValueError as error:  # something else stands there, or another process writes it
+                    note = str(error)
             row = _finished(name, config, out)
             yield Row(name, config, note=note or "no metrics came back") if row is None else replace(row, note=note)
     finally:  # in a session that goes on, nothing may be left that writes into the folder
@@ -204,7 +208,8 @@ def _train_one(config: RunConfig, name: str, out: str, token: str) -> tuple[byte
 def _train_or_go_on(config: RunConfig, folder: Path) -> str:
     """Leave a finished run in the folder; returns the reason where it had to begin again."""
     note = ""
-    if list(folder.glob("checkpoint*")) and not _differs(folder, config):
+    place = run_folder.unfinished(folder)
+    if list(place.glob("checkpoint*")) and not _differs(place, config):
         try:
             runs.resume(folder)
             return ""
@@ -222,7 +227,10 @@ def _sees(out: Path, token: str) -> bool:
 
 
 def _unpack(packed: bytes, folder: Path) -> None:
-    with files.replaced(folder) as fresh, tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+    with (
+        run_folder.claimed(folder, True, runs.load_config) as fresh,
+        tarfile.open(fileobj=io.BytesIO(packed)) as archive,
+    ):
         archive.extractall(fresh, filter="data")
 
 

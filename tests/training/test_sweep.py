@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import shutil
+import signal
 import time
 
 import pytest
@@ -13,6 +15,7 @@ pytest.importorskip("stable_baselines3")
 
 from makertaker.envs import read_scenario  # noqa: E402
 from makertaker.training import IndependentLearners, cli, runs, sweep  # noqa: E402
+from makertaker.training.common import cluster, run_folder  # noqa: E402
 from support.interruptions import interrupt_after  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_machine")
@@ -221,3 +224,51 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     with pytest.raises(ValueError, match="exists and is not a sweep's folder"):
         command(tmp_path, "acas")
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_one_sweep_at_a_time_writes_a_folder(tmp_path):
+    with run_folder.made(tmp_path / "out"), pytest.raises(ValueError, match=f"in use by process {os.getpid()} on host"):
+        sweep.sweep([config()], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_a_run_is_not_replaced(swept, tmp_path):
+    source, _, _ = swept
+    out = tmp_path / "copy"
+    shutil.copytree(source, out)
+    shutil.rmtree(out / "runs" / "acas-ppo-0")
+    (out / "runs" / "acas-ppo-0").mkdir()
+    (out / "runs" / "acas-ppo-0" / "precious.txt").write_text("keep")
+    (row,) = sweep.sweep([config()], out, overwrite=True)
+    assert "is not a run directory" in row.note
+    assert "precious.txt" in row.note
+    packed, _ = sweep._train_one(config(), "acas-ppo-0", str(tmp_path / "elsewhere"), "token")
+    with pytest.raises(ValueError, match="is not a run directory"):
+        sweep._unpack(packed, out / "runs" / "acas-ppo-0")
+    assert [path.name for path in (out / "runs" / "acas-ppo-0").iterdir()] == ["precious.txt"]
+
+
+def test_a_replacement_that_was_interrupted_goes_on(swept, tmp_path, monkeypatch):
+    source, _, _ = swept
+    out = tmp_path / "copy"
+    shutil.copytree(source, out)
+    folder, other = out / "runs" / "acas-ppo-0", config(checkpoints=2)
+    with monkeypatch.context() as patched:
+        interrupt_after(patched, IndependentLearners, "save_checkpoint", 2)
+        with pytest.raises(KeyboardInterrupt):
+            runs.train(other, folder, overwrite=True)
+    assert runs.load_config(folder) == config()
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "train", lambda *_, **__: pytest.fail("trained from the start"))
+        token = json.loads((out / "sweep.json").read_text())["token"]
+        assert sweep._train_one(other, "acas-ppo-0", str(out), token) == (None, "")
+    assert runs.load_config(folder) == other
+
+
+def test_ray_leaves_the_handler_of_sigterm(monkeypatch):
+    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)
+    monkeypatch.setattr(cluster.ray, "init", lambda *_, **__: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+    before = signal.getsignal(signal.SIGTERM)
+    with cluster.connected():
+        assert signal.getsignal(signal.SIGTERM) is before

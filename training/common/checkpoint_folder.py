@@ -8,7 +8,7 @@ from __future__ import annotations
 import pickle
 import random
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict
@@ -19,7 +19,7 @@ import torch
 from . import files
 from .files import DAMAGE
 
-_STATE = "state.pkl"
+_STATE, _RECORD = "state.pkl", "record.json"
 
 
 class Generators(TypedDict):
@@ -28,6 +28,14 @@ class Generators(TypedDict):
     python: tuple[object, ...]
     numpy: dict[str, object] | tuple[str, np.ndarray, int, int, float]
     torch: torch.Tensor
+
+
+class Record(TypedDict):
+    """What a checkpoint says of its training without a pickle; the models are beside it."""
+
+    folder: Path
+    extra: dict[str, object]
+    steps_done: int
 
 
 class State(Generators):
@@ -46,19 +54,44 @@ def replaced(folder: Path, state: Mapping[str, object]) -> Iterator[Path]:
     _recover(folder)
     with files.replaced(folder) as fresh:
         yield fresh
+        files.write_json(fresh / _RECORD, {name: state[name] for name in ("extra", "steps_done")})
         (fresh / "writing").write_bytes(pickle.dumps(state))
         (fresh / "writing").rename(fresh / _STATE)
 
 
-def stored_state(folder: Path) -> object:
-    """The state in a checkpoint's folder. Raises ValueError where there is none, or it cannot be read."""
+def stored_state(folder: Path, names: Collection[str]) -> object:
+    """The state in a checkpoint's folder.
+
+    Raises:
+        ValueError: there is none, it cannot be read, or it lacks one of ``names``.
+    """
     _recover(folder)
     if not (folder / _STATE).is_file():
         raise ValueError(f"checkpoint: there is none in {str(folder)!r}")
     try:
-        return pickle.loads((folder / _STATE).read_bytes())
+        state = pickle.loads((folder / _STATE).read_bytes())
+        if not isinstance(state, dict) or not set(names) <= set(state):
+            given = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
+            raise ValueError(f"{_STATE}: expected {sorted(names)}, got {given}")
     except DAMAGE as error:
         raise corrupt(folder, error) from error
+    return state
+
+
+def record(folder: Path) -> Record | None:
+    """The record of a checkpoint; None where there is none, as in checkpoints of earlier versions.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    for each in (folder, *(files.beside(folder, suffix) for suffix in ("new", "old"))):
+        if (each / _STATE).is_file() and (each / _RECORD).is_file():
+            found = files.read_json(each / _RECORD)
+            steps, extra = found.get("steps_done"), found.get("extra")
+            if not isinstance(steps, int) or not isinstance(extra, dict):
+                raise ValueError(f"checkpoint: {str(each / _RECORD)!r} is of something else")
+            return {"folder": each, "extra": extra, "steps_done": steps}
+    return None
 
 
 def corrupt(folder: Path, error: BaseException) -> ValueError:

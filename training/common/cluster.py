@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import ray
 
+from . import stops
+
 _LOCAL = "local"
 _TIMEOUT = 5.0
 """seconds in which a head node answers, and in which processors are released that were in use"""
@@ -42,7 +44,8 @@ def connected(address: str | None = None) -> Iterator[None]:
     try:
         try:
             dashboard = False if given == _LOCAL else None
-            ray.init(given, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
+            with stops.kept():
+                ray.init(given, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ValueError(f"address: no Ray cluster answers at {given!r}: {error}") from error
         yield

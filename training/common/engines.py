@@ -75,6 +75,8 @@ class Engine(ABC):
         for agent, name in algorithms.items():
             path = folder / f"{agent}.{self.suffix}"
             try:
+                if not path.is_file():  # libraries look for other names as well
+                    raise FileNotFoundError("there is no such file")
                 acts[agent] = self.read(market, agent, name, path)
             except DAMAGE as error:
                 raise ValueError(f"model {str(path)!r}: missing, corrupt or of another run: {error}") from error

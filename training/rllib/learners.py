@@ -143,6 +143,7 @@ class RLlibLearners(Learners):
         }
         with checkpoint_folder.replaced(folder, state) as fresh:
             self.algorithm.save_to_path((fresh / "rllib").absolute())
+            self.save_models(fresh)
 
     def load_checkpoint(self, folder: Path) -> dict[str, object]:
         """Resume from a checkpoint of learners with the same arguments; returns its ``extra``.
@@ -150,7 +151,7 @@ class RLlibLearners(Learners):
         Raises:
             ValueError: there is no checkpoint, it is corrupt, or it belongs to other learners.
         """
-        state = cast(_State, checkpoint_folder.stored_state(folder))
+        state = cast(_State, checkpoint_folder.stored_state(folder, _State.__annotations__))
         try:
             self.algorithm.restore_from_path((folder / "rllib").absolute())
         except DAMAGE as error:

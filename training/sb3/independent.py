@@ -172,14 +172,18 @@ class IndependentLearners(Learners):
 
     def load_checkpoint(self, folder: Path) -> dict[str, object]:
         """See :meth:`.Learners.load_checkpoint`."""
-        state = cast(_State, checkpoint_folder.stored_state(folder))
+        state = cast(_State, checkpoint_folder.stored_state(folder, _State.__annotations__))
         try:
             for agent in self.models:
                 self._load_model(agent, folder)
+            self._set(state)
         except DAMAGE as error:
             raise checkpoint_folder.corrupt(folder, error) from error
+        return state["extra"]
+
+    def _set(self, state: _State) -> None:
         if state["market"]["k"] != 0:
-            raise ValueError(f"checkpoint {str(folder)!r} was taken within an episode")
+            raise ValueError("it was taken within an episode")
         self.progress.fraction = state["fraction"]
         self.hub.steps_done = state["steps_done"]
         self.hub.rng.bit_generator.state = state["hub"]
@@ -188,7 +192,6 @@ class IndependentLearners(Learners):
             model.action_space.np_random.bit_generator.state = state["spaces"][agent]
         # last: loading a model reseeds the global generators
         checkpoint_folder.set_generators(state)
-        return state["extra"]
 
     def _load_model(self, agent: str, folder: Path) -> None:
         algorithm = self.algorithms[agent]

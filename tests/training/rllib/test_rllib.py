@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from makertaker.envs import Controls, acas_v0, load_scenario, read_scenario, rol
 from makertaker.envs.market import Market  # noqa: E402
 from makertaker.envs.scenarios import scenario_names  # noqa: E402
 from makertaker.training import cli, runs  # noqa: E402
+from makertaker.training.common import checkpoint_folder  # noqa: E402
 from makertaker.training.common.hyperparameters import PPO  # noqa: E402
 from makertaker.training.rllib.algorithm import PatientPPO  # noqa: E402
 from makertaker.training.rllib.config import ppo_config  # noqa: E402
@@ -300,8 +302,6 @@ def test_a_run_is_evaluated_and_reported_without_ray(run):
 
 
 def test_a_corrupt_actor_is_refused(run, tmp_path):
-    import shutil
-
     shutil.copytree(run[0], tmp_path / "run")
     (tmp_path / "run" / "models" / "maker_1.pt").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="missing, corrupt or of another run"):
@@ -316,6 +316,11 @@ def test_an_interrupted_run_goes_on(run, tmp_path, monkeypatch):
         runs.train(runs.load_config(folder), out)
     assert (out / "models" / "trader_0.pt").is_file()
     monkeypatch.undo()
+    for left in ("run.json", "history.csv"):  # a killed process writes neither, nor models
+        (out / left).unlink()
+    shutil.rmtree(out / "models")
+    steps = checkpoint_folder.record(out / "checkpoint")["steps_done"]
+    assert 0 < runs.evaluate_run(out).metrics["timesteps_done"] == steps < printed["timesteps"]
     assert runs.resume(out).metrics == printed
     assert (out / "history.csv").read_bytes() == (folder / "history.csv").read_bytes()
 

@@ -1,0 +1,44 @@
+"""One process at a time in a folder. The system releases a lock when its process ends, however it ends."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from . import files
+
+LOCK, HOLDER = ".lock", ".holder.json"
+"""the locked file, and who locked it: both are in the folder, and are left there by a process that is killed"""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock. Raises ValueError where another process, or another part of this one, holds it."""
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"run: {str(folder)!r} is in use by {_holder(folder)}; wait until it has ended") from None
+    try:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        files.write_json(folder / HOLDER, {"process": os.getpid(), "host": socket.gethostname(), "started": now})
+        yield
+    finally:
+        for name in (HOLDER, LOCK):
+            with suppress(OSError):  # Windows does not remove what is open
+                (folder / name).unlink()
+        lock.release()
+
+
+def _holder(folder: Path) -> str:
+    try:
+        found = files.read_json(folder / HOLDER)
+        return f"process {found['process']} on host {found['host']} since {found['started']}"
+    except (KeyError, ValueError):  # it is about to write this
+        return "another process"

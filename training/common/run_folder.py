@@ -1,0 +1,198 @@
+"""A run's folder: claimed before any work, written by one process at a time, replaced when the new run is complete.
+
+A first run is written into its folder. One that takes the place of another is written into ``.partial`` within, so
+that links, mount points and what else is in the folder stay. When it is complete, ``.partial`` becomes ``.complete``;
+the old run's files are removed; ``.complete`` becomes ``.moving``; the new run's files take their places. Each of these
+steps can be repeated, and :func:`settle` finishes what a killed process has begun. What a run does not write is never
+removed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+from .extras import needed
+
+_FILES = ("config.json", "run.json", "history.csv", "metrics.json", "report.html")
+_FOLDERS = {
+    "models": ("trader_*", "maker_*"),
+    "figures": ("comparison.png", "learning.png"),
+    "tensorboard": ("*/events.out.tfevents.*",),
+}
+"""and the files that a run writes into them"""
+_CHECKPOINT = ("checkpoint", "checkpoint.new", "checkpoint.old")
+_LOCKS = (".lock", ".holder.json")
+_PARTIAL, _COMPLETE, _MOVING = ".partial", ".complete", ".moving"
+
+
+def locked(folder: Path) -> AbstractContextManager[None]:
+    """See :func:`~.lock.locked`; raises ImportError where the extra ``train`` is missing."""
+    held: AbstractContextManager[None] = needed("common.lock", "train").locked(folder)
+    return held
+
+
+def real(out: Path) -> Path:
+    """The folder that a path or a link means. Raises ValueError for a file, and for a link that leads nowhere."""
+    if out.is_symlink() and not out.exists():
+        raise ValueError(f"out: {str(out)!r} is a link to {os.readlink(out)!r}, which does not exist")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"out: {str(out)!r} exists and is not a folder")
+    return out.resolve() if out.is_symlink() else out
+
+
+def others(folder: Path) -> list[str]:
+    """Names of what is in a folder, sorted, without locks and what is left of a first file that was begun."""
+    begun = tuple(f"{name.lstrip('.')}." for name in (*_LOCKS, _FILES[0]))
+    names = (path.name for path in folder.iterdir())
+    return sorted(name for name in names if name not in _LOCKS and not name.lstrip(".").startswith(begun))
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """A folder that exists, and is held by this process alone; made where it is missing, and removed if it stays empty.
+
+    Raises:
+        ValueError: another process holds it, or it cannot be made.
+    """
+    fresh = _make(folder)
+    try:
+        with locked(folder):
+            yield
+    finally:
+        for each in fresh:
+            with suppress(OSError):  # there is something in it
+                each.rmdir()
+
+
+def _make(folder: Path) -> list[Path]:
+    """The folders that had to be made, the innermost first."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    fresh: list[Path] = []
+    try:
+        for each in reversed(missing):
+            with suppress(FileExistsError):  # another process was faster
+                each.mkdir()
+                fresh.insert(0, each)
+        if not folder.is_dir():
+            raise NotADirectoryError(20, os.strerror(20))
+    except OSError as error:
+        raise ValueError(f"out: {str(folder)!r} cannot be made: {error.strerror}") from error
+    return fresh
+
+
+@contextmanager
+def claimed(out: Path, overwrite: bool, check: Callable[[Path], object]) -> Iterator[Path]:
+    """A place for a new run, from before the first work until the run has the folder.
+
+    Args:
+        out: a path that does not exist, an empty folder, or a folder with a run; or a link to one.
+        overwrite: True if a run may be replaced.
+        check: of a folder; raises ValueError where it holds no run.
+
+    Raises:
+        ValueError: the folder is in use, or holds something else; nothing has been written or removed then.
+    """
+    folder = real(out)
+    if folder.exists() and not any((folder / name).exists() for name in _LOCKS):
+        _vacant(folder, overwrite, check)  # said without a trace
+    with made(folder):
+        settle(folder)
+        vacant = _vacant(folder, overwrite, check)
+        place = folder if vacant else folder / _PARTIAL
+        if not vacant:
+            _remove(place)
+            place.mkdir()
+        try:
+            yield place
+        except BaseException:
+            if not (place / _FILES[0]).exists():  # it has not begun
+                clear(place)
+                if not vacant:
+                    _remove(place)
+            raise
+        finish(folder, place)
+
+
+def _vacant(folder: Path, overwrite: bool, check: Callable[[Path], object]) -> bool:
+    """True for a folder with nothing in it, False for one with a run that may be replaced."""
+    found = others(folder)
+    if not found:
+        return True
+    if not overwrite:
+        raise ValueError(f"out: {str(folder)!r} exists; choose another directory, or --overwrite, or --resume")
+    try:
+        check(folder)
+    except ValueError as error:
+        listed = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+        raise ValueError(
+            f"out: {str(folder)!r} is not a run directory, it will not be overwritten; it has {listed}: {error}"
+        ) from error
+    return False
+
+
+def unfinished(out: Path) -> Path:
+    """Where a resumed training goes on: a new run that has not yet taken the older one's place, else the folder."""
+    partial = out / _PARTIAL
+    return partial if (partial / _FILES[0]).is_file() else out
+
+
+def finish(folder: Path, place: Path) -> None:
+    """A run that is complete takes the place of the older one, if it was not written there. The lock is held."""
+    if place != folder:
+        place.rename(folder / _COMPLETE)
+        settle(folder)
+
+
+def settle(folder: Path) -> None:
+    """Finish a replacement that was begun. The lock is held."""
+    complete, moving = folder / _COMPLETE, folder / _MOVING
+    if complete.is_dir():
+        clear(folder)
+        complete.rename(moving)
+    if moving.is_dir():
+        _merge(moving, folder)
+
+
+def begun(folder: Path) -> bool:
+    """True where a replacement was begun and not finished."""
+    return (folder / _COMPLETE).is_dir() or (folder / _MOVING).is_dir()
+
+
+def clear(folder: Path) -> None:
+    """Remove a run's files; whatever else is there stays."""
+    for name in (*_FILES, *(f"{each}.new" for each in _FILES)):
+        (folder / name).unlink(missing_ok=True)
+    for name in _CHECKPOINT:
+        _remove(folder / name)
+    for name, patterns in _FOLDERS.items():
+        inside = folder / name
+        if inside.is_symlink():
+            inside.unlink()  # not what it leads to
+        for pattern in patterns:
+            for path in list(inside.glob(pattern)):
+                path.unlink()
+        for each in (*inside.glob("*/"), inside):
+            with suppress(OSError):  # it is not empty, or not there
+                each.rmdir()
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that this program alone writes into."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+
+
+def _merge(source: Path, target: Path) -> None:
+    for path in list(source.iterdir()):
+        place = target / path.name
+        if path.is_dir() and place.is_dir():
+            _merge(path, place)
+        else:
+            path.replace(place)
+    source.rmdir()
