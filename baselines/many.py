@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Literal, overload
 
 from ..envs import Controls, Game
@@ -61,6 +61,8 @@ def solve_many(
         >>> len(solve_many(markets.games(100), steps=20))
         100
     """
+    if isinstance(games, Game | str | Mapping):
+        raise ValueError(f"games: expected several games, got one: {games!r}")
     if errors not in ("raise", "return"):
         raise ValueError(f"errors: expected 'raise' or 'return', got {errors!r}")
     asked = [game_and_steps(game, steps) for game in games]

@@ -39,8 +39,9 @@ def solve(
         guess: adjoints (K, n) to start from, in the maker-taker game.
         tolerance: on the residual, relative to the largest adjoint, or to the game's margin where that is larger.
         iterations: of Newton's method, at most, those of all its attempts together.
-        seconds: that Newton's method may take, at most; None: any number. Without an equilibrium by then it is an
-            error, or a result that says so, like any other failure.
+        seconds: that Newton's method may take; None: any number. They are looked at before every iteration: a large
+            game ends an iteration later. Without an equilibrium by then it is an error, or a result that says so, like
+            any other failure.
         field: options of the decoupling field's approximation, in a game with noise.
 
     Where an environment is given whose range of actions does not hold the equilibrium, there is a warning.

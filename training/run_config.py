@@ -252,10 +252,10 @@ def load_config(out: str | Path) -> RunConfig:
             run_folder.settle(folder)
     if not path.is_file():
         raise ValueError(f"run: {str(out)!r} is not a run directory, it has no config.json")
+    found = files.read_json(path)
     try:
-        found = files.read_json(path)
         if not isinstance(found.get("values"), dict):
             raise TypeError(f"values: expected a table, got {found.get('values')!r}")
         return RunConfig(**found)
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"run: {str(path)!r} cannot be read: {error}") from error

@@ -118,6 +118,8 @@ def test_what_is_not_solved_is_raised_or_returned():
     assert isinstance(found[3], EquilibriumNotFound)
     for i in (0, 1, 2, 4):
         assert_the_same(found[i], solve(games[i], STEPS))
+    with pytest.raises(ValueError, match="games: expected several games, got one"):
+        solve_many(games[0], STEPS)
     with pytest.raises(ValueError, match="errors: expected 'raise' or 'return', got 'ignore'"):
         solve_many(games, STEPS, errors="ignore")
     with pytest.raises(ValueError, match="expected one game, got a distribution"):

@@ -452,7 +452,7 @@ def test_models_without_a_record_are_not_evaluated_under_an_older_one(tmp_path, 
     models = contents(out / "models")
     with monkeypatch.context() as patched:
         interrupt_after(patched, IndependentLearners, "save_checkpoint", 1)
-        patched.setattr(runs.csv, "writer", lambda *_: (_ for _ in ()).throw(OSError("cut off")))
+        patched.setattr(runs.files, "write_csv", lambda *_: (_ for _ in ()).throw(OSError("cut off")))
         with pytest.raises(OSError, match="cut off"):
             runs.resume(out)
     assert contents(out / "models") != models
