@@ -22,6 +22,7 @@ one markup for all, where a maker of the Nash equilibrium, who does not mind wha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -97,11 +98,12 @@ def coalition_optimum(game: MarketLike, steps: int | None = None) -> Coalition:
         NoOptimum: there is no optimum inside the constraints; the message says why.
         EquilibriumNotFound: the Nash equilibrium, from which the search starts, was not found.
     """
-    game, steps = game_and_steps(game, steps)
-    if not isinstance(game, MakerTakerGame):
-        raise ValueError(f"game: expected a MakerTakerGame, got {type(game).__name__}")
-    _require(game)
-    return coalition_from(game, solve_maker_taker(game, grid(game, steps)))
+    described, steps = game_and_steps(game, steps)
+    if not described.makers:
+        raise ValueError(f"game: expected makers, got {type(described).__name__} without any")
+    own = cast(MakerTakerGame, described)
+    _require(own)
+    return coalition_from(own, solve_maker_taker(own, grid(own, steps)))
 
 
 def coalition_from(game: MakerTakerGame, nash: Equilibrium) -> Coalition:

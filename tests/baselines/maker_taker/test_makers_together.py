@@ -78,5 +78,5 @@ def test_a_bound_below_the_optimum_is_named():
 
 def test_descriptions_are_taken_as_elsewhere():
     assert coalition_optimum("dealers").payoffs.sum() == pytest.approx(13.646878, rel=1e-7)
-    with pytest.raises(ValueError, match="expected a MakerTakerGame, got ExecutionGame"):
+    with pytest.raises(ValueError, match="expected makers, got ExecutionGame without any"):
         coalition_optimum("execution-2")
