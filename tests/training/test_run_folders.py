@@ -316,6 +316,18 @@ def test_parents_that_were_made_for_nothing_are_removed(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture
+def listening():
+    """Signals as a shell leaves them: whoever runs the tests with nohup has SIGHUP ignored."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    for each in before:
+        signal.signal(each, signal.SIG_DFL)
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+@pytest.mark.usefixtures("listening")
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
 def test_signals_save_what_was_learned(name, code, tmp_path, finished, monkeypatch):
     out, before = tmp_path / "X", signal.getsignal(signal.SIGTERM)
