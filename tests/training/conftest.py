@@ -1,4 +1,6 @@
-"""Ray on this machine."""
+"""Ray on this machine; run directories."""
+
+import shutil
 
 import pytest
 
@@ -11,3 +13,29 @@ def one_machine():
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Run directories by seed."""
+    from makertaker.training import runs
+    from support.run_folders import config
+
+    folders = {seed: tmp_path_factory.mktemp("undisturbed") / "run" for seed in (0, 1)}
+    for seed, folder in folders.items():
+        runs.train(config(seed), folder)
+    return folders
+
+
+@pytest.fixture
+def finished(undisturbed):
+    """What undisturbed trainings write, by seed."""
+    from support.run_folders import result_of
+
+    return {seed: result_of(folder) for seed, folder in undisturbed.items()}
+
+
+@pytest.fixture
+def run(tmp_path, undisturbed):
+    """A finished run of seed 0."""
+    return shutil.copytree(undisturbed[0], tmp_path / "run")

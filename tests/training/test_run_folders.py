@@ -1,75 +1,23 @@
-"""Run directories lose nothing and mix nothing: claims, locks, replacements, links, signals, kills."""
+"""Run directories lose nothing and mix nothing: claims, locks, replacements, links."""
 
 import json
 import os
-import pickle
 import shutil
-import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
+FileLock = pytest.importorskip("filelock").FileLock
 pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
-from makertaker.envs import read_scenario
-from makertaker.training import IndependentLearners, cli, runs, task
-from makertaker.training.common import lock, run_folder, stops
-from support.interruptions import interrupt_after
-
-BUDGET = 160
-ARGUMENTS = ["acas", "--timesteps", str(BUDGET), "--steps", "5", "--markets", "8"]
-
-
-def config(seed=0):
-    given = read_scenario("acas")
-    arguments = {"timesteps": BUDGET, "steps": 5, "markets": 8, "seed": seed}
-    return runs.RunConfig(scenario=given.name, values=dict(given.values), **arguments)
-
-
-def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """Run directories by seed."""
-    folders = {seed: tmp_path_factory.mktemp("undisturbed") / "run" for seed in (0, 1)}
-    for seed, folder in folders.items():
-        runs.train(config(seed), folder)
-    return folders
-
-
-@pytest.fixture
-def finished(undisturbed):
-    """What undisturbed trainings write, by seed."""
-    return {seed: result_of(folder) for seed, folder in undisturbed.items()}
-
-
-def result_of(folder):
-    return {name: (folder / name).read_bytes() for name in ("config.json", "metrics.json", "history.csv")}
-
-
-@pytest.fixture
-def run(tmp_path, undisturbed):
-    """A finished run of seed 0."""
-    return shutil.copytree(undisturbed[0], tmp_path / "run")
-
-
-def during_training(monkeypatch, act):
-    """Do something in the middle of a training, once."""
-    learn = IndependentLearners.learn
-
-    def disturbed(*arguments, **keywords):
-        monkeypatch.setattr(IndependentLearners, "learn", learn)
-        learn(*arguments, **keywords)
-        act()
-
-    monkeypatch.setattr(IndependentLearners, "learn", disturbed)
+from makertaker.training import runs, task
+from makertaker.training.common import lock, run_folder
+from support.run_folders import ARGUMENTS, config, contents, during_training, result_of
 
 
 def holder():
@@ -316,156 +264,12 @@ def test_parents_that_were_made_for_nothing_are_removed(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.fixture
-def listening():
-    """Signals as a shell leaves them: whoever runs the tests with nohup has SIGHUP ignored."""
-    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
-    for each in before:
-        signal.signal(each, signal.SIG_DFL)
-    yield
-    for each, handler in before.items():
-        signal.signal(each, handler)
-
-
-@pytest.mark.usefixtures("listening")
-@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
-def test_signals_save_what_was_learned(name, code, tmp_path, finished, monkeypatch):
-    out, before = tmp_path / "X", signal.getsignal(signal.SIGTERM)
-    during_training(monkeypatch, lambda: os.kill(os.getpid(), getattr(signal, name)))
-    result = CliRunner().invoke(cli.app, ["train", *ARGUMENTS, "--out", str(out)])
-    assert result.exit_code == code, result.output
-    assert f"interrupted; go on with --resume --out {out}" in result.stderr
-    assert signal.getsignal(signal.SIGTERM) is before
-    shown = CliRunner().invoke(cli.app, ["evaluate", str(out), "--json"])
-    assert json.loads(shown.stdout)["timesteps_done"] == 40, shown.output
-    done = CliRunner().invoke(cli.app, ["train", "acas", "--resume", "--out", str(out)])
-    assert done.exit_code == 0, done.output
-    assert result_of(out) == finished[0]
-
-
-KILLED = """
-import os, signal, sys
-from makertaker.training import IndependentLearners
-from makertaker.training.cli import main
-save, calls = IndependentLearners.save_checkpoint, []
-def saving(*arguments):
-    save(*arguments)
-    calls.append(1)
-    if len(calls) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-IndependentLearners.save_checkpoint = saving
-main()
-"""
-
-
-def test_a_killed_run_is_evaluated_at_its_checkpoint_and_resumed(tmp_path, finished):
-    out = tmp_path / "X"
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, "train", *ARGUMENTS, "--out", str(out)], timeout=100, check=False
-    )
-    assert done.returncode == -signal.SIGKILL
-    assert (out / lock.HOLDER).exists()  # the lock of a dead process is taken over
-    assert not (out / "models").exists()
-    shown = CliRunner().invoke(cli.app, ["evaluate", str(out), "--json"])
-    assert json.loads(shown.stdout)["timesteps_done"] == 80, shown.output
-    assert CliRunner().invoke(cli.app, ["report", str(out)]).exit_code == 0
-    runs.resume(out)
-    assert result_of(out) == finished[0]
-
-
-@stops.interrupting()
-def hung_up_and_terminated_twice():
-    os.kill(os.getpid(), signal.SIGHUP)
-    try:
-        os.kill(os.getpid(), signal.SIGTERM)
-    finally:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def test_a_signal_that_is_ignored_stays_so_and_a_second_one_does_not_interrupt_the_saving(monkeypatch):
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with pytest.raises(stops.Stop) as raised:
-            hung_up_and_terminated_twice()
-        assert stops.exit_code(raised.value) == 143
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "act", "message"),
-    [
-        ("run.json", b"{}", runs.evaluate_run, "joint_market_steps: expected a number, got None"),
-        ("run.json", b'{"joint_market_steps": "640"}', runs.evaluate_run, "expected a number, got '640'"),
-        ("run.json", b"null", runs.evaluate_run, "run.json.* cannot be read"),
-        ("config.json", b'{"scenario": "acas", "values": null}', runs.evaluate_run, "config.json.* cannot be read"),
-        (
-            "config.json",
-            b'{"scenario": "acas", "values": {}, "algorithm": 5}',
-            runs.resume,
-            "config.json.*cannot be read",
-        ),
-        ("history.csv", b"timesteps\nmany", runs.evaluate_run, "history.csv.* cannot be read"),
-        ("checkpoint/state.pkl", b"", runs.resume, "is corrupt"),
-        ("checkpoint/state.pkl", pickle.dumps({}), runs.resume, r"is corrupt .* expected \['extra', .* got \[\]"),
-        ("checkpoint/state.pkl", pickle.dumps([1]), runs.resume, "is corrupt .* got list"),
-        ("checkpoint/record.json", b"{}", runs.evaluate_run, "record.json.* is of something else"),
-        ("checkpoint/record.json", b'{"steps_done": 999, "extra": {}}', runs.evaluate_run, "record of .* 'history'"),
-    ],
-)
-def test_files_of_other_types_are_one_line(run, file, content, act, message):
-    (run / file).write_bytes(content)
-    before = contents(run)
-    with pytest.raises(ValueError, match=message) as raised:
-        act(run)
-    assert "\n" not in str(raised.value)
-    assert contents(run) == before
-
-
-@pytest.mark.parametrize("name", ["market", "hub", "spaces", "python"])
-def test_a_checkpoint_with_a_part_of_another_type_is_refused(run, name):
-    state = pickle.loads((run / "checkpoint" / "state.pkl").read_bytes())
-    (run / "checkpoint" / "state.pkl").write_bytes(pickle.dumps({**state, name: 5}))
-    with pytest.raises(ValueError, match=r"checkpoint .* is corrupt"):
-        runs.resume(run)
-
-
-def test_a_model_that_is_missing_is_named(run):
-    (run / "models" / "trader_0.zip").unlink()
-    with pytest.raises(ValueError, match=r"models/trader_0.zip': missing, .*: there is no such file$"):
-        runs.evaluate_run(run)
-
-
-@stops.interrupting()
-def terminated_with_another_exception():
-    """As Ray's waiting does."""
-    try:
-        os.kill(os.getpid(), signal.SIGTERM)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt from None
-
-
-def test_the_signal_is_known_whatever_interrupt_comes_of_it():
-    with pytest.raises(KeyboardInterrupt) as raised:
-        terminated_with_another_exception()
-    assert stops.exit_code(raised.value) == 143
-
-
-def test_models_without_a_record_are_not_evaluated_under_an_older_one(tmp_path, undisturbed, monkeypatch):
-    """Cut off between models and record, with models of step 120, a checkpoint and an older record of step 80."""
-    out = tmp_path / "X"
-    with monkeypatch.context() as patched:
-        interrupt_after(patched, IndependentLearners, "save_checkpoint", 2)
-        with pytest.raises(KeyboardInterrupt):
-            runs.train(config(), out)
-    expected = runs.evaluate_run(out).metrics
-    assert expected["timesteps_done"] == 80
-    models = contents(out / "models")
-    with monkeypatch.context() as patched:
-        interrupt_after(patched, IndependentLearners, "save_checkpoint", 1)
-        patched.setattr(runs.files, "write_csv", lambda *_: (_ for _ in ()).throw(OSError("cut off")))
-        with pytest.raises(OSError, match="cut off"):
-            runs.resume(out)
-    assert contents(out / "models") != models
-    assert runs.evaluate_run(out).metrics == expected
+def test_one_that_has_just_locked_a_folder_is_waited_for(tmp_path):
+    """It is held from the lock on, and says by whom a moment later."""
+    said = json.dumps({"process": 7, "host": "there", "started": "now"})
+    later = threading.Timer(0.3, (tmp_path / lock.HOLDER).write_text, (said,))
+    with FileLock(tmp_path / lock.LOCK):
+        later.start()
+        with pytest.raises(ValueError, match="in use by process 7 on host there since now"), lock.locked(tmp_path):
+            pass
+        later.join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from filelock import FileLock, Timeout
 
 from . import files
 
+_LOOKS, _MOMENT = 40, 0.05
+"""how often, and after how many seconds, a holder is looked for"""
 LOCK, HOLDER = ".lock", ".holder.json"
 """the locked file, and who locked it: both are in the folder, and are left there by a process that is killed"""
 
@@ -37,8 +40,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _holder(folder: Path) -> str:
-    try:
-        found = files.read_json(folder / HOLDER)
-        return f"process {found['process']} on host {found['host']} since {found['started']}"
-    except (KeyError, ValueError):  # it is about to write this
-        return "another process"
+    """Who locked a folder, in words. One that has just locked it is about to say so, and is waited for a moment."""
+    for _ in range(_LOOKS):
+        with suppress(KeyError, ValueError):  # not there yet, or of a holder that was killed while it wrote
+            found = files.read_json(folder / HOLDER)
+            return f"process {found['process']} on host {found['host']} since {found['started']}"
+        time.sleep(_MOMENT)
+    return "another process"

@@ -1,0 +1,177 @@
+"""Runs that were ended: by signals, by kills, and what is left of them when files are not what they were."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("torch")
+pytest.importorskip("stable_baselines3")
+
+from makertaker.training import IndependentLearners, cli, runs
+from makertaker.training.common import lock, stops
+from support.interruptions import interrupt_after
+from support.run_folders import ARGUMENTS, config, contents, during_training, result_of
+
+
+@pytest.fixture
+def listening():
+    """Signals as at a prompt: under nohup SIGHUP is ignored, and SIGINT in what a script runs in the background."""
+    usual = {
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+        signal.SIGINT: signal.default_int_handler,
+    }
+    before = {each: signal.signal(each, handler) for each, handler in usual.items()}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+@pytest.mark.usefixtures("listening")
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
+def test_signals_save_what_was_learned(name, code, tmp_path, finished, monkeypatch):
+    out, before = tmp_path / "X", signal.getsignal(signal.SIGTERM)
+    during_training(monkeypatch, lambda: os.kill(os.getpid(), getattr(signal, name)))
+    result = CliRunner().invoke(cli.app, ["train", *ARGUMENTS, "--out", str(out)])
+    assert result.exit_code == code, result.output
+    assert f"interrupted; go on with --resume --out {out}" in result.stderr
+    assert signal.getsignal(signal.SIGTERM) is before
+    shown = CliRunner().invoke(cli.app, ["evaluate", str(out), "--json"])
+    assert json.loads(shown.stdout)["timesteps_done"] == 40, shown.output
+    done = CliRunner().invoke(cli.app, ["train", "acas", "--resume", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert result_of(out) == finished[0]
+
+
+KILLED = """
+import os, signal, sys
+from makertaker.training import IndependentLearners
+from makertaker.training.cli import main
+save, calls = IndependentLearners.save_checkpoint, []
+def saving(*arguments):
+    save(*arguments)
+    calls.append(1)
+    if len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+IndependentLearners.save_checkpoint = saving
+main()
+"""
+
+
+def test_a_killed_run_is_evaluated_at_its_checkpoint_and_resumed(tmp_path, finished):
+    out = tmp_path / "X"
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, "train", *ARGUMENTS, "--out", str(out)], timeout=100, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert (out / lock.HOLDER).exists()  # the lock of a dead process is taken over
+    assert not (out / "models").exists()
+    shown = CliRunner().invoke(cli.app, ["evaluate", str(out), "--json"])
+    assert json.loads(shown.stdout)["timesteps_done"] == 80, shown.output
+    assert CliRunner().invoke(cli.app, ["report", str(out)]).exit_code == 0
+    runs.resume(out)
+    assert result_of(out) == finished[0]
+
+
+@stops.interrupting()
+def hung_up_and_terminated_twice():
+    os.kill(os.getpid(), signal.SIGHUP)
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_that_is_ignored_stays_so_and_a_second_one_does_not_interrupt_the_saving(monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with pytest.raises(stops.Stop) as raised:
+            hung_up_and_terminated_twice()
+        assert stops.exit_code(raised.value) == 143
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "act", "message"),
+    [
+        ("run.json", b"{}", runs.evaluate_run, "joint_market_steps: expected a number, got None"),
+        ("run.json", b'{"joint_market_steps": "640"}', runs.evaluate_run, "expected a number, got '640'"),
+        ("run.json", b"null", runs.evaluate_run, "run.json.* cannot be read"),
+        ("config.json", b'{"scenario": "acas", "values": null}', runs.evaluate_run, "config.json.* cannot be read"),
+        (
+            "config.json",
+            b'{"scenario": "acas", "values": {}, "algorithm": 5}',
+            runs.resume,
+            "config.json.*cannot be read",
+        ),
+        ("history.csv", b"timesteps\nmany", runs.evaluate_run, "history.csv.* cannot be read"),
+        ("checkpoint/state.pkl", b"", runs.resume, "is corrupt"),
+        ("checkpoint/state.pkl", pickle.dumps({}), runs.resume, r"is corrupt .* expected \['extra', .* got \[\]"),
+        ("checkpoint/state.pkl", pickle.dumps([1]), runs.resume, "is corrupt .* got list"),
+        ("checkpoint/record.json", b"{}", runs.evaluate_run, "record.json.* is of something else"),
+        ("checkpoint/record.json", b'{"steps_done": 999, "extra": {}}', runs.evaluate_run, "record of .* 'history'"),
+    ],
+)
+def test_files_of_other_types_are_one_line(run, file, content, act, message):
+    (run / file).write_bytes(content)
+    before = contents(run)
+    with pytest.raises(ValueError, match=message) as raised:
+        act(run)
+    assert "\n" not in str(raised.value)
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("name", ["market", "hub", "spaces", "python"])
+def test_a_checkpoint_with_a_part_of_another_type_is_refused(run, name):
+    state = pickle.loads((run / "checkpoint" / "state.pkl").read_bytes())
+    (run / "checkpoint" / "state.pkl").write_bytes(pickle.dumps({**state, name: 5}))
+    with pytest.raises(ValueError, match=r"checkpoint .* is corrupt"):
+        runs.resume(run)
+
+
+def test_a_model_that_is_missing_is_named(run):
+    (run / "models" / "trader_0.zip").unlink()
+    with pytest.raises(ValueError, match=r"models/trader_0.zip': missing, .*: there is no such file$"):
+        runs.evaluate_run(run)
+
+
+@stops.interrupting()
+def terminated_with_another_exception():
+    """As Ray's waiting does."""
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt from None
+
+
+def test_the_signal_is_known_whatever_interrupt_comes_of_it():
+    with pytest.raises(KeyboardInterrupt) as raised:
+        terminated_with_another_exception()
+    assert stops.exit_code(raised.value) == 143
+
+
+def test_models_without_a_record_are_not_evaluated_under_an_older_one(tmp_path, undisturbed, monkeypatch):
+    """Cut off between models and record, with models of step 120, a checkpoint and an older record of step 80."""
+    out = tmp_path / "X"
+    with monkeypatch.context() as patched:
+        interrupt_after(patched, IndependentLearners, "save_checkpoint", 2)
+        with pytest.raises(KeyboardInterrupt):
+            runs.train(config(), out)
+    expected = runs.evaluate_run(out).metrics
+    assert expected["timesteps_done"] == 80
+    models = contents(out / "models")
+    with monkeypatch.context() as patched:
+        interrupt_after(patched, IndependentLearners, "save_checkpoint", 1)
+        patched.setattr(runs.files, "write_csv", lambda *_: (_ for _ in ()).throw(OSError("cut off")))
+        with pytest.raises(OSError, match="cut off"):
+            runs.resume(out)
+    assert contents(out / "models") != models
+    assert runs.evaluate_run(out).metrics == expected
