@@ -16,7 +16,7 @@ from .fbsde import System, average_adjoints
 from .newton import TOLERANCE, Result
 
 _PATIENCE_ON_THE_WAY = 20
-"""the same for the stages of a continuation, which begin near their solutions"""
+"""iterations in which the residual of a stage of a continuation has to halve: stages begin near their solutions"""
 _SHORT_STEPS = 400
 _STAGES = 200
 _FIRST_STAGE = 0.25
@@ -44,8 +44,8 @@ def solve_system(
     tolerance: float = TOLERANCE,
     budget: Budget | None = None,
 ) -> Result:
-    """The solution of a system, see :func:`solve_penalised`; where agents must liquidate, with their multipliers, which
-    are the system's afterwards.
+    """The solution of a system, by one attempt after the other; where agents must liquidate, with their multipliers,
+    which are the system's afterwards.
 
     Args:
         system: the system.
@@ -55,7 +55,7 @@ def solve_system(
         budget: of iterations and of time, for everything together.
     """
     budget = budget or Budget()
-    found = solve_penalised(system, steps, *guesses, tolerance=tolerance, budget=budget)
+    found = _solve_penalised(system, guesses or (start(system, steps),), tolerance, budget)
     if system.closing is None:
         return found
     size, before = np.abs(system.initial).max(axis=-1), np.inf
@@ -69,7 +69,7 @@ def solve_system(
         slow = (left > before / 5) & ~closed
         system.terminal = np.where(system.closing & slow[..., None], 10.0, 1.0) * system.terminal
         before = left
-        again = solve_penalised(system, steps, found.adjoints, tolerance=tolerance, budget=budget)
+        again = _solve_penalised(system, (found.adjoints,), tolerance, budget)
         found = again._replace(
             converged=again.converged & found.converged,
             iterations=found.iterations + again.iterations,
@@ -81,26 +81,14 @@ def solve_system(
     return found._replace(converged=found.converged & closed)
 
 
-def solve_penalised(
-    system: System,
-    steps: int,
-    *guesses: Array,
-    tolerance: float = TOLERANCE,
-    budget: Budget | None = None,
-) -> Result:
+def _solve_penalised(system: System, guesses: Sequence[Array], tolerance: float, budget: Budget) -> Result:
     """Plain Newton, from one guess after the other and from zero; for members for which that fails continuation, in
     which penalties grow from nothing; without batch axes, where that comes to a fold, the curve of solutions beyond it;
     then Newton with short steps, of the system's unit, which changes rates by a factor of e.
 
-    Args:
-        system: the system.
-        steps: K.
-        guesses: adjoints to start from; by default :func:`start`.
-        tolerance: on the residual.
-        budget: of iterations and of time, for everything together.
+    Arguments are those of :func:`solve_system`; ``guesses`` are at least one.
     """
-    budget = budget or Budget()
-    begin, *others = guesses or (start(system, steps),)
+    begin, *others = guesses
     found = _named(newton.newton(system, begin, tolerance=tolerance, budget=budget), "Newton's method")
     for guess in (*others, np.zeros(begin.shape)):
         if not found.converged.all():

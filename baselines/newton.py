@@ -64,9 +64,8 @@ def newton(
 
     A member of the batch goes on until its residual, or its Newton step, is below ``tolerance`` (relative to the size
     of the adjoints, or to the system's unit where they are smaller; or below rounding), and then takes one more step
-    unless the residual
-    is at rounding already: it costs little and brings it there. It gives up where no step helps, or where the residual
-    does not halve in several iterations.
+    unless the residual is at rounding already: it costs little and brings it there. It gives up where no step helps, or
+    where the residual does not halve in several iterations.
 
     Args:
         system: the system.

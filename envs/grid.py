@@ -251,6 +251,28 @@ def advance(
     return Advance(Position(after, factor, price), reward, shocks.price, activity, mean, settled, shocks.inventory)
 
 
+def accrue(
+    c: Coefficients, dt: float, start: Array, activity: Activity, shock: Array | None = None
+) -> tuple[Array, Array]:
+    """All steps at once: inventories (..., K+1, n) and rewards (..., K, n), the last with the terminal one.
+
+    Args:
+        c: coefficients of the steps.
+        dt: length of a step.
+        start: (..., n) inventories.
+        activity: of the steps.
+        shock: (..., K, n) shares that noise adds at the end of each step.
+    """
+    xp, rate = namespace(activity.inventory_rate), activity.inventory_rate
+    start = xp.broadcast_to(start[..., None, :], (*rate.shape[:-2], 1, rate.shape[-1]))
+    moves = dt * rate if shock is None else dt * rate + as_like(shock, rate)
+    inventories = xp.concat([start, start + xp.cumulative_sum(moves, axis=-2)], axis=-2)
+    before, after = inventories[..., :-1, :], inventories[..., 1:, :]
+    rewards = step_reward(c, dt, activity, before, after if shock is None else move(before, rate, dt))
+    last = terminal_reward(c, after[..., -1, :])[..., None, :]
+    return inventories, xp.concat([rewards[..., :-1, :], rewards[..., -1:, :] + last], axis=-2)
+
+
 def simulate(game: Game, controls: Controls, steps: int, noise: Noise | None = None) -> Trajectory:
     """Play fixed (open-loop) controls; all steps at once.
 
@@ -279,24 +301,13 @@ def simulate(game: Game, controls: Controls, steps: int, noise: Noise | None = N
             factors = np.broadcast_to(factors, (*batch, *factors.shape[-2:]))
     c = game.coefficients(times, factors).like(controls.rate)
     activity = game.activity(c, controls)
-    start = xp.broadcast_to(
-        as_like(game.start, controls.rate), (*activity.inventory_rate.shape[:-2], 1, len(game.start))
-    )
-    moves = dt * activity.inventory_rate
-    if shocks.inventory is not None:
-        moves = moves + as_like(shocks.inventory, moves)
-    inventories = xp.concat([start, start + xp.cumulative_sum(moves, axis=-2)], axis=-2)
-    before, after = inventories[..., :-1, :], inventories[..., 1:, :]
-    linear = after if shocks.inventory is None else move(before, activity.inventory_rate, dt)
-    rewards = step_reward(c, dt, activity, before, linear)
-    last = terminal_reward(c, after[..., -1:, :])
-    rewards = xp.concat([rewards[..., :-1, :], rewards[..., -1:, :] + last], axis=-2)
+    inventories, rewards = accrue(c, dt, as_like(game.start, controls.rate), activity, shocks.inventory)
     payoffs, wealth = xp.sum(rewards, axis=-2), None
     prices = 0 * activity.buy_volume if activity.drift is None else dt * activity.drift
     if shocks.price is not None:
         jumps = as_like(shocks.price, inventories)
         prices = prices + jumps
-        wealth = payoffs + xp.sum(after * jumps[..., None], axis=-2)
+        wealth = payoffs + xp.sum(inventories[..., 1:, :] * jumps[..., None], axis=-2)
     mid = game.initial_price + xp.concat([0 * prices[..., :1], xp.cumulative_sum(prices, axis=-1)], axis=-1)
     return Trajectory(times, inventories, payoffs, rewards, controls, activity, mid, factors, wealth)
 

@@ -52,7 +52,7 @@ def asked(function: Callable[..., object], *arguments: FloatArray, name: str, ex
 def _takes_single_numbers(function: Callable[..., object], arguments: Sequence[FloatArray]) -> bool:
     try:
         float(function(*(float(np.ravel(each)[0]) for each in arguments)))  # type: ignore[arg-type]
-    except Exception:
+    except Exception:  # of the user's own function; no more than a hint hangs on it
         return False
     return True
 

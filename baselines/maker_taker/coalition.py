@@ -62,7 +62,7 @@ class Coalition:
     def message(self) -> str:
         """The number of starts that agree with the best; without traders there is one optimum."""
         if len(self.totals) == 1:
-            return "a concave problem: one optimum"
+            return "the only optimum, the problem being concave"
         close = sum(self.totals[0] - each <= _AGREE * abs(self.totals[0]) for each in self.totals)
         return f"{close} of {len(self.totals)} starts within {100 * _AGREE:g}% of the best"
 

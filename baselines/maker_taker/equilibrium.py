@@ -16,7 +16,7 @@ from ..errors import EquilibriumNotFound
 from ..noise.field import Field, FieldOptions
 from ..noise.scheme import NoiselessSolution, decoupling_field
 from ..sweep import slopes
-from .messages import ADVICE, diagnosis, message
+from .messages import advice, diagnosis, message
 from .peaks import better_control
 from .step_system import MakerTakerSteps
 from .system import GameSystem, optimal_controls, system_size
@@ -99,7 +99,7 @@ class MakerTakerEquilibrium(Equilibrium):
         if not result.converged.all():
             raise EquilibriumNotFound(
                 f"the game from step {k} was not solved for {int((~result.converged).sum())} of "
-                f"{result.converged.size} inventories: residual {result.residual.max():.3g}. {ADVICE}"
+                f"{result.converged.size} inventories: residual {result.residual.max():.3g}. {advice(self.game)}"
             )
         return system, result
 

@@ -13,7 +13,12 @@ from .. import fbsde, newton
 from ..budget import Budget
 from .system import GameSystem
 
-ADVICE = "A shorter horizon or smaller penalties make it easier, and so does leaving out max_quote and max_rate."
+
+def advice(game: MakerTakerGame) -> str:
+    """What makes a game easier to solve, in a sentence."""
+    given = [name for name in ("max_quote", "max_rate") if getattr(game, name) is not None]
+    more = f", and so does leaving out {' and '.join(given)}" if given else ""
+    return f"A shorter horizon or smaller penalties make it easier{more}."
 
 
 def message(game: MakerTakerGame, controls: Controls, matter: Array, result: newton.Result) -> str:
@@ -57,12 +62,12 @@ def diagnosis(game: MakerTakerGame, system: GameSystem, result: newton.Result, b
     ]
     if result.stages:
         parts.append(f"the game was solved with {100 * float(result.reached):.3g}% of its penalties")
-    advice = ADVICE
+    said = advice(game)
     if result.folded:
         parts[-1] += ", where the curve of solutions turns back and quotes run away"
-        advice = "There may be no equilibrium without max_quote; with it there is one, perhaps at the constraint."
+        said = "There may be no equilibrium without max_quote; with it there is one, perhaps at the constraint."
     last = ", ".join(f"{each:.2g}" for each in result.history[-6:])
-    return f"{'; '.join(parts)}. The last residuals were {last}. {extreme(game)} {advice}"
+    return f"{'; '.join(parts)}. The last residuals were {last}. {extreme(game)} {said}"
 
 
 def extreme(game: MakerTakerGame, agents: Sequence[int] | None = None) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from ...envs.arrays import Array
 from ...envs.competition import best_of_others
 from ...envs.game import Activity, Controls
-from ...envs.grid import grid, step_reward, terminal_reward
+from ...envs.grid import accrue, grid
 from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
 from .. import attempts
 from ..errors import EquilibriumNotFound
@@ -240,10 +240,7 @@ def played(
     Arguments are those of :class:`Deviators`.
     """
     activity = game.activity(c, controls)
-    moved = start[..., None, :] + np.cumsum(dt * activity.inventory_rate, axis=-2)
-    inventories = np.concatenate([start[..., None, :], moved], axis=-2)
-    rewards = step_reward(c, dt, activity, inventories[..., :-1, :], inventories[..., 1:, :])
-    rewards[..., -1, :] += terminal_reward(c, inventories[..., -1, :])
+    inventories, rewards = accrue(c, dt, start, activity)
     return activity, inventories, rewards.sum(axis=-2)
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-FileLock = pytest.importorskip("filelock").FileLock
+pytest.importorskip("filelock")
 pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
+
+from filelock import FileLock
 
 from makertaker.training import runs, task
 from makertaker.training.common import lock, run_folder

@@ -51,7 +51,7 @@ def test_no_quotes_are_better(game, steps):
     for size in 10.0 ** np.arange(-3, 2):
         moves = size * game.margin * rng.standard_normal((2, 300, *ask.shape))
         assert total(game, steps, ask + moves[0], bid + moves[1]).max() <= best + 1e-12 * abs(best)
-    assert "one optimum" in found.message
+    assert "the only optimum" in found.message
 
 
 def test_totals_that_were_computed_in_shares():
