@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from makertaker.envs import CustomIntensity, Exponential, Softplus
-from support.market_parts import exponential, logistic, softplus
+from support.market_parts import bumpy, exponential, logistic, softplus
 
 
 @pytest.mark.parametrize("gamma", [0.3, 1.0, 4.0])
@@ -56,25 +56,6 @@ REFUSED_INTENSITIES = {
 def test_functions_outside_definition_3_4_are_refused(functions, message):
     with pytest.raises(ValueError, match=r"Definition 3\.4 asks for " + message):
         CustomIntensity(*functions)
-
-
-def bumpy(at, width, height=0.01):
-    """``exp(-x)`` times one and a bell."""
-
-    def bump(x):
-        return height * np.exp(-(((x - at) / width) ** 2))
-
-    def slope(x):
-        return -2 * (x - at) / width**2 * bump(x)
-
-    def curve(x):
-        return (4 * (x - at) ** 2 / width**4 - 2 / width**2) * bump(x)
-
-    return (
-        lambda x: np.exp(-x) * (1 + bump(x)),
-        lambda x: np.exp(-x) * (slope(x) - 1 - bump(x)),
-        lambda x: np.exp(-x) * (1 + bump(x) - 2 * slope(x) + curve(x)),
-    )
 
 
 @pytest.mark.parametrize("width", [0.012, 0.02])

@@ -135,6 +135,25 @@ def custom_exponential(gamma=1.0):
     )
 
 
+def bumpy(at, width, height=0.01):
+    """``exp(-x)`` times one and a bell, and its first two derivatives."""
+
+    def bump(x):
+        return height * np.exp(-(((x - at) / width) ** 2))
+
+    def slope(x):
+        return -2 * (x - at) / width**2 * bump(x)
+
+    def curve(x):
+        return (4 * (x - at) ** 2 / width**4 - 2 / width**2) * bump(x)
+
+    return (
+        lambda x: np.exp(-x) * (1 + bump(x)),
+        lambda x: np.exp(-x) * (slope(x) - 1 - bump(x)),
+        lambda x: np.exp(-x) * (1 + bump(x) - 2 * slope(x) + curve(x)),
+    )
+
+
 def root_logistic(unit=1.0):
     """``(1 + exp(x / unit))^-1/2``, whose markup ``2 (1 + exp(-x / unit))`` rises exponentially to the left."""
 

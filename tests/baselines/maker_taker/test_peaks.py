@@ -11,7 +11,7 @@ import pytest
 from makertaker.baselines import EquilibriumNotFound, FieldOptions, best_response, exploitability, solve
 from makertaker.baselines.equilibrium import Status
 from makertaker.envs import BestQuote, Controls, CustomImpact, CustomIntensity, MakerTakerGame, QuarticImpact
-from support.market_parts import diagonal
+from support.market_parts import bumpy, diagonal
 
 
 class UncheckedImpact(CustomImpact):
@@ -37,27 +37,8 @@ def dented(height=0.35, at=4.0):
     )
 
 
-def bumpy(at, width=0.02, height=0.05):
-    """``exp(-x)`` with a bump."""
-
-    def bump(x):
-        return height * np.exp(-(((x - at) / width) ** 2))
-
-    def slope(x):
-        return -2 * (x - at) / width**2 * bump(x)
-
-    def curve(x):
-        return (4 * (x - at) ** 2 / width**4 - 2 / width**2) * bump(x)
-
-    return UncheckedIntensity(
-        lambda x: np.exp(-x) * (1 + bump(x)),
-        lambda x: np.exp(-x) * (slope(x) - 1 - bump(x)),
-        lambda x: np.exp(-x) * (1 + bump(x) - 2 * slope(x) + curve(x)),
-    )
-
-
 DENTED = MakerTakerGame(trader_inventory=(-10.0,), impact=dented(), max_rate=1000.0)
-BUMPY = MakerTakerGame(trader_inventory=(-5.0,), competition=BestQuote(bumpy(0.0)))
+BUMPY = MakerTakerGame(trader_inventory=(-5.0,), competition=BestQuote(UncheckedIntensity(*bumpy(0.0, 0.02, 0.05))))
 
 
 @pytest.mark.parametrize(
