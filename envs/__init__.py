@@ -9,20 +9,23 @@ if numpy.lib.NumpyVersion(numpy.__version__) < "2.1.0":  # whose array API is us
     raise ImportError(f"makertaker needs NumPy 2.1 or later, got {numpy.__version__}: pip install 'numpy>=2.1'")
 
 from . import acas_v0, approximation_v0, execution_v0, maker_taker_v0
-from .competition import BestQuote, Competition, ProductShare, SoftmaxShare
+from .competition import Competition
+from .custom_impact import CustomImpact
 from .distributions import Choice, LogUniform, Uniform
 from .execution_game import ExecutionGame
 from .factor import Factor, bounded_reversion, ornstein_uhlenbeck
 from .flows import Affine, Decay, Logistic, Points, Sine
 from .game import Controls, Game
 from .grid import Policy, State, Trajectory, rollout, simulate
-from .impact import CrowdedImpact, CustomImpact, Impact, QuadraticImpact, QuarticImpact
+from .impact import CrowdedImpact, Impact, QuadraticImpact, QuarticImpact
 from .intensity import CustomIntensity, Exponential, Intensity, Softplus
+from .intensity_shares import BestQuote, ProductShare
 from .maker_taker_game import MakerTakerGame
 from .noise import Noise, draw_noise
 from .options import Options
 from .random_markets import RandomMarkets
 from .scenarios import Scenario, load_scenario, read_scenario, scenario_names
+from .softmax_share import SoftmaxShare
 from .vector_env import MarketVectorEnv
 
 __all__ = [

@@ -30,10 +30,11 @@ import numpy as np
 
 from .action_range import Sizes, marginal_values
 from .arrays import Array, as_like, namespace
-from .competition import BestQuote, Competition
+from .competition import Competition
 from .factor import Factor
 from .game import EXPLORED, Activity, Controls, Flow, Game
 from .impact import Impact, QuadraticImpact
+from .intensity_shares import BestQuote
 from .parameters import PerAgent, agent_step_means, as_numbers, assign
 
 _STEPS = 64

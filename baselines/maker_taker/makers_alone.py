@@ -12,9 +12,9 @@ import numpy as np
 from scipy.special import logsumexp, wrightomega
 
 from ...envs.arrays import Array
-from ...envs.competition import SoftmaxShare
 from ...envs.game import Controls
 from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
+from ...envs.softmax_share import SoftmaxShare
 from ..fbsde import System
 
 

@@ -69,7 +69,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..competition import BestQuote, ProductShare, SoftmaxShare
 from ..distributions import Distribution, from_table
 from ..execution_game import ExecutionGame
 from ..factor import bounded_reversion, ornstein_uhlenbeck
@@ -77,9 +76,11 @@ from ..flows import Affine, Decay, Logistic, Points, Sine
 from ..game import Game
 from ..impact import CrowdedImpact, QuadraticImpact, QuarticImpact
 from ..intensity import Exponential, Softplus
+from ..intensity_shares import BestQuote, ProductShare
 from ..maker_taker_game import MakerTakerGame
 from ..parameters import check_count
 from ..random_markets import RandomMarkets
+from ..softmax_share import SoftmaxShare
 from ..text import read, shown
 
 Kinds: TypeAlias = Mapping[str, Callable[..., object]]

@@ -8,6 +8,7 @@ import pytest
 from makertaker.baselines import EquilibriumNotFound, exploitability, exploitability_many, solve, solve_many
 from makertaker.baselines import many as module
 from makertaker.envs import (
+    BestQuote,
     Controls,
     CustomIntensity,
     Exponential,
@@ -24,7 +25,6 @@ from makertaker.envs import (
     ornstein_uhlenbeck,
     read_scenario,
 )
-from makertaker.envs.competition import BestQuote
 from support.random_markets import EVERYTHING
 
 STEPS = 6

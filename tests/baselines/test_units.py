@@ -30,8 +30,10 @@ from makertaker.envs import (
     Softplus,
     acas_v0,
     bounded_reversion,
+    load_scenario,
     ornstein_uhlenbeck,
 )
+from makertaker.envs.scenarios import scenario_names
 from support.episodes import draw_actions, play
 from support.units import rescaled
 
@@ -55,7 +57,11 @@ GAMES = {
         (-5.0, 3.0), permanent_impact=0.5, crowding=-0.7, running_penalty=0.3, terminal_penalty=(math.inf, 1.0)
     ),
     "apart": ExecutionGame((-5.0, 3.0), permanent_impact=0.5, running_penalty=(0.3, 2.0), terminal_penalty=(1.0, 4.0)),
+    "outside option": replace(BASE, competition=SoftmaxShare(1.2, None, -0.5)),
+    "monopolist": replace(BASE, maker_inventory=(2.0,), competition=SoftmaxShare(1.2, None, -0.5)),
+    "makers alone": replace(BASE, trader_inventory=(), trader_running_penalty=0.0),
 }
+SCENARIOS = {name: game for name in scenario_names() if not (game := load_scenario(name)).random}
 OU = ornstein_uhlenbeck(2.0, 0.6, mean=0.1, initial=(0.2,))
 SIGNAL = ExecutionGame(
     (-5.0, 3.0),
@@ -89,7 +95,7 @@ factors = st.floats(-9, 9).map(lambda power: 10**power)
 @cache
 def known(name):
     """The game's own answers."""
-    game = GAMES[name]
+    game = (GAMES | SCENARIOS)[name]
     nash, profile = solve(game, STEPS), random_controls(game, STEPS, seed=1)
     return nash, profile, exploitability(game, profile, STEPS).gains
 
@@ -104,7 +110,18 @@ def close(one, other, size=None):
 @settings(max_examples=7, deadline=None)
 @given(factors, factors, factors)
 def test_other_units_other_numbers_the_same_game(name, shares, prices, time):
-    game = GAMES[name]
+    assert_the_same(name, shares, prices, time)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+@settings(max_examples=4, deadline=None)
+@given(factors, factors, factors)
+def test_scenarios_in_other_units_are_the_same(name, shares, prices, time):
+    assert_the_same(name, shares, prices, time)
+
+
+def assert_the_same(name, shares, prices, time):
+    game = (GAMES | SCENARIOS)[name]
     nash, profile, gains = known(name)
     other = rescaled(game, shares, prices, time)
     rate, money = shares / time, shares * prices
@@ -199,7 +216,7 @@ def test_a_network_finds_the_same_field_in_any_unit():
 
 
 @pytest.mark.parametrize("name", NOISY)
-@settings(max_examples=2, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(factors, factors, factors, factors)
 def test_conditions_under_noise_hold_in_any_unit(name, shares, prices, time, signal):
     game = NOISY[name]
