@@ -1,5 +1,6 @@
 """Equilibria and other reference points: to play, to compare with, to exploit."""
 
+from .closed_loop.equilibrium import MarkovErrors, MarkovNash, MarkovOptions
 from .conditions.condition import Condition
 from .equilibrium import Equilibrium, Status
 from .errors import EquilibriumNotFound, NoOptimum
@@ -13,6 +14,7 @@ from .maker_taker.coalition import Coalition, coalition_optimum
 from .maker_taker.mean_field_limit import MeanField, mean_field
 from .maker_taker.references import almgren_chriss, heuristic_profiles
 from .many import exploitability_many, solve_many
+from .markov import markov_nash
 from .nash import solve
 from .noise.field import FieldOptions
 from .policies import OpenLoop, open_loop_policies
@@ -30,6 +32,9 @@ __all__ = [
     "Exploitability",
     "FieldOptions",
     "LinearFeedback",
+    "MarkovErrors",
+    "MarkovNash",
+    "MarkovOptions",
     "MeanField",
     "NoOptimum",
     "OpenLoop",
@@ -50,6 +55,7 @@ __all__ = [
     "feedback_gains",
     "feedback_nash",
     "heuristic_profiles",
+    "markov_nash",
     "mean_field",
     "open_loop_policies",
     "random_controls",

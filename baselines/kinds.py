@@ -27,6 +27,7 @@ from ..envs import Controls, ExecutionGame, Game, MakerTakerGame, Policy, Trajec
 from ..envs.arrays import Array
 from ..envs.grid import agent_index, grid
 from .budget import MOST_ITERATIONS, Budget
+from .closed_loop.equilibrium import MarkovNash, MarkovOptions, solve_markov
 from .conditions.condition import Condition
 from .conditions.execution import closing, execution_conditions
 from .conditions.maker_taker import assumptions, field_condition, model_conditions, observations
@@ -201,15 +202,21 @@ class Kind(ABC, Generic[G]):
 
     def solve_noisy(self, options: SolverOptions) -> DecouplingEquilibrium:
         """The equilibrium by the decoupling field."""
-        return solve_noisy(self.step_system(), self.without_noise(), throw=options.throw, options=options.field)
+        return solve_noisy(
+            self.step_system().with_penalties(), self.without_noise(), throw=options.throw, options=options.field
+        )
+
+    def markov_nash(self, options: MarkovOptions | None, *, throw: bool = True) -> MarkovNash:
+        """See :func:`makertaker.baselines.markov_nash`."""
+        return solve_markov(self.step_system(), self.without_noise(), options, throw=throw)
 
     def simulated_response(self, profile: Profile, agent: str) -> BestResponse:
         """An agent's best response by its own decoupling field and simulation."""
-        return noisy_gains(self.step_system(), profile, [agent])[1][0]
+        return noisy_gains(self.step_system().with_penalties(), profile, [agent])[1][0]
 
     def simulated_gains(self, profile: Profile, *, quick: bool = False) -> Gains:
         """The same for everyone's gains."""
-        payoffs, found = noisy_gains(self.step_system(), profile, options=_QUICK if quick else None)
+        payoffs, found = noisy_gains(self.step_system().with_penalties(), profile, options=_QUICK if quick else None)
         return _gains(found, reacting=False, simulated=True, payoffs=payoffs)
 
 
@@ -275,7 +282,7 @@ class NoisyMakerTaker(MakerTaker):
     def response_to_policies(
         self, policies: Policies, agent: str, iterations: int = 200, *, price: bool = False
     ) -> BestResponse:
-        return reacting_gain(self.step_system(), policies, agent, price=price)
+        return reacting_gain(self.step_system().with_penalties(), policies, agent, price=price)
 
     def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> Gains:
         return self.simulated_gains(policies, quick=quick)

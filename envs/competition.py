@@ -69,6 +69,11 @@ class Competition(ABC):
         """True where the conditions of Definition 3.4 or 5.1 hold by the formula; otherwise they are at best probed."""
         return False
 
+    def places(self, makers: int) -> int:
+        """How many of the lowest quotes have places that matter to shares, which are kinked where makers change
+        theirs; 0 where shares are smooth."""
+        return 0
+
     @abstractmethod
     def margin(self, makers: int) -> float:
         """Characteristic gain of an optimal quote per share above the marginal value of inventory, in currency."""

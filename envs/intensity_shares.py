@@ -81,6 +81,10 @@ class BestQuote(_IntensityBased):
 
     needs: ClassVar[str] = "best-quote competition needs"
 
+    def places(self, makers: int) -> int:
+        """The best quote's, which others are measured from, and the runner-up's, from which it is measured itself."""
+        return 2 if makers > 2 else 0
+
     def rival(self, quotes: Array) -> Array:
         """The best of the others."""
         return best_of_others(quotes)

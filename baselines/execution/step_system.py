@@ -9,7 +9,8 @@ import numpy as np
 from ...envs.arrays import Array
 from ...envs.execution_game import ExecutionCoefficients, ExecutionGame
 from ...envs.game import EXPLORED, Controls
-from ..noise.step_system import AgentsInStep, StepSystem, some_controls, some_markets
+from ..noise.step_system import AgentsInStep, Marginals, StepSystem, some_controls, some_markets
+from .signal import is_linear
 
 
 class ExecutionSteps(StepSystem[ExecutionCoefficients]):
@@ -29,11 +30,25 @@ class ExecutionSteps(StepSystem[ExecutionCoefficients]):
         costs = np.array([self.game.payoff_unit(agent) for agent in self.game.agents])
         return float((costs / self.shares).max())
 
+    @property
+    def value_degree(self) -> int | None:
+        """2 where the factor enters linearly: a linear-quadratic game."""
+        return 2 if is_linear(self.game, self.times) else None
+
     def everyone(self, c: ExecutionCoefficients) -> _Everyone:
         return _Everyone(self, c)
 
     def in_role(self, c: ExecutionCoefficients, controls: Controls, role: slice) -> _Alone:
         return _Alone(self, c, controls)
+
+    def marginals(self, c: ExecutionCoefficients, controls: Controls) -> Marginals:
+        """Of the displays before Remark 2.1: an inventory moves at its owner's rate, the price at everyone's."""
+        game, rate = self.game, controls.rate
+        n = game.traders
+        others = rate.sum(axis=-1, keepdims=True) - rate
+        income = -game.premium(c, rate, others) - c.temporary_impact / n * rate
+        drift = np.broadcast_to(c.permanent_impact / n, rate.shape)
+        return Marginals(np.broadcast_to(np.eye(n), (*rate.shape, n)), income, drift)
 
 
 @dataclass(frozen=True)

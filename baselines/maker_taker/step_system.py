@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from ...envs.arrays import Array
 from ...envs.game import Controls
 from ...envs.maker_taker_game import MakerTakerCoefficients, MakerTakerGame
-from ..noise.step_system import AgentsInStep, StepSystem, some_controls, some_markets
+from ..noise.step_system import AgentsInStep, Marginals, StepSystem, some_controls, some_markets
 from .peaks import better_control
 from .response import Deviators, MakerDeviators, TraderDeviators
 from .system import GameSystem, optimal_controls
@@ -39,6 +40,46 @@ class MakerTakerSteps(StepSystem[MakerTakerCoefficients]):
 
     def in_role(self, c: MakerTakerCoefficients, controls: Controls, role: slice) -> _Role:
         return _Role(self, c, controls, role)
+
+    def marginals(self, c: MakerTakerCoefficients, controls: Controls) -> Marginals:
+        """Of (12): a rate moves the makers' inventories, and a quote everyone's share of its side."""
+        game, (rate, ask, bid) = self.game, controls
+        n, makers = game.traders, game.makers
+        asks, bids = game.competition.fill(ask), game.competition.fill(bid)
+        buys, sells = game.volumes(c, rate)
+        sold, bought = (
+            np.swapaxes(volume[..., None, None] * game.competition.share_jacobian(quotes), -1, -2)
+            for volume, quotes in ((buys, ask), (sells, bid))
+        )  # [quote, maker]
+        result = np.zeros((*rate.shape[:-1], n + 2 * makers, n + makers))
+        result[..., :n, :n] = np.eye(n)
+        result[..., :n, n:] = (
+            -c.sell_weight[:, None] * bids.share[..., None, :] - c.buy_weight[:, None] * asks.share[..., None, :]
+        )
+        result[..., n : n + makers, n:] = -sold
+        result[..., n + makers :, n:] = bought
+        spread = game.spread_paid(c, asks.best, bids.best)
+        own = np.arange(makers)
+        income = [
+            -spread - game.impact.marginal_cost(c.impact, rate, rate),
+            buys[..., None] * asks.share + ask * sold[..., own, own],
+            sells[..., None] * bids.share + bid * bought[..., own, own],
+        ]
+        return Marginals(result, np.concatenate(income, axis=-1))
+
+    no_stage_game: ClassVar[str] = (
+        "where makers who mind each other's inventories tie, or may send each other any flow by quoting far away, as "
+        "under best-quote competition, a step need not have an equilibrium. What helps: SoftmaxShare, makers who start "
+        "further apart, noise, smaller penalties"
+    )
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """A trader pays the best quote; under best-quote competition with three makers or more shares have kinks,
+        too."""
+        start = np.asarray(self.game.trader_inventory)
+        shares = self.game.competition.places(self.game.makers)
+        return max(shares, int((start < 0).any())), max(shares, int((start > 0).any()))
 
     def better_control(self, c: MakerTakerCoefficients, controls: Controls, adjoint: Array) -> str:
         return better_control(self.game, c, controls, controls, adjoint)

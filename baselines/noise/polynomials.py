@@ -2,7 +2,8 @@
 
 A state is the factor followed by all inventories, ``x = (L, Q)``. On a box around the mean path a function is a sum of
 products of Legendre polynomials of bounded total degree; beyond the box each factor of a product is continued by its
-tangent, so that nothing grows faster than linearly in any coordinate. Within the box the expectation over Gaussian
+tangent, so that nothing grows faster than linearly in any coordinate; or, for values, which keep their curvature, by
+its osculating parabola. Within the box the expectation over Gaussian
 noise in the inventories is a linear map of the coefficients (the heat equation on polynomials), and so is that over the
 factor's noise, by a cubature that is exact for the degree: no sampling error enters.
 """
@@ -47,6 +48,8 @@ class Basis:
 
     size: int
     degree: int
+    curved: bool = False
+    """beyond the box by parabolas, not by tangents"""
 
     @cached_property
     def index(self) -> Array:
@@ -61,8 +64,11 @@ class Basis:
         """Values and derivatives of the one-dimensional polynomials, (..., D, degree + 1) each, at x (..., D)."""
         inside = np.clip(x, -1.0, 1.0)
         value = legendre.legvander(inside, self.degree)
-        slope = value @ self._derivative.T
-        return value + slope * (x - inside)[..., None], slope
+        slope, beyond = value @ self._derivative.T, (x - inside)[..., None]
+        if not self.curved:
+            return value + slope * beyond, slope
+        curve = slope @ self._derivative.T
+        return value + (slope + curve / 2 * beyond) * beyond, slope + curve * beyond
 
     @cached_property
     def _derivative(self) -> Array:

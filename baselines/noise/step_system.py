@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic
+from typing import ClassVar, Generic, NamedTuple, Self
 
 import numpy as np
 
@@ -44,23 +44,32 @@ class AgentsInStep(ABC):
         return 0.0
 
 
+class Marginals(NamedTuple):
+    """Derivatives of a step's activity in all controls side by side, ``(rates, asks, bids)``, m of them."""
+
+    rate: Array
+    """(..., m, n) of everyone's inventory rate"""
+    income: Array
+    """(..., m) of the income of the agent whose control it is"""
+    drift: Array | None = None
+    """(..., m) of the market price's drift; None in a game without permanent impact"""
+
+
 @dataclass(frozen=True)
 class StepSystem(ABC, Generic[C]):
-    """One step of a game's forward-backward system at many states (B, d), (B, n).
-
-    Raises:
-        ValueError: a trader must liquidate.
-    """
+    """One step of a game's forward-backward system at many states (B, d), (B, n)."""
 
     game: Game[C]
     steps: int
 
-    def __post_init__(self) -> None:
+    def with_penalties(self) -> Self:
+        """The same, for decoupling fields. Raises ValueError where a trader must liquidate."""
         if self.game.must_close:
             raise ValueError(
                 f"{self.game.closing_parameter}: a decoupling field needs finite penalties, got a trader who must "
                 "liquidate; solved are games without noise, and execution games whose factor enters linearly"
             )
+        return self
 
     @cached_property
     def times(self) -> Array:
@@ -120,6 +129,25 @@ class StepSystem(ABC, Generic[C]):
     @abstractmethod
     def in_role(self, c: C, controls: Controls, role: slice) -> AgentsInStep:
         """The agents of a role, at the controls (B, N), (B, M), (B, M) that are played if nobody deviates."""
+
+    @abstractmethod
+    def marginals(self, c: C, controls: Controls) -> Marginals:
+        """Derivatives of :meth:`~.Game.activity` in a step with these coefficients, at controls (..., N), (..., M),
+        (..., M)."""
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """How many of the lowest asks, and of the lowest bids, have places that matter to somebody's payoff, which has
+        a kink where makers change places."""
+        return 0, 0
+
+    @property
+    def value_degree(self) -> int | None:
+        """Degree of the values of players who react, where they are polynomials of the state; otherwise None."""
+        return None
+
+    no_stage_game: ClassVar[str] = "more steps or smaller penalties may help"
+    """reason and remedy where players who react to each other have no equilibrium in a step"""
 
     def better_control(self, c: C, controls: Controls, adjoint: Array) -> str:
         """An agent's control in a step that is worth more than the one which meets its first-order condition, at
