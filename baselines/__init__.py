@@ -1,6 +1,7 @@
 """Equilibria and other reference points: to play, to compare with, to exploit."""
 
 from .closed_loop.equilibrium import MarkovErrors, MarkovNash, MarkovOptions
+from .closed_loop.response import Credibility
 from .conditions.condition import Condition
 from .equilibrium import Equilibrium, Status
 from .errors import EquilibriumNotFound, NoOptimum
@@ -20,13 +21,14 @@ from .noise.field import FieldOptions
 from .policies import OpenLoop, open_loop_policies
 from .profiles import BestResponse, Reference
 from .reference_points import references
-from .responses import best_response, best_response_to_policies
+from .responses import best_response, best_response_to_policies, credibility
 from .well_posedness import check
 
 __all__ = [
     "BestResponse",
     "Coalition",
     "Condition",
+    "Credibility",
     "Equilibrium",
     "EquilibriumNotFound",
     "Exploitability",
@@ -50,6 +52,7 @@ __all__ = [
     "collusion_index",
     "constant_spread",
     "cooperative_optimum",
+    "credibility",
     "exploitability",
     "exploitability_many",
     "feedback_gains",

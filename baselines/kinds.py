@@ -28,6 +28,7 @@ from ..envs.arrays import Array
 from ..envs.grid import agent_index, grid
 from .budget import MOST_ITERATIONS, Budget
 from .closed_loop.equilibrium import MarkovNash, MarkovOptions, solve_markov
+from .closed_loop.response import LARGEST, better_of, fitted_response, looks_at_more
 from .conditions.condition import Condition
 from .conditions.execution import closing, execution_conditions
 from .conditions.maker_taker import assumptions, field_condition, model_conditions, observations
@@ -95,6 +96,8 @@ class Gains(NamedTuple):
     """standard errors of the gains; None where they are exact"""
     payoffs: Array | None = None
     """before a deviation, where they are known"""
+    bounds: Array | None = None
+    """no deviation near the paths gains more, where that is known of all; see :mod:`.closed_loop.response`"""
     reacting: bool = False
     """the opponents may react to a deviation"""
     simulated: bool = False
@@ -110,8 +113,11 @@ class Gains(NamedTuple):
 
 
 def _gains(found: Iterable[BestResponse], *, reacting: bool, simulated: bool, payoffs: Array | None = None) -> Gains:
+    found = list(found)
     gains, errors = np.array([(each.gain, each.gain_se) for each in found]).T
-    return Gains(gains, errors, payoffs, reacting, simulated)
+    bounds = [each.bound for each in found]
+    known = None if None in bounds else np.array(bounds, dtype=float)
+    return Gains(gains, errors, payoffs, known, reacting, simulated)
 
 
 class Kind(ABC, Generic[G]):
@@ -175,13 +181,38 @@ class Kind(ABC, Generic[G]):
         """See :func:`makertaker.baselines.best_response_to_policies`."""
         return schedule_response(self.game, policies, agent, self.steps, self.respond, iterations, price=price)
 
+    def reaction(self, policies: Policies, agent: str, iterations: int = 200, *, price: bool = False) -> BestResponse:
+        """See :func:`makertaker.baselines.best_response_to_policies`: the better of what a search finds and, where
+        policies look at inventories alone, of backward induction, whose bound is reported."""
+        found = self.response_to_policies(policies, agent, iterations, price=price)
+        return found if price else self._fitted(policies, [agent], [found])[0]
+
+    def _fitted(
+        self, policies: Policies, agents: Sequence[str], found: Sequence[BestResponse]
+    ) -> Sequence[BestResponse]:
+        """Best responses and those of backward induction, the better of the two for each agent."""
+        if self.dimensions > LARGEST or looks_at_more(self.game, policies, self.steps):
+            return found
+        system = self.step_system()
+        return [
+            better_of(known, policies, fitted_response(system, policies, agent))
+            for agent, known in zip(agents, found, strict=True)
+        ]
+
+    @property
+    def dimensions(self) -> int:
+        """Of the state: all inventories and the factor."""
+        return len(self.game.start) + (0 if self.game.factor is None else self.game.factor.size)
+
     def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> Gains:
         """Gains against policies that are taken for schedules, along ``played``: the paths that they lead to."""
         return self.gains(played.controls)
 
     def reacting_gains(self, policies: Policies, *, price: bool = False) -> Gains:
         """Gains against policies that may react; to the market price as well."""
-        found = (self.response_to_policies(policies, agent, price=price) for agent in self.game.agents)
+        found = [self.response_to_policies(policies, agent, price=price) for agent in self.game.agents]
+        if not price:
+            found = list(self._fitted(policies, self.game.agents, found))
         return _gains(found, reacting=True, simulated=self.game.random or price)
 
     def open_loop_beside(self, found: Gains, policies: Policies, played: Trajectory) -> Gains:
@@ -352,6 +383,8 @@ class Execution(Kind[ExecutionGame]):
     def _sampled(self, policies: Policies, *, react: bool, paths: int = PATHS, price: bool = False) -> Gains:
         given = policies, self.game.agents, self.steps
         found = sampled_responses(self.game, *given, react=react, paths=paths, price=price)
+        if react and not price:
+            found = list(self._fitted(policies, self.game.agents, found))
         return _gains(found, reacting=react, simulated=True)
 
     def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> Gains:

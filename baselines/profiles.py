@@ -36,6 +36,9 @@ class BestResponse(NamedTuple):
     """over its payoff in the profile it deviates from"""
     gain_se: float = 0.0
     """standard error of the gain; 0 where it is exact"""
+    bound: float | None = None
+    """on the gain of deviations that stay near the paths, against policies that react to inventories alone; see
+    :mod:`.closed_loop.response`"""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ..envs.described import MarketLike
 from ..envs.grid import Policy, agent_index, check_names
+from .closed_loop.response import Credibility, FittedOptions, looks_at_more, perturbed_gains
 from .kinds import kind_of
 from .profiles import BestResponse, Profile, profile_grid
 
@@ -33,9 +34,11 @@ def best_response_to_policies(
 ) -> BestResponse:
     """A lower bound on an agent's gain against policies that react to its behaviour.
 
-    In an execution game with a factor, see :mod:`.execution.regressed_response`; in another game with noise,
-    :mod:`.noise.reacting_response`. Otherwise the deviator's schedule is optimised; see
-    :func:`.search.schedule_response`.
+    The better of two. A search: in an execution game with a factor, see :mod:`.execution.regressed_response`; in
+    another game with noise, :mod:`.noise.reacting_response`; otherwise the deviator's schedule is optimised, see
+    :func:`.search.schedule_response`. And, where policies look at time, factor and inventories alone and there are at
+    most five of the latter two, fitted backward induction, see :mod:`.closed_loop.response`: ``bound`` is then what no
+    deviation near the paths gains more than.
 
     Args:
         game: the game, or any description or environment of it that :func:`makertaker.baselines.solve` takes.
@@ -51,4 +54,40 @@ def best_response_to_policies(
     game, steps = profile_grid(game, policies, steps)
     agent_index(game, agent)
     check_names(game, policies)
-    return kind_of(game, steps).response_to_policies(policies, agent, iterations)
+    return kind_of(game, steps).reaction(policies, agent, iterations)
+
+
+def credibility(
+    game: MarketLike, policies: Mapping[str, Policy], steps: int | None = None, *, reach: float = 0.02
+) -> Credibility:
+    """Everyone's gains from states beside the path, in the middle of the game.
+
+    Reactions that are never called for may deter others, and be no best responses where they are. At a feedback
+    equilibrium there are no such gains; at other Nash equilibria among players who react there may be.
+
+    Args:
+        game: the game, or any description or environment of it that :func:`makertaker.baselines.solve` takes.
+        policies: everyone's, functions of time, factor and inventories.
+        steps: K; None: as in :func:`best_response`.
+        reach: how far beside, in each coordinate's characteristic size (see :class:`.MarkovOptions`); three times as
+            far in the end.
+
+    Raises:
+        ValueError: a policy looks at more, or remembers; or the state has more than five dimensions.
+        EquilibriumNotFound: an agent's best response was not found.
+
+    Example::
+
+        >>> from makertaker.baselines import credibility, markov_nash, solve
+        >>> bool(credibility("execution-2", markov_nash("execution-2").feedback()).worst.max() < 1e-6)
+        True
+        >>> bool(credibility("execution-2", solve("execution-2").open_loop()).worst.max() > 1e-4)
+        True
+    """
+    game, steps = profile_grid(game, policies, steps)
+    check_names(game, policies)
+    if name := looks_at_more(game, policies, steps):
+        raise ValueError(
+            f"policies: expected functions of time, factor and inventories, got one of {name} that looks at more"
+        )
+    return perturbed_gains(kind_of(game, steps).step_system(), policies, FittedOptions(reach=reach))

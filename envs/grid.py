@@ -339,6 +339,8 @@ def rollout(
     noise: Noise | None = None,
     *,
     inventories: Array | None = None,
+    factor: Array | None = None,
+    first: int = 0,
 ) -> Trajectory:
     """Play policies, one for each agent, from the game's initial inventories or from others.
 
@@ -351,6 +353,8 @@ def rollout(
         noise: increments of the reference price, the factor and the inventories; their batch axes are those of the
             simulation.
         inventories: (..., n) initial inventories; the batch axes are those of the simulation.
+        factor: (..., d) initial factor; None: the game's.
+        first: the step to start with; results are of the steps from there on, ``K - first`` of them.
 
     Raises:
         ValueError: a policy is missing or made for another grid, or returns a wrong shape or NaN; or a trader must
@@ -358,6 +362,8 @@ def rollout(
     """
     times = grid(game, steps)
     dt = game.horizon / steps
+    if not 0 <= first < steps:
+        raise ValueError(f"first: expected a step in 0..{steps - 1}, got {first!r}")
     check_names(game, policies)
     check_steps(policies, steps)
     shocks = shocks_of(game, steps, noise)
@@ -369,12 +375,16 @@ def rollout(
     if shocks.price is not None:  # policies may look at it
         batches.append(np.shape(shocks.price)[:-1])
     batch = np.broadcast_shapes(given.shape[:-1], *batches)  # one market for each path of the noise
-    factor = None if game.factor is None else np.broadcast_to(game.factor.initial, (*batch, game.factor.size))
+    if game.factor is None and factor is not None:
+        raise ValueError("factor: the game has none, expected None")
+    if game.factor is not None:
+        known = game.factor.initial if factor is None else factor
+        factor = np.broadcast_to(np.asarray(known, dtype=float), (*batch, game.factor.size))
     start = Position(np.broadcast_to(given, (*batch, len(game.agents))), factor, np.full(batch, game.initial_price))
     shock, quotes, volumes = None, np.zeros((*batch, 2, game.makers)), np.zeros((*batch, 2))
     c = game.coefficients(times)  # a factor's flows are put in step by step
     positions, taken, played = [start], [], []
-    for k in range(steps):
+    for k in range(first, steps):
         here = positions[-1]
         state = State(float(times[k]), here.factor, here.inventories, quotes, shock, here.price, volumes)
         actions = {name: policies[name](k, state) for name in game.agents}
@@ -396,7 +406,7 @@ def rollout(
         else payoffs + np.sum(np.stack([np.asarray(end.gain) for end in played], -2), axis=-2)
     )
     return Trajectory(
-        times,
+        times[first:],
         np.stack(path, axis=-2),
         payoffs,
         np.stack(rewards, axis=-2),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ...envs import Trajectory
-from ...envs.arrays import Array
 from ..noise.field import at_node, inventory_sd, next_factors
 from .field import ReactionField
-from .stage import Controlled, StageGames, joined
+from .stage import Controlled, StageGames, combinations, joined
 
 _LOOKED_AT = 16
 """states of each step"""
@@ -40,7 +39,7 @@ def better_reaction(found: ReactionField, paths: Trajectory) -> str:
             own = np.flatnonzero((owner == i) & ~games.given)
             if not own.size:  # it liquidates
                 continue
-            tried = _grid(low[own], high[own])
+            tried = combinations(low[own], high[own], _GRID[len(own)])
             controls = np.repeat(played, len(tried), axis=0)
             controls[:, own] = np.tile(tried, (len(played), 1))
             reached = games.values(np.repeat(everyone, len(tried)), controls)[:, i].reshape(len(played), -1)
@@ -48,10 +47,3 @@ def better_reaction(found: ReactionField, paths: Trajectory) -> str:
                 gain = float((reached.max(axis=1) - before[:, i]).max())
                 return f"in step {k} {agent} gains {gain:.2g} by controls far from those of its first-order condition"
     return ""
-
-
-def _grid(low: Array, high: Array) -> Array:
-    """(P, w) all combinations of values between bounds (w,)."""
-    count = _GRID[len(low)]
-    axes = [np.linspace(a, b, count) for a, b in zip(low, high, strict=True)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(low))

@@ -67,6 +67,12 @@ def separated(system: StepSystem, values: Array) -> Controls:
     return Controls(values[..., :n], values[..., n : n + makers], values[..., n + makers :])
 
 
+def combinations(low: Array, high: Array, count: int) -> Array:
+    """(P, w) all combinations of ``count`` values of each control between bounds (w,)."""
+    axes = [np.linspace(a, b, count) for a, b in zip(low, high, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(low))
+
+
 @dataclass(frozen=True)
 class StageGames:
     """One step's stage games at B states.
@@ -106,7 +112,7 @@ class StageGames:
         closing = np.append(game.closing, np.zeros(game.makers, dtype=bool))[owner] if ends else False
         return (self._place < 0) | closing
 
-    def _begin(self, guess: Array) -> Array:
+    def begin(self, guess: Array) -> Array:
         """(B, m) controls to start from, within the constraints; who must liquidate does in the last step."""
         game = self.system.game
         controls = np.where(self.given, guess, np.clip(guess, self.controlled.low, self.controlled.high))
@@ -174,7 +180,7 @@ class StageGames:
             controls (B, m), and (B,) by how much the last Newton step would still change them, in their units;
             infinite where it is none.
         """
-        controls = self._begin(guess)
+        controls = self.begin(guess)
         left, members = np.full(len(controls), np.inf), np.arange(len(controls))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for _ in range(_ITERATIONS):
