@@ -80,7 +80,7 @@ def show(document: object, as_json: bool, *content: Table | str) -> None:
             if isinstance(each, Table):
                 out.print_table(each)
             else:
-                out.print(each)
+                out.print(each, soft_wrap=True)
 
 
 def task(name: str, overrides: list[str] | None, steps: int | None) -> Task:
@@ -136,6 +136,7 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
         "residual": equilibrium.residual,
         "iterations": equilibrium.iterations,
         "message": equilibrium.message,
+        "notes": list(equilibrium.notes),
         "solve_seconds": elapsed,
         "times": equilibrium.times.tolist(),
         "inventories": equilibrium.inventories.tolist(),
@@ -221,6 +222,10 @@ def train(
     ] = "sb3",
     runners: Annotated[int, typer.Option(help="With --engine ray: processes that play; 0: the one that learns.")] = 0,
     address: Address = None,
+    logs: Annotated[
+        list[str] | None,
+        typer.Option("--log", help="Log to wandb or mlflow as well as to TensorBoard; repeatable; not a setting."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run directory.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the directory's last checkpoint.")] = False,
     overrides: Overrides = None,
@@ -235,14 +240,16 @@ def train(
         if resume:
             _only_resume(context, name, runs.unfinished_config(out_folder).scenario)
             with stops.interrupting():
-                result = runs.resume(out_folder, console=err, address=address)
+                result = runs.resume(out_folder, console=err, address=address, logs=logs or None)
         else:
             settings = {"timesteps": timesteps, "information": information, "markets": markets, "runners": runners}
             settings["hyperparameters"] = read_hyperparameters(hyperparameters or [])
             given = read_scenario(name, overrides or [])
             config = runs.RunConfig.of(given, algorithm, steps, engine, seed=seed, **settings)
             with stops.interrupting():
-                result = runs.train(config, out_folder, overwrite=overwrite, console=err, address=address)
+                result = runs.train(
+                    config, out_folder, overwrite=overwrite, console=err, address=address, logs=logs or ()
+                )
     except KeyboardInterrupt as interrupt:
         place = run_folder.unfinished(out_folder)
         hint = f"; go on with --resume --out {out_folder}" if (place / "checkpoint").is_dir() else ""
@@ -293,6 +300,9 @@ def sweep(
             for seed, error in each["failed"].items():
                 text = f"{each['scenario']}, {each['algorithm']}, seed {seed}: {error}"
                 err.print(text, style="red", markup=False, soft_wrap=True)
+        said = dict.fromkeys((each["scenario"], line) for each in groups for line in each["equilibrium"])
+        for scenario, line in said:
+            out.print(f"{scenario}, {line}", markup=False, soft_wrap=True)
         out.print(f"table, figure and run directories in {out_folder}", soft_wrap=True)
     if any(each["failed"] for each in groups):
         raise SystemExit(1)
@@ -313,7 +323,7 @@ def _only_resume(context: typer.Context, name: str, scenario_name: str) -> None:
     given = [
         option
         for option in context.params
-        if option not in ("name", "out_folder", "resume", "address", "as_json")
+        if option not in ("name", "out_folder", "resume", "address", "logs", "as_json")
         and getattr(context.get_parameter_source(option), "name", "") != "DEFAULT"
     ]
     if given:
@@ -339,6 +349,8 @@ def _show_run(metrics: RunMetrics, run: Path, as_json: bool) -> None:
     show(metrics, as_json, tables.aligned(tables.agents(metrics).first(6)), tables.aligned(profiles))
     if as_json:
         return
+    for line in tables.remarks(metrics["equilibrium"].get("notes", ())):
+        out.print(line, markup=False, soft_wrap=True)
     if metrics["timesteps_done"] < metrics["timesteps"]:
         out.print(
             f"stopped after {metrics['timesteps_done']:,} of {metrics['timesteps']:,} joint market steps; "

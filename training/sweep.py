@@ -40,7 +40,7 @@ from .runs import RunConfig
 _SWEEP, _TABLE = "sweep.json", "table.csv"
 COLUMNS = (
     *("scenario", "algorithm", "seed", "status", "relative_nash_conv", "open_loop_relative_nash_conv"),
-    *("control_distance", "timesteps", "seconds", "run", "note"),
+    *("control_distance", "timesteps", "seconds", "run", "note", "equilibrium"),
 )
 
 
@@ -55,13 +55,18 @@ class Row:
     note: str = ""
     """the reason of a failure, or of a new start"""
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What to know of the equilibrium when reading NashConv."""
+        return () if self.metrics is None else self.metrics["equilibrium"].get("notes", ())
+
     def cells(self) -> dict[str, object]:
         """Values of :data:`COLUMNS`; None where there is none."""
         config = self.config
         metrics: Mapping[str, object] = {} if self.metrics is None else self.metrics
         told = (config.scenario, algorithm_text(config), config.seed, "done" if metrics else "failed")
         found = (metrics.get(name) for name in COLUMNS[4:7])
-        rest = (config.timesteps, self.seconds, f"runs/{self.name}", self.note)
+        rest = (config.timesteps, self.seconds, f"runs/{self.name}", self.note, "; ".join(self.notes))
         return dict(zip(COLUMNS, (*told, *found, *rest), strict=True))
 
 
@@ -259,6 +264,7 @@ def summary(rows: Sequence[Row]) -> list[Group]:
                 "median": float(np.median(list(values.values()))) if values else None,
                 "seconds": float(np.mean([row.seconds or 0.0 for row in each if row.metrics])) if values else None,
                 "failed": {str(row.config.seed): row.note for row in each if row.metrics is None},
+                "equilibrium": list(dict.fromkeys(note for row in each for note in row.notes)),
             }
         )
     return groups

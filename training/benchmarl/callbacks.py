@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
     ) from error
 
 from ..common.hyperparameters import geometric
-from ..evaluation.scoring import open_loop_nash_conv
+from ..evaluation.standings import Standing, Standings
 from .task import MarketTask, policies
 
 
@@ -39,6 +39,8 @@ class NashConvHistory(Callback):  # type: ignore[misc]  # BenchMARL is untyped
         self.every = every
         self.values: list[tuple[int, float]] = []
         """(joint market steps learned from, relative NashConv)"""
+        self.standings: list[tuple[int, Standing]] = []
+        """the same with every agent's gain, gap, distance and payoff"""
         self._due = 0
 
     def on_setup(self) -> None:
@@ -46,7 +48,7 @@ class NashConvHistory(Callback):  # type: ignore[misc]  # BenchMARL is untyped
         task: MarketTask = self.experiment.task
         if task.game.random:
             raise ValueError("task: expected a game without noise, whose schedules say everything; this one is random")
-        _ = task.payoff_size
+        self._standing = Standings(task)
 
     def on_batch_collected(self, batch: TensorDictBase) -> None:
         """Evaluate the policies from before this batch."""
@@ -57,10 +59,10 @@ class NashConvHistory(Callback):  # type: ignore[misc]  # BenchMARL is untyped
 
     def measure(self, frames: int) -> float:
         """Evaluate the current policies; to be called once more when the experiment has ended."""
-        task: MarketTask = self.experiment.task
-        value = open_loop_nash_conv(task.game, policies(self.experiment), task.steps) / task.payoff_size
-        self.values.append((frames, value))
-        return value
+        found = self._standing(policies(self.experiment))
+        self.values.append((frames, found.relative_nash_conv))
+        self.standings.append((frames, found))
+        return found.relative_nash_conv
 
 
 class Anneal(Callback):  # type: ignore[misc]

@@ -53,6 +53,7 @@ def page(
         "agents": table(tables.agents(metrics)),
         "profiles": table(tables.profiles(metrics)),
         "notes": "".join(f'<p class="muted">{html.escape(each)}</p>' for each in notes(metrics)),
+        "remarks": "".join(f"<p>{html.escape(each)}</p>" for each in tables.remarks(result.equilibrium.notes)),
         "legend": legend(result.equilibrium.game.agents),
         "panels": "".join(
             f"<section><h3>{html.escape(title)}</h3>{draw(figure)}</section>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ...envs.arrays import Array
 from .metrics import Group
 from .panels import color, levels, named, panels
 from .scoring import Evaluation
+from .tables import remarks
 
 
 def save(result: Evaluation, history: Array, folder: Path) -> None:
@@ -37,6 +39,14 @@ def _figure(width: float, height: float, rows: int, columns: int, *, sharey: boo
     return figure, list(figure.subplots(rows, columns, squeeze=False, sharey=sharey).flat)
 
 
+def _remark(figure: Figure, lines: Sequence[str]) -> None:
+    """What to know of the equilibrium, above the panels; nothing where there is nothing."""
+    width = int(figure.get_figwidth() * 15)  # characters of this size
+    wrapped = [part for each in lines for part in textwrap.wrap(each, width)]
+    if wrapped:
+        figure.suptitle("\n".join(wrapped), fontsize="small", color="0.3")
+
+
 def comparison(result: Evaluation) -> Figure:
     """The panels of :func:`~.panels.panels`; learned solid, equilibrium dashed."""
     agents, times = result.equilibrium.game.agents, result.equilibrium.times
@@ -49,6 +59,7 @@ def comparison(result: Evaluation) -> Figure:
             axis.plot(times, values, "-" if learned else "--", color=color(agent), drawstyle=drawstyle)
         axis.set(title=panel.title, xlabel="time", ylabel=panel.unit, xlim=(times[0], times[-1]))
         axis.grid(alpha=0.25)
+    _remark(figure, remarks(result.equilibrium.notes))
     handles = [Line2D([], [], color=color(i), label=agent) for i, agent in enumerate(named(agents))]
     handles += [Line2D([], [], color="0.3", label="learned"), Line2D([], [], color="0.3", ls="--", label="equilibrium")]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 7), frameon=False)
@@ -82,6 +93,8 @@ def save_sweep(groups: Sequence[Group], path: Path) -> None:
         axis.yaxis.set_major_locator(LogLocator(subs=labelled))
         axis.yaxis.set_major_formatter(percent)
         axis.yaxis.set_minor_formatter(NullFormatter())
+    said = dict.fromkeys((each["scenario"], line) for each in groups for line in remarks(each["equilibrium"]))
+    _remark(figure, [f"{scenario}, {line}" for scenario, line in said])
     axes[0].set_ylabel("NashConv, % of the sum of |equilibrium payoffs|")
     _write(figure, path)
 
@@ -100,5 +113,6 @@ def learning(history: Array, result: Evaluation) -> Figure:
         title="Exploitability over training (open-loop opponents)",
     )
     axis.grid(alpha=0.25, which="both")
+    _remark(figure, remarks(result.equilibrium.notes))
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
