@@ -1,7 +1,7 @@
 """Logs of a training: evaluations without exploration, to be watched while it goes on.
 
 TensorBoard always, in ``tensorboard/evaluation`` of the run directory; Weights & Biases and MLflow where they are asked
-for. All have the same tags, :data:`TAGS`, and count joint market steps. A result does not depend on its logs.
+for. All have the same tags, :data:`~.standings.TAGS`, and count joint market steps. A result does not depend on logs.
 
 ``logs.json`` of the run directory remembers the runs of Weights & Biases and MLflow, which a resumed training
 continues. Both write into the run directory (``wandb/``, ``mlflow.db``) unless their own environment variables say
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import time
 import uuid
@@ -30,29 +29,10 @@ from ..envs import Game
 from .common import files
 from .common.checkpoint_folder import generators, set_generators
 from .common.extras import library
-from .evaluation.standings import AgentStanding, Standing
+from .evaluation.standings import TAGS, Standing, tagged
 from .run_config import RunConfig
 
-TAGS = {
-    "equilibrium/nash_conv": "sum of all agents' gains, in currency",
-    "equilibrium/relative_nash_conv": "the same over the sum of the equilibrium payoffs' sizes",
-    "equilibrium/control_distance": "relative distance of all controls to the equilibrium's",
-    "gain/AGENT": "what the agent's best response would add to its payoff, in currency",
-    "gap/AGENT": "the agent's payoff less its payoff in equilibrium, in currency",
-    "control_distance/AGENT": "relative distance of the agent's controls to the equilibrium's",
-    "payoff/AGENT": "the agent's payoff, in currency",
-}
-"""what the numbers of an evaluation are called, and what they are"""
-_JOINT, _NAME, _EXTRA, _REMEMBERED = "equilibrium", "makertaker", "logs", "logs.json"
-
-
-def tagged(standing: Standing) -> dict[str, float]:
-    """The numbers of an evaluation by tag; one that was not found is left out."""
-    joint = {name: getattr(standing, name) for name in Standing._fields if name != "agents"}
-    found = {f"{_JOINT}/{name}": value for name, value in joint.items()}
-    for name in AgentStanding._fields:
-        found |= {f"{name}/{agent}": getattr(each, name) for agent, each in standing.agents.items()}
-    return {tag: value for tag, value in found.items() if math.isfinite(value)}
+_NAME, _EXTRA, _REMEMBERED = "makertaker", "logs", "logs.json"
 
 
 def units(game: Game) -> str:

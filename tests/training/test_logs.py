@@ -18,7 +18,7 @@ from makertaker.baselines.kinds import MakerTaker
 from makertaker.envs import acas_v0, load_scenario, rollout, simulate
 from makertaker.training import IndependentLearners, cli, logs, runs
 from makertaker.training.evaluation.scoring import evaluate
-from makertaker.training.evaluation.standings import Standings
+from makertaker.training.evaluation.standings import TAGS, Standings, tagged
 from makertaker.training.task import Task
 from support.interruptions import interrupt_after
 from support.logs import tensorboard, wandb_runs
@@ -80,7 +80,7 @@ def test_the_scale_of_the_learners_rewards_is_stated_once(undisturbed):
     _, texts = tensorboard(undisturbed[0])
     (units,), (message,) = texts["units/text_summary"], texts["equilibrium/text_summary"]
     assert message == solve(GAME, STEPS).message == "converged"
-    assert all(f"`{tag}`" in units for tag in logs.TAGS)
+    assert all(f"`{tag}`" in units for tag in TAGS)
     stated = {agent: float(value) for agent, value in re.findall(r"^\| (\w+_\d) \| (\S+) \|$", units, flags=re.M)}
     nash = solve(GAME, STEPS)
     env = acas_v0.parallel_env(GAME, steps=STEPS)
@@ -121,7 +121,7 @@ def test_a_best_response_that_is_not_found_leaves_a_gap_in_the_gains_alone(monke
     monkeypatch.setattr(MakerTaker, "gains", fail)
     found = standings(nash.open_loop())
     assert np.isnan([found.nash_conv, found.relative_nash_conv]).all()
-    assert not any(tag.startswith("gain/") or "nash_conv" in tag for tag in logs.tagged(found))
+    assert not any(tag.startswith("gain/") or "nash_conv" in tag for tag in tagged(found))
     assert [each.payoff for each in found.agents.values()] == pytest.approx(nash.payoffs.tolist(), rel=1e-12)
     assert found.control_distance == pytest.approx(0, abs=1e-12)
 

@@ -15,12 +15,16 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
     ) from error
 
 from ..common.hyperparameters import geometric
-from ..evaluation.standings import Standing, Standings
+from ..evaluation.standings import Standing, Standings, tagged
 from .task import MarketTask, policies
 
 
 class NashConvHistory(Callback):  # type: ignore[misc]  # BenchMARL is untyped
     """Relative NashConv of the policies without exploration, on the schedules that they play on their common path.
+
+    Every agent's gain, gap, distance and payoff stand beside, here and in BenchMARL's own logs, with the tags of
+    :data:`~.standings.TAGS`, in which some of its loggers write ``_`` for ``/``. Steps there are, as of all numbers,
+    BenchMARL's iterations.
 
     NashConv, the sum of all agents' gains by best responses, is taken over the sum of the equilibrium payoffs' sizes:
     exact for actors that see time only, in a game without noise.
@@ -55,6 +59,8 @@ class NashConvHistory(Callback):  # type: ignore[misc]  # BenchMARL is untyped
         frames = self.experiment.total_frames - batch.numel()
         if frames >= self._due:
             self.measure(frames)
+            _, found = self.standings[-1]
+            self.experiment.logger.log(tagged(found), step=self.experiment.n_iters_performed)
             self._due += self.every
 
     def measure(self, frames: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -13,6 +14,18 @@ from ...envs import Policy, draw_noise, rollout
 from ..task import Task
 from .distances import agent_distances, along, control_distance
 from .scoring import comparable, mean_payoffs
+
+TAGS = {
+    "equilibrium/nash_conv": "sum of all agents' gains, in currency",
+    "equilibrium/relative_nash_conv": "the same over the sum of the equilibrium payoffs' sizes",
+    "equilibrium/control_distance": "relative distance of all controls to the equilibrium's",
+    "gain/AGENT": "what the agent's best response would add to its payoff, in currency",
+    "gap/AGENT": "the agent's payoff less its payoff in equilibrium, in currency",
+    "control_distance/AGENT": "relative distance of the agent's controls to the equilibrium's",
+    "payoff/AGENT": "the agent's payoff, in currency",
+}
+"""what the numbers are called in logs, and what they are; steps are joint market steps"""
+_JOINT = "equilibrium"
 
 
 class AgentStanding(NamedTuple):
@@ -37,6 +50,15 @@ class Standing(NamedTuple):
     control_distance: float
     """relative, over all controls"""
     agents: dict[str, AgentStanding]
+
+
+def tagged(standing: Standing) -> dict[str, float]:
+    """The numbers of an evaluation by tag; one that was not found is left out."""
+    joint = {name: getattr(standing, name) for name in Standing._fields if name != "agents"}
+    found = {f"{_JOINT}/{name}": value for name, value in joint.items()}
+    for name in AgentStanding._fields:
+        found |= {f"{name}/{agent}": getattr(each, name) for agent, each in standing.agents.items()}
+    return {tag: value for tag, value in found.items() if math.isfinite(value)}
 
 
 class Standings:
