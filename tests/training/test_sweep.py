@@ -76,6 +76,20 @@ def test_a_sweep_is_one_table(swept):
     assert (out / "sweep.png").stat().st_size > 10_000
 
 
+def test_a_sweep_says_what_is_to_know_of_its_equilibria(tmp_path):
+    """An order that nothing but the largest rate can follow, in both of two seeds, and an ordinary market."""
+    bound = tmp_path / "bound.toml"
+    bound.write_text('description = "bound"\ntrader_inventory = [-1e6]\nmax_rate = 100.0\n')
+    out = tmp_path / "out"
+    result = command(out, str(bound), "acas", "--seeds", "2")
+    said = "rates are truncated at max_rate = 100 (trader_0 in 5 of 5 steps), where NashConv says little"
+    assert result.stdout.count(f"bound, equilibrium: {said}\n") == 1
+    assert result.stdout.count("equilibrium: ") == 1
+    assert [row["equilibrium"] for row in table(out)] == [said, said, "", ""]
+    again = json.loads(command(out, str(bound), "acas", "--seeds", "2", "--json").stdout)
+    assert [each["equilibrium"] for each in again["groups"]] == [[said], []]
+
+
 def test_a_task_trains_what_a_process_would(swept, tmp_path):
     out, _, _ = swept
     runs.train(config(seed=1), tmp_path / "alone")

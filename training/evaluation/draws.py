@@ -47,9 +47,9 @@ def over_draws(each: Sequence[Metrics]) -> Metrics:
 
 
 def _notes(each: Sequence[Metrics]) -> list[str]:
-    """In how many markets there is something to know of the equilibrium, and the first of it."""
+    """In how many markets there is something to know of the equilibrium, and what it is in the first of them."""
     noted = [one["equilibrium"]["notes"] for one in each if one["equilibrium"].get("notes")]
-    return [f"of {len(noted)} of {len(each)} drawn markets has notes, the first: {noted[0][0]}"] if noted else []
+    return [f"in {len(noted)} of {len(each)} drawn markets, the first: {noted[0][0]}"] if noted else []
 
 
 def _agent(each: Sequence[AgentMetrics]) -> AgentMetrics:
