@@ -23,7 +23,7 @@ from .common.extras import needed
 from .common.hyperparameter_options import read_hyperparameters
 from .evaluation import tables
 from .evaluation.metrics import Group, RunMetrics
-from .evaluation.tables import percent, with_error
+from .evaluation.tables import percent, remarks, with_error
 from .run_config import product
 from .task import Task
 
@@ -300,7 +300,7 @@ def sweep(
             for seed, error in each["failed"].items():
                 text = f"{each['scenario']}, {each['algorithm']}, seed {seed}: {error}"
                 err.print(text, style="red", markup=False, soft_wrap=True)
-        said = dict.fromkeys((each["scenario"], line) for each in groups for line in each["equilibrium"])
+        said = dict.fromkeys((each["scenario"], line) for each in groups for line in remarks(each["equilibrium"]))
         for scenario, line in said:
             out.print(f"{scenario}, {line}", markup=False, soft_wrap=True)
         out.print(f"table, figure and run directories in {out_folder}", soft_wrap=True)
@@ -349,7 +349,7 @@ def _show_run(metrics: RunMetrics, run: Path, as_json: bool) -> None:
     show(metrics, as_json, tables.aligned(tables.agents(metrics).first(6)), tables.aligned(profiles))
     if as_json:
         return
-    for line in tables.remarks(metrics["equilibrium"].get("notes", ())):
+    for line in remarks(metrics["equilibrium"].get("notes", ())):
         out.print(line, markup=False, soft_wrap=True)
     if metrics["timesteps_done"] < metrics["timesteps"]:
         out.print(
