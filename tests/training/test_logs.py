@@ -93,6 +93,13 @@ def test_the_scale_of_the_learners_rewards_is_stated_once(undisturbed):
     np.testing.assert_allclose(list(earned.values()), nash.payoffs, rtol=1e-5)
 
 
+def test_the_page_lists_all_tags_with_their_units():
+    page = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^\| `(\w+/\w+)` \| .* \| (currency|fraction) \|$", page, flags=re.M))
+    assert list(found) == list(TAGS)
+    assert all(("in currency" in TAGS[tag]) == (unit == "currency") for tag, unit in found.items())
+
+
 def test_a_resumed_training_continues_its_logs(undisturbed, tmp_path, monkeypatch):
     """Killed after work since the last checkpoint, whose evaluations are made again."""
     out = tmp_path / "run"
@@ -159,6 +166,23 @@ def test_a_missing_library_is_said_before_any_work(name, resumed, tmp_path, run,
         CliRunner().invoke(cli.app, ["train", *command, "--log", name], catch_exceptions=False)
     assert not out.exists()
     assert contents(run) == before
+
+
+def test_a_resumed_training_takes_other_logs_where_it_is_told_to(tmp_path, finished, monkeypatch):
+    """It began with one whose library is missing now."""
+    out = tmp_path / "run"
+    interrupt_after(monkeypatch, IndependentLearners, "save_checkpoint", 3)
+    with pytest.raises(KeyboardInterrupt):
+        runs.train(config(), out)
+    monkeypatch.undo()
+    (out / "logs.json").write_text('{"wandb": {"id": "abc", "project": "makertaker"}}')
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    before = contents(out)
+    with pytest.raises(ImportError, match="this needs wandb"):
+        runs.resume(out)
+    assert contents(out) == before
+    runs.resume(out, logs=["tensorboard"])
+    assert result_of(out) == finished[0]
 
 
 def test_an_unknown_log_is_refused_before_any_work(tmp_path):

@@ -72,7 +72,7 @@ def test_a_page_is_named_after_its_folder_whichever_way_it_is_found(path, name, 
     result = evaluated(undisturbed[0])
     monkeypatch.setattr(runs, "_evaluate", lambda *_: result)
     text = runs.write_report(path.format(name)).read_text(encoding="utf-8")
-    (title,) = re.findall("<title>(.*)</title>", text)
+    title = re.search("^<title>(.*?)</title>", text, flags=re.M).group(1)
     assert html.unescape(title) == f"makertaker: {name}"
     assert not set("<>\"'") & set(title)
 
