@@ -55,6 +55,10 @@ Hyperparameters = Annotated[
         ".toml file with tables \\[algorithm.name]; repeatable. An unknown key lists what there is.",
     ),
 ]
+LogNames = Annotated[
+    list[str] | None,
+    typer.Option("--log", help="Log to wandb or mlflow as well as to TensorBoard; repeatable; not a setting."),
+]
 Address = Annotated[
     str | None, typer.Option(help="With Ray: address of a cluster, e.g. auto or 10.0.0.1:6379; default: this machine.")
 ]
@@ -222,10 +226,7 @@ def train(
     ] = "sb3",
     runners: Annotated[int, typer.Option(help="With --engine ray: processes that play; 0: the one that learns.")] = 0,
     address: Address = None,
-    logs: Annotated[
-        list[str] | None,
-        typer.Option("--log", help="Log to wandb or mlflow as well as to TensorBoard; repeatable; not a setting."),
-    ] = None,
+    logs: LogNames = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run directory.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the directory's last checkpoint.")] = False,
     overrides: Overrides = None,
@@ -272,6 +273,7 @@ def sweep(
     information: Seen = "time",
     markets: Markets = None,
     address: Address = None,
+    logs: LogNames = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace trainings with other settings.")] = False,
     overrides: Overrides = None,
     hyperparameters: Hyperparameters = None,
@@ -289,7 +291,7 @@ def sweep(
     configs = product(given, algorithm or ["ppo"], range(seeds), steps, hyperparameters=tables, **settings)
     try:
         with stops.interrupting():
-            rows = sweeps.sweep(configs, out_folder, overwrite=overwrite, address=address, console=err)
+            rows = sweeps.sweep(configs, out_folder, overwrite=overwrite, address=address, console=err, logs=logs or ())
     except KeyboardInterrupt as interrupt:
         err.print("interrupted; the same command goes on", style="yellow")
         raise SystemExit(stops.exit_code(interrupt)) from None

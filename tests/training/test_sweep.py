@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 
 import pytest
@@ -127,6 +128,21 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(swept, tmp_path, mo
     assert not row.note
     expected = (out / "runs" / "acas-ppo-0" / "metrics.json").read_bytes()
     assert (folder / "metrics.json").read_bytes() == expected
+
+
+def test_every_training_of_a_sweep_logs_where_it_is_told_to(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(runs, "train", lambda *_, logs, **__: asked.append(("train", logs)))
+    monkeypatch.setattr(runs, "resume", lambda *_, logs: asked.append(("resume", logs)))
+    (tmp_path / "runs" / "b" / "checkpoint").mkdir(parents=True)
+    for name in "ab":
+        sweep._train_or_go_on(config(), tmp_path / "runs" / name, ["wandb"])
+    sweep._train_or_go_on(config(), tmp_path / "runs" / "b", [])
+    assert asked == [("train", ["wandb"]), ("resume", ["wandb"]), ("resume", None)]  # None: as it began
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ImportError, match=r"this needs wandb: pip install 'makertaker\[logs\]'"):
+        command(tmp_path / "out", "acas", "--log", "wandb")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_failed_training_is_reported_and_the_others_go_on(tmp_path):
