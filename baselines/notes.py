@@ -14,21 +14,18 @@ _NAMED = 3
 
 
 def truncations(game: Game, controls: Controls, matter: Array) -> tuple[str, ...]:
-    """Where an equilibrium's rates and quotes are at a constraint: deviations beyond it are impossible, so that gains
-    are small there whoever plays.
+    """Where an equilibrium's rates and quotes are at ``max_rate`` and ``max_quote``: deviations beyond them are
+    impossible, so that gains are small there whoever plays.
 
     Args:
         game: gives the constraints.
         controls: (K, N), (K, M), (K, M), or (B, K, .) on B simulated paths.
         matter: (K, 2) whether asks, and bids, matter to anybody; those that do not are not looked at.
     """
-    size = np.abs(controls.rate)
     traders, makers = game.agents[: game.traders], game.agents[game.traders :]
     found = []
-    if game.min_rate > 0:
-        found.append(("rates", f"min_rate = {game.min_rate:g}", traders, size <= game.min_rate))
     if game.max_rate is not None:
-        found.append(("rates", f"max_rate = {game.max_rate:g}", traders, size >= game.max_rate))
+        found.append(("rates", f"max_rate = {game.max_rate:g}", traders, np.abs(controls.rate) >= game.max_rate))
     if game.max_quote is not None:
         asks, bids = (np.abs(each) >= game.max_quote for each in (controls.ask, controls.bid))
         held = (asks & matter[:, :1]) | (bids & matter[:, 1:])

@@ -168,7 +168,7 @@ def test_bad_input(call, message):
             {"trader_inventory": (-1e6,) * 4, "max_rate": 2.0},
             ("max_rate = 2 (4 of 4 traders in up to 10 of 10 steps)",),
         ),
-        ({"trader_inventory": (-1e-9,), "min_rate": 0.5}, ("min_rate = 0.5 (trader_0 in 10 of 10 steps)",)),
+        ({"trader_inventory": (-1e-9,), "min_rate": 0.5}, ()),  # it may trade faster, at a cost
     ],
 )
 def test_notes_say_who_is_held_and_how_often(changes, said):
