@@ -15,7 +15,7 @@ _NAMED = 3
 
 def truncations(game: Game, controls: Controls, matter: Array) -> tuple[str, ...]:
     """Where an equilibrium's rates and quotes are at ``max_rate`` and ``max_quote``: deviations beyond them are
-    impossible, so that gains are small there whoever plays.
+    impossible, so that the gains of who is there are small whatever it does.
 
     Args:
         game: gives the constraints.
