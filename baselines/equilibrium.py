@@ -56,6 +56,9 @@ class Equilibrium(Rule):
     payoffs_bias: Array | None = None
     """(n,) about how far the payoffs are from the equilibrium's besides, because a decoupling field is an
     approximation; None without one, or where it was not estimated"""
+    notes: tuple[str, ...] = ()
+    """parts of the message to know when reading NashConv or a distance: constraints that hold rates and quotes, quotes
+    that matter to nobody"""
 
     @property
     def converged(self) -> bool:

@@ -18,7 +18,7 @@ from .market import Given, Market
 from .observation import state_space
 from .options import OptionsLike
 from .packing import agent_columns, join_controls
-from .rendering import Renderer
+from .rendering import Frame, Renderer, frame
 
 Arrays: TypeAlias = dict[str, np.ndarray]
 Info: TypeAlias = dict[str, float | np.ndarray]
@@ -70,6 +70,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         self.state_space = state_space(self.game, self.market.context)
         self._rng = np.random.default_rng()
         self._renderer: Renderer | None = None
+        self._frames: list[Frame] = []
 
     def observation_space(self, agent: str) -> Box:
         """Space of one agent's observations."""
@@ -93,8 +94,8 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
             self._rng = np.random.default_rng(seed)
         self.market.reset(self._rng, (options or {}).get("inventory"))
         self.agents = list(self.possible_agents)
-        if self._renderer is not None:
-            self._renderer.clear()
+        self._frames = []
+        self._look()
         return self._observations(), self._infos()
 
     def step(self, actions: Arrays) -> Outcome:
@@ -118,6 +119,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         observations, infos = self._observations(), self._infos()
         if done:
             self.agents = []
+        self._look()
         if self.render_mode == "human":
             self.render()
         return (
@@ -127,6 +129,11 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
             dict.fromkeys(agents, False),
             infos,
         )
+
+    def _look(self) -> None:
+        """Remember what pictures show of the market as it stands, if there are to be any."""
+        if self.render_mode is not None:
+            self._frames.append(frame(self.market))
 
     def _check_open(self) -> None:
         if not self.agents:
@@ -148,13 +155,14 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         return self.market.observer.state(self.market.state)
 
     def render(self) -> np.ndarray | None:
-        """Inventories and quotes so far, as an RGB array (H, W, 3) or in a window; with a ``render_mode``."""
+        """The episode so far, inventories and quotes from its beginning on, whenever it is looked at; as an RGB array
+        (H, W, 3) or in a window; with a ``render_mode``."""
         if self.render_mode is None:
             warn(f"render: nothing is drawn without a render_mode, one of {list(RENDER_MODES)}")
             return None
         if self._renderer is None:
             self._renderer = Renderer(self.game, self.market.times, self.render_mode)
-        return self._renderer.draw(self.market)
+        return self._renderer.draw(self._frames or [frame(self.market)])
 
     def close(self) -> None:
         """Release the window, if there is one."""

@@ -23,7 +23,7 @@ from .common.extras import needed
 from .common.hyperparameter_options import read_hyperparameters
 from .evaluation import tables
 from .evaluation.metrics import Group, RunMetrics
-from .evaluation.tables import percent, with_error
+from .evaluation.tables import percent, remarks, with_error
 from .run_config import product
 from .task import Task
 
@@ -55,6 +55,10 @@ Hyperparameters = Annotated[
         ".toml file with tables \\[algorithm.name]; repeatable. An unknown key lists what there is.",
     ),
 ]
+LogNames = Annotated[
+    list[str] | None,
+    typer.Option("--log", help="Log to wandb or mlflow as well as to TensorBoard; repeatable; not a setting."),
+]
 Address = Annotated[
     str | None, typer.Option(help="With Ray: address of a cluster, e.g. auto or 10.0.0.1:6379; default: this machine.")
 ]
@@ -80,7 +84,7 @@ def show(document: object, as_json: bool, *content: Table | str) -> None:
             if isinstance(each, Table):
                 out.print_table(each)
             else:
-                out.print(each)
+                out.print(each, soft_wrap=True)
 
 
 def task(name: str, overrides: list[str] | None, steps: int | None) -> Task:
@@ -136,6 +140,7 @@ def solve_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
         "residual": equilibrium.residual,
         "iterations": equilibrium.iterations,
         "message": equilibrium.message,
+        "notes": list(equilibrium.notes),
         "solve_seconds": elapsed,
         "times": equilibrium.times.tolist(),
         "inventories": equilibrium.inventories.tolist(),
@@ -221,6 +226,7 @@ def train(
     ] = "sb3",
     runners: Annotated[int, typer.Option(help="With --engine ray: processes that play; 0: the one that learns.")] = 0,
     address: Address = None,
+    logs: LogNames = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run directory.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the directory's last checkpoint.")] = False,
     overrides: Overrides = None,
@@ -235,14 +241,16 @@ def train(
         if resume:
             _only_resume(context, name, runs.unfinished_config(out_folder).scenario)
             with stops.interrupting():
-                result = runs.resume(out_folder, console=err, address=address)
+                result = runs.resume(out_folder, console=err, address=address, logs=logs or None)
         else:
             settings = {"timesteps": timesteps, "information": information, "markets": markets, "runners": runners}
             settings["hyperparameters"] = read_hyperparameters(hyperparameters or [])
             given = read_scenario(name, overrides or [])
             config = runs.RunConfig.of(given, algorithm, steps, engine, seed=seed, **settings)
             with stops.interrupting():
-                result = runs.train(config, out_folder, overwrite=overwrite, console=err, address=address)
+                result = runs.train(
+                    config, out_folder, overwrite=overwrite, console=err, address=address, logs=logs or ()
+                )
     except KeyboardInterrupt as interrupt:
         place = run_folder.unfinished(out_folder)
         hint = f"; go on with --resume --out {out_folder}" if (place / "checkpoint").is_dir() else ""
@@ -265,6 +273,7 @@ def sweep(
     information: Seen = "time",
     markets: Markets = None,
     address: Address = None,
+    logs: LogNames = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace trainings with other settings.")] = False,
     overrides: Overrides = None,
     hyperparameters: Hyperparameters = None,
@@ -282,7 +291,7 @@ def sweep(
     configs = product(given, algorithm or ["ppo"], range(seeds), steps, hyperparameters=tables, **settings)
     try:
         with stops.interrupting():
-            rows = sweeps.sweep(configs, out_folder, overwrite=overwrite, address=address, console=err)
+            rows = sweeps.sweep(configs, out_folder, overwrite=overwrite, address=address, console=err, logs=logs or ())
     except KeyboardInterrupt as interrupt:
         err.print("interrupted; the same command goes on", style="yellow")
         raise SystemExit(stops.exit_code(interrupt)) from None
@@ -293,6 +302,9 @@ def sweep(
             for seed, error in each["failed"].items():
                 text = f"{each['scenario']}, {each['algorithm']}, seed {seed}: {error}"
                 err.print(text, style="red", markup=False, soft_wrap=True)
+        said = dict.fromkeys((each["scenario"], line) for each in groups for line in remarks(each["equilibrium"]))
+        for scenario, line in said:
+            out.print(f"{scenario}, {line}", markup=False, soft_wrap=True)
         out.print(f"table, figure and run directories in {out_folder}", soft_wrap=True)
     if any(each["failed"] for each in groups):
         raise SystemExit(1)
@@ -313,7 +325,7 @@ def _only_resume(context: typer.Context, name: str, scenario_name: str) -> None:
     given = [
         option
         for option in context.params
-        if option not in ("name", "out_folder", "resume", "address", "as_json")
+        if option not in ("name", "out_folder", "resume", "address", "logs", "as_json")
         and getattr(context.get_parameter_source(option), "name", "") != "DEFAULT"
     ]
     if given:
@@ -339,6 +351,8 @@ def _show_run(metrics: RunMetrics, run: Path, as_json: bool) -> None:
     show(metrics, as_json, tables.aligned(tables.agents(metrics).first(6)), tables.aligned(profiles))
     if as_json:
         return
+    for line in remarks(metrics["equilibrium"].get("notes", ())):
+        out.print(line, markup=False, soft_wrap=True)
     if metrics["timesteps_done"] < metrics["timesteps"]:
         out.print(
             f"stopped after {metrics['timesteps_done']:,} of {metrics['timesteps']:,} joint market steps; "

@@ -8,7 +8,8 @@
 ``history.csv``     NashConv over training
 ``metrics.json``    the comparison with the equilibrium; the same bits whenever the run is repeated
 ``figures/``        learned against equilibrium, and the learning curve
-``tensorboard/``    the learners' own logs; of stable-baselines3 only
+``tensorboard/``    evaluations over training; stable-baselines3's learners have logs of their own beside
+``logs.json``       the runs of Weights & Biases and MLflow, where they log: ``wandb/``, ``mlflow.db``; see :mod:`.logs`
 ==================  ===============================================================================================
 
 One process at a time writes: ``.lock`` is locked meanwhile, ``.holder.json`` names it. A run that takes the place of
@@ -25,13 +26,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, NotRequired, TypedDict, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict, cast
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-from ..baselines import EquilibriumNotFound
 from ..baselines.reach import warn_where_out_of_reach
 from ..envs import Policy, text
 from ..envs.market import Market
@@ -41,8 +41,13 @@ from .common.joint_market import everyone
 from .common.learners import Learners
 from .common.provenance import Origin, origin
 from .evaluation.metrics import RunMetrics
-from .evaluation.scoring import Evaluation, evaluate, open_loop_nash_conv
+from .evaluation.scoring import Evaluation, evaluate
+from .evaluation.standings import Standings
+from .evaluation.tables import remarks
 from .run_config import RunConfig, load_config, parse_algorithm
+
+if TYPE_CHECKING:  # PyTorch may be missing
+    from .logs import Logs
 
 __all__ = [
     "Circumstances",
@@ -99,8 +104,9 @@ class _History:
     """NashConv over training, from evaluations without exploration."""
 
     learners: Learners
-    size: float
-    every: int
+    standings: Standings
+    log: Logs
+    timesteps: int
     rows: list[tuple[int, float, float]]
 
     def add(self, done: int, *, last: bool = False) -> None:
@@ -108,17 +114,15 @@ class _History:
 
         A best response that is not found leaves a gap, marked by NaN.
         """
+        every = max(1, self.timesteps // _EVALUATIONS)
         if last and self.rows and self.rows[-1][0] == done:
             self.rows.pop()
-        elif not last and self.rows and done < self.rows[-1][0] + self.every:
+        elif not last and self.rows and done < self.rows[-1][0] + every:
             return
-        learners = self.learners
-        try:
-            value = open_loop_nash_conv(learners.game, learners.policies(), learners.market.steps)
-        except EquilibriumNotFound:
-            value = float("nan")
-        self.rows.append((done, value, value / self.size))
-        learners.record("equilibrium/relative_nash_conv", value / self.size)
+        found = self.standings(self.learners.policies())
+        self.rows.append((done, found.nash_conv, found.relative_nash_conv))
+        if last or done < self.timesteps:  # otherwise one after the last gradient step takes its place
+            self.log.write(done, found)
 
 
 def train(
@@ -128,6 +132,7 @@ def train(
     overwrite: bool = False,
     console: Console | None = None,
     address: str | None = None,
+    logs: Sequence[str] = (),
 ) -> RunEvaluation:
     """Train, evaluate, and write a run directory.
 
@@ -137,40 +142,63 @@ def train(
         overwrite: True if a run may be replaced. The old one stays until the new one is complete; other files stay.
         console: for the progress bar; None: there is none.
         address: of a Ray cluster, with the engine ``"ray"``; None: this machine.
+        logs: beside TensorBoard: ``"wandb"``, ``"mlflow"``; see :mod:`.logs`.
 
     Raises:
+        ImportError: a library that logs is missing.
         ValueError: a bad configuration, or the directory exists, or another process writes into it; nothing has been
             written or removed then.
         KeyboardInterrupt: after the models so far and the history were written.
     """
+    module = needed("logs", "train")
+    module.check(logs)
     with run_folder.claimed(Path(out), overwrite, load_config) as place:
         _ = config.task.payoff_size
         with config.learners(place / "tensorboard", address) as learners:
             warn_where_out_of_reach(learners.market, config.task.equilibrium)
-            files.write_json(place / "config.json", asdict(config))
-            past: _Past = {"history": [], "seconds": 0.0}
-            learners.save_checkpoint(place / "checkpoint", past)
-            _train(config, learners, place, past, console)
+            about = module.Run(config, _shown_name(out), place, None)
+            with module.opened(about, logs) as log:
+                files.write_json(place / "config.json", asdict(config))
+                past: _Past = {"history": [], "seconds": 0.0}
+                learners.save_checkpoint(place / "checkpoint", past)
+                _train(config, learners, place, past, console, log)
         return _evaluate(config, place)
 
 
-def resume(out: str | Path, *, console: Console | None = None, address: str | None = None) -> RunEvaluation:
+def resume(
+    out: str | Path,
+    *,
+    console: Console | None = None,
+    address: str | None = None,
+    logs: Sequence[str] | None = None,
+) -> RunEvaluation:
     """Resume an interrupted training from its last checkpoint; the end is that of an uninterrupted one.
 
     A training that was to take the place of another goes on, and takes it.
 
+    Args:
+        out: the run directory.
+        console: for the progress bar; None: there is none.
+        address: of a Ray cluster, with the engine ``"ray"``; None: this machine.
+        logs: beside TensorBoard, see :mod:`.logs`; None: those that the training began with, which go on.
+
     Raises:
+        ImportError: a library that logs is missing.
         ValueError: there is no run or no checkpoint, or it is corrupt, or another process writes into the directory.
     """
     folder = run_folder.real(Path(out))
     unfinished_config(folder)  # said before anything is written
+    module = needed("logs", "train")
+    module.check(logs or ())
     with run_folder.locked(folder):
         run_folder.settle(folder)
         place = run_folder.unfinished(folder)
         config = load_config(place)
         with config.learners(place / "tensorboard", address) as learners:
             past = cast(_Past, learners.load_checkpoint(place / "checkpoint"))
-            _train(config, learners, place, past, console)
+            about = module.Run(config, _shown_name(out), place, learners.steps_done)
+            with module.opened(about, logs) as log:
+                _train(config, learners, place, past, console, log)
         result = _evaluate(config, place)
         run_folder.finish(folder, place)
     return result
@@ -181,13 +209,20 @@ def unfinished_config(out: Path) -> RunConfig:
     return load_config(run_folder.unfinished(out))
 
 
-def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, console: Console | None) -> None:
+def _shown_name(out: str | Path) -> str:
+    """The name of a run directory, whichever way a path leads to it."""
+    return text.shown(os.path.basename(os.path.abspath(out)))
+
+
+def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, console: Console | None, log: Logs) -> None:
     source = origin(engines.find(config.engine).packages)  # now: files may change while this trains
     started = time.perf_counter() - past["seconds"]
     (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
-    every = max(1, config.timesteps // _EVALUATIONS)
-    history = _History(learners, config.task.payoff_size, every, list(past["history"]))
+    history = _History(learners, Standings(config.task), log, config.timesteps, list(past["history"]))
     chunk = -(-config.timesteps // config.checkpoints)
+    if console is not None:
+        for line in remarks(config.task.equilibrium.notes):
+            console.print(line, markup=False, soft_wrap=True)
     with progress_bar(console) as bar:
         task = bar.add_task("training", total=config.timesteps, completed=learners.steps_done, gain="")
 
@@ -343,6 +378,6 @@ def write_report(out: str | Path) -> Path:
             str(config.values.get("description", "")),
             _standing(out),
         )
-        name = text.shown(os.path.basename(os.path.abspath(out)))
-        text.write(path, page(name, description, result, standing.history, asdict(config), standing.circumstances))
+        name, settings = _shown_name(out), asdict(config)
+        text.write(path, page(name, description, result, standing.history, settings, standing.circumstances))
     return path

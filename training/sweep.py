@@ -35,12 +35,13 @@ from .common import files, run_folder
 from .common.cluster import connected
 from .evaluation import plots
 from .evaluation.metrics import Group, RunMetrics
+from .logs import check
 from .runs import RunConfig
 
 _SWEEP, _TABLE = "sweep.json", "table.csv"
 COLUMNS = (
     *("scenario", "algorithm", "seed", "status", "relative_nash_conv", "open_loop_relative_nash_conv"),
-    *("control_distance", "timesteps", "seconds", "run", "note"),
+    *("control_distance", "timesteps", "seconds", "run", "note", "equilibrium"),
 )
 
 
@@ -55,13 +56,18 @@ class Row:
     note: str = ""
     """the reason of a failure, or of a new start"""
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What to know of the equilibrium when reading NashConv."""
+        return () if self.metrics is None else self.metrics["equilibrium"].get("notes", ())
+
     def cells(self) -> dict[str, object]:
         """Values of :data:`COLUMNS`; None where there is none."""
         config = self.config
         metrics: Mapping[str, object] = {} if self.metrics is None else self.metrics
         told = (config.scenario, algorithm_text(config), config.seed, "done" if metrics else "failed")
         found = (metrics.get(name) for name in COLUMNS[4:7])
-        rest = (config.timesteps, self.seconds, f"runs/{self.name}", self.note)
+        rest = (config.timesteps, self.seconds, f"runs/{self.name}", self.note, "; ".join(self.notes))
         return dict(zip(COLUMNS, (*told, *found, *rest), strict=True))
 
 
@@ -78,6 +84,7 @@ def sweep(
     overwrite: bool = False,
     address: str | None = None,
     console: Console | None = None,
+    logs: Sequence[str] = (),
 ) -> list[Row]:
     """Do the trainings that are missing, and write one table of all that were asked for.
 
@@ -87,15 +94,18 @@ def sweep(
         overwrite: True if trainings of the same names, but with other configurations, may be replaced.
         address: of a Ray cluster; None: this machine.
         console: for the progress bar; None: there is none.
+        logs: of each training beside TensorBoard; see :mod:`.logs`.
 
     Returns:
         a row for each of ``configs``, in their order; a training that failed has no metrics and a ``note``.
 
     Raises:
+        ImportError: a library that logs is missing here.
         ValueError: nothing to train, two trainings of one name, no cluster at the address, or the folder holds
             something else, or another sweep writes it; nothing has been written or removed then.
         KeyboardInterrupt: after the table of finished trainings was written.
     """
+    check(logs)
     named, out = _named(configs), run_folder.real(Path(out))
     _check_folder(named, out, overwrite)
     with connected(address), run_folder.made(out), runs.progress_bar(console) as bar:
@@ -107,7 +117,7 @@ def sweep(
         files.write_json(out / _SWEEP, document)
         task = bar.add_task("sweep", total=len(named), completed=len(rows), gain="")
         try:
-            for row in _train(missing, out.absolute(), token):
+            for row in _train(missing, out.absolute(), token, logs):
                 rows[row.name] = row
                 failed = sum(each.metrics is None for each in rows.values())
                 bar.update(task, completed=len(rows), gain=f"{failed} failed" if failed else "")
@@ -166,10 +176,10 @@ def _finished(name: str, config: RunConfig, out: Path) -> Row | None:
     return Row(name, config, metrics, seconds) if done else None
 
 
-def _train(missing: Mapping[str, RunConfig], out: Path, token: str) -> Iterator[Row]:
+def _train(missing: Mapping[str, RunConfig], out: Path, token: str, logs: Sequence[str]) -> Iterator[Row]:
     """Rows as trainings end."""
     remote = ray.remote(num_cpus=1, max_retries=3)(_train_one)
-    running = {remote.remote(config, name, str(out), token): name for name, config in missing.items()}
+    running = {remote.remote(config, name, str(out), token, logs): name for name, config in missing.items()}
     try:
         while running:
             (ended, *_), _ = ray.wait(list(running))
@@ -191,13 +201,15 @@ def _train(missing: Mapping[str, RunConfig], out: Path, token: str) -> Iterator[
             ray.cancel(task, force=True)
 
 
-def _train_one(config: RunConfig, name: str, out: str, token: str) -> tuple[bytes | None, str]:
+def _train_one(
+    config: RunConfig, name: str, out: str, token: str, logs: Sequence[str] = ()
+) -> tuple[bytes | None, str]:
     """On a worker: train or resume; the run directory where the driver cannot see it, and the error."""
     shared = _sees(Path(out), token)
     with tempfile.TemporaryDirectory(prefix="makertaker-") as own:
         folder = (Path(out) / "runs" if shared else Path(own)) / name
         try:
-            note = _train_or_go_on(config, folder)
+            note = _train_or_go_on(config, folder, logs)
         except Exception as error:
             # whatever goes wrong in one training is reported, and the others go on
             return None, f"{type(error).__name__}: {error}"
@@ -205,17 +217,17 @@ def _train_one(config: RunConfig, name: str, out: str, token: str) -> tuple[byte
     return packed, note
 
 
-def _train_or_go_on(config: RunConfig, folder: Path) -> str:
+def _train_or_go_on(config: RunConfig, folder: Path, logs: Sequence[str]) -> str:
     """Leave a finished run in the folder; returns the reason where it had to begin again."""
     note = ""
     place = run_folder.unfinished(folder)
     if list(place.glob("checkpoint*")) and not _differs(place, config):
         try:
-            runs.resume(folder)
+            runs.resume(folder, logs=logs or None)
             return ""
         except ValueError as error:
             note = f"trained from the start, since it could not go on: {error}"
-    runs.train(config, folder, overwrite=True)
+    runs.train(config, folder, overwrite=True, logs=logs)
     return note
 
 
@@ -259,6 +271,7 @@ def summary(rows: Sequence[Row]) -> list[Group]:
                 "median": float(np.median(list(values.values()))) if values else None,
                 "seconds": float(np.mean([row.seconds or 0.0 for row in each if row.metrics])) if values else None,
                 "failed": {str(row.config.seed): row.note for row in each if row.metrics is None},
+                "equilibrium": list(dict.fromkeys(note for row in each for note in row.notes)),
             }
         )
     return groups

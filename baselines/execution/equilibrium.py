@@ -161,7 +161,8 @@ def solve_execution(
     if game.factor is None:
         return found
     mean, spread = expectation(game, times, lambda noise: found.rule.play(noise).payoffs)
-    return replace(found, payoffs=mean, payoffs_se=spread, message=found.message + _truncation(found))
+    notes = _truncation(found)
+    return replace(found, payoffs=mean, payoffs_se=spread, message="; ".join([found.message, *notes]), notes=notes)
 
 
 def _too_fast(game: ExecutionGame, rates: Array) -> str:
@@ -172,18 +173,18 @@ def _too_fast(game: ExecutionGame, rates: Array) -> str:
     )
 
 
-def _truncation(found: ExecutionEquilibrium) -> str:
+def _truncation(found: ExecutionEquilibrium) -> tuple[str, ...]:
     """A warning where environments truncate rates on some paths of the factor, which the solution does not."""
     game = found.game
     if game.max_rate is None or game.factor is None or not additive(game.factor, found.times):
-        return ""
+        return ()
     units = found.rule.play(Noise(factor=unit_increments(game.factor, found.steps))).controls.rate
     spread = np.sqrt(((units - found.controls.rate) ** 2).sum(axis=0))
     reach = float((np.abs(found.controls.rate) + 3 * spread).max())
     if reach <= game.rate_bound:
-        return ""
+        return ()
     return (
-        f"; on some paths rates go beyond max_rate = {game.rate_bound:g}: three standard deviations reach {reach:.4g}"
+        f"on some paths rates go beyond max_rate = {game.rate_bound:g}: three standard deviations reach {reach:.4g}",
     )
 
 

@@ -16,7 +16,7 @@ from ..errors import EquilibriumNotFound
 from ..noise.field import Field, FieldOptions
 from ..noise.scheme import NoiselessSolution, decoupling_field
 from ..sweep import slopes
-from .messages import advice, diagnosis, message
+from .messages import advice, diagnosis, message, notes
 from .peaks import better_control
 from .step_system import MakerTakerSteps
 from .system import GameSystem, optimal_controls, system_size
@@ -151,6 +151,7 @@ def result_of(
     """The equilibrium of one game from what was found: controls (K, .), inventories (K+1, n), payoffs (n,), and the
     volumes (K,) at the asks and the bids."""
     matter = quotes_matter(*volumes)
+    found = notes(game, controls, matter)
     return MakerTakerEquilibrium(
         game=game,
         times=times,
@@ -162,7 +163,8 @@ def result_of(
         residual=float(result.residual),
         iterations=result.iterations,
         status=Status.CONVERGED if result.converged else Status.NOT_CONVERGED,
-        message=message(game, controls, matter, result),
+        message=message(game, controls, result, found),
+        notes=found,
     )
 
 

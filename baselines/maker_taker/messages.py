@@ -11,6 +11,7 @@ from ...envs.arrays import Array
 from ...envs.competition import ties
 from .. import fbsde, newton
 from ..budget import Budget
+from ..notes import truncations
 from .system import GameSystem
 
 
@@ -21,18 +22,15 @@ def advice(game: MakerTakerGame) -> str:
     return f"A shorter horizon or smaller penalties make it easier{more}."
 
 
-def message(game: MakerTakerGame, controls: Controls, matter: Array, result: newton.Result) -> str:
-    """The status of a result, and what its user should know.
+def notes(game: MakerTakerGame, controls: Controls, matter: Array) -> tuple[str, ...]:
+    """What to know when reading an equilibrium's numbers; nothing where it is an ordinary one.
 
     Args:
         game: the game.
         controls: found, (K, .).
         matter: (K, 2) whether asks, and bids, matter to anybody.
-        result: of the iteration.
     """
-    parts = ["converged" if result.converged else "not converged"]
-    if result.stages:
-        parts.append(f"{result.stages} stages of continuation in the penalties")
+    parts = []
     for side, column in (("ask", 0), ("bid", 1)):
         idle = int((~matter[:, column]).sum())
         if idle:
@@ -40,14 +38,18 @@ def message(game: MakerTakerGame, controls: Controls, matter: Array, result: new
                 f"{side} quotes are undetermined on {idle} of {len(matter)} steps: no volume arrives there, "
                 "the equilibrium is not unique"
             )
-    tied = int((ties(controls.ask, game.margin) | ties(controls.bid, game.margin)).sum())
-    if tied:
-        parts.append(f"best quotes tie on {tied} of {len(matter)} steps, where the slope is one-sided")
-    if np.abs(controls.rate).max(initial=0.0) >= game.rate_bound:
-        parts.append(f"rates are truncated at max_rate = {game.max_rate:g}")
-    if max(np.abs(controls.ask).max(), np.abs(controls.bid).max()) >= game.quote_bound:
-        parts.append(f"quotes are truncated at max_quote = {game.max_quote:g}")
-    return "; ".join(parts)
+    return (*parts, *truncations(game, controls, matter))
+
+
+def message(game: MakerTakerGame, controls: Controls, result: newton.Result, notes: Sequence[str]) -> str:
+    """The status of a result, how it was found, ties, and its :func:`notes`."""
+    parts = ["converged" if result.converged else "not converged"]
+    if result.stages:
+        parts.append(f"{result.stages} stages of continuation in the penalties")
+    tied = ties(controls.ask, game.margin) | ties(controls.bid, game.margin)
+    if tied.any():
+        parts.append(f"best quotes tie on {int(tied.sum())} of {len(tied)} steps, where the slope is one-sided")
+    return "; ".join([*parts, *notes])
 
 
 def diagnosis(game: MakerTakerGame, system: GameSystem, result: newton.Result, budget: Budget) -> str:

@@ -11,6 +11,7 @@ from ...envs import Controls, Policy, Trajectory
 from ...envs.arrays import Array
 from ..equilibrium import Equilibrium, Status, quotes_matter
 from ..errors import EquilibriumNotFound
+from ..notes import truncations
 from ..profiles import mean_controls
 from .field import Field, FieldOptions, at_node
 from .scheme import ACCEPTED, FieldErrors, NoiselessSolution, decoupling_field, expected_payoffs
@@ -98,6 +99,8 @@ def solve_noisy(
     problem = problem or better
     if problem and throw:
         raise EquilibriumNotFound(problem)
+    matter = quotes_matter(activity.buy_volume.mean(axis=0), activity.sell_volume.mean(axis=0))
+    notes = truncations(system.game, paths.controls, matter)
     return DecouplingEquilibrium(
         game=system.game,
         times=system.times,
@@ -105,11 +108,12 @@ def solve_noisy(
         adjoints=np.stack([found.average(k, *at_node(paths, k)).mean(axis=0) for k in range(system.steps)]),
         controls=mean_controls(paths),
         payoffs=mean,
-        quotes_matter=quotes_matter(activity.buy_volume.mean(axis=0), activity.sell_volume.mean(axis=0)),
+        quotes_matter=matter,
         residual=found.residual,
         iterations=1,
         status=status,
-        message=problem or _message(found, errors),
+        message="; ".join([problem or _message(found, errors), *notes]),
+        notes=notes,
         payoffs_se=spread,
         payoffs_bias=errors.payoffs,
         field=found,

@@ -133,9 +133,15 @@ OLD = (
     "models/trader_0.zip",
     "checkpoint/state.pkl",
     "tensorboard/trader_0_1/events.out.tfevents.1",
+    "tensorboard/evaluation/events.out.tfevents.1",
+    "logs.json",
+    "mlflow.db",
+    "wandb/offline-run-20200101_000000-abc/files/output.log",
+    "wandb/run-20200101_000000-abc/run-abc.wandb",
+    "wandb/debug.log",
 )
 NEW = ("config.json", "metrics.json", "models/trader_0.zip", "models/maker_0.zip", "checkpoint/state.pkl")
-FOREIGN = ("notes.txt", "models/notes.txt", "tensorboard/trader_0_1/notes.txt")
+FOREIGN = ("notes.txt", "models/notes.txt", "tensorboard/trader_0_1/notes.txt", "wandb/notes.txt", "mlruns/notes.txt")
 
 
 def cut_off(function, left):

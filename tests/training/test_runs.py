@@ -1,8 +1,11 @@
 """Run directories, and what the commands on them print."""
 
 import errno
+import functools
+import html
 import json
 import os
+import re
 import shutil
 
 import pytest
@@ -59,6 +62,24 @@ def test_report_is_one_page(run, monkeypatch):
     assert percent(metrics["relative_nash_conv"]) in text
     assert all(agent in text for agent in GAME.agents)
     assert f"<title>makertaker: {folder.name}</title>" in text
+
+
+@pytest.mark.parametrize("name", ["two words", "a<b>&\"c'", "Zürich-市場", "trailing"])
+@pytest.mark.parametrize("path", ["{}", "{}/", "{}/.", "{}/models/..", ".", "..", "./"])
+def test_a_page_is_named_after_its_folder_whichever_way_it_is_found(path, name, undisturbed, tmp_path, monkeypatch):
+    folder = shutil.copytree(undisturbed[0], tmp_path / name)
+    monkeypatch.chdir({".": folder, "./": folder, "..": folder / "models"}.get(path, tmp_path))
+    result = evaluated(undisturbed[0])
+    monkeypatch.setattr(runs, "_evaluate", lambda *_: result)
+    text = runs.write_report(path.format(name)).read_text(encoding="utf-8")
+    title = re.search("^<title>(.*?)</title>", text, flags=re.M).group(1)
+    assert html.unescape(title) == f"makertaker: {name}"
+    assert not set("<>\"'") & set(title)
+
+
+@functools.cache
+def evaluated(folder):
+    return runs.evaluate_run(folder)
 
 
 def test_a_page_is_replaced_by_a_whole_one_only(run, monkeypatch):

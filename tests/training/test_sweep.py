@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 
 import pytest
@@ -76,6 +77,20 @@ def test_a_sweep_is_one_table(swept):
     assert (out / "sweep.png").stat().st_size > 10_000
 
 
+def test_a_sweep_says_what_is_to_know_of_its_equilibria(tmp_path):
+    """An order that nothing but the largest rate can follow, in both of two seeds, and an ordinary market."""
+    bound = tmp_path / "bound.toml"
+    bound.write_text('description = "bound"\ntrader_inventory = [-1e6]\nmax_rate = 100.0\n')
+    out = tmp_path / "out"
+    result = command(out, str(bound), "acas", "--seeds", "2")
+    said = "rates are truncated at max_rate = 100 (trader_0 in 5 of 5 steps), where NashConv says little"
+    assert result.stdout.count(f"bound, equilibrium: {said}\n") == 1
+    assert result.stdout.count("equilibrium: ") == 1
+    assert [row["equilibrium"] for row in table(out)] == [said, said, "", ""]
+    again = json.loads(command(out, str(bound), "acas", "--seeds", "2", "--json").stdout)
+    assert [each["equilibrium"] for each in again["groups"]] == [[said], []]
+
+
 def test_a_task_trains_what_a_process_would(swept, tmp_path):
     out, _, _ = swept
     runs.train(config(seed=1), tmp_path / "alone")
@@ -113,6 +128,21 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(swept, tmp_path, mo
     assert not row.note
     expected = (out / "runs" / "acas-ppo-0" / "metrics.json").read_bytes()
     assert (folder / "metrics.json").read_bytes() == expected
+
+
+def test_every_training_of_a_sweep_logs_where_it_is_told_to(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(runs, "train", lambda *_, logs, **__: asked.append(("train", logs)))
+    monkeypatch.setattr(runs, "resume", lambda *_, logs: asked.append(("resume", logs)))
+    (tmp_path / "runs" / "b" / "checkpoint").mkdir(parents=True)
+    for name in "ab":
+        sweep._train_or_go_on(config(), tmp_path / "runs" / name, ["wandb"])
+    sweep._train_or_go_on(config(), tmp_path / "runs" / "b", [])
+    assert asked == [("train", ["wandb"]), ("resume", ["wandb"]), ("resume", None)]  # None: as it began
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ImportError, match=r"this needs wandb: pip install 'makertaker\[logs\]'"):
+        command(tmp_path / "out", "acas", "--log", "wandb")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_failed_training_is_reported_and_the_others_go_on(tmp_path):

@@ -15,12 +15,16 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
     ) from error
 
 from ..common.hyperparameters import geometric
-from ..evaluation.scoring import open_loop_nash_conv
+from ..evaluation.standings import Standing, Standings, tagged
 from .task import MarketTask, policies
 
 
 class NashConvHistory(Callback):  # type: ignore[misc]  # BenchMARL is untyped
     """Relative NashConv of the policies without exploration, on the schedules that they play on their common path.
+
+    Every agent's gain, gap, distance and payoff stand beside, here and in BenchMARL's own logs, with the tags of
+    :data:`~.standings.TAGS`, in which some of its loggers write ``_`` for ``/``. Steps there are, as of all numbers,
+    BenchMARL's iterations.
 
     NashConv, the sum of all agents' gains by best responses, is taken over the sum of the equilibrium payoffs' sizes:
     exact for actors that see time only, in a game without noise.
@@ -39,6 +43,8 @@ class NashConvHistory(Callback):  # type: ignore[misc]  # BenchMARL is untyped
         self.every = every
         self.values: list[tuple[int, float]] = []
         """(joint market steps learned from, relative NashConv)"""
+        self.standings: list[tuple[int, Standing]] = []
+        """the same with every agent's gain, gap, distance and payoff"""
         self._due = 0
 
     def on_setup(self) -> None:
@@ -46,21 +52,23 @@ class NashConvHistory(Callback):  # type: ignore[misc]  # BenchMARL is untyped
         task: MarketTask = self.experiment.task
         if task.game.random:
             raise ValueError("task: expected a game without noise, whose schedules say everything; this one is random")
-        _ = task.payoff_size
+        self._standing = Standings(task)
 
     def on_batch_collected(self, batch: TensorDictBase) -> None:
         """Evaluate the policies from before this batch."""
         frames = self.experiment.total_frames - batch.numel()
         if frames >= self._due:
             self.measure(frames)
+            _, found = self.standings[-1]
+            self.experiment.logger.log(tagged(found), step=self.experiment.n_iters_performed)
             self._due += self.every
 
     def measure(self, frames: int) -> float:
         """Evaluate the current policies; to be called once more when the experiment has ended."""
-        task: MarketTask = self.experiment.task
-        value = open_loop_nash_conv(task.game, policies(self.experiment), task.steps) / task.payoff_size
-        self.values.append((frames, value))
-        return value
+        found = self._standing(policies(self.experiment))
+        self.values.append((frames, found.relative_nash_conv))
+        self.standings.append((frames, found))
+        return found.relative_nash_conv
 
 
 class Anneal(Callback):  # type: ignore[misc]

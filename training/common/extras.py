@@ -1,9 +1,18 @@
-"""Modules that need one of the package's extras, imported when they are asked for."""
+"""Modules and libraries of the package's extras, imported when they are asked for."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
+
+
+def library(name: str, extra: str) -> ModuleType:
+    """A library of one of the package's extras. Raises ImportError where it is missing; the message names the
+    extra."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise ImportError(f"this needs {error.name}: pip install 'makertaker[{extra}]'") from error
 
 
 def needed(module: str, extra: str) -> ModuleType:

@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import shutil
+import sys
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -60,6 +61,16 @@ def replaced(folder: Path) -> Iterator[Path]:
         folder.rename(old)
     fresh.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def check_nameable(name: str, path: Path) -> None:
+    """Raises ValueError for a path that other libraries could not write to, since the locale cannot name it."""
+    given = str(path)
+    if text.shown(given) != given:
+        raise ValueError(
+            f"{name}: expected a path that the locale, {sys.getfilesystemencoding()}, can name, got "
+            f"{text.shown(given)!r}; PYTHONUTF8=1 is UTF-8 in any locale"
+        )
 
 
 def beside(path: Path, suffix: str) -> Path:

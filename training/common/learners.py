@@ -87,10 +87,6 @@ class Learners(ABC):
         """
 
     @abstractmethod
-    def record(self, name: str, value: float) -> None:
-        """Put a number into the learners' own logs."""
-
-    @abstractmethod
     def save_models(self, folder: Path) -> None:
         """Write one file for each learner: the models that the engine's ``load`` reads."""
 

@@ -17,13 +17,15 @@ from pathlib import Path
 
 from .extras import needed
 
-_FILES = ("config.json", "run.json", "history.csv", "metrics.json", "report.html")
+_FILES = ("config.json", "run.json", "history.csv", "metrics.json", "report.html", "logs.json", "mlflow.db")
 _FOLDERS = {
     "models": ("trader_*", "maker_*"),
     "figures": ("comparison.png", "learning.png"),
     "tensorboard": ("*/events.out.tfevents.*",),
 }
 """and the files that a run writes into them"""
+_TREES = {"wandb": ("offline-run-*", "run-*", "latest-run*", "debug*.log")}
+"""and what a library writes into them, whole folders among it"""
 _CHECKPOINT = ("checkpoint", "checkpoint.new", "checkpoint.old")
 _LOCKS = (".lock", ".holder.json")
 _PARTIAL, _COMPLETE, _MOVING = ".partial", ".complete", ".moving"
@@ -168,13 +170,16 @@ def clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     for name in _CHECKPOINT:
         _remove(folder / name)
-    for name, patterns in _FOLDERS.items():
+    for name, patterns in (_FOLDERS | _TREES).items():
         inside = folder / name
         if inside.is_symlink():
             inside.unlink()  # not what it leads to
         for pattern in patterns:
             for path in list(inside.glob(pattern)):
-                path.unlink()
+                if name in _TREES and path.is_dir():
+                    _remove(path)
+                else:
+                    path.unlink()
         for each in (*inside.glob("*/"), inside):
             with suppress(OSError):  # it is not empty, or not there
                 each.rmdir()

@@ -39,10 +39,17 @@ def over_draws(each: Sequence[Metrics]) -> Metrics:
         "equilibrium": {
             "residual": max(one["equilibrium"]["residual"] for one in each),
             "message": f"of {len(each)} markets",
+            "notes": _notes(each),
         },
         "baselines": {},
     }
     return result  # type: ignore[no-any-return]
+
+
+def _notes(each: Sequence[Metrics]) -> list[str]:
+    """In how many markets there is something to know of the equilibrium, and what it is in the first of them."""
+    noted = [one["equilibrium"]["notes"] for one in each if one["equilibrium"].get("notes")]
+    return [f"in {len(noted)} of {len(each)} drawn markets, the first: {noted[0][0]}"] if noted else []
 
 
 def _agent(each: Sequence[AgentMetrics]) -> AgentMetrics:

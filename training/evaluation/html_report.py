@@ -9,11 +9,13 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from ...envs import Game
 from ...envs.arrays import Array
 from . import tables
 from .metrics import Metrics
 from .page import PAGE
-from .panels import color, levels, named, panels
+from .panels import color, colors, levels, panels, width
+from .panels import legend as entries
 from .scoring import Evaluation
 from .tables import percent
 
@@ -53,7 +55,8 @@ def page(
         "agents": table(tables.agents(metrics)),
         "profiles": table(tables.profiles(metrics)),
         "notes": "".join(f'<p class="muted">{html.escape(each)}</p>' for each in notes(metrics)),
-        "legend": legend(result.equilibrium.game.agents),
+        "remarks": "".join(f"<p>{html.escape(each)}</p>" for each in tables.remarks(result.equilibrium.notes)),
+        "legend": legend(result.equilibrium.game),
         "panels": "".join(
             f"<section><h3>{html.escape(title)}</h3>{draw(figure)}</section>"
             for title, figure in comparison(result).items()
@@ -94,26 +97,26 @@ def notes(metrics: Metrics) -> list[str]:
 
 def comparison(result: Evaluation) -> dict[str, go.Figure]:
     """A figure for each panel, by title; learned solid, equilibrium dashed."""
-    agents, times = result.equilibrium.game.agents, result.equilibrium.times
-    figures = {}
+    game, times = result.equilibrium.game, result.equilibrium.times
+    shade, thick, figures = colors(game), width(game), {}
     for panel in panels(result):
         figure = figures[f"{panel.title} ({panel.unit})"] = go.Figure()
         shape = "hv" if panel.held else "linear"
         for agent, learned, values in panel.lines():
             kind, dash = ("learned", "solid") if learned else ("equilibrium", "dash")
-            line, name = {"color": color(agent), "dash": dash, "shape": shape}, f"{agents[agent]}, {kind}"
+            line = {"color": shade[agent], "dash": dash, "shape": shape, "width": thick}
+            name = f"{game.agents[agent]}, {kind}"
             figure.add_scatter(x=times, y=values, mode="lines", line=line, name=name)
         figure.update_xaxes(title_text="time", range=[times[0], times[-1]])
         _layout(figure, 320).update_layout(showlegend=False)
     return figures
 
 
-def legend(agents: tuple[str, ...]) -> str:
+def legend(game: Game) -> str:
     """The legend that the panels of :func:`comparison` share."""
-    squares = (f'<span style="color:{color(i)}">&#9632;</span>' for i in range(len(agents)))
-    entries = [f"{square} {html.escape(each)}" for square, each in zip(squares, named(agents), strict=False)]
-    entries += ["&#9472;&#9472; learned", "- - equilibrium"]
-    return " &nbsp; ".join(f'<span style="white-space:nowrap">{each}</span>' for each in entries)
+    shown = [f'<span style="color:{each}">&#9632;</span> {html.escape(name)}' for name, each in entries(game).items()]
+    shown += ["&#9472;&#9472; learned", "- - equilibrium"]
+    return " &nbsp; ".join(f'<span style="white-space:nowrap">{each}</span>' for each in shown)
 
 
 def learning(history: Array, result: Evaluation) -> go.Figure:

@@ -33,6 +33,8 @@ class EquilibriumMetrics(TypedDict):
 
     residual: float
     message: str
+    notes: NotRequired[list[str]]
+    """parts of the message to know when reading NashConv; older files have none"""
 
 
 class Metrics(TypedDict):
@@ -66,7 +68,8 @@ class RunMetrics(Metrics):
 
 
 class Group(TypedDict):
-    """The trainings of a sweep with one scenario and algorithm; ``failed`` has reasons. Both mappings are by seed."""
+    """The trainings of a sweep with one scenario and algorithm; ``failed`` has reasons. Both mappings are by seed.
+    ``equilibrium`` has what to know of the scenario's equilibrium when reading NashConv."""
 
     scenario: str
     algorithm: str
@@ -74,3 +77,4 @@ class Group(TypedDict):
     median: float | None
     seconds: float | None
     failed: dict[str, str]
+    equilibrium: list[str]

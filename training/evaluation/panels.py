@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...envs import Game
 from ...envs.arrays import Array
+from ...envs.rendering import NAMED, groups
 from .metrics import Metrics
 from .scoring import Evaluation
 
@@ -16,17 +18,31 @@ COLORS = (
     *("#000000", "#999999", "#882255", "#44AA99", "#DDCC77", "#332288"),
 )
 """Okabe and Ito's palette, told apart by colour-blind readers, and six more of Tol's"""
-NAMED = 12
-"""agents up to which a legend or a table names them"""
 
 
 def color(index: int) -> str:
-    """Colour of the agent at a position."""
+    """A colour by its number."""
     return COLORS[index % len(COLORS)]
 
 
+def colors(game: Game) -> list[str]:
+    """Every agent's colour: that of its entry in :func:`legend`."""
+    found = {i: color(g) for g, who in enumerate(groups(game).values()) for i in who}
+    return [found[i] for i in range(len(game.agents))]
+
+
+def legend(game: Game) -> dict[str, str]:
+    """Colours of the agents by name or, where they are many, of traders and makers."""
+    return {name: color(g) for g, name in enumerate(groups(game))}
+
+
+def width(game: Game) -> float:
+    """Of a line, in points."""
+    return 1.5 if len(game.agents) <= NAMED else 0.7
+
+
 def named(agents: Sequence[str]) -> Sequence[str]:
-    """The agents that a legend or a table names."""
+    """The agents that a table names, all or none."""
     return agents if len(agents) <= NAMED else ()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from ...envs import text
 from ...envs.arrays import Array
 from .metrics import Group
-from .panels import color, levels, named, panels
+from .panels import color, colors, legend, levels, panels, width
 from .scoring import Evaluation
+from .tables import remarks
 
 
 def save(result: Evaluation, history: Array, folder: Path) -> None:
@@ -37,19 +39,33 @@ def _figure(width: float, height: float, rows: int, columns: int, *, sharey: boo
     return figure, list(figure.subplots(rows, columns, squeeze=False, sharey=sharey).flat)
 
 
+def _remark(figure: Figure, lines: Sequence[str]) -> None:
+    """What to know of the equilibrium, above the panels; nothing where there is nothing."""
+    characters = int(figure.get_figwidth() * 13)  # of this size
+    wrapped = [part for each in lines for part in textwrap.wrap(each, characters)]
+    if wrapped:
+        figure.set_figheight(figure.get_figheight() + 0.2 * len(wrapped))  # panels keep their size
+        figure.suptitle("\n".join(wrapped), fontsize="small", color="0.3")
+
+
 def comparison(result: Evaluation) -> Figure:
     """The panels of :func:`~.panels.panels`; learned solid, equilibrium dashed."""
-    agents, times = result.equilibrium.game.agents, result.equilibrium.times
+    game, times = result.equilibrium.game, result.equilibrium.times
+    shade, thick = colors(game), width(game)
     shown = panels(result)
     rows = -(-len(shown) // 2)
     figure, axes = _figure(10, 3.2 * rows + (0.4 if rows == 1 else 0.0), rows, 2)
     for panel, axis in zip(shown, axes, strict=False):
         drawstyle = "steps-post" if panel.held else "default"
         for agent, learned, values in panel.lines():
-            axis.plot(times, values, "-" if learned else "--", color=color(agent), drawstyle=drawstyle)
+            style = "-" if learned else "--"
+            axis.plot(times, values, style, color=shade[agent], drawstyle=drawstyle, linewidth=thick)
         axis.set(title=panel.title, xlabel="time", ylabel=panel.unit, xlim=(times[0], times[-1]))
         axis.grid(alpha=0.25)
-    handles = [Line2D([], [], color=color(i), label=agent) for i, agent in enumerate(named(agents))]
+    _remark(figure, remarks(result.equilibrium.notes))
+    for axis in axes[len(shown) :]:
+        axis.set_visible(False)
+    handles = [Line2D([], [], color=each, label=name) for name, each in legend(game).items()]
     handles += [Line2D([], [], color="0.3", label="learned"), Line2D([], [], color="0.3", ls="--", label="equilibrium")]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 7), frameon=False)
     return figure
@@ -62,8 +78,8 @@ def save_sweep(groups: Sequence[Group], path: Path) -> None:
     shown = [max(value, 1e-12) for each in groups for value in each["relative_nash_conv"].values()]
     labelled = (1, 2, 5) if max(shown) < 1000 * min(shown) else (1,)  # few powers of ten may lie in between
     percent = FuncFormatter(lambda value, _: f"{100 * value:g}%")
-    width = max(4.5, len(scenarios) * (1.2 + 0.7 * len(algorithms)))
-    figure, axes = _figure(width, 3.8, 1, len(scenarios), sharey=True)
+    wide = max(4.5, len(scenarios) * (1.2 + 0.7 * len(algorithms)))
+    figure, axes = _figure(wide, 3.8, 1, len(scenarios), sharey=True)
     for axis, scenario in zip(axes, scenarios, strict=True):
         for each in groups:
             values, median = list(each["relative_nash_conv"].values()), each["median"]
@@ -82,6 +98,8 @@ def save_sweep(groups: Sequence[Group], path: Path) -> None:
         axis.yaxis.set_major_locator(LogLocator(subs=labelled))
         axis.yaxis.set_major_formatter(percent)
         axis.yaxis.set_minor_formatter(NullFormatter())
+    said = dict.fromkeys((each["scenario"], line) for each in groups for line in remarks(each["equilibrium"]))
+    _remark(figure, [f"{scenario}, {line}" for scenario, line in said])
     axes[0].set_ylabel("NashConv, % of the sum of |equilibrium payoffs|")
     _write(figure, path)
 
@@ -100,5 +118,6 @@ def learning(history: Array, result: Evaluation) -> Figure:
         title="Exploitability over training (open-loop opponents)",
     )
     axis.grid(alpha=0.25, which="both")
+    _remark(figure, remarks(result.equilibrium.notes))
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure

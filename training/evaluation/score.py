@@ -223,7 +223,12 @@ def _mean(scores: Sequence[Score]) -> Score:
         for name, numbers in metrics["agents"].items()
     }
     notes = dict.fromkeys(note for each in scores for note in each.notes if note.startswith("policies draw"))
-    said = (f"means over {len(scores)} drawn markets, with standard errors; paths are those of the first", *notes)
+    remarks = tables.remarks(metrics["equilibrium"].get("notes", ()))
+    said = (
+        f"means over {len(scores)} drawn markets, with standard errors; paths are those of the first",
+        *notes,
+        *remarks,
+    )
     return Score(scores[0].learned, scores[0].equilibrium, metrics, said, agents, tuple(scores))
 
 
@@ -261,8 +266,7 @@ def _notes(playing: Players, result: Evaluation, equilibrium: Equilibrium, episo
         found.append(f"policies draw their actions: means over {episodes} episodes, with standard errors")
     if setting.options.inventory_spread:
         found.append("note: scored from the game's initial inventories, without the environment's inventory_spread")
-    if "truncated" in equilibrium.message:
-        found.append(f"note: the equilibrium is {equilibrium.message}")
+    found += tables.remarks(equilibrium.notes)
     outside = out_of_reach(setting, equilibrium)
     if outside is not None:
         found.append(f"note: {outside}")

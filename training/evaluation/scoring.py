@@ -78,9 +78,9 @@ def evaluate(
     noise = draw_noise(game, steps, PATHS if episodes is None else episodes, seed=0, price=price)
     learned, target = _played(game, policies, steps, noise, episodes), along(equilibrium, noise)
     total = payoff_size(equilibrium.payoffs)
-    payoffs, errors, total_error = _payoffs(equilibrium, learned, target)
+    payoffs, errors, total_error = mean_payoffs(equilibrium, learned, target)
     mean = _mean_path(learned)
-    shown = learned if target.controls.rate.ndim == learned.controls.rate.ndim else mean
+    shown = comparable(learned, target)
     if episodes is None:
         gains = _gains(kind, policies, learned, information, price=price)
         schedule = kind.open_loop_beside(gains, policies, mean if price and not game.random else learned)
@@ -107,7 +107,11 @@ def evaluate(
         "inventory_distance": relative_distance(shown.inventories, target.inventories),
         "collusion_index": index_of(kind, payoffs, equilibrium.payoffs, compared),
         "collusion_index_se": index_error(kind, total_error, equilibrium.payoffs, compared),
-        "equilibrium": {"residual": equilibrium.residual, "message": equilibrium.message},
+        "equilibrium": {
+            "residual": equilibrium.residual,
+            "message": equilibrium.message,
+            "notes": list(equilibrium.notes),
+        },
         "baselines": compared,
     }
     return Evaluation(mean, equilibrium, metrics)
@@ -151,7 +155,7 @@ def _played(
     return rollout(game, policies, steps, noise, inventories=start)
 
 
-def _payoffs(equilibrium: Equilibrium, learned: Trajectory, target: Equilibrium) -> tuple[Array, Array, float]:
+def mean_payoffs(equilibrium: Equilibrium, learned: Trajectory, target: Equilibrium) -> tuple[Array, Array, float]:
     """Learned payoffs (n,), their standard errors, and that of their sum.
 
     Over paths, the equilibrium's payoffs on the same paths serve as control variates: their means are known exactly,
@@ -174,6 +178,11 @@ def _mean_path(paths: Trajectory) -> Trajectory:
     return paths._replace(inventories=inventories, payoffs=payoffs, controls=mean_controls(paths))
 
 
+def comparable(learned: Trajectory, target: Equilibrium) -> Trajectory:
+    """What is compared with the equilibrium ``target``: the paths where it has paths as well, otherwise their means."""
+    return learned if target.controls.rate.ndim == learned.controls.rate.ndim else _mean_path(learned)
+
+
 def _reacts(kind: Kind[Game], information: Seen) -> bool:
     """True if actors of this information may react to somebody's deviation."""
     return information in ("market", "full") or (information == "own" and not kind.capabilities.inventories_apart)
@@ -185,14 +194,3 @@ def _gains(
     if _reacts(kind, information):
         return kind.reacting_gains(policies, price=price)
     return kind.open_loop_gains(policies, learned)
-
-
-def open_loop_nash_conv(game: Game, policies: Mapping[str, Policy], steps: int) -> float:
-    """NashConv of the schedules that policies play on their common path; in a random game a lower bound from few
-    simulated paths.
-
-    Raises:
-        EquilibriumNotFound: an agent's best response was not solved.
-    """
-    found = kind_of(game, steps).open_loop_gains(policies, rollout(game, policies, steps), quick=True)
-    return float(found.gains.sum())

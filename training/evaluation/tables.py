@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import rich.table
@@ -101,6 +102,12 @@ def profiles(metrics: Metrics) -> Table:
         for row in (header, *rows):
             del row[3]
     return Table(header, rows)
+
+
+def remarks(notes: Iterable[str]) -> list[str]:
+    """Lines that stand beside NashConv: what to know of the equilibrium, its notes; none where it is an ordinary
+    one."""
+    return [f"equilibrium: {each}" for each in notes]
 
 
 def aligned(content: Table) -> rich.table.Table:

@@ -122,10 +122,6 @@ class RLlibLearners(Learners):
             if not all(bool(torch.isfinite(value).all()) for value in each.parameters()):
                 raise FloatingPointError(f"{agent}'s network became NaN: its learning has diverged")
 
-    def record(self, name: str, value: float) -> None:
-        """Report a number with RLlib's own results."""
-        self.algorithm.metrics.log_value(name, value, window=1)
-
     def save_models(self, folder: Path) -> None:
         """One file for each learner, read by :func:`~.actor.load` without Ray."""
         for agent, each in self.actors.items():

@@ -8,7 +8,6 @@ calls of ``learn``, when no learner is in the middle of a rollout. Like every pi
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,12 +17,12 @@ import numpy as np
 import torch
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from ...envs import Options, Policy, text
+from ...envs import Options, Policy
 from ...envs.described import Described, describe_game
 from ...envs.market import Market
 from ...envs.parameters import check_count
 from ..common import checkpoint_folder
-from ..common.files import DAMAGE
+from ..common.files import DAMAGE, check_nameable
 from ..common.information import Information, visible
 from ..common.joint_market import Act
 from ..common.learners import Learners, learners_options, learning
@@ -84,12 +83,9 @@ class IndependentLearners(Learners):
         given = dict(algorithm) if isinstance(algorithm, Mapping) else dict.fromkeys(agents, algorithm)
         if sorted(given) != sorted(agents):
             raise ValueError(f"algorithm: expected one for each of {agents}, got {sorted(given)}")
+        if tensorboard is not None:
+            check_nameable("tensorboard", tensorboard)
         logs = None if tensorboard is None else str(tensorboard)
-        if logs is not None and text.shown(logs) != logs:
-            raise ValueError(
-                f"tensorboard: expected a path that the locale, {sys.getfilesystemencoding()}, can name, got "
-                f"{text.shown(logs)!r}; PYTHONUTF8=1 is UTF-8 in any locale"
-            )
         self.algorithms = {agent: _algorithm(given[agent]) for agent in agents}
         if markets is None:
             markets = min((each.markets for each in self.algorithms.values()), default=1)
@@ -141,12 +137,6 @@ class IndependentLearners(Learners):
             if model.num_timesteps < target
         }
         self.hub.run(tasks, {agent: partial(self._act, agent) for agent in self.models})
-
-    def record(self, name: str, value: float) -> None:
-        """Put a number into each learner's own log, TensorBoard included."""
-        for model in self.models.values():
-            if hasattr(model, "_logger"):  # it has none before it learns, nor where a finished training was loaded
-                model.logger.record(name, value)
 
     def save_models(self, folder: Path) -> None:
         """One stable-baselines3 zip for each learner."""

@@ -154,3 +154,37 @@ def test_bad_input(call, message):
     equilibrium = solve(APART, 10)
     with pytest.raises(ValueError, match=message):
         call(equilibrium)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ()),
+        ({"max_rate": 1e3, "max_quote": 1e3}, ()),
+        ({"trader_inventory": (-1e6,), "max_rate": 2.0}, ("max_rate = 2 (trader_0 in 10 of 10 steps)",)),
+        ({"max_quote": 1.0}, ("max_quote = 1 (maker_0 in ",)),
+        ({"trader_inventory": (-1e6,) * 3, "max_rate": 2.0}, ("trader_2 in 10 of 10 steps)",)),
+        (
+            {"trader_inventory": (-1e6,) * 4, "max_rate": 2.0},
+            ("max_rate = 2 (4 of 4 traders in up to 10 of 10 steps)",),
+        ),
+        ({"trader_inventory": (-1e-9,), "min_rate": 0.5}, ()),  # it may trade faster, at a cost
+    ],
+)
+def test_notes_say_who_is_held_and_how_often(changes, said):
+    found = solve(replace(APART, **changes), 10)
+    assert len(found.notes) == len(said)
+    for note, part in zip(found.notes, said, strict=True):
+        assert part in note
+        assert note.endswith(", where NashConv says little")
+        assert found.message.endswith("; ".join(found.notes))
+
+
+def test_steps_that_are_held_are_counted():
+    free = solve(APART, 10)
+    sizes = np.sort(np.abs(free.controls.rate[:, 0]))
+    limit = float(sizes[5:7].mean())
+    held = solve(replace(APART, max_rate=limit), 10)
+    count = int((np.abs(held.controls.rate[:, 0]) == limit).sum())
+    assert 0 < count < 10
+    assert f"(trader_0 in {count} of 10 steps)" in held.notes[0]

@@ -219,3 +219,10 @@ def test_two_traders_three_makers_and_many_paths() -> None:
     _, gains = noisy_gains(small.field.system, small.profile, options=ResponseOptions(scored=100_000))
     for each in gains:
         assert abs(each.gain) <= 2 * each.gain_se
+
+
+def test_a_constraint_that_holds_on_simulated_paths_is_said() -> None:
+    """An order that nothing but the largest rate can follow, whatever the noise."""
+    game = load_scenario("approximation", ["max_rate=0.5"])
+    (note,) = solve(game, 4).notes
+    assert note.startswith("rates are truncated at max_rate = 0.5 (trader_0 in 100% of steps and paths)")

@@ -204,12 +204,14 @@ def test_heterogeneous_agents_and_games(tmp_path: Path) -> None:
     assert MarketTask(ExecutionGame()).group_map(None) == {"trader": ["trader_0"]}
 
 
-def test_history_and_annealing(tmp_path: Path) -> None:
+def test_history_and_annealing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NashConv over training is that of the policies at the time; learning rates reach their last value."""
     task = MarketTask("acas", observation="time")
     history, frames = NashConvHistory(every=2 * MARKETS * task.steps), MARKETS * task.steps
     run = experiment(task, "ippo", tmp_path, iterations=4, callbacks=(history, Anneal(1e-2, 1e-4)))
     first = exploitability(task.game, rollout(task.game, policies(run), task.steps).controls, task.steps)
+    logged: dict[int, dict[str, float]] = {}
+    monkeypatch.setattr(run.logger, "log", lambda numbers, step: logged.setdefault(step, {}).update(numbers))
     run.run()
     last = history.measure(run.total_frames)
     assert [each[0] for each in history.values] == [0, 2 * frames, 4 * frames]
@@ -217,6 +219,17 @@ def test_history_and_annealing(tmp_path: Path) -> None:
     assert last == pytest.approx(
         exploitability(task.game, rollout(task.game, policies(run), task.steps).controls, task.steps).relative, rel=1e-6
     )
+    played = rollout(task.game, policies(run), task.steps).controls
+    frames_done, standing = history.standings[-1]
+    assert (frames_done, standing.relative_nash_conv) == history.values[-1]
+    gains = exploitability(task.game, played, task.steps).gains
+    np.testing.assert_allclose([each.gain for each in standing.agents.values()], gains, rtol=1e-6)
+    payoffs = simulate(task.game, played, task.steps).payoffs
+    np.testing.assert_allclose([each.payoff for each in standing.agents.values()], payoffs, rtol=1e-12)
+    gaps = payoffs - solve(task.game, task.steps).payoffs
+    np.testing.assert_allclose([each.gap for each in standing.agents.values()], gaps, rtol=1e-6)
+    shown = {step: numbers["gap/maker_1"] for step, numbers in logged.items() if "gap/maker_1" in numbers}
+    assert shown == {2 * i: each.agents["maker_1"].gap for i, (_, each) in enumerate(history.standings[:-1])}
     rate = run.optimizers["maker"]["loss_objective"].param_groups[0]["lr"]
     assert rate == pytest.approx(1e-2 * (1e-2) ** (3 / 4))
 

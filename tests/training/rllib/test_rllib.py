@@ -34,6 +34,7 @@ from makertaker.training.rllib.learners import RLlibLearners  # noqa: E402
 from makertaker.training.rllib.runner import MarketRunner, share  # noqa: E402
 from support.interruptions import interrupt_after  # noqa: E402
 from support.learning import EPISODE, GAME, MARKETS, STEPS  # noqa: E402
+from support.logs import tensorboard  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_machine")
 
@@ -323,6 +324,19 @@ def test_an_interrupted_run_goes_on(run, tmp_path, monkeypatch):
     assert 0 < runs.evaluate_run(out).metrics["timesteps_done"] == steps < printed["timesteps"]
     assert runs.resume(out).metrics == printed
     assert (out / "history.csv").read_bytes() == (folder / "history.csv").read_bytes()
+    assert tensorboard(out) == tensorboard(folder)
+
+
+def test_every_evaluation_is_logged_with_its_numbers(run):
+    folder, printed = run
+    scalars, texts = tensorboard(folder)
+    steps = runs.load_history(folder)[:, 0].tolist()
+    assert len(scalars) == 3 + 4 * len(GAME.agents)
+    assert all([step for step, _ in values] == steps for values in scalars.values())
+    for agent, each in printed["agents"].items():
+        for tag, name in (("gain", "exploitability"), ("gap", "gap"), ("payoff", "learned")):
+            assert scalars[f"{tag}/{agent}"][-1][1] == pytest.approx(each[name], rel=1e-6)
+        assert f"| {agent} | {GAME.payoff_unit(agent)!r} |" in texts["units/text_summary"][0]
 
 
 @pytest.mark.parametrize(
