@@ -39,6 +39,9 @@ _SHRINKS = 5
 """times that a tube is halved where it meets ties"""
 _NARROWER = 0.7
 """ratio of the tubes whose payoffs are compared"""
+_SAFETY = 2.0
+_FALLS = 0.02
+"""least ratio of an error to that of one degree less which is believed"""
 _ROUGH_PATHS = 512
 _LARGEST, _MOST = 16, 1500
 """state dimensions, and coefficients of a polynomial, up to which values are fitted"""
@@ -58,7 +61,7 @@ class MarkovOptions:
             four standard deviations of the noise lead. None: 0.02, less where makers would tie within it.
         paths: simulated where the game is random; even.
         seed: of the sample points and of the simulation.
-        refine: True to solve three times more, with lower degree, other sample points and a narrower tube, for error
+        refine: True to solve four times more, with lower degrees, other sample points and a narrower tube, for error
             estimates.
 
     Raises:
@@ -87,7 +90,7 @@ class MarkovErrors(NamedTuple):
     """Estimated errors of everyone's payoffs, (n,) each, in currency: what refinements change."""
 
     degree: Array
-    """with polynomials of one degree less"""
+    """from polynomials of one degree, and of two degrees less"""
     points: Array
     """with other sample points"""
     tube: Array
@@ -281,18 +284,7 @@ def _result(found: ReactionField, degree: int, options: MarkovOptions, throw: bo
     one = np.stack([game.start, game.start])  # a pair of paths, as there is with noise
     paths = rollout(game, found.feedback(), system.steps, noise, inventories=None if game.random else one)
     payoffs, spread = _payoffs(found, paths)
-    errors = None
-    if options.refine:
-        others = [
-            _run(system, found.tube, max(2, degree - 1), options, options.seed, found),
-            _run(system, found.tube, degree, options, options.seed + 1, found),
-            _run(system, replace(found.tube, half=_NARROWER * found.tube.half), degree, options, options.seed, found),
-        ]
-        start, factor = at_node(paths, 0)
-        seen = factor if factor.shape[-1] else None
-        first = found.values(0, start, seen)[0]
-        changes = [np.abs(each.values(0, start, seen)[0] - first) for each in others]
-        errors = MarkovErrors(changes[0], changes[1], changes[2], np.abs(first - payoffs))
+    errors = _errors(found, degree, options, paths, payoffs) if options.refine else None
     status, message = _status(found, errors, paths)
     if status is not Status.CONVERGED and throw:
         raise EquilibriumNotFound(message)
@@ -310,6 +302,42 @@ def _result(found: ReactionField, degree: int, options: MarkovOptions, throw: bo
     )
 
 
+def _errors(
+    found: ReactionField, degree: int, options: MarkovOptions, paths: Trajectory, payoffs: Array
+) -> MarkovErrors:
+    """What refinements change of the values at the start.
+
+    The error falls with the degree about as it fell from the last one to this: of smooth values faster than the last
+    change says, of values with kinks hardly.
+    """
+    system = found.system
+    start, factor = at_node(paths, 0)
+    seen = factor if factor.shape[-1] else None
+
+    def values(tube: Tube, degree: int, seed: int) -> Array:
+        other = _run(system, tube, degree, options, seed, found)
+        return other.values(0, start, seen)[0]
+
+    here, lower, lowest = (
+        found.values(0, start, seen)[0],
+        *(values(found.tube, max(2, degree - less), options.seed) for less in (1, 2)),
+    )
+    last, before = np.abs(here - lower), np.abs(lower - lowest)
+    falls = min(max(_largest(system, last) / (_largest(system, before) or np.inf), _FALLS), 1.0)
+    return MarkovErrors(
+        _SAFETY * falls * last,
+        _SAFETY * np.abs(here - values(found.tube, degree, options.seed + 1)),
+        np.abs(here - values(replace(found.tube, half=_NARROWER * found.tube.half), degree, options.seed)),
+        np.abs(here - payoffs),
+    )
+
+
+def _largest(system: StepSystem, payoffs: Array) -> float:
+    """The largest of payoffs (n,), each in its unit."""
+    units = np.array([system.game.payoff_unit(agent) for agent in system.game.agents])
+    return float((np.abs(payoffs) / units).max())
+
+
 def _payoffs(found: ReactionField, paths: Trajectory) -> Mean:
     """Mean payoffs (n,) along simulated paths, their values' martingale part removed, and standard errors."""
     total = np.array(paths.payoffs)
@@ -323,7 +351,6 @@ def _payoffs(found: ReactionField, paths: Trajectory) -> Mean:
 def _status(found: ReactionField, errors: MarkovErrors | None, paths: Trajectory) -> tuple[Status, str]:
     """The outcome, in words as well."""
     game, problems = found.game, found.unsolved
-    cash = np.array([game.payoff_unit(agent) for agent in game.agents])
     if problems.points:
         return Status.NOT_CONVERGED, (
             f"no feedback equilibrium was found: {problems.points} of {found.points} stage games were not solved; "
@@ -340,7 +367,7 @@ def _status(found: ReactionField, errors: MarkovErrors | None, paths: Trajectory
         return Status.NO_MAXIMUM, f"no feedback equilibrium was found: {why}"
     if errors is None:
         return Status.CONVERGED, "feedback equilibrium; errors were not estimated (refine=False)"
-    worst = float((errors.total / cash).max())
+    worst = _largest(found.system, errors.total)
     size = f"refinements change payoffs by up to {errors.total.max():.1g} ({worst:.1g} payoff units)"
     if not worst <= ACCEPTED:
         return Status.INACCURATE, (
