@@ -34,12 +34,13 @@ from .conditions.execution import closing, execution_conditions
 from .conditions.maker_taker import assumptions, field_condition, model_conditions, observations
 from .conditions.noise import noise_conditions
 from .equilibrium import Equilibrium
+from .errors import EquilibriumNotFound
 from .execution.equilibrium import ExecutionEquilibrium, noiseless_path, solve_execution
 from .execution.linear_rule import LinearFeedback
-from .execution.references import COOPERATIVE, execution_references, twap_reference
+from .execution.references import COOPERATIVE, execution_references, feedback_reference, twap_reference
 from .execution.regressed_response import PATHS, sampled_responses
 from .execution.response import AdaptedResponse, adapted_gains, as_rule, respond_to_schedules, schedule_gains
-from .execution.signal import is_linear, linear_signal
+from .execution.signal import is_linear
 from .execution.step_system import ExecutionSteps
 from .heuristics import twap
 from .maker_taker.equilibrium import solve_maker_taker
@@ -53,7 +54,7 @@ from .noise.reacting_response import reacting_gain
 from .noise.response import ResponseOptions, noisy_gains
 from .noise.scheme import NoiselessSolution
 from .noise.step_system import StepSystem
-from .profiles import BestResponse, Profile, Reference, as_schedules, replaced
+from .profiles import FEEDBACK, BestResponse, Profile, Reference, as_schedules, replaced
 from .search import schedule_response
 
 G = TypeVar("G", bound=Game, covariant=True)
@@ -223,9 +224,16 @@ class Kind(ABC, Generic[G]):
     def references(self, equilibrium: Equilibrium) -> dict[str, Reference]:
         """Profiles to compare with, by name; one that does not exist is there with a note that says why."""
 
-    def require_references(self) -> None:
-        """Raises ValueError where :func:`makertaker.baselines.references` has no table."""
-        raise ValueError(f"references: expected an ExecutionGame, got a {type(self.game).__name__}")
+    def feedback(self) -> Reference:
+        """The feedback equilibrium, or the reason why there is none: what players who react are compared with."""
+        if self.dimensions > LARGEST:
+            return Reference(FEEDBACK, note=f"not computed for more than {LARGEST} state dimensions")
+        try:
+            found = self.markov_nash(None)
+            gains = self.simulated_gains(found, quick=True) if self.game.random else self.gains(found)
+        except EquilibriumNotFound as error:
+            return Reference(FEEDBACK, note=str(error))
+        return Reference(FEEDBACK, found, found.payoffs, None, float(gains.gains.sum()), found.message)
 
     @abstractmethod
     def conditions(self) -> list[Condition]:
@@ -233,9 +241,7 @@ class Kind(ABC, Generic[G]):
 
     def solve_noisy(self, options: SolverOptions) -> DecouplingEquilibrium:
         """The equilibrium by the decoupling field."""
-        return solve_noisy(
-            self.step_system().with_penalties(), self.without_noise(), throw=options.throw, options=options.field
-        )
+        return solve_noisy(self.step_system(), self.without_noise(), throw=options.throw, options=options.field)
 
     def markov_nash(self, options: MarkovOptions | None, *, throw: bool = True) -> MarkovNash:
         """See :func:`makertaker.baselines.markov_nash`."""
@@ -243,11 +249,11 @@ class Kind(ABC, Generic[G]):
 
     def simulated_response(self, profile: Profile, agent: str) -> BestResponse:
         """An agent's best response by its own decoupling field and simulation."""
-        return noisy_gains(self.step_system().with_penalties(), profile, [agent])[1][0]
+        return noisy_gains(self.step_system(), profile, [agent])[1][0]
 
     def simulated_gains(self, profile: Profile, *, quick: bool = False) -> Gains:
         """The same for everyone's gains."""
-        payoffs, found = noisy_gains(self.step_system().with_penalties(), profile, options=_QUICK if quick else None)
+        payoffs, found = noisy_gains(self.step_system(), profile, options=_QUICK if quick else None)
         return _gains(found, reacting=False, simulated=True, payoffs=payoffs)
 
 
@@ -313,7 +319,7 @@ class NoisyMakerTaker(MakerTaker):
     def response_to_policies(
         self, policies: Policies, agent: str, iterations: int = 200, *, price: bool = False
     ) -> BestResponse:
-        return reacting_gain(self.step_system().with_penalties(), policies, agent, price=price)
+        return reacting_gain(self.step_system(), policies, agent, price=price)
 
     def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> Gains:
         return self.simulated_gains(policies, quick=quick)
@@ -401,8 +407,8 @@ class Execution(Kind[ExecutionGame]):
         """With noise there is one lower bound, of both."""
         return found if self.game.random else super().open_loop_beside(found, policies, played)
 
-    def require_references(self) -> None:
-        linear_signal(self.game, self.game.coefficients(self.times), self.times)
+    def feedback(self) -> Reference:
+        return feedback_reference(self.game, self.steps)
 
     def references(self, equilibrium: Equilibrium) -> dict[str, Reference]:
         if not isinstance(equilibrium, ExecutionEquilibrium):
@@ -423,6 +429,9 @@ class BentExecution(Execution):
 
     def _nonlinear(self, profile: Profile) -> bool:
         return self.game.random
+
+    def feedback(self) -> Reference:
+        return Kind.feedback(self)
 
     def references(self, equilibrium: Equilibrium) -> dict[str, Reference]:
         schedule = Controls(twap(self.game, self.steps))

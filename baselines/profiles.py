@@ -19,6 +19,8 @@ Profile: TypeAlias = Controls | Rule | Mapping[str, Policy]
 game, a decoupling field), or a policy for every agent"""
 
 
+OPEN_LOOP, FEEDBACK = "Nash, open loop", "Nash, feedback"
+"""names of reference points"""
 CLOSED = 1e-9
 """part of what a trader trades that it may leave where it must liquidate: rounding"""
 PATHS = 4096

@@ -12,8 +12,10 @@ from threading import Timer
 from ..envs import Game
 from ..envs.scenarios.writer import game_values
 from .equilibrium import Equilibrium
+from .kinds import kind_of
 from .nash import solve
 from .noise.field import FieldOptions
+from .profiles import Reference
 
 _KEPT = 32
 _PATIENCE = 1.0
@@ -53,6 +55,26 @@ def remembered(game: Game, steps: int, field: FieldOptions | None = None) -> Equ
 def _solved(game: Game, steps: int, field: FieldOptions | None) -> Equilibrium:
     with _announced(game, steps):
         return solve(game, steps, field=field)
+
+
+def remembered_feedback(game: Game, steps: int) -> Reference:
+    """The feedback equilibrium as a reference point, kept in the same way; without a profile where there is none.
+
+    Args:
+        game: the game.
+        steps: number K of steps.
+    """
+    try:
+        game_values(game)
+    except ValueError:
+        return kind_of(game, steps).feedback()
+    return _feedback(game, steps)
+
+
+@lru_cache(maxsize=_KEPT)
+def _feedback(game: Game, steps: int) -> Reference:
+    with _announced(game, steps):
+        return kind_of(game, steps).feedback()
 
 
 @contextmanager

@@ -22,8 +22,9 @@ from ..sampling import Mean, pair_mean
 from .check import better_reaction
 from .field import ReactionField, backward
 
-REACH = 0.02
-"""least half width of the tube at the start, in characteristic sizes of the state"""
+REACH, _RANDOM_REACH = 0.02, 0.15
+"""least half width of the tube at the start, in characteristic sizes of the state; and where the game is random: in a
+tube that is wide in the factor and narrow in inventories, what a fit leaves of the one would bend the other"""
 _DEGREES = {1: 6, 2: 6, 3: 5, 4: 4, 5: 4}
 """degree of the polynomials by number of state dimensions; 3 above"""
 _OVERSAMPLING = 4
@@ -58,7 +59,8 @@ class MarkovOptions:
         points: stage games of every step, rounded up to a power of two; by default four or more for each coefficient.
         reach: half width of the tube at the start, as a part of each coordinate's characteristic size (an agent's
             inventory or its part of all volume, the factor's scale). It grows from there as far as the dynamics and
-            four standard deviations of the noise lead. None: 0.02, less where makers would tie within it.
+            four standard deviations of the noise lead. None: 0.02, less where makers would tie within it; 0.15 where
+            the game is random.
         paths: simulated where the game is random; even.
         seed: of the sample points and of the simulation.
         refine: True to solve four times more, with lower degrees, other sample points and a narrower tube, for error
@@ -191,7 +193,8 @@ def solve_markov(
             f"markov_nash: a state of {dimensions} inventories and factors is too large for polynomials of degree "
             f"{degree}; execution games that are linear in their factor have feedback_nash"
         )
-    reach = REACH if options.reach is None else options.reach
+    usual = _RANDOM_REACH if system.game.random else REACH
+    reach = usual if options.reach is None else options.reach
     for _ in range(_SHRINKS if options.reach is None and not system.game.random else 1):
         rough, tube = _tube(system, noiseless, center, spread, reach, options)
         found = _run(system, tube, degree, options, options.seed, rough)

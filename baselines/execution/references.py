@@ -9,7 +9,7 @@ from ...envs.arrays import Array
 from ...envs.grid import grid
 from ..errors import EquilibriumNotFound, NoOptimum
 from ..heuristics import twap
-from ..profiles import PATHS, Reference
+from ..profiles import FEEDBACK, OPEN_LOOP, PATHS, Reference
 from . import linear_system as linear
 from .concavity import require_concave
 from .cooperative import cooperative_optimum
@@ -19,8 +19,7 @@ from .linear_rule import LinearFeedback
 from .response import adapted_gains, as_rule, schedule_gains
 from .signal import expectation, linear_signal, signal_load
 
-OPEN_LOOP, FEEDBACK, COOPERATIVE = "Nash, open loop", "Nash, feedback", "cooperative optimum"
-ALONE, TWAP = "Almgren-Chriss, ignoring the others", "TWAP"
+COOPERATIVE, ALONE, TWAP = "cooperative optimum", "Almgren-Chriss, ignoring the others", "TWAP"
 _LARGEST = 40
 """agents up to which feedback Nash is computed: its cost grows with the fourth power of their number"""
 _MOVED = 0.1
@@ -62,28 +61,23 @@ def execution_references(game: ExecutionGame, steps: int, equilibrium: Execution
         equilibrium: the open-loop one.
     """
     notes: dict[str, str] = {}
-    rules: dict[str, LinearFeedback | None] = {OPEN_LOOP: equilibrium.rule}
-    try:
-        rules[FEEDBACK], notes[FEEDBACK] = _feedback(game, steps)
-    except (EquilibriumNotFound, ValueError) as error:
-        rules[FEEDBACK], notes[FEEDBACK] = None, str(error)
+    rules: dict[str, LinearFeedback | None] = {}
     try:
         rules[COOPERATIVE] = cooperative_optimum(game, steps)
     except NoOptimum as error:
         rules[COOPERATIVE], notes[COOPERATIVE] = None, str(error)
-    rules[ALONE] = almgren_chriss_alone(game, steps)
-    rules[TWAP] = as_rule(game, Controls(twap(game, steps)), steps)
+    rules |= {
+        ALONE: almgren_chriss_alone(game, steps),
+        TWAP: as_rule(game, Controls(twap(game, steps)), steps),
+    }
     payoffs = {name: None if rule is None else expected_payoffs(rule) for name, rule in rules.items()}
-    totals = {name: None if each is None else float(each.sum()) for name, each in payoffs.items()}
-
-    def index(name: str) -> float | None:
-        own, nash, best = totals[name], totals[OPEN_LOOP], totals[COOPERATIVE]
-        return None if own is None or nash is None or best is None else collusion_index(own, nash, best)
-
-    return {
-        name: Reference(name, rule, payoffs[name], index(name), _nash_conv(rule), notes.get(name, ""))
+    others = {
+        name: Reference(name, rule, payoffs[name], None, _nash_conv(rule), notes.get(name, ""))
         for name, rule in rules.items()
     }
+    rule = equilibrium.rule
+    open_loop = Reference(OPEN_LOOP, rule, expected_payoffs(rule), None, _nash_conv(rule))
+    return {OPEN_LOOP: open_loop, FEEDBACK: feedback_reference(game, steps), **others}
 
 
 def twap_reference(game: ExecutionGame, schedule: Controls, nash_conv: float) -> dict[str, Reference]:
@@ -93,6 +87,15 @@ def twap_reference(game: ExecutionGame, schedule: Controls, nash_conv: float) ->
     payoffs = np.atleast_2d(simulate(game, schedule, steps, noise).payoffs).mean(axis=0)
     missing = Reference(COOPERATIVE, note="computed only where the factor enters linearly")
     return {TWAP: Reference(TWAP, game.complete(schedule), payoffs, None, nash_conv), COOPERATIVE: missing}
+
+
+def feedback_reference(game: ExecutionGame, steps: int) -> Reference:
+    """The feedback equilibrium, or the reason why there is none."""
+    try:
+        rule, note = _feedback(game, steps)
+    except (EquilibriumNotFound, ValueError) as error:
+        return Reference(FEEDBACK, note=str(error))
+    return Reference(FEEDBACK, rule, expected_payoffs(rule), None, _nash_conv(rule), note)
 
 
 def _feedback(game: ExecutionGame, steps: int) -> tuple[LinearFeedback, str]:

@@ -106,6 +106,7 @@ def decoupling_field(
     Raises:
         EquilibriumNotFound: the equations of a step were not solved.
     """
+    system = system.with_penalties()
     options, game, steps = options or FieldOptions(), system.game, system.steps
     size = len(game.start) + (0 if game.factor is None else game.factor.size)
     scheme = _Scheme(system, options, size)

@@ -15,6 +15,7 @@ from makertaker.baselines import (
     markov_nash,
     solve,
 )
+from makertaker.baselines.closed_loop.reactions import reactions
 from makertaker.baselines.closed_loop.response import FittedOptions, fitted_response, looks_at_more
 from makertaker.baselines.kinds import kind_of
 from makertaker.envs import Affine, ExecutionGame, load_scenario, ornstein_uhlenbeck, rollout
@@ -139,6 +140,23 @@ def test_a_rollout_from_the_middle_is_the_end_of_one_from_the_start():
     np.testing.assert_allclose(part.payoffs, whole.rewards[2:].sum(axis=0), atol=1e-13)
     with pytest.raises(ValueError, match=r"first: expected a step in 0\.\.5, got 6"):
         rollout(game, policies, STEPS, first=6)
+
+
+def test_reactions_are_the_coefficients_of_a_rule():
+    game = LINEAR["a factor"]
+    rule = feedback_nash(game, STEPS)
+    found = reactions(game, rule.feedback(), STEPS)
+    for i, agent in enumerate(game.agents):
+        np.testing.assert_allclose(found[agent][:, 0], rule.gain[:, i], rtol=1e-9, atol=1e-12)
+
+
+def test_reactions_of_a_fitted_equilibrium_are_those_of_its_polynomials():
+    found = markov_nash("softmax-1x2", 4, MarkovOptions(reach=0.05, refine=False), throw=False)
+    seen = reactions(found.game, found.feedback(), 4)
+    for k in range(4):
+        exact = found.reactions(k, found.inventories[k])
+        np.testing.assert_allclose(seen["trader_0"][k, 0], exact[0], rtol=0, atol=1e-3)
+        np.testing.assert_allclose(seen["maker_1"][k], exact[[2, 4]], rtol=0, atol=1e-3)
 
 
 def test_large_states_are_refused():
