@@ -107,6 +107,15 @@ class Gains(NamedTuple):
     """otherwise lower bounds"""
 
     @property
+    def deviator(self) -> str:
+        """What the deviator may look at, in words."""
+        if self.bounds is not None:
+            return "time, the factor and everyone's inventories"
+        if not self.simulated:
+            return "time: nothing is random, so that no policy is worth more than a schedule"
+        return "time and everyone's undisturbed paths, which the noise moves"
+
+    @property
     def against(self) -> str:
         """The opponents, in words."""
         opponents = f"{'reacting' if self.reacting else 'open-loop'} opponents"

@@ -28,6 +28,33 @@ class ProfileMetrics(TypedDict):
     note: str
 
 
+class ReactionMetrics(TypedDict):
+    """Mean derivatives of a control over the path: in the agent's own inventory, and in the others' on average; of what
+    was learned, and of the feedback equilibrium where there is one."""
+
+    own: float
+    others: float
+    feedback_own: float | None
+    feedback_others: float | None
+
+
+class FeedbackMetrics(TypedDict):
+    """The comparison with the feedback equilibrium, where actors react; None where there is none, ``note`` says why."""
+
+    compared: bool
+    """True where actors see all inventories, so that it is their equilibrium; False where it stands beside"""
+    payoffs: dict[str, float] | None
+    control_distance: float | None
+    inventory_distance: float | None
+    collusion_index: float | None
+    """with its zero at the feedback equilibrium"""
+    reactions: dict[str, dict[str, ReactionMetrics]]
+    """by agent and control"""
+    reaction_distance: float | None
+    """relative distance of all reaction coefficients, in control units"""
+    note: str
+
+
 class EquilibriumMetrics(TypedDict):
     """The solver's account of the equilibrium."""
 
@@ -54,6 +81,11 @@ class Metrics(TypedDict):
     collusion_index_se: float | None
     equilibrium: EquilibriumMetrics
     baselines: dict[str, ProfileMetrics]
+    deviator: NotRequired[str]
+    """what a deviator may look at; older files do not say"""
+    exploitability_bounds: NotRequired[dict[str, float]]
+    """by agent: no deviation near the paths gains more, where that is known"""
+    feedback: NotRequired[FeedbackMetrics]
     nash_conv_se: NotRequired[float]
     relative_nash_conv_se: NotRequired[float]
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...baselines import Equilibrium, collusion_index
+from ...baselines import Equilibrium
 from ...baselines.gains import payoff_size
 from ...baselines.kinds import QUICK_PATHS, Kind
 from ...baselines.profiles import Reference, undisturbed
-from ...baselines.reference_points import OPEN_LOOP
+from ...baselines.reference_points import OPEN_LOOP, colluders, place
 from ...envs import Controls, Game, draw_noise
 from ...envs.arrays import Array
 from .distances import along, control_distance
@@ -21,11 +21,20 @@ def reference_profiles(kind: Kind[Game], equilibrium: Equilibrium) -> dict[str, 
     """Payoffs, NashConv and distance of rules of thumb and reference points, by name."""
     table = {name: each for name, each in kind.references(equilibrium).items() if name != OPEN_LOOP}
     entries = {name: _entry(each, equilibrium) for name, each in table.items()}
-    for name, entry in entries.items():
-        payoffs = table[name].payoffs
-        if payoffs is not None:
-            entry["collusion_index"] = index_of(kind, payoffs, equilibrium.payoffs, entries)
+    for name, each in table.items():
+        if each.payoffs is not None:
+            entries[name]["collusion_index"] = index_of(kind, each.payoffs, equilibrium.payoffs, entries)
     return entries
+
+
+def profile_entry(
+    kind: Kind[Game], reference: Reference, equilibrium: Equilibrium, compared: Mapping[str, ProfileMetrics]
+) -> ProfileMetrics:
+    """The same of one more reference point, beside those that are known."""
+    entry = _entry(reference, equilibrium)
+    if reference.payoffs is not None:
+        entry["collusion_index"] = index_of(kind, reference.payoffs, equilibrium.payoffs, compared)
+    return entry
 
 
 def _entry(reference: Reference, equilibrium: Equilibrium) -> ProfileMetrics:
@@ -49,26 +58,21 @@ def _entry(reference: Reference, equilibrium: Equilibrium) -> ProfileMetrics:
     }
 
 
-def _colluders(game: Game, payoffs: Array) -> float:
-    """Total payoff of those who could collude: the makers, or the traders where there are none."""
-    return float(payoffs[..., game.traders if game.makers else 0 :].sum())
-
-
-def _best_total(kind: Kind[Game], compared: Mapping[str, ProfileMetrics]) -> float | None:
+def _best(kind: Kind[Game], compared: Mapping[str, ProfileMetrics]) -> Array | None:
+    """(n,) payoffs at the optimum of those who could collude."""
     found = compared.get(kind.capabilities.optimum)
     best = None if found is None else found["payoffs"]
-    return None if best is None else _colluders(kind.game, np.array(list(best.values())))
+    return None if best is None else np.array(list(best.values()))
 
 
 def index_of(kind: Kind[Game], payoffs: Array, nash: Array, compared: Mapping[str, ProfileMetrics]) -> float | None:
     """The collusion index of the colluders' total payoff; None where there is no optimum to collude on."""
-    best = _best_total(kind, compared)
-    return None if best is None else collusion_index(_colluders(kind.game, payoffs), _colluders(kind.game, nash), best)
+    return place(kind, payoffs, nash, _best(kind, compared))
 
 
 def index_error(kind: Kind[Game], error: float, nash: Array, compared: Mapping[str, ProfileMetrics]) -> float | None:
     """Standard error of the collusion index from that of the total payoff."""
-    best = _best_total(kind, compared)
+    best = _best(kind, compared)
     if best is None or index_of(kind, nash, nash, compared) is None:
         return None
-    return error / (best - _colluders(kind.game, nash))
+    return error / (colluders(kind.game, best) - colluders(kind.game, nash))

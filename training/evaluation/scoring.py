@@ -11,6 +11,7 @@ from ...baselines import Equilibrium
 from ...baselines.gains import payoff_size
 from ...baselines.kinds import Gains, Kind, SolverOptions, kind_of
 from ...baselines.profiles import PATHS, mean_controls
+from ...baselines.remembered import remembered_feedback
 from ...baselines.sampling import pair_mean
 from ...envs import Game, Noise, Policy, Trajectory, draw_noise, rollout
 from ...envs.arrays import Array
@@ -20,7 +21,8 @@ from ...envs.packing import agent_controls
 from ..common.information import Information, check_information
 from .distances import agent_distances, along, control_distance, relative_distance
 from .metrics import AgentMetrics, Metrics
-from .reference_table import index_error, index_of, reference_profiles
+from .reacting import feedback_metrics
+from .reference_table import index_error, index_of, profile_entry, reference_profiles
 from .sampled import sampled_gains
 
 _SAME = 1e-6
@@ -51,11 +53,13 @@ def evaluate(
 
     Exploitability is exact where opponents do not react: actors see time only, as in the paper, or, in the execution
     game, their own inventory, which others do not move. Where opponents react, the gain found against them is a lower
-    bound; the exact gain against the *schedules* that the policies play on their common path stands beside it
-    (``open_loop_...``). In a game with noise payoffs and gains are means over simulated paths, with standard errors,
-    and gains are lower bounds: in the execution game by deviations linear in the factor and its integral, in others by
-    a deviator's own decoupling field. So they are where policies look at the market price, whose martingale part is
-    random, or draw their actions; schedules and distances are then those of mean controls.
+    bound, where policies look at inventories alone with an upper one beside it; the exact gain against the *schedules*
+    that the policies play on their common path stands beside it (``open_loop_...``), and so does the comparison with
+    the feedback equilibrium, which is the one to compare with where actors see all inventories. In a game with noise
+    payoffs and gains are means over simulated paths, with standard errors, and gains are lower bounds: in the execution
+    game by deviations linear in the factor and its integral, in others by a deviator's own decoupling field. So they
+    are where policies look at the market price, whose martingale part is random, or draw their actions; schedules and
+    distances are then those of mean controls.
 
     Args:
         game: the game; or a scenario, its name, the path of its file, a mapping of its contents; or an environment.
@@ -94,10 +98,14 @@ def evaluate(
             each["learned_se"] = float(errors[i])
             each["exploitability_se"] = 0.0 if gains.errors is None else float(gains.errors[i])
     compared = reference_profiles(kind, equilibrium)
+    reference = remembered_feedback(game, steps) if _reacts(kind, information) else None
+    if reference is not None:
+        compared[reference.name] = profile_entry(kind, reference, equilibrium, compared)
     metrics: Metrics = {
         "steps": steps,
         "information": information,
         "exploitability_against": gains.against,
+        "deviator": gains.deviator,
         "agents": agents,
         "nash_conv": nash_conv,
         "relative_nash_conv": nash_conv / total,
@@ -114,6 +122,12 @@ def evaluate(
         },
         "baselines": compared,
     }
+    if gains.bounds is not None:
+        metrics["exploitability_bounds"] = dict(zip(game.agents, gains.bounds.tolist(), strict=True))
+    if reference is not None:
+        metrics["feedback"] = feedback_metrics(
+            kind, policies, information, reference, equilibrium, shown, payoffs, noise, compared
+        )
     return Evaluation(mean, equilibrium, metrics)
 
 

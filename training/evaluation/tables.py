@@ -104,6 +104,64 @@ def profiles(metrics: Metrics) -> Table:
     return Table(header, rows)
 
 
+def feedback(metrics: Metrics) -> list[Table]:
+    """Actors who react beside the feedback equilibrium: payoffs, and reactions to inventories; no table where actors do
+    not react."""
+    found = metrics.get("feedback")
+    if found is None:
+        return []
+    payoffs, result = found["payoffs"], []
+    if payoffs is not None:
+        header = ["agent", "learned", "feedback Nash", "gap", "open-loop Nash", "gap"]
+        rows = [
+            [
+                agent,
+                fixed(each["learned"], 4),
+                fixed(payoffs[agent], 4),
+                fixed(each["learned"] - payoffs[agent], 4, "+"),
+                fixed(each["equilibrium"], 4),
+                fixed(each["gap"], 4, "+"),
+            ]
+            for agent, each in metrics["agents"].items()
+        ]
+        result.append(Table(header, rows))
+    header = ["reaction of", "to its own inventory", "feedback Nash", "to the others'", "feedback Nash"]
+    rows = [
+        [
+            f"{agent}, {control}",
+            *(number(each["own"]), number(each["feedback_own"])),
+            *(number(each["others"]), number(each["feedback_others"])),
+        ]
+        for agent, controls in found["reactions"].items()
+        for control, each in controls.items()
+    ]
+    return [*result, Table(header, rows)] if rows else result
+
+
+def feedback_remarks(metrics: Metrics) -> list[str]:
+    """Lines beside the tables of :func:`feedback`."""
+    found = metrics.get("feedback")
+    if found is None:
+        return []
+    said = [
+        "actors see all inventories: compared with the feedback equilibrium, the open-loop one beside it"
+        if found["compared"]
+        else "actors react: neither equilibrium is theirs, unless all inventories are seen"
+        if found["payoffs"] is not None
+        else "actors react, and there is no feedback equilibrium to compare with"
+    ]
+    if found["control_distance"] is not None:
+        said[0] += f"; distance {percent(found['control_distance'])}"
+        said[0] += "" if found["reaction_distance"] is None else f", of reactions {percent(found['reaction_distance'])}"
+    if found["collusion_index"] is not None:
+        said.append(f"collusion index with its zero at the feedback equilibrium: {number(found['collusion_index'])}")
+    if found["note"]:
+        said.append(found["note"])
+    if "deviator" in metrics:
+        said.append(f"a deviator may look at {metrics['deviator']}")
+    return said
+
+
 def remarks(notes: Iterable[str]) -> list[str]:
     """Lines that stand beside NashConv: what to know of the equilibrium, its notes; none where it is an ordinary
     one."""
