@@ -3,13 +3,17 @@
 ==================  ===============================================================================================
 ``config.json``     scenario, parameters, algorithm, hyperparameters, seed: the result is a function of it
 ``run.json``        versions, commit of the source, machine, when and how long
-``models/``         one file for each learner: a zip of stable-baselines3, or, trained on Ray, an actor's network
-``checkpoint/``     the checkpoint to resume from; what a killed training is evaluated from
+``models/``         for each learner its actor as numbers alone, ``.safetensors``, from which it is evaluated (see
+                    :mod:`.common.actor_file`), and, of stable-baselines3, the library's zip
+``checkpoint/``     the checkpoint to resume from, with the same files: a killed training is evaluated from it
 ``history.csv``     NashConv over training
 ``metrics.json``    the comparison with the equilibrium; the same bits whenever the run is repeated
 ``figures/``        learned against equilibrium, and the learning curve
 ``tensorboard/``    the learners' own logs; of stable-baselines3 only
 ==================  ===============================================================================================
+
+Evaluation and report run nothing that is in a directory: they read numbers and text. What is pickled (the zips and
+``state.pkl``) is read by :func:`resume`, and where ``trust`` asks for it: it runs code that is in it.
 
 One process at a time writes: ``.lock`` is locked meanwhile, ``.holder.json`` names it. A run that takes the place of
 another is written into ``.partial``; see :mod:`.common.run_folder`.
@@ -22,7 +26,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict, cast
@@ -60,6 +64,7 @@ __all__ = [
     "write_report",
 ]
 _EVALUATIONS = 40
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _HISTORY = ("timesteps", "nash_conv", "relative_nash_conv")
 
 
@@ -92,6 +97,8 @@ class RunEvaluation(Evaluation):
     """A run's comparison with the equilibrium."""
 
     metrics: RunMetrics
+    written: bool = True
+    """False where the run is on a read-only file system, so that neither metrics nor figures were written"""
 
 
 @dataclass
@@ -147,7 +154,7 @@ def train(
         _ = config.task.payoff_size
         with config.learners(place / "tensorboard", address) as learners:
             warn_where_out_of_reach(learners.market, config.task.equilibrium)
-            files.write_json(place / "config.json", asdict(config))
+            files.write_json(place / "config.json", config.document())
             past: _Past = {"history": [], "seconds": 0.0}
             learners.save_checkpoint(place / "checkpoint", past)
             _train(config, learners, place, past, console)
@@ -157,7 +164,10 @@ def train(
 def resume(out: str | Path, *, console: Console | None = None, address: str | None = None) -> RunEvaluation:
     """Resume an interrupted training from its last checkpoint; the end is that of an uninterrupted one.
 
-    A training that was to take the place of another goes on, and takes it.
+    A training that was to take the place of another goes on, and takes it. One that is complete stays as it is; of one
+    of an earlier version, whose models are pickles alone, files of numbers are written.
+
+    A checkpoint is a pickle, which runs code that is in it: resume only what you trust.
 
     Raises:
         ValueError: there is no run or no checkpoint, or it is corrupt, or another process writes into the directory.
@@ -168,12 +178,33 @@ def resume(out: str | Path, *, console: Console | None = None, address: str | No
         run_folder.settle(folder)
         place = run_folder.unfinished(folder)
         config = load_config(place)
-        with config.learners(place / "tensorboard", address) as learners:
-            past = cast(_Past, learners.load_checkpoint(place / "checkpoint"))
-            _train(config, learners, place, past, console)
+        if _is_complete(config, place):
+            _say_complete(console)
+        else:
+            with config.learners(place / "tensorboard", address) as learners:
+                past = cast(_Past, learners.load_checkpoint(place / "checkpoint"))
+                _train(config, learners, place, past, console)
         result = _evaluate(config, place)
         run_folder.finish(folder, place)
     return result
+
+
+def _is_complete(config: RunConfig, place: Path) -> bool:
+    """True for a run that has all that its training writes, in this version."""
+    suffix = needed("common.actor_file", "train").SUFFIX
+    try:
+        done = load_circumstances(place)["joint_market_steps"]
+        load_history(place)
+    except ValueError:
+        return False
+    return done >= config.timesteps and all(
+        (place / "models" / f"{agent}.{suffix}").is_file() for agent in config.algorithms()
+    )
+
+
+def _say_complete(console: Console | None) -> None:
+    if console is not None:
+        console.print("the training was complete: nothing was trained")
 
 
 def unfinished_config(out: Path) -> RunConfig:
@@ -184,7 +215,10 @@ def unfinished_config(out: Path) -> RunConfig:
 def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, console: Console | None) -> None:
     source = origin(engines.find(config.engine).packages)  # now: files may change while this trains
     started = time.perf_counter() - past["seconds"]
-    (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
+    if learners.steps_done < config.timesteps:
+        (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
+    else:
+        _say_complete(console)
     every = max(1, config.timesteps // _EVALUATIONS)
     history = _History(learners, config.task.payoff_size, every, list(past["history"]))
     chunk = -(-config.timesteps // config.checkpoints)
@@ -203,6 +237,13 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
                 **source,
             }
 
+        def save() -> None:
+            (out / "run.json").unlink(missing_ok=True)  # written last: it stands for what comes before it
+            (out / "models").mkdir(exist_ok=True)
+            learners.save_models(out / "models")
+            files.write_csv(out / "history.csv", [_HISTORY, *history.rows])
+            files.write_json(out / "run.json", circumstances())
+
         try:
             while learners.steps_done < config.timesteps:
                 until = min(config.timesteps, (learners.steps_done // chunk + 1) * chunk)
@@ -215,12 +256,12 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
                 learners.save_checkpoint(out / "checkpoint", now)
             history.add(learners.steps_done, last=True)
             bar.update(task, gain=f"NashConv {100 * history.rows[-1][2]:.3f}%")
-        finally:  # an interrupt leaves what was computed
-            (out / "run.json").unlink(missing_ok=True)  # written last: it stands for what comes before it
-            (out / "models").mkdir(exist_ok=True)
-            learners.save_models(out / "models")
-            files.write_csv(out / "history.csv", [_HISTORY, *history.rows])
-            files.write_json(out / "run.json", circumstances())
+        except FloatingPointError:  # what has diverged is worth nothing: the last checkpoint stands
+            raise
+        except BaseException:  # an interrupt leaves what was computed
+            save()
+            raise
+        save()
 
 
 def progress_bar(console: Console | None) -> Progress:
@@ -259,14 +300,23 @@ def _as_circumstances(found: dict[str, Any], path: Path) -> Circumstances:
     return cast(Circumstances, found)
 
 
-def load_policies(out: str | Path) -> dict[str, Policy]:
-    """Every agent's policy of a run, as training left it. Raises ValueError where a model is missing or corrupt."""
-    return _policies(load_config(out), _standing(Path(out)).models)
+def load_policies(out: str | Path, *, trust: bool = False) -> dict[str, Policy]:
+    """Every agent's policy of a run, as training left it, from files of numbers: nothing in them is run.
+
+    Args:
+        out: the run directory.
+        trust: True: models without such a file, of earlier versions or of policies of your own, are read as pickles,
+            which run code that is in them.
+
+    Raises:
+        ValueError: a model is missing or corrupt, or needs trust.
+    """
+    return _policies(load_config(out), _standing(Path(out)).models, trust)
 
 
-def _policies(config: RunConfig, models: Path) -> dict[str, Policy]:
+def _policies(config: RunConfig, models: Path, trust: bool) -> dict[str, Policy]:
     market = Market(config.task.game, config.steps)
-    acts = engines.find(config.engine).load(market, config.algorithms(), models)
+    acts = engines.find(config.engine).load(market, config.algorithms(), models, trust=trust)
     return everyone(market, acts, config.fixed())
 
 
@@ -289,32 +339,46 @@ def _held(out: Path) -> Iterator[None]:
     """A run that no other process writes meanwhile. On a read-only file system nothing can."""
     folder = run_folder.real(out)
     load_config(folder)  # said before anything is written
+    run_folder.check_links(folder)
     with ExitStack() as stack:
         try:
             stack.enter_context(run_folder.locked(folder))
         except OSError as error:
-            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            if error.errno not in _READ_ONLY:
                 raise
         yield
 
 
-def evaluate_run(out: str | Path) -> RunEvaluation:
+def evaluate_run(out: str | Path, *, trust: bool = False) -> RunEvaluation:
     """Compare a run with the equilibrium; writes ``metrics.json`` and the figures.
 
-    An interrupted run is evaluated as it stands: ``timesteps_done`` says how far it came.
+    An interrupted run is evaluated as it stands: ``timesteps_done`` says how far it came. On a read-only file system
+    nothing is written, and ``written`` says so.
+
+    Args:
+        out: the run directory.
+        trust: see :func:`load_policies`.
 
     Raises:
-        ValueError: the directory is not a run, or a file in it is missing or corrupt.
+        ValueError: the directory is not a run, or a file in it is missing or corrupt, or a model needs trust.
     """
     needed("evaluation.plots", "train")  # said first where it is missing
-    with _held(Path(out)):
-        return _evaluate(load_config(out), Path(out))
+    out = Path(out)
+    with _held(out):
+        standing = _standing(out)
+        return _written(_compared(load_config(out), standing, trust), standing, out)
 
 
 def _evaluate(config: RunConfig, out: Path) -> RunEvaluation:
-    plots = needed("evaluation.plots", "train")
-    standing, task = _standing(out), config.task
-    policies = _policies(config, standing.models)
+    """Of a training in this process."""
+    standing = _standing(out)
+    result = _compared(config, standing, True)
+    _write(result, standing, out)
+    return result
+
+
+def _compared(config: RunConfig, standing: _Standing, trust: bool) -> RunEvaluation:
+    task, policies = config.task, _policies(config, standing.models, trust)
     result = evaluate(task.game, policies, task.steps, config.information, task.equilibrium)
     metrics: RunMetrics = {
         "scenario": config.scenario,
@@ -323,26 +387,51 @@ def _evaluate(config: RunConfig, out: Path) -> RunEvaluation:
         "timesteps_done": standing.circumstances["joint_market_steps"],
         **result.metrics,
     }
-    plots.save(result, standing.history, out / "figures")
-    files.write_json(out / "metrics.json", metrics)  # last: a run with metrics is complete
     return RunEvaluation(result.learned, result.equilibrium, metrics)
 
 
-def write_report(out: str | Path) -> Path:
-    """Evaluate a run and write ``report.html`` into its directory; returns the path.
+def _write(result: RunEvaluation, standing: _Standing, out: Path) -> None:
+    needed("evaluation.plots", "train").save(result, standing.history, out / "figures")
+    files.write_json(out / "metrics.json", result.metrics)  # last: a run with metrics is complete
+
+
+def _written(result: RunEvaluation, standing: _Standing, out: Path) -> RunEvaluation:
+    """The result, after it was written where it can be."""
+    try:
+        _write(result, standing, out)
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
+        return replace(result, written=False)
+    return result
+
+
+def write_report(out: str | Path, *, to: str | Path | None = None, trust: bool = False) -> Path:
+    """Evaluate a run and write one HTML page; returns its path.
+
+    Args:
+        out: the run directory. Metrics and figures are written there too, but for a read-only file system.
+        to: the page's file; None: ``report.html`` in the run directory.
+        trust: see :func:`load_policies`.
 
     Raises:
-        ValueError: the directory is not a run, or a file in it is missing or corrupt.
+        ValueError: the directory is not a run, or a file in it is missing or corrupt, or a model needs trust.
+        OSError: the page cannot be written.
     """
     page = needed("evaluation.html_report", "train").page
     out = Path(out)
+    path = out / "report.html" if to is None else Path(to)
     with _held(out):
-        config, path = load_config(out), out / "report.html"
-        result, description, standing = (
-            _evaluate(config, out),
-            str(config.values.get("description", "")),
-            _standing(out),
-        )
+        config, standing = load_config(out), _standing(out)
+        result = _written(_compared(config, standing, trust), standing, out)
+        description = str(config.values.get("description", ""))
         name = text.shown(os.path.basename(os.path.abspath(out)))
-        text.write(path, page(name, description, result, standing.history, asdict(config), standing.circumstances))
+        content = page(name, description, result, standing.history, asdict(config), standing.circumstances)
+        try:
+            text.write(path, content)
+        except OSError as error:
+            if to is not None or error.errno not in _READ_ONLY:
+                raise
+            hint = f"{error.strerror}; --to (to=) writes the page elsewhere"
+            raise OSError(error.errno, hint, str(path)) from error
     return path

@@ -8,8 +8,9 @@
 ==================  ===============================================================================================
 
 A sweep that is started again completes itself: finished trainings stay, interrupted ones resume from their last
-checkpoint, failed ones are tried again. Where a worker does not see the driver's folder it trains in a folder of its
-own and sends the run directory back, so that no shared file system is needed. One sweep at a time writes a folder.
+checkpoint, failed ones are tried again. A checkpoint is a pickle, which runs code that is in it: go on only in a folder
+that you trust. Where a worker does not see the driver's folder it trains in a folder of its own and sends the run
+directory back, so that no shared file system is needed. One sweep at a time writes a folder.
 """
 
 from __future__ import annotations

@@ -121,6 +121,8 @@ def test_a_signal_that_is_ignored_stays_so_and_a_second_one_does_not_interrupt_t
     ],
 )
 def test_files_of_other_types_are_one_line(run, file, content, act, message):
+    if act is runs.resume:
+        (run / "run.json").unlink()  # killed: what is complete is not resumed
     (run / file).write_bytes(content)
     before = contents(run)
     with pytest.raises(ValueError, match=message) as raised:
@@ -133,13 +135,15 @@ def test_files_of_other_types_are_one_line(run, file, content, act, message):
 def test_a_checkpoint_with_a_part_of_another_type_is_refused(run, name):
     state = pickle.loads((run / "checkpoint" / "state.pkl").read_bytes())
     (run / "checkpoint" / "state.pkl").write_bytes(pickle.dumps({**state, name: 5}))
+    (run / "run.json").unlink()
     with pytest.raises(ValueError, match=r"checkpoint .* is corrupt"):
         runs.resume(run)
 
 
 def test_a_model_that_is_missing_is_named(run):
-    (run / "models" / "trader_0.zip").unlink()
-    with pytest.raises(ValueError, match=r"models/trader_0.zip': missing, .*: there is no such file$"):
+    for suffix in ("zip", "safetensors"):
+        (run / "models" / f"trader_0.{suffix}").unlink()
+    with pytest.raises(ValueError, match=r"models/trader_0.safetensors': missing, .*: there is no such file$"):
         runs.evaluate_run(run)
 
 

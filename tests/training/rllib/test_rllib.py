@@ -303,7 +303,7 @@ def test_a_run_is_evaluated_and_reported_without_ray(run):
 
 def test_a_corrupt_actor_is_refused(run, tmp_path):
     shutil.copytree(run[0], tmp_path / "run")
-    (tmp_path / "run" / "models" / "maker_1.pt").write_bytes(b"nothing")
+    (tmp_path / "run" / "models" / "maker_1.safetensors").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="missing, corrupt or of another run"):
         runs.evaluate_run(tmp_path / "run")
 
@@ -314,7 +314,7 @@ def test_an_interrupted_run_goes_on(run, tmp_path, monkeypatch):
     interrupt_after(monkeypatch, RLlibLearners, "save_checkpoint", 2)
     with pytest.raises(KeyboardInterrupt):
         runs.train(runs.load_config(folder), out)
-    assert (out / "models" / "trader_0.pt").is_file()
+    assert (out / "models" / "trader_0.safetensors").is_file()
     monkeypatch.undo()
     for left in ("run.json", "history.csv"):  # a killed process writes neither, nor models
         (out / left).unlink()
