@@ -67,11 +67,14 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         assign(self, **self._plain())
-        if self.runners and not engines.find(self.engine).distributed:
+        engine = engines.find(self.engine)
+        if self.runners and not engine.distributed:
             raise ValueError(f"runners: expected 0 with engine {self.engine!r}, got {self.runners}")
         if not isinstance(self.algorithm, str) and set(self.algorithm.values()) == {_EQUILIBRIUM}:
             raise ValueError(f"algorithm: expected at least one agent that learns, got {_EQUILIBRIUM!r} for all")
-        if isinstance(self.hyperparameters, _Recorded) and self.markets is not None:
+        names = {self.algorithm} if isinstance(self.algorithm, str) else {*self.algorithm.values()} - {_EQUILIBRIUM}
+        recorded = isinstance(self.hyperparameters, _Recorded) and names <= set(self.hyperparameters)
+        if recorded and self.markets is not None:
             assign(self, hyperparameters=_plain_tables(self.hyperparameters))
             return
         found = self._settings()

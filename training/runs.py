@@ -64,6 +64,8 @@ __all__ = [
     "write_report",
 ]
 _EVALUATIONS = 40
+_MUCH = 2**53
+"""steps or seconds that no training has"""
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _HISTORY = ("timesteps", "nash_conv", "relative_nash_conv")
 
@@ -274,16 +276,27 @@ def load_history(out: str | Path) -> np.ndarray:
     """Timesteps, NashConv and relative NashConv over training, (rows, 3). Raises ValueError where there is none."""
     path = Path(out) / "history.csv"
     try:
-        rows = [[float(value) for value in row] for row in files.read_csv(path)[1:]]
+        header, *written = files.read_csv(path) or [[]]
+        if header != list(_HISTORY):
+            raise ValueError(f"expected columns {list(_HISTORY)}, got {header}")
+        rows = [[float(value) for value in row] for row in written]
     except (OSError, ValueError) as error:
         raise ValueError(f"run: {str(path)!r} is missing or cannot be read: {error}") from error
     return _as_history(rows, path)
 
 
 def _as_history(rows: Sequence[Sequence[float]], path: Path) -> np.ndarray:
-    if not rows or any(len(row) != len(_HISTORY) for row in rows):
+    if not rows:
         raise ValueError(f"run: {str(path)!r} is empty: the training ended before its first episode; try --resume")
-    return np.array(rows, dtype=float)
+    if any(len(row) != len(_HISTORY) for row in rows):
+        raise ValueError(f"run: {str(path)!r} cannot be read: expected {len(_HISTORY)} numbers in each row")
+    try:
+        table = np.array(rows, dtype=float)
+    except OverflowError as error:
+        raise ValueError(f"run: {str(path)!r} cannot be read: {error}") from error
+    if not np.isfinite(table[:, 0]).all():
+        raise ValueError(f"run: {str(path)!r} cannot be read: expected finite timesteps")
+    return table
 
 
 def load_circumstances(out: str | Path) -> Circumstances:
@@ -293,11 +306,12 @@ def load_circumstances(out: str | Path) -> Circumstances:
 
 
 def _as_circumstances(found: dict[str, Any], path: Path) -> Circumstances:
+    checked: Circumstances = needed("common.schema", "train").checked(found, Circumstances, path)
     for name in ("joint_market_steps", "seconds"):
-        value = found.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"run: {str(path)!r}: {name}: expected a number, got {value!r}")
-    return cast(Circumstances, found)
+        value = checked[name]
+        if not 0 <= value < _MUCH:
+            raise ValueError(f"run: {str(path)!r} cannot be read: {name}: expected a number >= 0, got {value!r:.30}")
+    return checked
 
 
 def load_policies(out: str | Path, *, trust: bool = False) -> dict[str, Policy]:
@@ -326,12 +340,12 @@ def _standing(out: Path) -> _Standing:
     saved = checkpoint_folder.record(out / "checkpoint")
     if saved is None or (ended is not None and saved["steps_done"] <= ended["joint_market_steps"]):
         return _Standing(out / "models", load_history(out), load_circumstances(out))
-    folder, past = saved["folder"], cast(_Past, saved["extra"])
-    try:
-        history = _as_history(past["history"], folder)
-        return _Standing(folder, history, _as_circumstances({**past["circumstances"]}, folder))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"run: the record of checkpoint {str(folder)!r} cannot be read: {error}") from error
+    folder = saved["folder"]
+    past: _Past = needed("common.schema", "train").checked(saved["extra"], _Past, f"{folder}, its record")
+    history = _as_history(past["history"], folder)
+    if "circumstances" not in past:
+        raise ValueError(f"run: the record of checkpoint {str(folder)!r} cannot be read: circumstances are missing")
+    return _Standing(folder, history, _as_circumstances({**past["circumstances"]}, folder))
 
 
 @contextmanager

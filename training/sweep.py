@@ -25,7 +25,6 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import ray
@@ -34,6 +33,7 @@ from rich.console import Console
 from . import runs
 from .common import files, run_folder
 from .common.cluster import connected
+from .common.schema import checked
 from .evaluation import plots
 from .evaluation.metrics import Group, RunMetrics
 from .runs import RunConfig
@@ -159,10 +159,11 @@ def _finished(name: str, config: RunConfig, out: Path) -> Row | None:
     folder = out / "runs" / name
     try:
         same = runs.load_config(folder) == config  # first: it finishes a replacement that was cut off
-        metrics = cast(RunMetrics, files.read_json(folder / "metrics.json"))
+        path = folder / "metrics.json"
+        metrics = checked(files.read_json(path), RunMetrics, path)
         seconds = runs.load_circumstances(folder)["seconds"]
         done = same and metrics["timesteps_done"] >= config.timesteps
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
         return None
     return Row(name, config, metrics, seconds) if done else None
 

@@ -102,8 +102,13 @@ def test_a_signal_that_is_ignored_stays_so_and_a_second_one_does_not_interrupt_t
 @pytest.mark.parametrize(
     ("file", "content", "act", "message"),
     [
-        ("run.json", b"{}", runs.evaluate_run, "joint_market_steps: expected a number, got None"),
-        ("run.json", b'{"joint_market_steps": "640"}', runs.evaluate_run, "expected a number, got '640'"),
+        ("run.json", b"{}", runs.evaluate_run, "run.json.* missing required field"),
+        (
+            "run.json",
+            b'{"joint_market_steps": "640"}',
+            runs.evaluate_run,
+            r"Expected `int`, got `str` - at `\$.joint_market_steps`",
+        ),
         ("run.json", b"null", runs.evaluate_run, "run.json.* cannot be read"),
         ("config.json", b'{"scenario": "acas", "values": null}', runs.evaluate_run, "config.json.* cannot be read"),
         (
@@ -116,8 +121,13 @@ def test_a_signal_that_is_ignored_stays_so_and_a_second_one_does_not_interrupt_t
         ("checkpoint/state.pkl", b"", runs.resume, "is corrupt"),
         ("checkpoint/state.pkl", pickle.dumps({}), runs.resume, r"is corrupt .* expected \['extra', .* got \[\]"),
         ("checkpoint/state.pkl", pickle.dumps([1]), runs.resume, "is corrupt .* got list"),
-        ("checkpoint/record.json", b"{}", runs.evaluate_run, "record.json.* is of something else"),
-        ("checkpoint/record.json", b'{"steps_done": 999, "extra": {}}', runs.evaluate_run, "record of .* 'history'"),
+        ("checkpoint/record.json", b"{}", runs.evaluate_run, "record.json.* missing required field `extra`"),
+        (
+            "checkpoint/record.json",
+            b'{"steps_done": 999, "extra": {}}',
+            runs.evaluate_run,
+            "its record.* missing required field `history`",
+        ),
     ],
 )
 def test_files_of_other_types_are_one_line(run, file, content, act, message):

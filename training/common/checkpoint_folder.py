@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from . import files
+from .extras import needed
 from .files import DAMAGE
 
 _STATE, _RECORD = "state.pkl", "record.json"
@@ -74,11 +75,9 @@ def record(folder: Path) -> Record | None:
     """
     for each in (folder, *(files.beside(folder, suffix) for suffix in ("new", "old"))):
         if (each / _STATE).is_file() and (each / _RECORD).is_file():
-            found = files.read_json(each / _RECORD)
-            steps, extra = found.get("steps_done"), found.get("extra")
-            if not isinstance(steps, int) or not isinstance(extra, dict):
-                raise ValueError(f"checkpoint: {str(each / _RECORD)!r} is of something else")
-            return {"folder": each, "extra": extra, "steps_done": steps}
+            path = each / _RECORD
+            found = needed("common.schema", "train").checked(files.read_json(path), State, path)
+            return {"folder": each, "extra": found["extra"], "steps_done": found["steps_done"]}
     return None
 
 

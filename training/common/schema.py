@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -12,17 +12,18 @@ Kind = TypeVar("Kind")
 
 
 def checked(document: object, kind: type[Kind], source: object) -> Kind:
-    """A document as a type says it is: a number is no text and no truth value, and a list has its length.
+    """A document, which is what a type says: a number is no text and no truth value, and a row has its length.
 
     Args:
         document: as JSON has it.
-        kind: a TypedDict, whose other entries stay out, or a ``msgspec.Struct``.
+        kind: a TypedDict; entries that it does not name may be anything.
         source: the file, for messages.
 
     Raises:
         ValueError: it is something else; the message names the file and the entry.
     """
     try:
-        return msgspec.convert(document, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise ValueError(f"run: {text.shown(str(source))!r}: {error}") from error
+        msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"run: {text.shown(str(source))!r} cannot be read: {error}") from error
+    return cast(Kind, document)
