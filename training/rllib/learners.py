@@ -11,6 +11,7 @@ from typing import Unpack, cast
 import ray
 import torch
 from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.learner.learner import Learner
 
 from ...envs import Options
 from ...envs.described import Described
@@ -116,7 +117,11 @@ class RLlibLearners(Learners):
         last = time.monotonic()
         while self.steps_done < target:
             before = self.steps_done
-            result = self.algorithm.train()
+            try:
+                result = self.algorithm.train()
+            except ValueError:  # torch says of NaN that it is no parameter of a distribution
+                self._check_finite()
+                raise
             self.steps_done = int(result.get("env_runners", {}).get("num_env_steps_sampled_lifetime", before))
             if self.steps_done == before:  # all runners are gone: RLlib starts them again where there is room
                 if time.monotonic() - last > _PATIENCE:
@@ -133,8 +138,9 @@ class RLlibLearners(Learners):
         return f"{self.algorithm.env_runner_group.num_healthy_remote_workers()} runners healthy, {alive} nodes alive"
 
     def _check_finite(self) -> None:
-        for agent, each in self.actors.items():
-            if not all(bool(torch.isfinite(value).all()) for value in each.parameters()):
+        """Raises FloatingPointError where a network, an actor's or a critic's, is not finite."""
+        for found in self.algorithm.learner_group.foreach_learner(_not_finite):
+            for agent in found.get():
                 raise diverged(agent)
 
     def record(self, name: str, value: float) -> None:
@@ -177,3 +183,12 @@ class RLlibLearners(Learners):
         # last: what comes before may draw numbers
         set_generators(state)
         return state["extra"]
+
+
+def _not_finite(learner: Learner) -> list[str]:
+    """Names of the modules whose networks are not finite; RLlib's own learners are asked."""
+    return [
+        name
+        for name in learner.module.keys()  # noqa: SIM118  # it is no mapping
+        if not all(bool(torch.isfinite(each).all()) for each in learner.module[name].parameters())
+    ]
