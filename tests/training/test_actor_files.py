@@ -121,6 +121,18 @@ def changed_arrays(change):
     return lambda path, header, arrays: save_file(change(arrays), path, {"makertaker": json.dumps(header)})
 
 
+def of_type(kind):
+    """One array of a type; the rest of a header is right."""
+
+    def change(path, header, _):
+        size = 1 if kind.startswith("F8") else 2
+        low = {"dtype": kind, "shape": [2], "data_offsets": [0, 2 * size]}
+        written = json.dumps({"__metadata__": {"makertaker": json.dumps(header)}, "low": low}).encode()
+        path.write_bytes(len(written).to_bytes(8, "little") + written + bytes(2 * size))
+
+    return change
+
+
 def without(name):
     return changed_arrays(lambda arrays: {key: value for key, value in arrays.items() if key != name})
 
@@ -129,6 +141,8 @@ def without(name):
     ("damage", "message"),
     [
         (lambda path, *_: path.write_bytes(b""), "no file of numbers"),
+        (of_type("F8_E4M3"), "arrays of F32, .* got {'low': 'F8_E4M3'}"),  # NumPy has none
+        (of_type("BF16"), "arrays of F32, .* got {'low': 'BF16'}"),
         (lambda path, *_: path.write_bytes(path.read_bytes()[:-1]), "no file of numbers"),
         (lambda path, *_: path.write_bytes(pickle.dumps({"weight": 1.0})), "no file of numbers"),
         (lambda path, _, arrays: save_file(arrays, path), "expected an entry 'makertaker'"),
@@ -149,7 +163,10 @@ def without(name):
         (without("high"), "expected arrays"),
         (changed_arrays(lambda arrays: {**arrays, "more": arrays["low"]}), "expected arrays"),
         (changed_arrays(lambda arrays: {**arrays, "low": arrays["low"] * np.nan}), "low: expected finite"),
-        (changed_arrays(lambda arrays: {**arrays, "low": arrays["low"].astype(float)}), "low: expected .* float64"),
+        (
+            changed_arrays(lambda arrays: {**arrays, "low": arrays["low"].astype(float)}),
+            "arrays of F32, .* got {'low': 'F64'}",
+        ),
         (changed_arrays(lambda arrays: {**arrays, "low": arrays["low"] * 2}), "not those of the game"),
     ],
 )

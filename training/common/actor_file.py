@@ -81,8 +81,10 @@ def read(path: Path) -> Actor:
     """
     try:
         with safe_open(path, framework="np") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
-            return _built(_header((file.metadata() or {}).get(_ENTRY)), arrays)
+            header, names = _header((file.metadata() or {}).get(_ENTRY)), list(file.keys())
+            if other := {each: kind for each in names if (kind := file.get_slice(each).get_dtype()) != "F32"}:
+                raise ValueError(f"expected arrays of F32, single precision, got {other}")
+            return _built(header, {name: file.get_tensor(name) for name in names})
     except (SafetensorError, RecursionError, TypeError) as error:
         raise ValueError(f"it is no file of numbers: {error}") from error
 
@@ -112,8 +114,8 @@ def _built(header: _Header, arrays: dict[str, Array]) -> Actor:
     if visible > header.observations:
         raise ValueError(f"visible: expected at most the {header.observations} observations, got {visible}")
     for name, value in arrays.items():
-        if value.dtype != np.float32 or not np.isfinite(value).all():
-            raise ValueError(f"{name}: expected finite numbers of type float32, got {value.dtype}, or not finite")
+        if not np.isfinite(value).all():
+            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
     exact = {name: value.astype(float) for name, value in arrays.items()}
     layers = (Layer(exact[f"layers.{i}.weight"], exact[f"layers.{i}.bias"]) for i in range(len(widths) - 1))
     gru = Gru(*(exact[f"gru.{name}"] for name in Gru._fields)) if memory else None
