@@ -40,7 +40,7 @@ from ..baselines.reach import warn_where_out_of_reach
 from ..envs import Policy, text
 from ..envs.market import Market
 from .common import checkpoint_folder, engines, files, run_folder
-from .common.extras import needed
+from .common.extras import check_installed, needed
 from .common.joint_market import everyone
 from .common.learners import Learners
 from .common.provenance import Origin, origin
@@ -152,6 +152,7 @@ def train(
             written or removed then.
         KeyboardInterrupt: after the models so far and the history were written.
     """
+    check_installed(*engines.find(config.engine).library)
     with run_folder.claimed(Path(out), overwrite, load_config) as place:
         _ = config.task.payoff_size
         with config.learners(place / "tensorboard", address) as learners:

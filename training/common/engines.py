@@ -45,6 +45,8 @@ class Engine(ABC):
 
     packages: tuple[str, ...]
     """their versions belong to a run"""
+    library: tuple[str, str]
+    """what learns, and the extra that it comes with"""
     pickled: str
     """the suffix of a model that needs the library: the only one in runs of earlier versions"""
     distributed = False
@@ -105,6 +107,7 @@ class StableBaselines3(Engine):
     """stable-baselines3, in this process."""
 
     packages = ("stable-baselines3", "sb3-contrib", "greenlet")
+    library = ("stable_baselines3", "train")
     pickled = "zip"
 
     def algorithm(self, name: str) -> Settings:
@@ -129,6 +132,7 @@ class RLlib(Engine):
     """RLlib's PPO on Ray: one machine or a cluster."""
 
     packages = ("ray",)
+    library = ("ray", "ray")
     pickled = "pt"
     distributed = True
     individual = False
