@@ -76,6 +76,8 @@ class Circumstances(Origin):
     finished: str
     seconds: float
     joint_market_steps: int
+    complete: NotRequired[bool]
+    """True where training came to its end, not only to its last step"""
 
 
 class _Past(TypedDict):
@@ -193,16 +195,14 @@ def resume(out: str | Path, *, console: Console | None = None, address: str | No
 
 
 def _is_complete(config: RunConfig, place: Path) -> bool:
-    """True for a run that has all that its training writes, in this version."""
+    """True for a run whose training came to its end, in this version."""
     suffix = needed("common.actor_file", "train").SUFFIX
     try:
-        done = load_circumstances(place)["joint_market_steps"]
+        done = load_circumstances(place).get("complete", False)
         load_history(place)
     except ValueError:
         return False
-    return done >= config.timesteps and all(
-        (place / "models" / f"{agent}.{suffix}").is_file() for agent in config.algorithms()
-    )
+    return done and all((place / "models" / f"{agent}.{suffix}").is_file() for agent in config.algorithms())
 
 
 def _say_complete(console: Console | None) -> None:
@@ -240,12 +240,12 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
                 **source,
             }
 
-        def save() -> None:
+        def save(complete: bool) -> None:
             (out / "run.json").unlink(missing_ok=True)  # written last: it stands for what comes before it
             (out / "models").mkdir(exist_ok=True)
             learners.save_models(out / "models")
             files.write_csv(out / "history.csv", [_HISTORY, *history.rows])
-            files.write_json(out / "run.json", circumstances())
+            files.write_json(out / "run.json", circumstances() | {"complete": complete})
 
         try:
             while learners.steps_done < config.timesteps:
@@ -262,9 +262,9 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
         except FloatingPointError:  # what has diverged is worth nothing: the last checkpoint stands
             raise
         except BaseException:  # an interrupt leaves what was computed
-            save()
+            save(complete=False)
             raise
-        save()
+        save(complete=True)
 
 
 def progress_bar(console: Console | None) -> Progress:

@@ -31,6 +31,7 @@ CIRCUMSTANCES = {
     "dirty": [*TRUTH, MISSING],
     "processor": [*TEXT, None, MISSING],
     "cores": [*WHOLE, MISSING],
+    "complete": [*TRUTH, None],
 }
 ENTRIES = {
     "config.json": {

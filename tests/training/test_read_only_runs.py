@@ -14,7 +14,8 @@ pytest.importorskip("stable_baselines3")
 from makertaker.envs import text
 from makertaker.training import IndependentLearners, cli, runs
 from makertaker.training.common import run_folder
-from support.run_folders import contents
+from support.interruptions import interrupt_after
+from support.run_folders import config, contents, result_of
 
 
 @pytest.fixture(params=[errno.EROFS, errno.EACCES, errno.EPERM], ids=errno.errorcode.get)
@@ -106,3 +107,26 @@ def test_a_complete_training_stays_when_it_is_resumed(left, run, monkeypatch):
     kept = ("config.json", "report.html", "metrics.json", "history.csv", "models/maker_0.safetensors")
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
     assert after["run.json"] == before["run.json"] or left != "all"
+
+
+@pytest.mark.parametrize("call", ["in its last checkpoint", "after it"])
+def test_a_training_that_was_interrupted_at_its_last_step_is_not_complete(call, tmp_path, finished, monkeypatch):
+    """Its last evaluation, after the last gradient step, is missing."""
+    out = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        if call == "after it":
+            add = runs._History.add
+            patched.setattr(runs._History, "add", lambda *given, last=False: interrupted() if last else add(*given))
+        else:
+            interrupt_after(patched, IndependentLearners, "save_checkpoint", 4)
+        with pytest.raises(KeyboardInterrupt):
+            runs.train(config(), out)
+    assert not runs.load_circumstances(out)["complete"]
+    assert runs.load_circumstances(out)["joint_market_steps"] == 160
+    runs.resume(out)
+    assert result_of(out) == finished[0]
+    assert runs.load_circumstances(out)["complete"]
+
+
+def interrupted():
+    raise KeyboardInterrupt

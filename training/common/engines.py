@@ -89,7 +89,8 @@ class Engine(ABC):
             if use == pickled and not trust:
                 raise ValueError(
                     f"model {str(pickled)!r}: of an earlier version or of a policy of your own, and reading it can run "
-                    "code that is in it; where you trust its origin: --trust (trust=True)"
+                    "code that is in it; where you trust its origin: --trust (trust=True), or, of an earlier version, "
+                    "--resume, which writes files of numbers"
                 )
             try:
                 if not use.is_file():  # libraries look for other names as well
