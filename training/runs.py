@@ -245,7 +245,9 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
             (out / "models").mkdir(exist_ok=True)
             learners.save_models(out / "models")
             files.write_csv(out / "history.csv", [_HISTORY, *history.rows])
-            files.write_json(out / "run.json", circumstances() | {"complete": complete})
+            now = circumstances()
+            now["complete"] = complete
+            files.write_json(out / "run.json", now)
 
         try:
             while learners.steps_done < config.timesteps:
