@@ -232,11 +232,12 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
             history.add(done)
             bar.update(task, completed=min(done, config.timesteps), gain=f"NashConv {100 * history.rows[-1][2]:.2f}%")
 
-        def circumstances() -> Circumstances:
+        def circumstances(complete: bool) -> Circumstances:
             return {
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": round(time.perf_counter() - started, 2),
                 "joint_market_steps": learners.steps_done,
+                "complete": complete,
                 **source,
             }
 
@@ -245,9 +246,7 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
             (out / "models").mkdir(exist_ok=True)
             learners.save_models(out / "models")
             files.write_csv(out / "history.csv", [_HISTORY, *history.rows])
-            now = circumstances()
-            now["complete"] = complete
-            files.write_json(out / "run.json", now)
+            files.write_json(out / "run.json", circumstances(complete))
 
         try:
             while learners.steps_done < config.timesteps:
@@ -256,7 +255,7 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
                 now: _Past = {
                     "history": history.rows,
                     "seconds": time.perf_counter() - started,
-                    "circumstances": circumstances(),
+                    "circumstances": circumstances(complete=False),
                 }
                 learners.save_checkpoint(out / "checkpoint", now)
             history.add(learners.steps_done, last=True)
