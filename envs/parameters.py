@@ -147,7 +147,7 @@ def assign(instance: object, **values: object) -> None:
 
 def check_count(name: str, value: object, *, least: int = 1) -> int:
     """The value, as Python's int. Raises ValueError unless it is a whole number of at least ``least``."""
-    if not is_whole(value) or value < least:
+    if not is_whole(value) or value < least or not is_number(value):
         expected = "a positive whole number" if least == 1 else f"a whole number >= {least}"
         raise ValueError(f"{name}: expected {expected}, got {value!r}")
     return int(value)

@@ -22,7 +22,7 @@ from .common.console import Console, never_fail
 from .common.extras import needed
 from .common.hyperparameter_options import read_hyperparameters
 from .evaluation import tables
-from .evaluation.metrics import Group, RunMetrics
+from .evaluation.metrics import Group
 from .evaluation.tables import percent, remarks, with_error
 from .run_config import product
 from .task import Task
@@ -61,6 +61,14 @@ LogNames = Annotated[
 ]
 Address = Annotated[
     str | None, typer.Option(help="With Ray: address of a cluster, e.g. auto or 10.0.0.1:6379; default: this machine.")
+]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Read models that are no files of numbers, of earlier versions or of policies of your own: pickles, which "
+        "run code that is in them.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -228,7 +236,14 @@ def train(
     address: Address = None,
     logs: LogNames = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run directory.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume from the directory's last checkpoint.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Resume from the directory's last checkpoint: a pickle, which runs code that is in it, so only where "
+            "you trust its origin.",
+        ),
+    ] = False,
     overrides: Overrides = None,
     hyperparameters: Hyperparameters = None,
     as_json: Json = False,
@@ -257,7 +272,7 @@ def train(
         stays = "" if place == out_folder else "; the older run stays until the new one is complete"
         err.print(f"interrupted{stays}{hint}", style="yellow", markup=False, soft_wrap=True)
         raise SystemExit(stops.exit_code(interrupt)) from None
-    _show_run(result.metrics, out_folder, as_json)
+    _show_run(result, out_folder, as_json)
 
 
 @app.command()
@@ -335,18 +350,31 @@ def _only_resume(context: typer.Context, name: str, scenario_name: str) -> None:
 
 
 @app.command()
-def evaluate(run: RunFolder, as_json: Json = False) -> None:
-    """Compare a run with the equilibrium: payoffs, exploitability, distances, rules of thumb; writes metrics.json."""
-    _show_run(runs.evaluate_run(run).metrics, run, as_json)
+def evaluate(run: RunFolder, trust: Trust = False, as_json: Json = False) -> None:
+    """Compare a run with the equilibrium: payoffs, exploitability, distances, rules of thumb; writes metrics.json.
+
+    Nothing in the directory is run: models are files of numbers.
+    """
+    _show_run(runs.evaluate_run(run, trust=trust), run, as_json)
 
 
 @app.command()
-def report(run: RunFolder) -> None:
-    """Write a self-contained HTML page with tables and interactive figures into the run directory."""
-    out.print(f"wrote {runs.write_report(run)}", soft_wrap=True)
+def report(
+    run: RunFolder,
+    to: Annotated[Path | None, typer.Option(help="The page's file; default: report.html in the run directory.")] = None,
+    trust: Trust = False,
+) -> None:
+    """Write a self-contained HTML page with tables and interactive figures.
+
+    Nothing in the directory is run: models are files of numbers.
+    """
+    out.print(f"wrote {runs.write_report(run, to=to, trust=trust)}", soft_wrap=True)
 
 
-def _show_run(metrics: RunMetrics, run: Path, as_json: bool) -> None:
+def _show_run(result: runs.RunEvaluation, run: Path, as_json: bool) -> None:
+    metrics = result.metrics
+    if not result.written:
+        err.print(f"nothing was written: {run} is read-only", style="yellow", markup=False, soft_wrap=True)
     profiles = tables.profiles(metrics).first(3 if metrics["collusion_index"] is None else 4)
     show(metrics, as_json, tables.aligned(tables.agents(metrics).first(6)), tables.aligned(profiles))
     if as_json:
@@ -360,8 +388,8 @@ def _show_run(metrics: RunMetrics, run: Path, as_json: bool) -> None:
             soft_wrap=True,
         )
     out.print(
-        f"relative NashConv {percent(metrics['relative_nash_conv'])} against {metrics['exploitability_against']}; "
-        f"files in {run}",
+        f"relative NashConv {percent(metrics['relative_nash_conv'])} against {metrics['exploitability_against']}"
+        + (f"; files in {run}" if result.written else ""),
         soft_wrap=True,
     )
 

@@ -27,8 +27,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ..envs import Game
 from .common import files
-from .common.checkpoint_folder import generators, set_generators
 from .common.extras import library
+from .common.generators import generators, set_generators
 from .evaluation.standings import TAGS, Standing, tagged
 from .run_config import RunConfig
 

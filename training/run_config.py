@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,19 @@ from ..envs.parameters import assign, check_count
 from ..envs.scenarios.loader import build_scenario
 from ..envs.scenarios.writer import in_words
 from .common import engines, files, run_folder
-from .common.hyperparameters import Settings, Table, check_tables
+from .common.hyperparameters import Settings, Table, check_tables, plain
 from .common.information import Information, check_information
 from .common.learners import Learners
+from .common.ranges import CHECKS
 from .task import Task
 
+FORMAT = 1
+"""of ``config.json``; a run without an entry ``format`` is of version 0.2 before there was one"""
 _EQUILIBRIUM = "equilibrium"
+
+
+class _Recorded(dict[str, Table]):
+    """Hyperparameters that a run has recorded: they are complete, and its evaluation needs no library that learns."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +67,16 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         assign(self, **self._plain())
-        if self.runners and not engines.find(self.engine).distributed:
+        engine = engines.find(self.engine)
+        if self.runners and not engine.distributed:
             raise ValueError(f"runners: expected 0 with engine {self.engine!r}, got {self.runners}")
         if not isinstance(self.algorithm, str) and set(self.algorithm.values()) == {_EQUILIBRIUM}:
             raise ValueError(f"algorithm: expected at least one agent that learns, got {_EQUILIBRIUM!r} for all")
+        names = {self.algorithm} if isinstance(self.algorithm, str) else {*self.algorithm.values()} - {_EQUILIBRIUM}
+        recorded = isinstance(self.hyperparameters, _Recorded) and names <= set(self.hyperparameters)
+        if recorded and self.markets is not None:
+            assign(self, hyperparameters=_plain_tables(self.hyperparameters))
+            return
         found = self._settings()
         assign(self, hyperparameters={name: each.hyperparameters() for name, each in found.items()})
         if self.markets is None:
@@ -102,6 +115,10 @@ class RunConfig:
         names = parse_algorithm(algorithm, scenario.game.agents, engine)
         steps = scenario.steps if steps is None else steps
         return cls(scenario.name, dict(scenario.values), names, steps=steps, engine=engine, **settings)
+
+    def document(self) -> dict[str, object]:
+        """The contents of ``config.json``."""
+        return {"format": FORMAT, **asdict(self)}
 
     def load(self) -> Scenario:
         """The scenario. Raises ValueError as :func:`~makertaker.envs.read_scenario` does."""
@@ -155,6 +172,17 @@ class RunConfig:
         return engine.build(
             engines.Training(self.settings(), self.timesteps, self.runners, address, tensorboard, shared)
         )
+
+
+def _plain_tables(tables: Mapping[str, Table]) -> dict[str, dict[str, object]]:
+    """Tables with checked values. Raises ValueError for a hyperparameter that no algorithm has, and for a bad value."""
+    unknown = [f"{name}.{key}" for name, table in check_tables(tables).items() for key in table if key not in CHECKS]
+    if unknown:
+        raise ValueError(f"hyperparameter {unknown[0]} is unknown: expected some of {list(CHECKS)}")
+    return {
+        name: {key: plain(CHECKS[key](f"hyperparameter {name}.{key}", value)) for key, value in table.items()}
+        for name, table in tables.items()
+    }
 
 
 def _text(name: str, value: object) -> str:
@@ -254,8 +282,20 @@ def load_config(out: str | Path) -> RunConfig:
         raise ValueError(f"run: {str(out)!r} is not a run directory, it has no config.json")
     found = files.read_json(path)
     try:
-        if not isinstance(found.get("values"), dict):
-            raise TypeError(f"values: expected a table, got {found.get('values')!r}")
-        return RunConfig(**found)
-    except (AttributeError, TypeError, ValueError) as error:
+        return _read(found)
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"run: {str(path)!r} cannot be read: {error}") from error
+
+
+def _read(found: dict[str, Any]) -> RunConfig:
+    """The configuration of a file's entries. Raises TypeError or ValueError where they are of something else."""
+    written = check_count("format", found.pop("format", 0), least=0)
+    if written > FORMAT:
+        raise ValueError(
+            f"format: a later version of makertaker wrote this run; expected at most {FORMAT}, got {written}"
+        )
+    if not isinstance(found.get("values"), dict):
+        raise TypeError(f"values: expected a table, got {found.get('values')!r}")
+    if found.get("hyperparameters"):
+        found["hyperparameters"] = _Recorded(check_tables(found["hyperparameters"]))
+    return RunConfig(**found)

@@ -3,14 +3,18 @@
 ==================  ===============================================================================================
 ``config.json``     scenario, parameters, algorithm, hyperparameters, seed: the result is a function of it
 ``run.json``        versions, commit of the source, machine, when and how long
-``models/``         one file for each learner: a zip of stable-baselines3, or, trained on Ray, an actor's network
-``checkpoint/``     the checkpoint to resume from; what a killed training is evaluated from
+``models/``         for each learner its actor as numbers alone, ``.safetensors``, from which it is evaluated (see
+                    :mod:`.common.actor_file`), and, of stable-baselines3, the library's zip
+``checkpoint/``     the checkpoint to resume from, with the same files: a killed training is evaluated from it
 ``history.csv``     NashConv over training
 ``metrics.json``    the comparison with the equilibrium; the same bits whenever the run is repeated
 ``figures/``        learned against equilibrium, and the learning curve
 ``tensorboard/``    evaluations over training; stable-baselines3's learners have logs of their own beside
 ``logs.json``       the runs of Weights & Biases and MLflow, where they log: ``wandb/``, ``mlflow.db``; see :mod:`.logs`
 ==================  ===============================================================================================
+
+Evaluation and report run nothing that is in a directory: they read numbers and text. What is pickled (the zips and
+``state.pkl``) is read by :func:`resume`, and where ``trust`` asks for it: it runs code that is in it.
 
 One process at a time writes: ``.lock`` is locked meanwhile, ``.holder.json`` names it. A run that takes the place of
 another is written into ``.partial``; see :mod:`.common.run_folder`.
@@ -23,7 +27,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict, cast
@@ -36,7 +40,7 @@ from ..baselines.reach import warn_where_out_of_reach
 from ..envs import Policy, text
 from ..envs.market import Market
 from .common import checkpoint_folder, engines, files, run_folder
-from .common.extras import needed
+from .common.extras import check_installed, needed
 from .common.joint_market import everyone
 from .common.learners import Learners
 from .common.provenance import Origin, origin
@@ -65,6 +69,9 @@ __all__ = [
     "write_report",
 ]
 _EVALUATIONS = 40
+_MUCH = 2**53
+"""steps or seconds that no training has"""
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _HISTORY = ("timesteps", "nash_conv", "relative_nash_conv")
 
 
@@ -74,6 +81,8 @@ class Circumstances(Origin):
     finished: str
     seconds: float
     joint_market_steps: int
+    complete: NotRequired[bool]
+    """True where training came to its end, not only to its last step"""
 
 
 class _Past(TypedDict):
@@ -97,6 +106,8 @@ class RunEvaluation(Evaluation):
     """A run's comparison with the equilibrium."""
 
     metrics: RunMetrics
+    written: bool = True
+    """False where the run is on a read-only file system, so that neither metrics nor figures were written"""
 
 
 @dataclass
@@ -150,6 +161,7 @@ def train(
             written or removed then.
         KeyboardInterrupt: after the models so far and the history were written.
     """
+    check_installed(*engines.find(config.engine).library)
     module = needed("logs", "train")
     module.check(logs)
     with run_folder.claimed(Path(out), overwrite, load_config) as place:
@@ -158,7 +170,7 @@ def train(
             warn_where_out_of_reach(learners.market, config.task.equilibrium)
             about = module.Run(config, _shown_name(out), place, None)
             with module.opened(about, logs) as log:
-                files.write_json(place / "config.json", asdict(config))
+                files.write_json(place / "config.json", config.document())
                 past: _Past = {"history": [], "seconds": 0.0}
                 learners.save_checkpoint(place / "checkpoint", past)
                 _train(config, learners, place, past, console, log)
@@ -174,7 +186,10 @@ def resume(
 ) -> RunEvaluation:
     """Resume an interrupted training from its last checkpoint; the end is that of an uninterrupted one.
 
-    A training that was to take the place of another goes on, and takes it.
+    A training that was to take the place of another goes on, and takes it. One that is complete stays as it is; of one
+    of an earlier version, whose models are pickles alone, files of numbers are written.
+
+    A checkpoint is a pickle, which runs code that is in it: resume only what you trust.
 
     Args:
         out: the run directory.
@@ -194,14 +209,33 @@ def resume(
         run_folder.settle(folder)
         place = run_folder.unfinished(folder)
         config = load_config(place)
-        with config.learners(place / "tensorboard", address) as learners:
-            past = cast(_Past, learners.load_checkpoint(place / "checkpoint"))
-            about = module.Run(config, _shown_name(out), place, learners.steps_done)
-            with module.opened(about, logs) as log:
-                _train(config, learners, place, past, console, log)
+        if _is_complete(config, place):
+            _say_complete(console)
+        else:
+            with config.learners(place / "tensorboard", address) as learners:
+                past = cast(_Past, learners.load_checkpoint(place / "checkpoint"))
+                about = module.Run(config, _shown_name(out), place, learners.steps_done)
+                with module.opened(about, logs) as log:
+                    _train(config, learners, place, past, console, log)
         result = _evaluate(config, place)
         run_folder.finish(folder, place)
     return result
+
+
+def _is_complete(config: RunConfig, place: Path) -> bool:
+    """True for a run whose training came to its end, in this version."""
+    suffix = needed("common.actor_file", "train").SUFFIX
+    try:
+        done = load_circumstances(place).get("complete", False)
+        load_history(place)
+    except ValueError:
+        return False
+    return done and all((place / "models" / f"{agent}.{suffix}").is_file() for agent in config.algorithms())
+
+
+def _say_complete(console: Console | None) -> None:
+    if console is not None:
+        console.print("the training was complete: nothing was trained")
 
 
 def unfinished_config(out: Path) -> RunConfig:
@@ -217,7 +251,10 @@ def _shown_name(out: str | Path) -> str:
 def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, console: Console | None, log: Logs) -> None:
     source = origin(engines.find(config.engine).packages)  # now: files may change while this trains
     started = time.perf_counter() - past["seconds"]
-    (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
+    if learners.steps_done < config.timesteps:
+        (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
+    else:
+        _say_complete(console)
     history = _History(learners, Standings(config.task), log, config.timesteps, list(past["history"]))
     chunk = -(-config.timesteps // config.checkpoints)
     if console is not None:
@@ -230,13 +267,21 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
             history.add(done)
             bar.update(task, completed=min(done, config.timesteps), gain=f"NashConv {100 * history.rows[-1][2]:.2f}%")
 
-        def circumstances() -> Circumstances:
+        def circumstances(complete: bool) -> Circumstances:
             return {
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": round(time.perf_counter() - started, 2),
                 "joint_market_steps": learners.steps_done,
+                "complete": complete,
                 **source,
             }
+
+        def save(complete: bool) -> None:
+            (out / "run.json").unlink(missing_ok=True)  # written last: it stands for what comes before it
+            (out / "models").mkdir(exist_ok=True)
+            learners.save_models(out / "models")
+            files.write_csv(out / "history.csv", [_HISTORY, *history.rows])
+            files.write_json(out / "run.json", circumstances(complete))
 
         try:
             while learners.steps_done < config.timesteps:
@@ -245,17 +290,17 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
                 now: _Past = {
                     "history": history.rows,
                     "seconds": time.perf_counter() - started,
-                    "circumstances": circumstances(),
+                    "circumstances": circumstances(complete=False),
                 }
                 learners.save_checkpoint(out / "checkpoint", now)
             history.add(learners.steps_done, last=True)
             bar.update(task, gain=f"NashConv {100 * history.rows[-1][2]:.3f}%")
-        finally:  # an interrupt leaves what was computed
-            (out / "run.json").unlink(missing_ok=True)  # written last: it stands for what comes before it
-            (out / "models").mkdir(exist_ok=True)
-            learners.save_models(out / "models")
-            files.write_csv(out / "history.csv", [_HISTORY, *history.rows])
-            files.write_json(out / "run.json", circumstances())
+        except FloatingPointError:  # what has diverged is worth nothing: the last checkpoint stands
+            raise
+        except BaseException:  # an interrupt leaves what was computed
+            save(complete=False)
+            raise
+        save(complete=True)
 
 
 def progress_bar(console: Console | None) -> Progress:
@@ -268,16 +313,27 @@ def load_history(out: str | Path) -> np.ndarray:
     """Timesteps, NashConv and relative NashConv over training, (rows, 3). Raises ValueError where there is none."""
     path = Path(out) / "history.csv"
     try:
-        rows = [[float(value) for value in row] for row in files.read_csv(path)[1:]]
+        header, *written = files.read_csv(path) or [[]]
+        if header != list(_HISTORY):
+            raise ValueError(f"expected columns {list(_HISTORY)}, got {header}")
+        rows = [[float(value) for value in row] for row in written]
     except (OSError, ValueError) as error:
         raise ValueError(f"run: {str(path)!r} is missing or cannot be read: {error}") from error
     return _as_history(rows, path)
 
 
 def _as_history(rows: Sequence[Sequence[float]], path: Path) -> np.ndarray:
-    if not rows or any(len(row) != len(_HISTORY) for row in rows):
+    if not rows:
         raise ValueError(f"run: {str(path)!r} is empty: the training ended before its first episode; try --resume")
-    return np.array(rows, dtype=float)
+    if any(len(row) != len(_HISTORY) for row in rows):
+        raise ValueError(f"run: {str(path)!r} cannot be read: expected {len(_HISTORY)} numbers in each row")
+    try:
+        table = np.array(rows, dtype=float)
+    except OverflowError as error:
+        raise ValueError(f"run: {str(path)!r} cannot be read: {error}") from error
+    if not np.isfinite(table[:, 0]).all():
+        raise ValueError(f"run: {str(path)!r} cannot be read: expected finite timesteps")
+    return table
 
 
 def load_circumstances(out: str | Path) -> Circumstances:
@@ -287,21 +343,31 @@ def load_circumstances(out: str | Path) -> Circumstances:
 
 
 def _as_circumstances(found: dict[str, Any], path: Path) -> Circumstances:
+    checked: Circumstances = needed("common.schema", "train").checked(found, Circumstances, path)
     for name in ("joint_market_steps", "seconds"):
-        value = found.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"run: {str(path)!r}: {name}: expected a number, got {value!r}")
-    return cast(Circumstances, found)
+        value = checked[name]
+        if not 0 <= value < _MUCH:
+            raise ValueError(f"run: {str(path)!r} cannot be read: {name}: expected a number >= 0, got {value!r:.30}")
+    return checked
 
 
-def load_policies(out: str | Path) -> dict[str, Policy]:
-    """Every agent's policy of a run, as training left it. Raises ValueError where a model is missing or corrupt."""
-    return _policies(load_config(out), _standing(Path(out)).models)
+def load_policies(out: str | Path, *, trust: bool = False) -> dict[str, Policy]:
+    """Every agent's policy of a run, as training left it, from files of numbers: nothing in them is run.
+
+    Args:
+        out: the run directory.
+        trust: True: models without such a file, of earlier versions or of policies of your own, are read as pickles,
+            which run code that is in them.
+
+    Raises:
+        ValueError: a model is missing or corrupt, or needs trust.
+    """
+    return _policies(load_config(out), _standing(Path(out)).models, trust)
 
 
-def _policies(config: RunConfig, models: Path) -> dict[str, Policy]:
+def _policies(config: RunConfig, models: Path, trust: bool) -> dict[str, Policy]:
     market = Market(config.task.game, config.steps)
-    acts = engines.find(config.engine).load(market, config.algorithms(), models)
+    acts = engines.find(config.engine).load(market, config.algorithms(), models, trust=trust)
     return everyone(market, acts, config.fixed())
 
 
@@ -311,12 +377,12 @@ def _standing(out: Path) -> _Standing:
     saved = checkpoint_folder.record(out / "checkpoint")
     if saved is None or (ended is not None and saved["steps_done"] <= ended["joint_market_steps"]):
         return _Standing(out / "models", load_history(out), load_circumstances(out))
-    folder, past = saved["folder"], cast(_Past, saved["extra"])
-    try:
-        history = _as_history(past["history"], folder)
-        return _Standing(folder, history, _as_circumstances({**past["circumstances"]}, folder))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"run: the record of checkpoint {str(folder)!r} cannot be read: {error}") from error
+    folder = saved["folder"]
+    past: _Past = needed("common.schema", "train").checked(saved["extra"], _Past, f"{folder}, its record")
+    history = _as_history(past["history"], folder)
+    if "circumstances" not in past:
+        raise ValueError(f"run: the record of checkpoint {str(folder)!r} cannot be read: circumstances are missing")
+    return _Standing(folder, history, _as_circumstances({**past["circumstances"]}, folder))
 
 
 @contextmanager
@@ -324,32 +390,46 @@ def _held(out: Path) -> Iterator[None]:
     """A run that no other process writes meanwhile. On a read-only file system nothing can."""
     folder = run_folder.real(out)
     load_config(folder)  # said before anything is written
+    run_folder.check_links(folder)
     with ExitStack() as stack:
         try:
             stack.enter_context(run_folder.locked(folder))
         except OSError as error:
-            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            if error.errno not in _READ_ONLY:
                 raise
         yield
 
 
-def evaluate_run(out: str | Path) -> RunEvaluation:
+def evaluate_run(out: str | Path, *, trust: bool = False) -> RunEvaluation:
     """Compare a run with the equilibrium; writes ``metrics.json`` and the figures.
 
-    An interrupted run is evaluated as it stands: ``timesteps_done`` says how far it came.
+    An interrupted run is evaluated as it stands: ``timesteps_done`` says how far it came. On a read-only file system
+    nothing is written, and ``written`` says so.
+
+    Args:
+        out: the run directory.
+        trust: see :func:`load_policies`.
 
     Raises:
-        ValueError: the directory is not a run, or a file in it is missing or corrupt.
+        ValueError: the directory is not a run, or a file in it is missing or corrupt, or a model needs trust.
     """
     needed("evaluation.plots", "train")  # said first where it is missing
-    with _held(Path(out)):
-        return _evaluate(load_config(out), Path(out))
+    out = Path(out)
+    with _held(out):
+        standing = _standing(out)
+        return _written(_compared(load_config(out), standing, trust), standing, out)
 
 
 def _evaluate(config: RunConfig, out: Path) -> RunEvaluation:
-    plots = needed("evaluation.plots", "train")
-    standing, task = _standing(out), config.task
-    policies = _policies(config, standing.models)
+    """Of a training in this process."""
+    standing = _standing(out)
+    result = _compared(config, standing, True)
+    _write(result, standing, out)
+    return result
+
+
+def _compared(config: RunConfig, standing: _Standing, trust: bool) -> RunEvaluation:
+    task, policies = config.task, _policies(config, standing.models, trust)
     result = evaluate(task.game, policies, task.steps, config.information, task.equilibrium)
     metrics: RunMetrics = {
         "scenario": config.scenario,
@@ -358,26 +438,50 @@ def _evaluate(config: RunConfig, out: Path) -> RunEvaluation:
         "timesteps_done": standing.circumstances["joint_market_steps"],
         **result.metrics,
     }
-    plots.save(result, standing.history, out / "figures")
-    files.write_json(out / "metrics.json", metrics)  # last: a run with metrics is complete
     return RunEvaluation(result.learned, result.equilibrium, metrics)
 
 
-def write_report(out: str | Path) -> Path:
-    """Evaluate a run and write ``report.html`` into its directory; returns the path.
+def _write(result: RunEvaluation, standing: _Standing, out: Path) -> None:
+    needed("evaluation.plots", "train").save(result, standing.history, out / "figures")
+    files.write_json(out / "metrics.json", result.metrics)  # last: a run with metrics is complete
+
+
+def _written(result: RunEvaluation, standing: _Standing, out: Path) -> RunEvaluation:
+    """The result, after it was written where it can be."""
+    try:
+        _write(result, standing, out)
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
+        return replace(result, written=False)
+    return result
+
+
+def write_report(out: str | Path, *, to: str | Path | None = None, trust: bool = False) -> Path:
+    """Evaluate a run and write one HTML page; returns its path.
+
+    Args:
+        out: the run directory. Metrics and figures are written there too, but for a read-only file system.
+        to: the page's file; None: ``report.html`` in the run directory.
+        trust: see :func:`load_policies`.
 
     Raises:
-        ValueError: the directory is not a run, or a file in it is missing or corrupt.
+        ValueError: the directory is not a run, or a file in it is missing or corrupt, or a model needs trust.
+        OSError: the page cannot be written.
     """
     page = needed("evaluation.html_report", "train").page
     out = Path(out)
+    path = out / "report.html" if to is None else Path(to)
     with _held(out):
-        config, path = load_config(out), out / "report.html"
-        result, description, standing = (
-            _evaluate(config, out),
-            str(config.values.get("description", "")),
-            _standing(out),
-        )
-        name, settings = _shown_name(out), asdict(config)
-        text.write(path, page(name, description, result, standing.history, settings, standing.circumstances))
+        config, standing = load_config(out), _standing(out)
+        result = _written(_compared(config, standing, trust), standing, out)
+        description, name = str(config.values.get("description", "")), _shown_name(out)
+        content = page(name, description, result, standing.history, asdict(config), standing.circumstances)
+        try:
+            text.write(path, content)
+        except OSError as error:
+            if to is not None or error.errno not in _READ_ONLY:
+                raise
+            hint = f"{error.strerror}; --to (to=) writes the page elsewhere"
+            raise OSError(error.errno, hint, str(path)) from error
     return path

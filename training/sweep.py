@@ -8,8 +8,9 @@
 ==================  ===============================================================================================
 
 A sweep that is started again completes itself: finished trainings stay, interrupted ones resume from their last
-checkpoint, failed ones are tried again. Where a worker does not see the driver's folder it trains in a folder of its
-own and sends the run directory back, so that no shared file system is needed. One sweep at a time writes a folder.
+checkpoint, failed ones are tried again. A checkpoint is a pickle, which runs code that is in it: go on only in a folder
+that you trust. Where a worker does not see the driver's folder it trains in a folder of its own and sends the run
+directory back, so that no shared file system is needed. One sweep at a time writes a folder.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import ray
@@ -33,6 +33,7 @@ from rich.console import Console
 from . import runs
 from .common import files, run_folder
 from .common.cluster import connected
+from .common.schema import checked
 from .evaluation import plots
 from .evaluation.metrics import Group, RunMetrics
 from .logs import check
@@ -168,10 +169,11 @@ def _finished(name: str, config: RunConfig, out: Path) -> Row | None:
     folder = out / "runs" / name
     try:
         same = runs.load_config(folder) == config  # first: it finishes a replacement that was cut off
-        metrics = cast(RunMetrics, files.read_json(folder / "metrics.json"))
+        path = folder / "metrics.json"
+        metrics = checked(files.read_json(path), RunMetrics, path)
         seconds = runs.load_circumstances(folder)["seconds"]
         done = same and metrics["timesteps_done"] >= config.timesteps
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
         return None
     return Row(name, config, metrics, seconds) if done else None
 

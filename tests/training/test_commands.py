@@ -93,3 +93,21 @@ def test_an_unknown_option_is_a_usage_error(command):
     assert (code, out) == (2, "")
     assert "No such option" in err
     assert "Traceback" not in err
+
+
+OF_EXTRAS = ("torch", "stable_baselines3", "ray", "safetensors", "msgspec", "filelock", "matplotlib", "plotly", "jax")
+
+
+def test_commands_that_solve_need_no_extra():
+    program = f"import sys; import makertaker.training.cli; print([x for x in {OF_EXTRAS} if x in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("library", "extra"), [("ray", "ray"), ("stable_baselines3", "train")])
+def test_a_library_that_is_missing_is_said_with_its_extra(library, extra, monkeypatch):
+    from makertaker.training.common import extras
+
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ImportError, match=rf"^this needs {library}: pip install 'makertaker\[{extra}\]'$"):
+        extras.check_installed(library, extra)

@@ -102,8 +102,13 @@ def test_a_signal_that_is_ignored_stays_so_and_a_second_one_does_not_interrupt_t
 @pytest.mark.parametrize(
     ("file", "content", "act", "message"),
     [
-        ("run.json", b"{}", runs.evaluate_run, "joint_market_steps: expected a number, got None"),
-        ("run.json", b'{"joint_market_steps": "640"}', runs.evaluate_run, "expected a number, got '640'"),
+        ("run.json", b"{}", runs.evaluate_run, "run.json.* missing required field"),
+        (
+            "run.json",
+            b'{"joint_market_steps": "640"}',
+            runs.evaluate_run,
+            r"Expected `int`, got `str` - at `\$.joint_market_steps`",
+        ),
         ("run.json", b"null", runs.evaluate_run, "run.json.* cannot be read"),
         ("config.json", b'{"scenario": "acas", "values": null}', runs.evaluate_run, "config.json.* cannot be read"),
         (
@@ -116,11 +121,18 @@ def test_a_signal_that_is_ignored_stays_so_and_a_second_one_does_not_interrupt_t
         ("checkpoint/state.pkl", b"", runs.resume, "is corrupt"),
         ("checkpoint/state.pkl", pickle.dumps({}), runs.resume, r"is corrupt .* expected \['extra', .* got \[\]"),
         ("checkpoint/state.pkl", pickle.dumps([1]), runs.resume, "is corrupt .* got list"),
-        ("checkpoint/record.json", b"{}", runs.evaluate_run, "record.json.* is of something else"),
-        ("checkpoint/record.json", b'{"steps_done": 999, "extra": {}}', runs.evaluate_run, "record of .* 'history'"),
+        ("checkpoint/record.json", b"{}", runs.evaluate_run, "record.json.* missing required field `extra`"),
+        (
+            "checkpoint/record.json",
+            b'{"steps_done": 999, "extra": {}}',
+            runs.evaluate_run,
+            "its record.* missing required field `history`",
+        ),
     ],
 )
 def test_files_of_other_types_are_one_line(run, file, content, act, message):
+    if act is runs.resume:
+        (run / "run.json").unlink()  # killed: what is complete is not resumed
     (run / file).write_bytes(content)
     before = contents(run)
     with pytest.raises(ValueError, match=message) as raised:
@@ -133,13 +145,15 @@ def test_files_of_other_types_are_one_line(run, file, content, act, message):
 def test_a_checkpoint_with_a_part_of_another_type_is_refused(run, name):
     state = pickle.loads((run / "checkpoint" / "state.pkl").read_bytes())
     (run / "checkpoint" / "state.pkl").write_bytes(pickle.dumps({**state, name: 5}))
+    (run / "run.json").unlink()
     with pytest.raises(ValueError, match=r"checkpoint .* is corrupt"):
         runs.resume(run)
 
 
 def test_a_model_that_is_missing_is_named(run):
-    (run / "models" / "trader_0.zip").unlink()
-    with pytest.raises(ValueError, match=r"models/trader_0.zip': missing, .*: there is no such file$"):
+    for suffix in ("zip", "safetensors"):
+        (run / "models" / f"trader_0.{suffix}").unlink()
+    with pytest.raises(ValueError, match=r"models/trader_0.safetensors': missing, .*: there is no such file$"):
         runs.evaluate_run(run)
 
 

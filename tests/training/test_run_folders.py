@@ -131,6 +131,7 @@ OLD = (
     "config.json",
     "report.html",
     "models/trader_0.zip",
+    "models/trader_0.safetensors",
     "checkpoint/state.pkl",
     "tensorboard/trader_0_1/events.out.tfevents.1",
     "tensorboard/evaluation/events.out.tfevents.1",

@@ -177,6 +177,7 @@ def test_an_interrupted_run_resumes_to_the_same_metrics(run, tmp_path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         runs.train(config, out)
     assert (out / "models" / "trader_0.zip").is_file()
+    assert (out / "models" / "trader_0.safetensors").is_file()
     assert len((out / "history.csv").read_text().splitlines()) > 1
     monkeypatch.undo()
     runs.resume(out)
@@ -222,8 +223,8 @@ def test_bad_arguments_are_refused_before_anything_is_written(arguments, message
 
 def test_a_corrupt_model_is_refused(run):
     folder, _, _ = run
-    (folder / "models" / "maker_1.zip").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="missing, corrupt or of another run"):
+    (folder / "models" / "maker_1.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"maker_1.safetensors': missing, corrupt or of another run"):
         runs.evaluate_run(folder)
     shutil.rmtree(folder / "models")
     with pytest.raises(ValueError, match="missing, corrupt or of another run"):

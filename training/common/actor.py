@@ -1,67 +1,121 @@
-"""Actors as small networks in files of their own: learners without all that only training needs.
+"""Actors as numbers: what a learner does without exploration, in NumPy, whatever library trained it.
 
-A file is read with PyTorch alone, whatever library trained the actor, and holds numbers only: nothing in it is run.
+Layers are computed in double precision from the weights' single precision, and actions rounded to it: they are the same
+bits whatever way a library of linear algebra adds up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import nn
+
+from ...envs.arrays import Array
+
+ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
+    "tanh": np.tanh,
+    "relu": lambda x: np.maximum(x, 0.0),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0.0))),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "silu": lambda x: x * _sigmoid(x),
+}
+"""functions between layers by name, those of :data:`.ranges.ACTIVATIONS`"""
 
 
-def network(inputs: int, hidden: Sequence[int], outputs: int, last_gain: float) -> nn.Sequential:
-    """A multilayer perceptron with tanh units and orthogonal initial weights, as is usual for PPO."""
-    layers: list[nn.Module] = []
-    for width, size in zip((inputs, *hidden), hidden, strict=False):
-        layers += [_linear(width, size, float(np.sqrt(2))), nn.Tanh()]
-    return nn.Sequential(*layers, _linear(hidden[-1] if hidden else inputs, outputs, last_gain))
+def _sigmoid(x: Array) -> Array:
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
-def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs)
-    nn.init.orthogonal_(layer.weight, gain)
-    nn.init.zeros_(layer.bias)
-    return layer
+class Layer(NamedTuple):
+    """``x -> weight x + bias``."""
+
+    weight: Array
+    """(outputs, inputs)"""
+    bias: Array
+    """(outputs,)"""
 
 
-class Actor(nn.Module):
-    """Mean actions of a prefix of the observation; see :mod:`~makertaker.training.common.information`.
+class Gru(NamedTuple):
+    """A gated recurrent unit with h entries of memory; equations and order of gates as of PyTorch's ``GRUCell``."""
+
+    weight_ih: Array
+    """(3 h, inputs): reset, update and new"""
+    weight_hh: Array
+    """(3 h, h)"""
+    bias_ih: Array
+    """(3 h,)"""
+    bias_hh: Array
+    """(3 h,)"""
+
+    def __call__(self, x: Array, memory: Array) -> Array:
+        """The next memory (..., h) from inputs (..., inputs) and the memory (..., h)."""
+        given = np.split(x @ self.weight_ih.T + self.bias_ih, 3, axis=-1)
+        kept = np.split(memory @ self.weight_hh.T + self.bias_hh, 3, axis=-1)
+        reset, update = _sigmoid(given[0] + kept[0]), _sigmoid(given[1] + kept[1])
+        new = np.tanh(given[2] + reset * kept[2])
+        return np.asarray((1.0 - update) * new + update * memory)
+
+
+@dataclass(frozen=True, eq=False)
+class Actor:
+    """A multilayer perceptron of a prefix of the observation, behind a memory if it has one.
 
     Args:
-        visible: number of leading entries that it sees.
-        hidden: widths of its hidden layers.
-        actions: number of its outputs.
+        observations: number of entries of an observation.
+        visible: number of leading entries that it sees; see :mod:`~makertaker.training.common.information`.
+        activation: function between its layers, of :data:`ACTIVATIONS`.
+        squashed: True: outputs pass through tanh, and [-1, 1] is the range of actions; False: outputs are actions,
+            truncated at the range.
+        low: lower end of the range of actions, (m,) in the market's units.
+        high: its upper end, (m,).
+        layers: from the inputs to the m outputs.
+        gru: what the layers see in place of the prefix; None: there is no memory.
     """
 
-    def __init__(self, visible: int, hidden: Sequence[int], actions: int) -> None:
-        super().__init__()
-        self.visible, self.hidden, self.actions = visible, tuple(hidden), actions
-        self.net = network(visible, hidden, actions, last_gain=0.01)
+    observations: int
+    visible: int
+    activation: str
+    squashed: bool
+    low: Array
+    high: Array
+    layers: tuple[Layer, ...]
+    gru: Gru | None = None
 
-    def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        """(B, actions) of (B, d)."""
-        means: torch.Tensor = self.net(observations[..., : self.visible])
-        return means
+    def act(self, seen: Array) -> Array:
+        """Actions (..., m) from observations (..., d). Raises ValueError for an actor with a memory."""
+        if self.gru is not None:
+            raise ValueError("expected an actor without memory, got one with a GRU: it acts by `step`")
+        return self._output(self._inputs(seen))
 
-    def act(self, seen: np.ndarray) -> np.ndarray:
-        """The same with arrays, without gradients."""
-        with torch.no_grad():
-            return np.asarray(self(torch.as_tensor(seen, dtype=torch.float32)).numpy())
+    def start(self, *batch: int) -> Array:
+        """The memory at the beginning of an episode, (*batch, h) zeros; h is 0 without one."""
+        return np.zeros((*batch, 0 if self.gru is None else self.gru.weight_hh.shape[1]))
 
+    def step(self, seen: Array, memory: Array) -> tuple[Array, Array]:
+        """Actions (..., m), and the next memory (..., h), from observations (..., d) and the memory (..., h)."""
+        inputs = self._inputs(seen)
+        if self.gru is not None:
+            inputs = memory = self.gru(inputs, memory)
+        return self._output(inputs), memory
 
-def save(actor: Actor, path: Path) -> None:
-    """Write an actor's file."""
-    shape = {"visible": actor.visible, "hidden": list(actor.hidden), "actions": actor.actions}
-    torch.save({**shape, "state": {name: value.cpu() for name, value in actor.state_dict().items()}}, path)
+    def arrays(self) -> dict[str, Array]:
+        """Its numbers by name, in single precision, as files have them."""
+        named = {"low": self.low, "high": self.high}
+        for i, layer in enumerate(self.layers):
+            named |= {f"layers.{i}.{name}": value for name, value in layer._asdict().items()}
+        if self.gru is not None:
+            named |= {f"gru.{name}": value for name, value in self.gru._asdict().items()}
+        return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in named.items()}
 
+    def _inputs(self, seen: Array) -> Array:
+        return np.asarray(seen, dtype=np.float32)[..., : self.visible].astype(float)
 
-def load(path: Path) -> Actor:
-    """Read an actor's file. Raises one of :data:`.files.DAMAGE` where it is missing, corrupt or of something else."""
-    stored = torch.load(path, map_location="cpu", weights_only=True)
-    actor = Actor(stored["visible"], stored["hidden"], stored["actions"])
-    actor.load_state_dict(stored["state"])
-    return actor
+    def _output(self, x: Array) -> Array:
+        for layer in self.layers[:-1]:
+            x = ACTIVATIONS[self.activation](x @ layer.weight.T + layer.bias)
+        x = x @ self.layers[-1].weight.T + self.layers[-1].bias
+        if self.squashed:
+            x = self.low + 0.5 * (np.tanh(x) + 1.0) * (self.high - self.low)
+        return np.asarray(np.clip(x, self.low, self.high), dtype=np.float32)

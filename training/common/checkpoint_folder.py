@@ -6,28 +6,17 @@ Like every pickle, load only what you trust.
 from __future__ import annotations
 
 import pickle
-import random
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict
 
-import numpy as np
-import torch
-
 from . import files
+from .extras import needed
 from .files import DAMAGE
 
 _STATE, _RECORD = "state.pkl", "record.json"
-
-
-class Generators(TypedDict):
-    """States of the global generators: the libraries that learn draw from them."""
-
-    python: tuple[object, ...]
-    numpy: dict[str, object] | tuple[str, np.ndarray, int, int, float]
-    torch: torch.Tensor
 
 
 class Record(TypedDict):
@@ -38,7 +27,7 @@ class Record(TypedDict):
     steps_done: int
 
 
-class State(Generators):
+class State(TypedDict):
     """The part of a checkpoint's state that all learners have."""
 
     extra: dict[str, object]
@@ -86,29 +75,15 @@ def record(folder: Path) -> Record | None:
     """
     for each in (folder, *(files.beside(folder, suffix) for suffix in ("new", "old"))):
         if (each / _STATE).is_file() and (each / _RECORD).is_file():
-            found = files.read_json(each / _RECORD)
-            steps, extra = found.get("steps_done"), found.get("extra")
-            if not isinstance(steps, int) or not isinstance(extra, dict):
-                raise ValueError(f"checkpoint: {str(each / _RECORD)!r} is of something else")
-            return {"folder": each, "extra": extra, "steps_done": steps}
+            path = each / _RECORD
+            found = needed("common.schema", "train").checked(files.read_json(path), State, path)
+            return {"folder": each, "extra": found["extra"], "steps_done": found["steps_done"]}
     return None
 
 
 def corrupt(folder: Path, error: BaseException) -> ValueError:
     """The error to raise for one of :data:`.files.DAMAGE`."""
     return ValueError(f"checkpoint {str(folder)!r} is corrupt or belongs to other learners: {error}")
-
-
-def generators() -> Generators:
-    """States of the global generators of Python, NumPy and torch."""
-    return {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}  # noqa: NPY002
-
-
-def set_generators(states: Generators) -> None:
-    """Put the global generators where :func:`generators` found them."""
-    random.setstate(states["python"])
-    np.random.set_state(states["numpy"])  # noqa: NPY002
-    torch.set_rng_state(states["torch"])
 
 
 def _recover(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The libraries that learn; each is imported when it is asked for.
+"""The libraries that learn; each is imported when it is asked for. What one has learned is read without it.
 
 Another library takes a folder with its :class:`~.learners.Learners` and an entry of :data:`ENGINES`.
 """
@@ -45,8 +45,10 @@ class Engine(ABC):
 
     packages: tuple[str, ...]
     """their versions belong to a run"""
-    suffix: str
-    """of a model's file"""
+    library: tuple[str, str]
+    """what learns, and the extra that it comes with"""
+    pickled: str
+    """the suffix of a model that needs the library: the only one in runs of earlier versions"""
     distributed = False
     """True if it takes runners and a cluster's address"""
 
@@ -62,24 +64,43 @@ class Engine(ABC):
         """Fresh learners, to be closed after use. Raises ValueError for a bad argument."""
 
     @abstractmethod
-    def read(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
-        """A stored model's actions without exploration. Raises one of :data:`~.files.DAMAGE`."""
+    def read_pickled(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
+        """Actions without exploration of a model that needs the library. Raises one of :data:`~.files.DAMAGE`."""
 
-    def load(self, market: Market, algorithms: Mapping[str, str], folder: Path) -> dict[str, Act]:
+    def load(
+        self, market: Market, algorithms: Mapping[str, str], folder: Path, *, trust: bool = False
+    ) -> dict[str, Act]:
         """Actions without exploration of the models in a folder, by agent that learned.
 
+        Args:
+            market: one in which they learned.
+            algorithms: their names, by agent that learned.
+            folder: of the models.
+            trust: True: a model that has no file of numbers is read by its library, which runs code that is in it.
+
         Raises:
-            ValueError: a model is missing, corrupt or of another run.
+            ValueError: a model is missing, corrupt or of another run, or has no file of numbers.
         """
-        acts = {}
+        numbers = needed("common.actor_file", "train")
+        acts: dict[str, Act] = {}
         for agent, name in algorithms.items():
-            path = folder / f"{agent}.{self.suffix}"
+            path, pickled = (folder / f"{agent}.{suffix}" for suffix in (numbers.SUFFIX, self.pickled))
+            use = path if path.is_file() or not pickled.is_file() else pickled
+            if use == pickled and not trust:
+                raise ValueError(
+                    f"model {str(pickled)!r}: of an earlier version or of a policy of your own, and reading it can run "
+                    "code that is in it; where you trust its origin: --trust (trust=True), or, of an earlier version, "
+                    "--resume, which writes files of numbers"
+                )
             try:
-                if not path.is_file():  # libraries look for other names as well
+                if not use.is_file():  # libraries look for other names as well
                     raise FileNotFoundError("there is no such file")
-                acts[agent] = self.read(market, agent, name, path)
+                if use == path:
+                    acts[agent] = numbers.load(market, agent, path).act
+                else:
+                    acts[agent] = self.read_pickled(market, agent, name, pickled)
             except DAMAGE as error:
-                raise ValueError(f"model {str(path)!r}: missing, corrupt or of another run: {error}") from error
+                raise ValueError(f"model {str(use)!r}: missing, corrupt or of another run: {error}") from error
         return acts
 
 
@@ -87,7 +108,8 @@ class StableBaselines3(Engine):
     """stable-baselines3, in this process."""
 
     packages = ("stable-baselines3", "sb3-contrib", "greenlet")
-    suffix = "zip"
+    library = ("stable_baselines3", "train")
+    pickled = "zip"
 
     def algorithm(self, name: str) -> Settings:
         """One of :data:`~.sb3.algorithms.ALGORITHMS`. Raises ValueError for another name."""
@@ -101,9 +123,9 @@ class StableBaselines3(Engine):
         )
         return learners
 
-    def read(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
-        """See :func:`~.sb3.actor.load`."""
-        act: Act = needed("sb3.actor", "train").load(market, agent, algorithm, path)
+    def read_pickled(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
+        """See :func:`~.sb3.actor.load_pickled`."""
+        act: Act = needed("sb3.actor", "train").load_pickled(market, agent, algorithm, path)
         return act
 
 
@@ -111,7 +133,8 @@ class RLlib(Engine):
     """RLlib's PPO on Ray: one machine or a cluster."""
 
     packages = ("ray",)
-    suffix = "pt"
+    library = ("ray", "ray")
+    pickled = "pt"
     distributed = True
     individual = False
 
@@ -128,9 +151,9 @@ class RLlib(Engine):
         learners: Learners = needed("rllib.learners", "ray").RLlibLearners(algorithm=settings, **own, **training.shared)
         return learners
 
-    def read(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
-        """See :func:`~.actor.load`: Ray is not needed."""
-        act: Act = needed("common.actor", "train").load(path).act
+    def read_pickled(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
+        """See :func:`~.torch_layers.load_pickled`: Ray is not needed."""
+        act: Act = needed("common.torch_layers", "train").load_pickled(market, agent, path)
         return act
 
 

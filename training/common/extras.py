@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 
@@ -29,3 +30,9 @@ def needed(module: str, extra: str) -> ModuleType:
         return import_module(f"..{module}", __package__)
     except ModuleNotFoundError as error:
         raise ImportError(f"this needs {error.name}: pip install 'makertaker[{extra}]'") from error
+
+
+def check_installed(library: str, extra: str) -> None:
+    """Raises ImportError, whose message names the extra, where a library is not installed; it is not imported."""
+    if find_spec(library) is None:
+        raise ImportError(f"this needs {library}: pip install 'makertaker[{extra}]'")

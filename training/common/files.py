@@ -31,8 +31,10 @@ def write_json(path: Path, document: object) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file's entries. Raises ValueError where it is missing or corrupt."""
     try:
-        found: dict[str, Any] = dict(json.loads(text.read(path)))
-    except (OSError, TypeError, ValueError) as error:
+        found = json.loads(text.read(path))
+        if not isinstance(found, dict):
+            raise TypeError(f"expected entries by name, got {type(found).__name__}")
+    except (OSError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"run: {str(path)!r} is missing or cannot be read: {error}") from error
     return found
 
@@ -45,8 +47,11 @@ def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
 
 
 def read_csv(path: Path) -> list[list[str]]:
-    """The rows of a CSV file. Raises ValueError where it is not UTF-8, and OSError where it cannot be read."""
-    return list(csv.reader(io.StringIO(text.read(path), newline="")))
+    """The rows of a CSV file. Raises ValueError where it is not one in UTF-8, and OSError where it cannot be read."""
+    try:
+        return list(csv.reader(io.StringIO(text.read(path), newline="")))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
 
 
 @contextmanager

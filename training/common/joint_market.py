@@ -112,7 +112,9 @@ class JointMarket:
             joint[:, self._columns[agent]] = actions[agent]
         if np.isnan(joint).any():
             agent = next(name for name in self.learners if np.isnan(joint[:, self._columns[name]]).any())
-            raise FloatingPointError(f"{agent}'s algorithm returned NaN actions: its learning has diverged")
+            raise FloatingPointError(
+                f"{agent}'s algorithm returned NaN actions: its learning has diverged; a lower learning_rate may help"
+            )
         controls = market.controls(joint)
         if self.fixed:
             flat, state = join_controls(market.game, controls), market.state

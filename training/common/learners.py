@@ -9,12 +9,22 @@ from pathlib import Path
 
 from ...envs import Game, Options, Policy
 from ...envs.market import Market
+from .actor import Actor
+from .extras import needed
 from .joint_market import Act, everyone
 
 
 def learning(game: Game, fixed: Mapping[str, Policy]) -> list[str]:
     """Names of the agents that do not follow a fixed policy."""
     return [agent for agent in game.agents if agent not in fixed]
+
+
+def diverged(agent: str) -> FloatingPointError:
+    """The error to raise for a learner whose network, or whose actions, are not finite any more."""
+    return FloatingPointError(
+        f"{agent}'s network is not finite: its learning has diverged; a lower learning_rate or max_grad_norm may help "
+        "(--hp)"
+    )
 
 
 def learners_options(options: Options) -> Options:
@@ -68,7 +78,11 @@ class Learners(ABC):
 
     @abstractmethod
     def acts(self) -> Mapping[str, Act]:
-        """Each learner's current actions, without exploration."""
+        """Each learner's current actions, without exploration: those of :meth:`numbers`, where there are some."""
+
+    @abstractmethod
+    def numbers(self) -> Mapping[str, Actor | None]:
+        """Each learner's current actor as numbers; None for one that is no plain network."""
 
     @abstractmethod
     def learn(
@@ -88,7 +102,18 @@ class Learners(ABC):
 
     @abstractmethod
     def save_models(self, folder: Path) -> None:
-        """Write one file for each learner: the models that the engine's ``load`` reads."""
+        """Write a file of numbers for each learner, which the engine's ``load`` reads; see :mod:`.actor_file`.
+
+        Raises:
+            FloatingPointError: a number is not finite.
+        """
+        files = needed("common.actor_file", "train")
+        for agent, actor in self.numbers().items():
+            path = folder / f"{agent}.{files.SUFFIX}"
+            if actor is None:
+                path.unlink(missing_ok=True)  # it would be an earlier one's
+            else:
+                files.write(actor, path)
 
     @abstractmethod
     def save_checkpoint(self, folder: Path, extra: Mapping[str, object] | None = None) -> None:

@@ -22,7 +22,15 @@ LOCK, HOLDER = ".lock", ".holder.json"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock. Raises ValueError where another process, or another part of this one, holds it."""
+    """Hold a folder's lock.
+
+    Raises:
+        ValueError: another process, or another part of this one, holds it; or it is a link, through which another file
+            would be written.
+    """
+    for name in (LOCK, HOLDER):
+        if (folder / name).is_symlink():
+            raise ValueError(f"run: {str(folder / name)!r} is a link, where nothing is written; remove it")
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)

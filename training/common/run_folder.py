@@ -19,13 +19,15 @@ from .extras import needed
 
 _FILES = ("config.json", "run.json", "history.csv", "metrics.json", "report.html", "logs.json", "mlflow.db")
 _FOLDERS = {
-    "models": ("trader_*", "maker_*"),
+    "models": ("trader_*", "maker_*"),  # .safetensors, numbers alone, and the library's own
     "figures": ("comparison.png", "learning.png"),
     "tensorboard": ("*/events.out.tfevents.*",),
 }
 """and the files that a run writes into them"""
 _TREES = {"wandb": ("offline-run-*", "run-*", "latest-run*", "debug*.log")}
 """and what a library writes into them, whole folders among it"""
+_RESULTS = ("metrics.json", "report.html", "figures", *(f"figures/{name}" for name in _FOLDERS["figures"]))
+"""of an evaluation"""
 _CHECKPOINT = ("checkpoint", "checkpoint.new", "checkpoint.old")
 _LOCKS = (".lock", ".holder.json")
 _PARTIAL, _COMPLETE, _MOVING = ".partial", ".complete", ".moving"
@@ -44,6 +46,13 @@ def real(out: Path) -> Path:
     if out.exists() and not out.is_dir():
         raise ValueError(f"out: {str(out)!r} exists and is not a folder")
     return out.resolve() if out.is_symlink() else out
+
+
+def check_links(folder: Path) -> None:
+    """Raises ValueError where a result would be written through a link to somewhere outside of the folder."""
+    for path in (folder / each for each in _RESULTS):
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"run: {str(path)!r} is a link to {os.readlink(path)!r}, where nothing is written")
 
 
 def others(folder: Path) -> list[str]:
@@ -152,16 +161,16 @@ def finish(folder: Path, place: Path) -> None:
 def settle(folder: Path) -> None:
     """Finish a replacement that was begun. The lock is held."""
     complete, moving = folder / _COMPLETE, folder / _MOVING
-    if complete.is_dir():
+    if _is_own(complete):
         clear(folder)
         complete.rename(moving)
-    if moving.is_dir():
+    if _is_own(moving):
         _merge(moving, folder)
 
 
 def begun(folder: Path) -> bool:
     """True where a replacement was begun and not finished."""
-    return (folder / _COMPLETE).is_dir() or (folder / _MOVING).is_dir()
+    return _is_own(folder / _COMPLETE) or _is_own(folder / _MOVING)
 
 
 def clear(folder: Path) -> None:
@@ -176,6 +185,8 @@ def clear(folder: Path) -> None:
             inside.unlink()  # not what it leads to
         for pattern in patterns:
             for path in list(inside.glob(pattern)):
+                if path.parent.is_symlink():
+                    continue  # not what it leads to
                 if name in _TREES and path.is_dir():
                     _remove(path)
                 else:
@@ -183,6 +194,11 @@ def clear(folder: Path) -> None:
         for each in (*inside.glob("*/"), inside):
             with suppress(OSError):  # it is not empty, or not there
                 each.rmdir()
+
+
+def _is_own(folder: Path) -> bool:
+    """True for a folder that stands here, and is not a link to one: what a link leads to is not moved."""
+    return folder.is_dir() and not folder.is_symlink()
 
 
 def _remove(folder: Path) -> None:
@@ -196,8 +212,10 @@ def _remove(folder: Path) -> None:
 def _merge(source: Path, target: Path) -> None:
     for path in list(source.iterdir()):
         place = target / path.name
-        if path.is_dir() and place.is_dir():
+        if _is_own(path) and _is_own(place):
             _merge(path, place)
         else:
+            if _is_own(path) and place.is_symlink():
+                place.unlink()  # not what it leads to
             path.replace(place)
     source.rmdir()

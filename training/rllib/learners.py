@@ -11,23 +11,28 @@ from typing import Unpack, cast
 import ray
 import torch
 from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.learner.learner import Learner
 
 from ...envs import Options
 from ...envs.described import Described
 from ...envs.market import Market
-from ..common import actor, checkpoint_folder
+from ..common import checkpoint_folder
+from ..common.actor import Actor
 from ..common.cluster import check_processors, connected
 from ..common.files import DAMAGE
+from ..common.generators import Generators, generators, set_generators
 from ..common.joint_market import Act
-from ..common.learners import Learners
+from ..common.learners import Learners, diverged
+from ..common.torch_layers import stacked
 from .config import Arguments, ppo_config
+from .module import ActorModule
 from .runner import MarketSettings, RunnerGenerators
 
 _PATIENCE = 180.0
 """seconds without any sample after which a training is given up"""
 
 
-class _State(checkpoint_folder.State):
+class _State(checkpoint_folder.State, Generators):
     runners: dict[int, RunnerGenerators]
 
 
@@ -77,13 +82,24 @@ class RLlibLearners(Learners):
             folder.rmdir()
 
     @property
-    def actors(self) -> dict[str, actor.Actor]:
+    def actors(self) -> dict[str, ActorModule]:
         """The learners' current networks."""
         return {agent: self.algorithm.get_module(agent).actor for agent in self.agents}
 
     def acts(self) -> dict[str, Act]:
         """Each learner's current actions, without exploration."""
-        return {agent: each.act for agent, each in self.actors.items()}
+        return {agent: each.act for agent, each in self.numbers().items()}
+
+    def numbers(self) -> dict[str, Actor]:
+        """See :meth:`.Learners.numbers`; actions are truncated by the markets."""
+        return {agent: self._numbers(agent, each) for agent, each in self.actors.items()}
+
+    def _numbers(self, agent: str, actor: ActorModule) -> Actor:
+        found = stacked(actor.net)
+        assert found is not None, "the module builds nothing else"
+        (layers, activation), space = found, self.market.action_space(agent)
+        (width,) = self.market.observation_space.shape
+        return Actor(width, actor.visible, activation, False, space.low, space.high, layers)
 
     def learn(
         self, timesteps: int, *, until: int | None = None, on_episode: Callable[[int], None] | None = None
@@ -101,7 +117,11 @@ class RLlibLearners(Learners):
         last = time.monotonic()
         while self.steps_done < target:
             before = self.steps_done
-            result = self.algorithm.train()
+            try:
+                result = self.algorithm.train()
+            except ValueError:  # torch says of NaN that it is no parameter of a distribution
+                self._check_finite()
+                raise
             self.steps_done = int(result.get("env_runners", {}).get("num_env_steps_sampled_lifetime", before))
             if self.steps_done == before:  # all runners are gone: RLlib starts them again where there is room
                 if time.monotonic() - last > _PATIENCE:
@@ -118,14 +138,10 @@ class RLlibLearners(Learners):
         return f"{self.algorithm.env_runner_group.num_healthy_remote_workers()} runners healthy, {alive} nodes alive"
 
     def _check_finite(self) -> None:
-        for agent, each in self.actors.items():
-            if not all(bool(torch.isfinite(value).all()) for value in each.parameters()):
-                raise FloatingPointError(f"{agent}'s network became NaN: its learning has diverged")
-
-    def save_models(self, folder: Path) -> None:
-        """One file for each learner, read by :func:`~.actor.load` without Ray."""
-        for agent, each in self.actors.items():
-            actor.save(each, folder / f"{agent}.pt")
+        """Raises FloatingPointError where a network, an actor's or a critic's, is not finite."""
+        for found in self.algorithm.learner_group.foreach_learner(_not_finite):
+            for agent in found.get():
+                raise diverged(agent)
 
     def save_checkpoint(self, folder: Path, extra: Mapping[str, object] | None = None) -> None:
         """Write the checkpoint to resume from; an interrupt leaves the older one, or the new one, whole."""
@@ -135,7 +151,7 @@ class RLlibLearners(Learners):
             "extra": dict(extra or {}),
             "steps_done": self.steps_done,
             "runners": dict(runners),
-            **checkpoint_folder.generators(),
+            **generators(),
         }
         with checkpoint_folder.replaced(folder, state) as fresh:
             self.algorithm.save_to_path((fresh / "rllib").absolute())
@@ -152,14 +168,23 @@ class RLlibLearners(Learners):
             self.algorithm.restore_from_path((folder / "rllib").absolute())
         except DAMAGE as error:
             raise checkpoint_folder.corrupt(folder, error) from error
-        generators = state["runners"]
+        runners = state["runners"]
         self.steps_done = state["steps_done"]
         # RLlib leaves the networks of other processes as they were
         now = ray.put(self.algorithm.env_runner.get_state())
         self.algorithm.env_runner_group.foreach_env_runner(
-            lambda runner: (runner.set_state(ray.get(now)), runner.set_generators(generators.get(runner.worker_index))),
+            lambda runner: (runner.set_state(ray.get(now)), runner.set_generators(runners.get(runner.worker_index))),
             local_env_runner=True,
         )
         # last: what comes before may draw numbers
-        checkpoint_folder.set_generators(state)
+        set_generators(state)
         return state["extra"]
+
+
+def _not_finite(learner: Learner) -> list[str]:
+    """Names of the modules whose networks are not finite; RLlib's own learners are asked."""
+    return [
+        name
+        for name in learner.module.keys()  # noqa: SIM118  # it is no mapping
+        if not all(bool(torch.isfinite(each).all()) for each in learner.module[name].parameters())
+    ]

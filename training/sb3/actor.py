@@ -1,32 +1,58 @@
-"""Actions of what stable-baselines3 has trained, from its files as well, of which the policy alone is built."""
+"""Policies of stable-baselines3: their actions, as numbers, and from files of earlier versions, which are pickles."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.save_util import load_from_zip_file
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from torch import nn
 
 from ...envs.market import Market
+from ..common.actor import Actor
 from ..common.joint_market import Act
+from ..common.torch_layers import stacked
 from .algorithm import Algorithm
 from .algorithms import Progress, find, learning_rate
+from .prefix_policies import PrefixActorCriticPolicy, PrefixSACPolicy, PrefixTD3Policy, PrefixTQCPolicy
 
 
-def load(market: Market, agent: str, name: str, path: Path) -> Act:
-    """A stored model's actions without exploration; of the model the policy alone is built.
+def numbers(policy: Any) -> Actor | None:
+    """A policy's actor as numbers; None for a policy of the user's own, and for one with other layers."""
+    squashed = type(policy) is not PrefixActorCriticPolicy
+    found = stacked(_modules(policy))
+    if found is None or policy.squash_output != squashed:
+        return None
+    (layers, activation), (width,), range_ = found, policy.observation_space.shape, policy.action_space
+    return Actor(width, policy.visible, activation, squashed, range_.low, range_.high, layers)
+
+
+def _modules(policy: Any) -> Iterable[nn.Module]:
+    """The modules from the visible observation to the mean action, before it is squashed; none where more happens."""
+    if type(policy) is PrefixActorCriticPolicy and type(policy.features_extractor) is FlattenExtractor:
+        return [*policy.mlp_extractor.policy_net, policy.action_net]
+    if type(policy) in (PrefixSACPolicy, PrefixTQCPolicy):
+        return [*policy.actor.latent_pi, policy.actor.mu]
+    if type(policy) is PrefixTD3Policy and isinstance(policy.actor.mu[-1], nn.Tanh):
+        return list(policy.actor.mu)[:-1]
+    return []
+
+
+def load_pickled(market: Market, agent: str, name: str, path: Path) -> Act:
+    """Actions without exploration of a zip, which is a pickle: reading it runs code that is in it.
 
     Args:
         market: one in which it learned.
         agent: name of the agent.
         name: of the algorithm.
-        path: the model.
+        path: the zip.
 
     Raises:
         one of :data:`~.files.DAMAGE`, such as ValueError for a model of another game.
@@ -43,7 +69,8 @@ def load(market: Market, agent: str, name: str, path: Path) -> Act:
         )
     policy: BasePolicy = algorithm.policy(seen, acted, objects["lr_schedule"], **data["policy_kwargs"])
     policy.load_state_dict(cast(Mapping[str, torch.Tensor], parameters["policy"]))
-    return partial(mean, policy)
+    actor = numbers(policy)
+    return partial(mean, policy) if actor is None else actor.act
 
 
 def not_read(algorithm: Algorithm, progress: Progress) -> dict[str, object]:

@@ -166,6 +166,12 @@ def build(
         tensorboard_log=tensorboard,
         **settings,
     )
+    alone = algorithm.kind == "on_policy" and steps * env.num_envs == 1 and not algorithm.has_minibatches
+    if alone and getattr(model, "normalize_advantage", False):  # PPO looks for itself
+        raise ValueError(
+            "markets: expected at least 2 steps in all markets of an episode, got 1, whose advantage has no standard "
+            "deviation; more markets or steps help, or normalize_advantage=false (--hp)"
+        )
     if isinstance(model, SAC | TQC):  # start with the exploration that is wanted, not all over the range
         bias = cast(torch.nn.Linear, model.actor.log_std).bias
         bias.data = torch.as_tensor(np.log(algorithm.exploration[0] * env.unit)).float()

@@ -22,17 +22,19 @@ from ...envs.described import Described, describe_game
 from ...envs.market import Market
 from ...envs.parameters import check_count
 from ..common import checkpoint_folder
+from ..common.actor import Actor
 from ..common.files import DAMAGE, check_nameable
+from ..common.generators import Generators, generators, set_generators
 from ..common.information import Information, visible
 from ..common.joint_market import Act
-from ..common.learners import Learners, learners_options, learning
+from ..common.learners import Learners, diverged, learners_options, learning
 from . import algorithms
-from .actor import mean, not_read
+from .actor import mean, not_read, numbers
 from .algorithm import Algorithm
 from .hub import Hub, LearnerVecEnv
 
 
-class _State(checkpoint_folder.State):
+class _State(checkpoint_folder.State, Generators):
     fraction: float
     market: Mapping[str, Any]
     hub: Mapping[str, object]
@@ -115,7 +117,15 @@ class IndependentLearners(Learners):
 
     def acts(self) -> dict[str, Act]:
         """Each learner's current actions, without exploration."""
-        return {agent: partial(mean, model) for agent, model in self.models.items()}
+        found = self.numbers()
+        return {
+            agent: partial(mean, model) if (actor := found[agent]) is None else actor.act
+            for agent, model in self.models.items()
+        }
+
+    def numbers(self) -> dict[str, Actor | None]:
+        """See :meth:`.Learners.numbers`; None for a policy that is not one of :mod:`.prefix_policies`."""
+        return {agent: numbers(model.policy) for agent, model in self.models.items()}
 
     def learn(
         self, timesteps: int, *, until: int | None = None, on_episode: Callable[[int], None] | None = None
@@ -127,6 +137,7 @@ class IndependentLearners(Learners):
 
         def follow(done: int) -> None:
             self.progress.fraction = done / total
+            self._check_finite()
             if on_episode is not None:
                 on_episode(done)
 
@@ -137,9 +148,17 @@ class IndependentLearners(Learners):
             if model.num_timesteps < target
         }
         self.hub.run(tasks, {agent: partial(self._act, agent) for agent in self.models})
+        self._check_finite()  # the last gradient steps too
+
+    def _check_finite(self, *agents: str) -> None:
+        """Raises FloatingPointError where a network of one of the agents, by default of any, is not finite."""
+        for agent in agents or self.models:
+            if not all(bool(torch.isfinite(each).all()) for each in self.models[agent].policy.parameters()):
+                raise diverged(agent)
 
     def save_models(self, folder: Path) -> None:
-        """One stable-baselines3 zip for each learner."""
+        """A file of numbers for each learner, and the stable-baselines3 zip to go on from, which is a pickle."""
+        super().save_models(folder)
         for agent, model in self.models.items():
             model.save(folder / f"{agent}.zip")
 
@@ -152,7 +171,7 @@ class IndependentLearners(Learners):
             "market": {"k": self.market.k, "inventories": self.market.inventories},
             "hub": self.hub.rng.bit_generator.state,
             "spaces": {agent: each.action_space.np_random.bit_generator.state for agent, each in self.models.items()},
-            **checkpoint_folder.generators(),
+            **generators(),
         }
         with checkpoint_folder.replaced(folder, state) as fresh:
             self.save_models(fresh)
@@ -181,7 +200,7 @@ class IndependentLearners(Learners):
         for agent, model in self.models.items():
             model.action_space.np_random.bit_generator.state = state["spaces"][agent]
         # last: loading a model reseeds the global generators
-        checkpoint_folder.set_generators(state)
+        set_generators(state)
 
     def _load_model(self, agent: str, folder: Path) -> None:
         algorithm = self.algorithms[agent]
@@ -199,13 +218,17 @@ class IndependentLearners(Learners):
         model = self.models[agent]
         unit = self.market.scale.unit(agent)
         explore = algorithms.ShrinkExploration(self.algorithms[agent], unit, self.progress)
-        model.learn(
-            target - model.num_timesteps,
-            callback=explore,
-            log_interval=10 if self.algorithms[agent].kind == "on_policy" else 10 * self.market.batch[0],
-            tb_log_name=agent,
-            reset_num_timesteps=model.num_timesteps == 0,
-        )
+        try:
+            model.learn(
+                target - model.num_timesteps,
+                callback=explore,
+                log_interval=10 if self.algorithms[agent].kind == "on_policy" else 10 * self.market.batch[0],
+                tb_log_name=agent,
+                reset_num_timesteps=model.num_timesteps == 0,
+            )
+        except ValueError:  # torch says of NaN that it is no parameter of a distribution
+            self._check_finite(agent)
+            raise
 
     def _act(self, agent: str, seen: np.ndarray) -> np.ndarray:
         action, _ = self.models[agent].predict(seen, deterministic=False)

@@ -25,7 +25,7 @@ from makertaker.envs import Controls, acas_v0, load_scenario, read_scenario, rol
 from makertaker.envs.market import Market  # noqa: E402
 from makertaker.envs.scenarios import scenario_names  # noqa: E402
 from makertaker.training import cli, runs  # noqa: E402
-from makertaker.training.common import checkpoint_folder  # noqa: E402
+from makertaker.training.common import actor_file, checkpoint_folder  # noqa: E402
 from makertaker.training.common.hyperparameters import PPO  # noqa: E402
 from makertaker.training.rllib.algorithm import PatientPPO  # noqa: E402
 from makertaker.training.rllib.config import ppo_config  # noqa: E402
@@ -202,6 +202,48 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, runne
         other.load_checkpoint(tmp_path / "checkpoint")
 
 
+@pytest.mark.parametrize("part", ["actor", "critic"])
+def test_a_network_that_is_not_finite_stops_the_training_with_its_agent(part):
+    """In the middle of an update, as a gradient that overflows."""
+    with learners() as trained:
+        trained.learn(8 * EPISODE, until=EPISODE)
+        module = trained.algorithm.learner_group._learner.module["maker_0"]
+        with torch.no_grad():
+            list(getattr(module, part).parameters())[-1][-1] = float("nan")
+        with pytest.raises(FloatingPointError, match=r"^maker_0's network is not finite") as error:
+            trained.learn(8 * EPISODE)
+    assert "\n" not in str(error.value)
+
+
+def test_actors_from_their_files_act_as_the_networks_do(tmp_path):
+    seen = np.random.default_rng(0).normal(size=(50, 13)).astype(np.float32)
+    with learners(information="own") as trained:
+        trained.save_models(tmp_path)
+        for agent, each in trained.actors.items():
+            with torch.no_grad():
+                expected = each(torch.from_numpy(seen)).numpy()
+            read = actor_file.load(Market(GAME, STEPS), agent, tmp_path / f"{agent}.safetensors")
+            np.testing.assert_allclose(read.act(seen), expected, rtol=1e-4, atol=1e-6)
+            np.testing.assert_array_equal(read.act(seen), trained.acts()[agent](seen))
+
+
+def test_an_actor_of_an_earlier_version_needs_trust(run, tmp_path):
+    folder, printed = run
+    out = shutil.copytree(folder, tmp_path / "run")
+    for path in out.glob("models/*.safetensors"):
+        numbers = actor_file.read(path)
+        state = {}
+        for i, layer in enumerate(numbers.layers):
+            state |= {f"net.{2 * i}.{name}": torch.tensor(each).float() for name, each in layer._asdict().items()}
+        hidden = [len(each.bias) for each in numbers.layers[:-1]]
+        stored = {"visible": numbers.visible, "hidden": hidden, "actions": len(numbers.low), "state": state}
+        torch.save(stored, path.with_suffix(".pt"))
+        path.unlink()
+    with pytest.raises(ValueError, match=r"trader_0.pt': of an earlier version"):
+        runs.evaluate_run(out)
+    assert runs.evaluate_run(out, trust=True).metrics == printed
+
+
 def test_exploration_and_learning_rate_shrink():
     with learners() as trained:
         trained.learn(8 * EPISODE)
@@ -304,7 +346,7 @@ def test_a_run_is_evaluated_and_reported_without_ray(run):
 
 def test_a_corrupt_actor_is_refused(run, tmp_path):
     shutil.copytree(run[0], tmp_path / "run")
-    (tmp_path / "run" / "models" / "maker_1.pt").write_bytes(b"nothing")
+    (tmp_path / "run" / "models" / "maker_1.safetensors").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="missing, corrupt or of another run"):
         runs.evaluate_run(tmp_path / "run")
 
@@ -315,7 +357,7 @@ def test_an_interrupted_run_goes_on(run, tmp_path, monkeypatch):
     interrupt_after(monkeypatch, RLlibLearners, "save_checkpoint", 2)
     with pytest.raises(KeyboardInterrupt):
         runs.train(runs.load_config(folder), out)
-    assert (out / "models" / "trader_0.pt").is_file()
+    assert (out / "models" / "trader_0.safetensors").is_file()
     monkeypatch.undo()
     for left in ("run.json", "history.csv"):  # a killed process writes neither, nor models
         (out / left).unlink()
