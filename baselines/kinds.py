@@ -200,14 +200,17 @@ class Kind(ABC, Generic[G]):
     def _fitted(
         self, policies: Policies, agents: Sequence[str], found: Sequence[BestResponse]
     ) -> Sequence[BestResponse]:
-        """Best responses and those of backward induction, the better of the two for each agent."""
+        """Best responses and those of backward induction, the better of the two for each agent; without a bound where
+        policies look at more, or an agent's problem is not solved in the whole tube."""
         if self.dimensions > LARGEST or looks_at_more(self.game, policies, self.steps):
             return found
-        system = self.step_system()
-        return [
-            better_of(known, policies, fitted_response(system, policies, agent))
-            for agent, known in zip(agents, found, strict=True)
-        ]
+        system, result = self.step_system(), []
+        for agent, known in zip(agents, found, strict=True):
+            try:
+                result.append(better_of(known, fitted_response(system, policies, agent)))
+            except EquilibriumNotFound:  # what was searched stands, without a bound
+                result.append(known)
+        return result
 
     @property
     def dimensions(self) -> int:

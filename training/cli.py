@@ -379,7 +379,9 @@ def _show_run(result: runs.RunEvaluation, run: Path, as_json: bool) -> None:
     show(metrics, as_json, tables.aligned(tables.agents(metrics).first(6)), tables.aligned(profiles))
     if as_json:
         return
-    for line in remarks(metrics["equilibrium"].get("notes", ())):
+    for table in tables.feedback(metrics):
+        out.print_table(tables.aligned(table))
+    for line in (*tables.feedback_remarks(metrics), *remarks(metrics["equilibrium"].get("notes", ()))):
         out.print(line, markup=False, soft_wrap=True)
     if metrics["timesteps_done"] < metrics["timesteps"]:
         out.print(

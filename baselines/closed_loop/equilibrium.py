@@ -260,32 +260,40 @@ def _grown(rough: ReactionField, least: Array, seed: int, limit: Array) -> Tube:
     noise = draw_noise(game, system.steps, _ROUGH_PATHS, seed)
     with np.errstate(over="ignore", invalid="ignore"):
         paths = rollout(game, rough.feedback(), system.steps, noise, inventories=game.start[None])
-    if not np.isfinite(paths.inventories).all():
+        states = as_state(paths.inventories, paths.factor)
+        center = states.mean(axis=0)
+        half = np.maximum(least, _DEVIATIONS * states.std(axis=0))
+        if not game.inventory_noise:  # the noise's own spread is wide enough otherwise
+            _widen(rough, center, half, seed)
+    if not (np.isfinite(center).all() and np.isfinite(half).all()):
         raise EquilibriumNotFound(
             f"no feedback equilibrium was found: a rough one leads nowhere; {system.no_stage_game}"
         )
-    states = as_state(paths.inventories, paths.factor)
-    center = states.mean(axis=0)
-    half = np.maximum(least, _DEVIATIONS * states.std(axis=0))
+    return Tube(center, np.minimum(half, np.maximum(limit, least)))
+
+
+def _widen(rough: ReactionField, center: Array, half: Array, seed: int) -> None:
+    """Make every box of a tube (K+1, D) hold where the corners of the one before lead."""
+    system, game = rough.system, rough.game
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], (_TRIED, center.shape[1]))
     d = center.shape[1] - len(game.start)
     for k in range(system.steps):
         states = center[k] + half[k] * signs
-        factor, inventory = states[:, :d], states[:, d:]
-        seen = factor if d else None
-        controls = rough.controls_at(k, inventory, seen)
-        rate = game.activity(system.coefficients(k, seen), controls).inventory_rate
+        factor, inventory = (states[:, :d] if d else None), states[:, d:]
+        controls = rough.controls_at(k, inventory, factor)
+        rate = game.activity(system.coefficients(k, factor), controls).inventory_rate
         away = np.abs(move(inventory, rate, system.dt) - center[k + 1, d:]).max(axis=0)
-        if not game.inventory_noise:  # the noise's own spread is wide enough otherwise
-            half[k + 1, d:] = np.maximum(half[k + 1, d:], _MARGIN * away)
-    return Tube(center, np.minimum(half, np.maximum(limit, least)))
+        half[k + 1, d:] = np.maximum(half[k + 1, d:], _MARGIN * away)
 
 
 def _result(found: ReactionField, degree: int, options: MarkovOptions, throw: bool) -> MarkovNash:
     game, system = found.game, found.system
     noise = draw_noise(game, system.steps, options.paths, options.seed + 1)
     one = np.stack([game.start, game.start])  # a pair of paths, as there is with noise
-    paths = rollout(game, found.feedback(), system.steps, noise, inventories=None if game.random else one)
+    with np.errstate(over="ignore", invalid="ignore"):
+        paths = rollout(game, found.feedback(), system.steps, noise, inventories=None if game.random else one)
+    if not np.isfinite(paths.payoffs).all():
+        raise EquilibriumNotFound(f"no feedback equilibrium was found: it leads nowhere; {system.no_stage_game}")
     payoffs, spread = _payoffs(found, paths)
     errors = _errors(found, degree, options, paths, payoffs) if options.refine else None
     status, message = _status(found, errors, paths)

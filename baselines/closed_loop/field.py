@@ -69,8 +69,16 @@ class ReactionField(Rule):
         return self.surfaces[k].slope(as_state(inventory, factor))[..., :n, -n:]
 
     def controls_at(self, k: int, inventory: Array, factor: Array | None = None) -> Controls:
-        """Everyone's controls in step ``k`` at inventories (..., n) and a factor (..., d)."""
+        """Everyone's controls in step ``k`` at inventories (..., n) and a factor (..., d).
+
+        Raises:
+            EquilibriumNotFound: they are not finite: a fit that leads nowhere.
+        """
         found = self.surfaces[k](as_state(inventory, factor))[..., len(self.game.start) :]
+        if not np.isfinite(found).all():
+            raise EquilibriumNotFound(
+                f"no feedback equilibrium was found: at step {k} a rough one leads nowhere; {self.system.no_stage_game}"
+            )
         return self.game.clip(separated(self.system, found))
 
     def reactions(self, k: int, inventory: Array, factor: Array | None = None) -> Array:

@@ -104,9 +104,12 @@ class FittedPolicy:
         return len(self.surfaces) - 1
 
     def __call__(self, k: int, state: State) -> Array:
-        """(..., w) controls; the game truncates them."""
+        """(..., w) controls; the game truncates them. Raises EquilibriumNotFound where they are not finite."""
         inventory = np.asarray(state.inventories, dtype=float)
-        return np.asarray(self.surfaces[k](as_state(inventory, state.factor))[..., 1:])
+        found = np.asarray(self.surfaces[k](as_state(inventory, state.factor))[..., 1:])
+        if not np.isfinite(found).all():
+            raise EquilibriumNotFound(f"{self.agent}'s deviation from policies that react leads nowhere at step {k}")
+        return found
 
 
 class _Problem(NamedTuple):
@@ -334,7 +337,7 @@ def _surplus(problem: _Problem, found: FittedPolicy, tube: Tube, options: Fitted
     return total
 
 
-def better_of(known: BestResponse, policies: Mapping[str, Policy], found: FittedResponse) -> BestResponse:
+def better_of(known: BestResponse, found: FittedResponse) -> BestResponse:
     """The better of a best response that was searched and a fitted one, with the latter's bound."""
     bound = max(found.bound, known.gain)  # the search may leave the tube
     if known.gain >= found.gain:

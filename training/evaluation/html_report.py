@@ -55,6 +55,7 @@ def page(
         "agents": table(tables.agents(metrics)),
         "profiles": table(tables.profiles(metrics)),
         "notes": "".join(f'<p class="muted">{html.escape(each)}</p>' for each in notes(metrics)),
+        "feedback": _feedback(metrics),
         "remarks": "".join(f"<p>{html.escape(each)}</p>" for each in tables.remarks(result.equilibrium.notes)),
         "legend": legend(result.equilibrium.game),
         "panels": "".join(
@@ -77,6 +78,16 @@ def table(content: tables.Table) -> str:
     head = "".join(f"<th>{html.escape(each)}</th>" for each in content.header)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(each)}</td>" for each in row) + "</tr>" for row in content.rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _feedback(metrics: Metrics) -> str:
+    """The section on players who react; empty where actors do not."""
+    said = tables.feedback_remarks(metrics)
+    if not said:
+        return ""
+    content = "".join(f'<div class="scroll">{table(each)}</div>' for each in tables.feedback(metrics))
+    lines = "".join(f'<p class="muted">{html.escape(f"{each[0].upper()}{each[1:]}.")}</p>' for each in said)
+    return f"<h2>Beside players who react</h2>{content}{lines}"
 
 
 def notes(metrics: Metrics) -> list[str]:

@@ -30,7 +30,7 @@ equilibrium's: <strong>$distance</strong>.</p>$remarks
 <h2>Beside other profiles</h2>
 <p class="muted">Whole profiles: where an agent fares better than in equilibrium, others fare worse or would gain by
 deviating.</p>
-<div class="scroll">$profiles</div>$notes
+<div class="scroll">$profiles</div>$notes$feedback
 <h2>Learned against equilibrium</h2><p>$legend</p><div class="panels">$panels</div>
 <h2>Exploitability over training</h2>$learning
 <h2>Configuration</h2><div class="scroll"><pre>$config</pre></div>

@@ -107,7 +107,8 @@ class Score(Evaluation):
         """A table of the agents, and what all of them together could gain."""
         console = Console(width=120, no_color=True)
         with console.capture() as captured:
-            console.print_table(tables.aligned(tables.agents(self.metrics)))
+            for each in (tables.agents(self.metrics), *tables.feedback(self.metrics)):
+                console.print_table(tables.aligned(each))
         share = tables.percent(self.relative_nash_conv)
         if self.relative_nash_conv_se is not None:
             share += f" +- {tables.percent(self.relative_nash_conv_se)}"
@@ -266,7 +267,7 @@ def _notes(playing: Players, result: Evaluation, equilibrium: Equilibrium, episo
         found.append(f"policies draw their actions: means over {episodes} episodes, with standard errors")
     if setting.options.inventory_spread:
         found.append("note: scored from the game's initial inventories, without the environment's inventory_spread")
-    found += tables.remarks(equilibrium.notes)
+    found += [*tables.feedback_remarks(result.metrics), *tables.remarks(equilibrium.notes)]
     outside = out_of_reach(setting, equilibrium)
     if outside is not None:
         found.append(f"note: {outside}")
