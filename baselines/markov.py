@@ -27,7 +27,7 @@ def markov_nash(
 
     Returns:
         Policies (``feedback()``), values with gradients, payoffs, the path, estimated errors, the share of stage games
-        that were not solved (0), and a status.
+        that were not solved, none in an equilibrium, and a status.
 
     Raises:
         ValueError: an argument does not fit, or the state has too many dimensions.

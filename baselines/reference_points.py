@@ -53,7 +53,7 @@ def colluders(game: Game, payoffs: Array) -> float:
 
 
 def place(kind: Kind[Game], payoffs: Array | None, nash: Array, best: Array | None) -> float | None:
-    """The collusion index of payoffs (n,) between an equilibrium's (0) and the optimum's (1); None where one of them is
+    """The collusion index of payoffs (n,) between an equilibrium's, 0, and the optimum's, 1; None where one of them is
     missing, or nobody loses by competing."""
     if payoffs is None or best is None:
         return None
