@@ -148,16 +148,15 @@ def train(
         with config.learners(place / "tensorboard", address) as learners:
             warn_where_out_of_reach(learners.market, config.task.equilibrium)
             files.write_json(place / "config.json", asdict(config))
-            past: _Past = {"history": [], "seconds": 0.0}
-            learners.save_checkpoint(place / "checkpoint", past)
-            _train(config, learners, place, past, console)
+            _train(config, learners, place, _begin(learners, place), console)
         return _evaluate(config, place)
 
 
 def resume(out: str | Path, *, console: Console | None = None, address: str | None = None) -> RunEvaluation:
     """Resume an interrupted training from its last checkpoint; the end is that of an uninterrupted one.
 
-    A training that was to take the place of another goes on, and takes it.
+    A training that was to take the place of another goes on, and takes it. One that was ended before its first
+    checkpoint begins.
 
     Raises:
         ValueError: there is no run or no checkpoint, or it is corrupt, or another process writes into the directory.
@@ -169,7 +168,10 @@ def resume(out: str | Path, *, console: Console | None = None, address: str | No
         place = run_folder.unfinished(folder)
         config = load_config(place)
         with config.learners(place / "tensorboard", address) as learners:
-            past = cast(_Past, learners.load_checkpoint(place / "checkpoint"))
+            if (place / "run.json").exists() or checkpoint_folder.exists(place / "checkpoint"):
+                past = cast(_Past, learners.load_checkpoint(place / "checkpoint"))
+            else:
+                past = _begin(learners, place)
             _train(config, learners, place, past, console)
         result = _evaluate(config, place)
         run_folder.finish(folder, place)
@@ -181,9 +183,16 @@ def unfinished_config(out: Path) -> RunConfig:
     return load_config(run_folder.unfinished(out))
 
 
+def _begin(learners: Learners, place: Path) -> _Past:
+    """The past of a training that begins, with its checkpoint."""
+    past: _Past = {"history": [], "seconds": 0.0}
+    learners.save_checkpoint(place / "checkpoint", past)
+    return past
+
+
 def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, console: Console | None) -> None:
     source = origin(engines.find(config.engine).packages)  # now: files may change while this trains
-    started = time.perf_counter() - past["seconds"]
+    started, before = time.perf_counter() - past["seconds"], learners.steps_done
     (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
     every = max(1, config.timesteps // _EVALUATIONS)
     history = _History(learners, config.task.payoff_size, every, list(past["history"]))
@@ -217,6 +226,8 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
             bar.update(task, gain=f"NashConv {100 * history.rows[-1][2]:.3f}%")
         finally:  # an interrupt leaves what was computed
             (out / "run.json").unlink(missing_ok=True)  # written last: it stands for what comes before it
+            if learners.steps_done > before:
+                (out / "metrics.json").unlink(missing_ok=True)  # of the models so far
             (out / "models").mkdir(exist_ok=True)
             learners.save_models(out / "models")
             files.write_csv(out / "history.csv", [_HISTORY, *history.rows])

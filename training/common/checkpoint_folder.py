@@ -67,7 +67,7 @@ def stored_state(folder: Path, names: Collection[str]) -> object:
     """
     _recover(folder)
     if not (folder / _STATE).is_file():
-        raise ValueError(f"checkpoint: there is none in {str(folder)!r}")
+        raise ValueError(f"checkpoint: there is none in {str(folder)!r}; --overwrite trains from the start")
     try:
         state = pickle.loads((folder / _STATE).read_bytes())
         if not isinstance(state, dict) or not set(names) <= set(state):
@@ -84,7 +84,7 @@ def record(folder: Path) -> Record | None:
     Raises:
         ValueError: it cannot be read.
     """
-    for each in (folder, *(files.beside(folder, suffix) for suffix in ("new", "old"))):
+    for each in _versions(folder):
         if (each / _STATE).is_file() and (each / _RECORD).is_file():
             found = files.read_json(each / _RECORD)
             steps, extra = found.get("steps_done"), found.get("extra")
@@ -92,6 +92,11 @@ def record(folder: Path) -> Record | None:
                 raise ValueError(f"checkpoint: {str(each / _RECORD)!r} is of something else")
             return {"folder": each, "extra": extra, "steps_done": steps}
     return None
+
+
+def exists(folder: Path) -> bool:
+    """True where there is a whole checkpoint, also while it takes the place of another."""
+    return any((each / _STATE).is_file() for each in _versions(folder))
 
 
 def corrupt(folder: Path, error: BaseException) -> ValueError:
@@ -111,9 +116,13 @@ def set_generators(states: Generators) -> None:
     torch.set_rng_state(states["torch"])
 
 
+def _versions(folder: Path) -> list[Path]:
+    return [folder, *(files.beside(folder, suffix) for suffix in ("new", "old"))]
+
+
 def _recover(folder: Path) -> None:
     """Finish, or undo, a replacement that was interrupted; the state is written last."""
-    versions = [files.beside(folder, suffix) for suffix in ("new", "old")]
+    versions = _versions(folder)[1:]
     if not folder.exists():
         whole = next((each for each in versions if (each / _STATE).is_file()), None)
         if whole is not None:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ...envs import text
 from .extras import needed
 
 _FILES = ("config.json", "run.json", "history.csv", "metrics.json", "report.html")
@@ -26,13 +27,24 @@ _FOLDERS = {
 """and the files that a run writes into them"""
 _CHECKPOINT = ("checkpoint", "checkpoint.new", "checkpoint.old")
 _LOCKS = (".lock", ".holder.json")
+_WRITTEN = (*_FILES, ".holder.json", "sweep.json", "table.csv", "sweep.png")
+"""files that a run or a sweep writes whole"""
 _PARTIAL, _COMPLETE, _MOVING = ".partial", ".complete", ".moving"
 
 
-def locked(folder: Path) -> AbstractContextManager[None]:
-    """See :func:`~.lock.locked`; raises ImportError where the extra ``train`` is missing."""
-    held: AbstractContextManager[None] = needed("common.lock", "train").locked(folder)
-    return held
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """See :func:`~.lock.locked`; raises ImportError where the extra ``train`` is missing.
+
+    Files that a killed process has begun are removed.
+    """
+    with needed("common.lock", "train").locked(folder):
+        for place in (folder, *(folder / name for name in (_PARTIAL, _COMPLETE, _MOVING))):
+            for name in (*_WRITTEN, *(f"figures/{each}" for each in _FOLDERS["figures"])):
+                for path in text.begun(place / name):
+                    with suppress(OSError):  # of a folder that is read-only
+                        path.unlink()
+        yield
 
 
 def real(out: Path) -> Path:
@@ -46,9 +58,9 @@ def real(out: Path) -> Path:
 
 def others(folder: Path) -> list[str]:
     """Names of what is in a folder, sorted, without locks and what is left of a first file that was begun."""
-    begun = tuple(f"{name.lstrip('.')}." for name in (*_LOCKS, _FILES[0]))
-    names = (path.name for path in folder.iterdir())
-    return sorted(name for name in names if name not in _LOCKS and not name.lstrip(".").startswith(begun))
+    first = (".holder.json", _FILES[0])
+    begun = {path.name for name in first for path in text.begun(folder / name)} | {f"{name}.new" for name in first}
+    return sorted(path.name for path in folder.iterdir() if path.name not in (*_LOCKS, *begun))
 
 
 @contextmanager
@@ -185,6 +197,7 @@ def _remove(folder: Path) -> None:
     if folder.is_symlink():
         folder.unlink()
     elif folder.exists():
+        (folder / _FILES[0]).unlink(missing_ok=True)  # first: what is left of it is no run
         shutil.rmtree(folder)
 
 

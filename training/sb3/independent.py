@@ -27,7 +27,7 @@ from ..common.files import DAMAGE
 from ..common.information import Information, visible
 from ..common.joint_market import Act
 from ..common.learners import Learners, learners_options, learning
-from . import algorithms
+from . import algorithms, logs
 from .actor import mean, not_read
 from .algorithm import Algorithm
 from .hub import Hub, LearnerVecEnv
@@ -84,11 +84,11 @@ class IndependentLearners(Learners):
         given = dict(algorithm) if isinstance(algorithm, Mapping) else dict.fromkeys(agents, algorithm)
         if sorted(given) != sorted(agents):
             raise ValueError(f"algorithm: expected one for each of {agents}, got {sorted(given)}")
-        logs = None if tensorboard is None else str(tensorboard)
-        if logs is not None and text.shown(logs) != logs:
+        folder = None if tensorboard is None else str(tensorboard)
+        if folder is not None and text.shown(folder) != folder:
             raise ValueError(
                 f"tensorboard: expected a path that the locale, {sys.getfilesystemencoding()}, can name, got "
-                f"{text.shown(logs)!r}; PYTHONUTF8=1 is UTF-8 in any locale"
+                f"{text.shown(folder)!r}; PYTHONUTF8=1 is UTF-8 in any locale"
             )
         self.algorithms = {agent: _algorithm(given[agent]) for agent in agents}
         if markets is None:
@@ -107,7 +107,7 @@ class IndependentLearners(Learners):
                 seen,
                 int(seeds[i] % 2**31),
                 self.progress,
-                logs,
+                folder,
             )
             for i, agent in enumerate(agents)
         }
@@ -140,7 +140,8 @@ class IndependentLearners(Learners):
             for agent, model in self.models.items()
             if model.num_timesteps < target
         }
-        self.hub.run(tasks, {agent: partial(self._act, agent) for agent in self.models})
+        with logs.closed_after(self.models):
+            self.hub.run(tasks, {agent: partial(self._act, agent) for agent in self.models})
 
     def record(self, name: str, value: float) -> None:
         """Put a number into each learner's own log, TensorBoard included."""
