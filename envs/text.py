@@ -27,6 +27,8 @@ def read(path: Path) -> str:
         ValueError: the file is in another encoding; the message names the file, and the line where that shows.
         OSError: the file cannot be read.
     """
+    if path.exists() and not path.is_file():  # reading a pipe or a device might not end
+        raise ValueError(f"{shown(path)!r}: expected a file, got a {'folder' if path.is_dir() else 'pipe or a device'}")
     data = path.read_bytes()
     if found := next((name for mark, name in _OTHER.items() if data.startswith(mark)), None):
         raise _refused(path, f"it begins with the byte order mark of {found}")

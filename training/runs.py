@@ -253,7 +253,10 @@ def load_history(out: str | Path) -> np.ndarray:
 def _as_history(rows: Sequence[Sequence[float]], path: Path) -> np.ndarray:
     if not rows or any(len(row) != len(_HISTORY) for row in rows):
         raise ValueError(f"run: {str(path)!r} is empty: the training ended before its first episode; try --resume")
-    return np.array(rows, dtype=float)
+    try:
+        return np.array(rows, dtype=float)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"run: {str(path)!r}: expected rows of numbers, got others: {error}") from error
 
 
 def load_circumstances(out: str | Path) -> Circumstances:

@@ -5,6 +5,7 @@ Like every pickle, load only what you trust.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import random
 import shutil
@@ -19,7 +20,7 @@ import torch
 from . import files
 from .files import DAMAGE
 
-_STATE, _RECORD = "state.pkl", "record.json"
+_STATE, _RECORD, _DIGESTS = "state.pkl", "record.json", "sha256"
 
 
 class Generators(TypedDict):
@@ -54,8 +55,11 @@ def replaced(folder: Path, state: Mapping[str, object]) -> Iterator[Path]:
     _recover(folder)
     with files.replaced(folder) as fresh:
         yield fresh
-        files.write_json(fresh / _RECORD, {name: state[name] for name in ("extra", "steps_done")})
         (fresh / "writing").write_bytes(pickle.dumps(state))
+        digests = {str(path.relative_to(fresh)): _digest(path) for path in sorted(fresh.rglob("*")) if path.is_file()}
+        digests[_STATE] = digests.pop("writing")
+        said = {name: state[name] for name in ("extra", "steps_done")}
+        files.write_json(fresh / _RECORD, {**said, _DIGESTS: digests})
         (fresh / "writing").rename(fresh / _STATE)
 
 
@@ -69,6 +73,7 @@ def stored_state(folder: Path, names: Collection[str]) -> object:
     if not (folder / _STATE).is_file():
         raise ValueError(f"checkpoint: there is none in {str(folder)!r}; --overwrite trains from the start")
     try:
+        _check_digests(folder)
         state = pickle.loads((folder / _STATE).read_bytes())
         if not isinstance(state, dict) or not set(names) <= set(state):
             given = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
@@ -76,6 +81,20 @@ def stored_state(folder: Path, names: Collection[str]) -> object:
     except DAMAGE as error:
         raise corrupt(folder, error) from error
     return state
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_digests(folder: Path) -> None:
+    """Raises ValueError where a file is not what was written; checkpoints of earlier versions do not say what was."""
+    if not (folder / _RECORD).is_file():
+        return
+    for name, digest in dict(files.read_json(folder / _RECORD).get(_DIGESTS, {})).items():
+        if _digest(folder / name) != digest:
+            raise ValueError(f"{name} is not what was written")
 
 
 def record(folder: Path) -> Record | None:

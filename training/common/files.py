@@ -7,7 +7,9 @@ import io
 import json
 import pickle
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +18,9 @@ from typing import Any
 from ...envs import text
 
 DAMAGE = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError),
-    *(KeyError, RuntimeError, TypeError, ValueError),
+    *(pickle.PickleError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError),
+    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
 )
 """errors of reading a corrupt file, or one of other learners"""
 
@@ -31,7 +34,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON file's entries. Raises ValueError where it is missing or corrupt."""
     try:
         found: dict[str, Any] = dict(json.loads(text.read(path)))
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError, RecursionError) as error:  # nesting without end
         raise ValueError(f"run: {str(path)!r} is missing or cannot be read: {error}") from error
     return found
 
@@ -44,8 +47,11 @@ def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
 
 
 def read_csv(path: Path) -> list[list[str]]:
-    """The rows of a CSV file. Raises ValueError where it is not UTF-8, and OSError where it cannot be read."""
-    return list(csv.reader(io.StringIO(text.read(path), newline="")))
+    """The rows of a CSV file. Raises ValueError where it is none in UTF-8, and OSError where it cannot be read."""
+    try:
+        return list(csv.reader(io.StringIO(text.read(path), newline="")))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
 
 
 @contextmanager
