@@ -67,7 +67,7 @@ def main() -> None:
     never_fail()
     try:
         app()
-    except (ValueError, EquilibriumNotFound, ImportError, OSError, FloatingPointError) as error:
+    except (ValueError, EquilibriumNotFound, ImportError, OSError, ArithmeticError, MemoryError) as error:
         err.print(f"makertaker: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
 
