@@ -151,6 +151,7 @@ REFUSED = [
     (["flow_from=mean"], "", "--set 'flow_from=mean': 'mean' is not a TOML value"),
     (["horizon.x=1"], "horizon = 1.0", "--set 'horizon.x=1': 'horizon' is a value, not a table"),
     (["colour=1"], "", "unknown key 'colour' in scenario"),
+    (["horizon=5e-324"], "", "horizon: expected one in which average rates are finite, got 4.94066e-324 with "),
     (["horizon=-1.0"], "", r"horizon: expected a finite number > 0, got -1\.0"),
 ]
 

@@ -94,7 +94,7 @@ def scenario_texts(draw):
 
 SCENARIOS = st.one_of(scenario_texts(), damaged(st.sampled_from(TEXTS).map(str.encode)))
 FEW = settings(max_examples=150, deadline=10_000, derandomize=True, suppress_health_check=list(HealthCheck))
-MANY = settings(FEW, max_examples=20_000)
+MANY = settings(FEW, max_examples=5_000)
 
 
 def works_or_is_refused(act, *arguments, also=()):

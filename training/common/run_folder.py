@@ -37,7 +37,11 @@ def locked(folder: Path) -> Iterator[None]:
     """See :func:`~.lock.locked`; raises ImportError where the extra ``train`` is missing.
 
     Files that a killed process has begun are removed.
+
+    Raises:
+        ValueError: another process holds it, or something stands where a run has a file or a folder.
     """
+    _check_places(folder)
     with needed("common.lock", "train").locked(folder):
         for place in (folder, *(folder / name for name in (_PARTIAL, _COMPLETE, _MOVING))):
             for name in (*_WRITTEN, *(f"figures/{each}" for each in _FOLDERS["figures"])):
@@ -45,6 +49,16 @@ def locked(folder: Path) -> Iterator[None]:
                     with suppress(OSError):  # of a folder that is read-only
                         path.unlink()
         yield
+
+
+def _check_places(folder: Path) -> None:
+    """Raises ValueError for what is no file in the place of a file, and no folder in that of a folder."""
+    files = [folder / name for name in (*_LOCKS, *_WRITTEN)]
+    files += [path for name, patterns in _FOLDERS.items() for each in patterns for path in (folder / name).glob(each)]
+    folders = [folder / name for name in (*_FOLDERS, *_CHECKPOINT, _PARTIAL, _COMPLETE, _MOVING)]
+    for path, kind in (*((each, "file") for each in files), *((each, "folder") for each in folders)):
+        if path.exists() and not (path.is_file() if kind == "file" else path.is_dir()):
+            raise ValueError(f"run: {str(path)!r} is no {kind}, as a run has there: move it away")
 
 
 def real(out: Path) -> Path:
