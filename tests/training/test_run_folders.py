@@ -284,6 +284,16 @@ def test_what_stands_in_the_place_of_a_run_s_file_or_folder_is_named_and_stays(n
     assert contents(run) == before
 
 
+def test_empty_folders_of_somebody_else_stay(run):
+    """Only a run's own are removed with it."""
+    mine = [run / name / "mine" for name in ("models", "figures", "tensorboard", ".")]
+    for each in mine:
+        each.mkdir()
+    run_folder.clear(run)
+    assert sorted(path for path in run.rglob("*") if path.name != "mine") == sorted(each.parent for each in mine[:-1])
+    assert all(each.is_dir() for each in mine)
+
+
 def test_parents_that_were_made_for_nothing_are_removed(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise ValueError("no equilibrium")

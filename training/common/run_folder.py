@@ -201,7 +201,7 @@ def clear(folder: Path) -> None:
         for pattern in patterns:
             for path in list(inside.glob(pattern)):
                 path.unlink()
-        for each in (*inside.glob("*/"), inside):
+        for each in (*inside.glob("trader_*/"), *inside.glob("maker_*/"), inside):  # TensorBoard's have folders
             with suppress(OSError):  # it is not empty, or not there
                 each.rmdir()
 
