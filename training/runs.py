@@ -21,7 +21,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -193,6 +193,7 @@ def _begin(learners: Learners, place: Path) -> _Past:
 def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, console: Console | None) -> None:
     source = origin(engines.find(config.engine).packages)  # now: files may change while this trains
     started, before = time.perf_counter() - past["seconds"], learners.steps_done
+    place = os.stat(out)
     (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
     every = max(1, config.timesteps // _EVALUATIONS)
     history = _History(learners, config.task.payoff_size, every, list(past["history"]))
@@ -221,10 +222,12 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
                     "seconds": time.perf_counter() - started,
                     "circumstances": circumstances(),
                 }
+                _check_stays(out, place)
                 learners.save_checkpoint(out / "checkpoint", now)
             history.add(learners.steps_done, last=True)
             bar.update(task, gain=f"NashConv {100 * history.rows[-1][2]:.3f}%")
         finally:  # an interrupt leaves what was computed
+            _check_stays(out, place)
             (out / "run.json").unlink(missing_ok=True)  # written last: it stands for what comes before it
             if learners.steps_done > before:
                 (out / "metrics.json").unlink(missing_ok=True)  # of the models so far
@@ -232,6 +235,14 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
             learners.save_models(out / "models")
             files.write_csv(out / "history.csv", [_HISTORY, *history.rows])
             files.write_json(out / "run.json", circumstances())
+
+
+def _check_stays(out: Path, place: os.stat_result) -> None:
+    """Raises ValueError where a folder is not the one that it was: what is written would be parted from the rest."""
+    with suppress(OSError):
+        if os.path.samestat(os.stat(out), place):
+            return
+    raise ValueError(f"run: {str(out)!r} was moved or removed meanwhile; where it is now, --resume goes on with it")
 
 
 def progress_bar(console: Console | None) -> Progress:

@@ -284,6 +284,23 @@ def test_what_stands_in_the_place_of_a_run_s_file_or_folder_is_named_and_stays(n
     assert contents(run) == before
 
 
+@pytest.mark.parametrize("after", ["nothing", "another folder"])
+def test_a_run_that_is_moved_meanwhile_stays_whole(after, tmp_path, finished, monkeypatch):
+    out, moved = tmp_path / "X", tmp_path / "moved"
+
+    def act():
+        out.rename(moved)
+        if after == "another folder":
+            out.mkdir()
+
+    during_training(monkeypatch, act)
+    with pytest.raises(ValueError, match="X' was moved or removed meanwhile"):
+        runs.train(config(), out)
+    assert not out.exists() or not list(out.iterdir())
+    runs.resume(moved)
+    assert result_of(moved) == finished[0]
+
+
 def test_empty_folders_of_somebody_else_stay(run):
     """Only a run's own are removed with it."""
     mine = [run / name / "mine" for name in ("models", "figures", "tensorboard", ".")]

@@ -38,6 +38,9 @@ def closed_after(models: Mapping[str, BaseAlgorithm]) -> Iterator[None]:
             raise
         _close(models)
     finally:
+        for each in threading.enumerate():
+            if type(each).__name__ == _WRITER and getattr(each, "exception", None) is not None:
+                each.join()  # it is about to end, and to call the hook
         threading.excepthook = before
 
 
