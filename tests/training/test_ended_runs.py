@@ -209,13 +209,21 @@ def test_a_history_of_numbers_that_no_float_holds_is_one_line(run):
         runs.evaluate_run(run)
 
 
-@pytest.mark.parametrize("file", ["history.csv", "run.json", "models/trader_0.zip"])
-def test_a_pipe_in_place_of_a_file_is_refused(run, file):
+@pytest.mark.parametrize(
+    ("file", "read", "message"),
+    [
+        ("history.csv", runs.load_history, "expected a file, got a pipe or a device"),
+        ("run.json", runs.load_circumstances, "expected a file, got a pipe or a device"),
+        ("models/trader_0.zip", runs.load_policies, "missing, corrupt or of another run: there is no such file"),
+        ("checkpoint/trader_0.zip", runs.resume, "trader_0.zip is not what was written"),
+    ],
+)
+def test_a_pipe_in_place_of_a_file_is_refused(run, file, read, message):
     """Nothing would ever come out of it."""
     (run / file).unlink()
     os.mkfifo(run / file)
-    with pytest.raises(ValueError, match=r"expected a file, got a pipe or a device|missing, corrupt|is missing"):
-        runs.evaluate_run(run)
+    with pytest.raises(ValueError, match=message):
+        read(run)
 
 
 def test_a_model_that_is_missing_is_named(run):
