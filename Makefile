@@ -25,7 +25,7 @@ test-slow: $(READY)  ## tests that train for minutes
 	$(BIN)/python -m pytest -q -m slow
 
 test-ray: $(RAY_READY)  ## tests of RLlib and of sweeps, in an environment of their own; no token file in anybody's home
-	RAY_AUTH_MODE=disabled .venv-ray/bin/python -m pytest -q -m "not slow" tests/training/rllib tests/training/test_sweep.py tests/clients tests/site/test_docs.py -k "not test_docs or ray"
+	RAY_AUTH_MODE=disabled .venv-ray/bin/python -m pytest -q -m "not slow" tests/training/rllib tests/training/test_sweep.py tests/training/test_locales.py tests/clients tests/site/test_docs.py -k "not test_docs or ray"
 
 test-benchmarl: $(BENCHMARL_READY)  ## BenchMARL's algorithms, in an environment of their own
 	.venv-benchmarl/bin/python -m pytest -q -m "not slow" tests/training/benchmarl tests/envs/test_routes.py tests/site/test_docs.py -k "not test_docs or benchmarl"

@@ -54,6 +54,7 @@ class Sine:
 
     def __post_init__(self) -> None:
         _make_usual(self)
+        _check_numbers(self)
         if self.period == 0:
             raise ValueError("period: expected a nonzero number, got 0")
 
@@ -70,6 +71,7 @@ class Decay:
 
     def __post_init__(self) -> None:
         _make_usual(self)
+        _check_numbers(self)
 
     def __call__(self, t: FloatArray) -> FloatArray:
         return np.asarray(self.scale * np.exp(-self.decay * np.asarray(t)))
@@ -121,6 +123,12 @@ def _make_usual(shape: Sine | Decay | Affine | Logistic) -> None:
         value = getattr(shape, each.name)
         value = tuple(map(usual_number, value)) if isinstance(value, tuple) else usual_number(value)
         object.__setattr__(shape, each.name, value)
+
+
+def _check_numbers(shape: Sine | Decay) -> None:
+    for each in fields(shape):
+        if not is_number(value := getattr(shape, each.name)):
+            raise ValueError(f"{each.name}: expected a number, got {value!r}")
 
 
 def _check_slope(slope: object) -> None:

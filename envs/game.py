@@ -345,7 +345,7 @@ class Game(ABC, Generic[C]):
                 value = tuple(map(_as_infinite, value)) if isinstance(value, tuple) else _as_infinite(value)
             assign(self, **{name: value})
             values = per_agent(value, count, name)  # type: ignore[arg-type]  # refuses what it does not know
-            if name == terminal and any(map(callable, values)):
+            if name == terminal and any(map(callable, (value, *values))):  # also where there are no agents
                 raise ValueError(f"{name}: expected a number or one for each {role}, got a callable")
             finite = tuple(0.0 if closing and name == terminal and is_infinite(each) else each for each in values)
             require(finite, name, self.horizon, count=count)

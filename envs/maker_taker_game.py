@@ -166,7 +166,14 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
             raise ValueError(
                 "trader_inventory: expected a trader, or a positive buy_flow or sell_flow, got none: nobody would trade"
             )
-        self.impact.validate(self.horizon, np.abs(self.trader_inventory) / self.horizon, self.rate_bound)
+        with np.errstate(over="ignore"):
+            rates = np.abs(self.trader_inventory) / self.horizon
+        if not np.isfinite(rates).all():
+            raise ValueError(
+                f"horizon: expected one in which average rates are finite, got {self.horizon:g} with "
+                f"trader_inventory {list(self.trader_inventory)}"
+            )
+        self.impact.validate(self.horizon, rates, self.rate_bound)
         if self.min_rate >= self.rate_bound:
             raise ValueError(f"min_rate: expected less than max_rate = {self.max_rate:g}, got {self.min_rate:g}")
         if self.flow_from not in ("sum", "mean"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -26,6 +27,8 @@ def read(path: Path) -> str:
         ValueError: the file is in another encoding; the message names the file, and the line where that shows.
         OSError: the file cannot be read.
     """
+    if path.exists() and not path.is_file():  # reading a pipe or a device might not end
+        raise ValueError(f"{shown(path)!r}: expected a file, got a {'folder' if path.is_dir() else 'pipe or a device'}")
     data = path.read_bytes()
     if found := next((name for mark, name in _OTHER.items() if data.startswith(mark)), None):
         raise _refused(path, f"it begins with the byte order mark of {found}")
@@ -61,7 +64,7 @@ def write(path: Path, content: str | bytes) -> None:
         OSError: it cannot be written, with the file's name; the old one stands.
     """
     target = Path(os.path.realpath(path))
-    fresh = target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex[:12]}.new")
+    fresh = target.with_name(f"{_stem(target)}{uuid.uuid4().hex[:12]}.new")
     data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
     try:
         with open(fresh, "xb") as file:
@@ -75,6 +78,18 @@ def write(path: Path, content: str | bytes) -> None:
         raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def begun(path: Path) -> list[Path]:
+    """What processes that were killed have begun of a file, and left beside it."""
+    target = Path(os.path.realpath(path))
+    fresh = re.compile(re.escape(_stem(target)) + r"[0-9a-f]{12}\.new")
+    return [each for each in target.parent.iterdir() if fresh.fullmatch(each.name)] if target.parent.is_dir() else []
+
+
+def _stem(target: Path) -> str:
+    """The beginning of the names of a file's new versions, with room for the rest: names have 255 bytes at most."""
+    return f".{target.name.encode('utf-8', 'surrogateescape')[:100].decode('utf-8', 'ignore')}."
 
 
 def shown(name: str | Path) -> str:

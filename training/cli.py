@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import math
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -78,7 +79,7 @@ def main() -> None:
     never_fail()
     try:
         app()
-    except (ValueError, EquilibriumNotFound, ImportError, OSError, FloatingPointError) as error:
+    except (ValueError, EquilibriumNotFound, ImportError, OSError, ArithmeticError, MemoryError) as error:
         err.print(f"makertaker: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
 
@@ -252,9 +253,11 @@ def train(
 
     Ctrl-C, SIGTERM and SIGHUP save what was learned; the exit code is 130, 143 or 129.
     """
+    config: runs.RunConfig | None = None
     try:
         if resume:
-            _only_resume(context, name, runs.unfinished_config(out_folder).scenario)
+            config = runs.unfinished_config(out_folder)
+            _only_resume(context, name, config.scenario)
             with stops.interrupting():
                 result = runs.resume(out_folder, console=err, address=address, logs=logs or None)
         else:
@@ -267,12 +270,19 @@ def train(
                     config, out_folder, overwrite=overwrite, console=err, address=address, logs=logs or ()
                 )
     except KeyboardInterrupt as interrupt:
-        place = run_folder.unfinished(out_folder)
-        hint = f"; go on with --resume --out {out_folder}" if (place / "checkpoint").is_dir() else ""
-        stays = "" if place == out_folder else "; the older run stays until the new one is complete"
-        err.print(f"interrupted{stays}{hint}", style="yellow", markup=False, soft_wrap=True)
+        err.print(f"interrupted{_advice(config, out_folder)}", style="yellow", markup=False, soft_wrap=True)
         raise SystemExit(stops.exit_code(interrupt)) from None
     _show_run(result, out_folder, as_json)
+
+
+def _advice(config: runs.RunConfig | None, out_folder: Path) -> str:
+    """How an interrupted training goes on; nothing where what is in the folder is not of it."""
+    with suppress(ValueError, OSError):  # no run was begun there
+        if config is not None and runs.unfinished_config(out_folder) == config:
+            replaces = run_folder.unfinished(out_folder) != out_folder
+            stays = "; the older run stays until the new one is complete" if replaces else ""
+            return f"{stays}; go on with --resume --out {out_folder}"
+    return " before the training began"
 
 
 @app.command()

@@ -29,6 +29,7 @@ from ..envs import Game
 from .common import files
 from .common.extras import library
 from .common.generators import generators, set_generators
+from .common.log_threads import told_once
 from .evaluation.standings import TAGS, Standing, tagged
 from .run_config import RunConfig
 
@@ -253,17 +254,18 @@ def opened(run: Run, asked: Sequence[str] | None) -> Iterator[Logs]:
     check(names)
     logs = Logs({})
     failed = True
-    try:
-        with _undisturbed():
-            for name in names:
-                logs._logs[name] = log = _LOGS[name](run, known.get(name))
-                if (found := log.remembered()) is not None:
-                    known[name] = found
-                    files.write_json(path, known)
-        yield logs
-        failed = False
-    finally:
-        logs.close(failed)
+    with told_once():
+        try:
+            with _undisturbed():
+                for name in names:
+                    logs._logs[name] = log = _LOGS[name](run, known.get(name))
+                    if (found := log.remembered()) is not None:
+                        known[name] = found
+                        files.write_json(path, known)
+            yield logs
+            failed = False
+        finally:
+            logs.close(failed)
 
 
 @contextmanager

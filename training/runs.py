@@ -26,7 +26,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -171,9 +171,7 @@ def train(
             about = module.Run(config, _shown_name(out), place, None)
             with module.opened(about, logs) as log:
                 files.write_json(place / "config.json", config.document())
-                past: _Past = {"history": [], "seconds": 0.0}
-                learners.save_checkpoint(place / "checkpoint", past)
-                _train(config, learners, place, past, console, log)
+                _train(config, learners, place, _begin(learners, place), console, log)
         return _evaluate(config, place)
 
 
@@ -186,8 +184,9 @@ def resume(
 ) -> RunEvaluation:
     """Resume an interrupted training from its last checkpoint; the end is that of an uninterrupted one.
 
-    A training that was to take the place of another goes on, and takes it. One that is complete stays as it is; of one
-    of an earlier version, whose models are pickles alone, files of numbers are written.
+    A training that was to take the place of another goes on, and takes it. One that was ended before its first
+    checkpoint begins. One that is complete stays as it is; of one of an earlier version, whose models are pickles
+    alone, files of numbers are written.
 
     A checkpoint is a pickle, which runs code that is in it: resume only what you trust.
 
@@ -213,7 +212,10 @@ def resume(
             _say_complete(console)
         else:
             with config.learners(place / "tensorboard", address) as learners:
-                past = cast(_Past, learners.load_checkpoint(place / "checkpoint"))
+                if (place / "run.json").exists() or checkpoint_folder.exists(place / "checkpoint"):
+                    past = cast(_Past, learners.load_checkpoint(place / "checkpoint"))
+                else:
+                    past = _begin(learners, place)
                 about = module.Run(config, _shown_name(out), place, learners.steps_done)
                 with module.opened(about, logs) as log:
                     _train(config, learners, place, past, console, log)
@@ -248,9 +250,17 @@ def _shown_name(out: str | Path) -> str:
     return text.shown(os.path.basename(os.path.abspath(out)))
 
 
+def _begin(learners: Learners, place: Path) -> _Past:
+    """The past of a training that begins, with its checkpoint."""
+    past: _Past = {"history": [], "seconds": 0.0}
+    learners.save_checkpoint(place / "checkpoint", past)
+    return past
+
+
 def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, console: Console | None, log: Logs) -> None:
     source = origin(engines.find(config.engine).packages)  # now: files may change while this trains
-    started = time.perf_counter() - past["seconds"]
+    started, before = time.perf_counter() - past["seconds"], learners.steps_done
+    place = os.stat(out)
     if learners.steps_done < config.timesteps:
         (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
     else:
@@ -277,7 +287,10 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
             }
 
         def save(complete: bool) -> None:
+            _check_stays(out, place)
             (out / "run.json").unlink(missing_ok=True)  # written last: it stands for what comes before it
+            if learners.steps_done > before:
+                (out / "metrics.json").unlink(missing_ok=True)  # of the models so far
             (out / "models").mkdir(exist_ok=True)
             learners.save_models(out / "models")
             files.write_csv(out / "history.csv", [_HISTORY, *history.rows])
@@ -292,6 +305,7 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
                     "seconds": time.perf_counter() - started,
                     "circumstances": circumstances(complete=False),
                 }
+                _check_stays(out, place)
                 learners.save_checkpoint(out / "checkpoint", now)
             history.add(learners.steps_done, last=True)
             bar.update(task, gain=f"NashConv {100 * history.rows[-1][2]:.3f}%")
@@ -301,6 +315,14 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, consol
             save(complete=False)
             raise
         save(complete=True)
+
+
+def _check_stays(out: Path, place: os.stat_result) -> None:
+    """Raises ValueError where a folder is not the one that it was: what is written would be parted from the rest."""
+    with suppress(OSError):
+        if os.path.samestat(os.stat(out), place):
+            return
+    raise ValueError(f"run: {str(out)!r} was moved or removed meanwhile; where it is now, --resume goes on with it")
 
 
 def progress_bar(console: Console | None) -> Progress:

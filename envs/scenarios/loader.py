@@ -164,9 +164,12 @@ def build_scenario(name: str, values: Mapping[str, object]) -> Scenario:
             raise ValueError(f"unknown key {key!r} in scenario {name!r}: expected some of {[*_HEADER, *known]}")
     game = kind(**{key: _toml_parameter(key, value) for key, value in parameters.items()})
     steps = check_count("steps", values.get("steps", 20))
+    description = values.get("description", "")
+    if not isinstance(description, str):
+        raise ValueError(f"description: expected a text, got {description!r}")
     drawn = values.get("random")
     random = None if drawn is None else RandomMarkets(game, flat(drawn), steps, name)
-    return Scenario(name, str(values.get("description", "")), game, steps, dict(values), random)
+    return Scenario(name, description, game, steps, dict(values), random)
 
 
 def flat(random: object) -> dict[str, Distribution]:

@@ -134,7 +134,15 @@ REFUSED = [
     ([], 'buy_flow = {shape = "sine", height = 1}', "buy_flow: unknown key 'height', expected some of"),
     ([], 'buy_flow = {shape = "decay", scale = 1}', "buy_flow: .* missing 1 required positional argument: 'decay'"),
     ([], 'buy_flow = {shape = "sine", mean = 0.0, amplitude = 1.0}', "buy_flow: expected finite values >= 0"),
-    ([], 'buy_flow = {shape = "sine", mean = "x", amplitude = 1.0}', "buy_flow: expected a number or a callable"),
+    ([], 'buy_flow = {shape = "sine", mean = "x", amplitude = 1.0}', "buy_flow: mean: expected a number, got 'x'"),
+    ([], 'buy_flow = {shape = "sine", mean = [{}], amplitude = 1.0}', "buy_flow: mean: expected a number, got "),
+    ([], 'sell_flow = {shape = "decay", scale = 1.0, decay = {}}', "sell_flow: decay: expected a number, got {}"),
+    ([], "description = 07:32:00", "description: expected a text, got datetime"),
+    (
+        [],
+        "trader_inventory = []\nmaker_inventory = [1.0, 0.0]\ntrader_terminal_penalty.points = [[0.0, 1.0]]",
+        "trader_terminal_penalty: expected a number or one for each trader, got a callable",
+    ),
     ([], "buy_flow.points = [[0.0, 1.0], [0.0, 2.0]]", "points: expected strictly increasing times"),
     ([], "buy_flow.points = [1.0, 2.0]", "points: expected pairs of finite numbers"),
     ([], "buy_flow.points = [[0.0, nan]]", "points: expected pairs of finite numbers"),
@@ -143,6 +151,7 @@ REFUSED = [
     (["flow_from=mean"], "", "--set 'flow_from=mean': 'mean' is not a TOML value"),
     (["horizon.x=1"], "horizon = 1.0", "--set 'horizon.x=1': 'horizon' is a value, not a table"),
     (["colour=1"], "", "unknown key 'colour' in scenario"),
+    (["horizon=5e-324"], "", "horizon: expected one in which average rates are finite, got 4.94066e-324 with "),
     (["horizon=-1.0"], "", r"horizon: expected a finite number > 0, got -1\.0"),
 ]
 

@@ -1,5 +1,7 @@
 """Short trainings whose directories are looked at."""
 
+import json
+
 from makertaker.envs import read_scenario
 from makertaker.training import IndependentLearners, runs
 
@@ -31,3 +33,11 @@ def during_training(monkeypatch, act):
         act()
 
     monkeypatch.setattr(IndependentLearners, "learn", disturbed)
+
+
+def without_digests(run):
+    """Its checkpoint, as of an earlier version."""
+    record = json.loads((run / "checkpoint" / "record.json").read_text())
+    del record["sha256"]
+    (run / "checkpoint" / "record.json").write_text(json.dumps(record))
+    return run / "checkpoint"

@@ -9,6 +9,7 @@ import pytest
 
 from makertaker.baselines import solve
 from makertaker.envs import load_scenario, read_scenario, scenario_names
+from makertaker.training import cli
 from support.commands import assert_one_line
 
 
@@ -86,6 +87,15 @@ def test_solve_prints_a_table_without_json(command):
 )
 def test_a_bad_argument_is_one_line_and_exit_code_2(command, arguments, message):
     assert_one_line(command(*arguments), message)
+
+
+@pytest.mark.parametrize("error", [MemoryError, OverflowError, FloatingPointError, PermissionError])
+def test_what_a_machine_cannot_do_is_one_line_and_exit_code_2(command, error, monkeypatch):
+    def fail(*_):
+        raise error("more than there is")
+
+    monkeypatch.setattr(cli, "task", fail)
+    assert_one_line(command("solve", "acas"), "makertaker: more than there is")
 
 
 def test_an_unknown_option_is_a_usage_error(command):

@@ -16,7 +16,7 @@ pytest.importorskip("stable_baselines3")
 from makertaker.training import IndependentLearners, cli, runs
 from makertaker.training.common import lock, stops
 from support.interruptions import interrupt_after
-from support.run_folders import ARGUMENTS, config, contents, during_training, result_of
+from support.run_folders import ARGUMENTS, config, contents, during_training, result_of, without_digests
 
 
 @pytest.fixture
@@ -117,10 +117,12 @@ def test_a_signal_that_is_ignored_stays_so_and_a_second_one_does_not_interrupt_t
             runs.resume,
             "config.json.*cannot be read",
         ),
+        ("config.json", b"[" * 10_000, runs.evaluate_run, "config.json.* cannot be read: maximum recursion depth"),
         ("history.csv", b"timesteps\nmany", runs.evaluate_run, "history.csv.* cannot be read"),
+        ("history.csv", b"t,n,r\n" + b"1" * 200_000, runs.evaluate_run, "history.csv.* cannot be read: field larger"),
         ("checkpoint/state.pkl", b"", runs.resume, "is corrupt"),
-        ("checkpoint/state.pkl", pickle.dumps({}), runs.resume, r"is corrupt .* expected \['extra', .* got \[\]"),
-        ("checkpoint/state.pkl", pickle.dumps([1]), runs.resume, "is corrupt .* got list"),
+        ("checkpoint/state.pkl", pickle.dumps({}), runs.resume, "is corrupt .*: state.pkl is not what was written"),
+        ("checkpoint/maker_0.zip", b"PK", runs.resume, "is corrupt .*: maker_0.zip is not what was written"),
         ("checkpoint/record.json", b"{}", runs.evaluate_run, "record.json.* missing required field `extra`"),
         (
             "checkpoint/record.json",
@@ -144,10 +146,93 @@ def test_files_of_other_types_are_one_line(run, file, content, act, message):
 @pytest.mark.parametrize("name", ["market", "hub", "spaces", "python"])
 def test_a_checkpoint_with_a_part_of_another_type_is_refused(run, name):
     state = pickle.loads((run / "checkpoint" / "state.pkl").read_bytes())
-    (run / "checkpoint" / "state.pkl").write_bytes(pickle.dumps({**state, name: 5}))
+    (without_digests(run) / "state.pkl").write_bytes(pickle.dumps({**state, name: 5}))
     (run / "run.json").unlink()
     with pytest.raises(ValueError, match=r"checkpoint .* is corrupt"):
         runs.resume(run)
+
+
+class Unreadable:
+    """A pickle of it raises an error when it is read."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __reduce__(self):
+        return raising, (self.error,)
+
+
+def raising(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (pickle.dumps({}), r"is corrupt .* expected \['extra', .* got \[\]"),
+        (pickle.dumps([1]), "is corrupt .* got list"),
+        (b"cnowhere\nnothing\n.", "is corrupt .* No module named 'nowhere'"),
+        (b"cos\nnothing\n.", "is corrupt .* 'nothing'"),
+        (b"h\xff.", "is corrupt .* 255"),
+        *((pickle.dumps(Unreadable(each("reason"))), "is corrupt .* reason") for each in (MemoryError, OverflowError)),
+    ],
+)
+def test_a_checkpoint_that_says_nothing_of_its_files_is_read_with_care(run, content, message):
+    (run / "run.json").unlink()  # it is not complete
+    (without_digests(run) / "state.pkl").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        runs.resume(run)
+
+
+def test_a_checkpoint_without_digests_is_resumed(tmp_path, finished, monkeypatch):
+    with monkeypatch.context() as patched:
+        interrupt_after(patched, IndependentLearners, "save_checkpoint", 3)
+        with pytest.raises(KeyboardInterrupt):
+            runs.train(config(), tmp_path / "X")
+    without_digests(tmp_path / "X")
+    runs.resume(tmp_path / "X")
+    assert result_of(tmp_path / "X") == finished[0]
+
+
+@pytest.mark.parametrize("bit", [0, 40_000, 200_001])
+def test_each_bit_of_a_checkpoint_counts(run, bit):
+    """Also where what is read would only be other numbers."""
+    (run / "run.json").unlink()  # it is not complete
+    path = run / "checkpoint" / "state.pkl"
+    content = bytearray(path.read_bytes())
+    content[bit // 8 % len(content)] ^= 1 << bit % 8
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"is corrupt .*: state\.pkl is not what was written"):
+        runs.resume(run)
+
+
+def test_a_history_of_numbers_that_no_float_holds_is_one_line(run):
+    """Of a run that was killed, whose checkpoint has its history."""
+    (run / "run.json").unlink()
+    record = json.loads((run / "checkpoint" / "record.json").read_text())
+    record["extra"]["history"][0][1] = 10**400
+    (run / "checkpoint" / "record.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="cannot be read: Number out of range"):
+        runs.evaluate_run(run)
+
+
+@pytest.mark.parametrize(
+    ("file", "read", "message"),
+    [
+        ("history.csv", runs.load_history, "expected a file, got a pipe or a device"),
+        ("run.json", runs.load_circumstances, "expected a file, got a pipe or a device"),
+        ("models/trader_0.safetensors", runs.load_policies, "trader_0.zip': of an earlier version"),
+        ("checkpoint/trader_0.zip", runs.resume, "trader_0.zip is not what was written"),
+    ],
+)
+def test_a_pipe_in_place_of_a_file_is_refused(run, file, read, message):
+    """Nothing would ever come out of it."""
+    (run / file).unlink()
+    os.mkfifo(run / file)
+    if read is runs.resume:
+        (run / "run.json").unlink()  # it is not complete
+    with pytest.raises(ValueError, match=message):
+        read(run)
 
 
 def test_a_model_that_is_missing_is_named(run):

@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
 from makertaker.training import runs
-from support.run_folders import contents
+from support.run_folders import contents, without_digests
 
 WORD = "HOSTILE"
 PROGRAM = """
@@ -119,6 +119,7 @@ def text(name):
 
 
 def older(run, payload):
+    without_digests(run)
     for path in run.glob("*/*.safetensors"):
         path.unlink()
 

@@ -226,7 +226,13 @@ def test_trainings_of_a_sweep_take_the_tables_that_concern_them():
         product([ACAS], ["ppo"], [0], STEPS, hyperparameters={"sac": {"tau": 0.1}})
 
 
-FILES = {"syntax": "[algorithm", "empty": "", "other": "[ppo]\ngamma = 0.9\n", "flat": "[algorithm]\nppo = 3\n"}
+FILES = {
+    "deep": "[algorithm.ppo]\nnet_arch = " + "[" * 10_000,
+    "syntax": "[algorithm",
+    "empty": "",
+    "other": "[ppo]\ngamma = 0.9\n",
+    "flat": "[algorithm]\nppo = 3\n",
+}
 
 
 @pytest.mark.parametrize(
@@ -254,6 +260,7 @@ FILES = {"syntax": "[algorithm", "empty": "", "other": "[ppo]\ngamma = 0.9\n", "
         ("syntax.toml", "--hp 'syntax.toml' cannot be read: "),
         ("empty.toml", "--hp 'empty.toml': expected tables [algorithm.name] and nothing else, got []"),
         ("other.toml", "--hp 'other.toml': expected tables [algorithm.name] and nothing else, got ['ppo']"),
+        ("deep.toml", "--hp 'deep.toml' cannot be read: "),
         ("flat.toml", "--hp 'flat.toml': expected a table [algorithm.ppo], got 3"),
     ],
 )

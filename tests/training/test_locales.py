@@ -1,9 +1,12 @@
 """The command whatever the locale and the encoding of the console."""
 
 import io
+import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +17,11 @@ trader_inventory = [-5.0]
 maker_inventory = [1.0, 0.0]
 steps = 5
 """
-STRICT = """import os, sys, warnings
+ASCII = {"PYTHONIOENCODING": "ascii"}
+STRICT = """import codecs, locale, os, sys, warnings
+encoding = codecs.lookup(sys.argv.pop()).name
+found = codecs.lookup(locale.getpreferredencoding(False)).name
+assert found == encoding, (found, encoding)
 warnings.filterwarnings("error", category=EncodingWarning, module="makertaker")
 from makertaker.training import cli
 for line in sys.argv[1].splitlines():
@@ -68,25 +75,82 @@ def test_standard_output_takes_every_character(monkeypatch):
     assert inner.getvalue() == b"+- ... gr\xc3\xb6\n"  # a file's name comes out as it came in
 
 
-def test_train_and_report_in_a_locale_of_ascii(tmp_path):
-    """With files and folders whose names have spaces and letters, every encoding being named."""
-    pytest.importorskip("stable_baselines3")
-    folder = tmp_path / utf_8("läufe mit ±")
-    folder.mkdir()
-    (folder / utf_8("größer.toml")).write_bytes(SCENARIO.encode("utf-8"))
-    (folder / "mine.toml").write_bytes(b"\xef\xbb\xbf# \xc2\xb1\n[algorithm.ppo]\nn_epochs = 3\n")
-    train = 'train|größer.toml|--out|Lauf|--timesteps|64|--markets|8|--hp|mine.toml|--set|description="ß"'
-    commands = "\n".join(["check|größer.toml", train, "rename|Lauf|Lauf ü", "report|Lauf ü", "evaluate|Lauf ü"])
+EXECUTION = SCENARIO.replace(
+    "trader_inventory = [-5.0]", 'game = "execution"\ninitial_inventory = [1.0, -2.0]'
+).replace("maker_inventory = [1.0, 0.0]\n", "")
+COMMANDS = """scenarios
+solve|größer.toml
+check|größer.toml
+references|handel ½.toml
+train|größer.toml|--out|Lauf|--timesteps|64|--markets|8|--hp|mine.toml|--set|description="ß"
+rename|Lauf|Lauf ü
+report|Lauf ü
+evaluate|Lauf ü"""
+SWEEP = "sweep|plain.toml|--out|S|--timesteps|64|--markets|8|--seeds|1|--algorithm|trader_0=ppo,maker_0=equilibrium"
+PLACES = {"C": "ascii", "en_US.CP1252": "cp1252", "C.UTF-8": "utf-8"}
+"""locales, and their encodings"""
+
+
+@pytest.fixture(scope="module")
+def locales(tmp_path_factory):
+    """A folder with locales that systems do not bring along; skips where they cannot be made."""
+    folder, localedef = tmp_path_factory.mktemp("locales"), shutil.which("localedef")
+    if localedef is None:
+        pytest.skip("localedef is missing: Debian's libc-bin has it")
+    made = [localedef, "-i", "en_US", "-f", "CP1252", str(folder / "en_US.CP1252")]
+    done = subprocess.run(made, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no sources of locales: Debian's package locales has them: {done.stderr}")
+    return folder
+
+
+def in_locale(name, folder, commands, locpath, inside="läufe mit ±", **environment):
+    """Run commands in a process of this locale, in a folder whose name has spaces and letters; what they print."""
+    encoding = PLACES[name]
+    names = encoding if encoding != "ascii" else "utf-8"
+    inner = Path(os.fsdecode(os.fsencode(folder) + f"/{inside}".encode(names)))
+    inner.mkdir()
+    for file, content in (("größer.toml", SCENARIO), ("plain.toml", SCENARIO), ("handel ½.toml", EXECUTION)):
+        (inner / os.fsdecode(file.encode(names))).write_bytes(content.encode("utf-8"))
+    (inner / "mine.toml").write_bytes(b"\xef\xbb\xbf# \xc2\xb1\n[algorithm.ppo]\nn_epochs = 3\n")
+    settings = {"LC_ALL": name, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LOCPATH": str(locpath), **environment}
+    if name != "en_US.CP1252":
+        del settings["LOCPATH"]  # it would hide the system's
+    if "PYTHONIOENCODING" in os.environ:
+        settings.setdefault("PYTHONIOENCODING", encoding)
     done = subprocess.run(
-        [sys.executable, "-X", "warn_default_encoding", "-c", STRICT, commands.encode("utf-8")],
-        cwd=folder,
-        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+        [sys.executable, "-X", "warn_default_encoding", "-c", STRICT, commands.encode(names), encoding],
+        cwd=inner,
+        env={**os.environ, **settings},
         capture_output=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
-    page = (folder / utf_8("Lauf ü") / "report.html").read_bytes().decode("utf-8")
+    return inner, names, done.stdout.decode(settings.get("PYTHONIOENCODING", names))
+
+
+@pytest.mark.parametrize(("name", "environment"), [("C", {}), ("en_US.CP1252", {}), ("C.UTF-8", ASCII)])
+def test_every_command_in_every_locale(name, environment, tmp_path, request):
+    """With files and folders whose names have spaces and letters, every encoding being named."""
+    pytest.importorskip("stable_baselines3")
+    locpath = request.getfixturevalue("locales") if name == "en_US.CP1252" else tmp_path
+    inner, names, printed = in_locale(name, tmp_path, COMMANDS, locpath, **environment)
+    page = (inner / os.fsdecode("Lauf ü".encode(names)) / "report.html").read_bytes().decode("utf-8")
     assert "<title>makertaker: Lauf ü<" in page
     assert "größer" in page
     assert '"description": "ß"' in page.replace("&quot;", '"')
-    assert b"wrote" in done.stdout
+    for word in ("acas-risk-neutral", "gain of best response", "Assumption", "cooperative", "wrote ", "files in "):
+        assert word in printed
+
+
+def test_a_sweep_in_a_locale_of_ascii(tmp_path):
+    """In a folder that the locale can name: Ray asks for it."""
+    pytest.importorskip("ray")
+    pytest.importorskip("stable_baselines3")
+    inner, _, printed = in_locale("C", tmp_path, SWEEP, tmp_path, inside="plain")
+    assert [row.split(",")[:4] for row in (inner / "S" / "table.csv").read_text("utf-8").splitlines()[1:]] == [
+        ["plain", '"trader_0=ppo', "maker_0=equilibrium", 'maker_1=ppo"']
+    ]
+    (config,) = (inner / "S" / "runs").glob("*/config.json")
+    assert json.loads(config.read_text("utf-8"))["values"]["description"] == "größer ± 市"
+    assert "table, figure and run directories in S" in printed

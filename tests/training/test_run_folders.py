@@ -263,6 +263,61 @@ def test_what_is_no_run_is_refused_in_one_line_and_stays(kind, overwrite, tmp_pa
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *((each, "folder") for each in ("report.html", "run.json", ".lock", "models/trader_0.zip", "sweep.json")),
+        *((each, "file") for each in ("models", "figures", "tensorboard", "checkpoint", ".partial")),
+        *((each, "pipe") for each in ("metrics.json", ".holder.json", "models/maker_0.zip")),
+    ],
+)
+def test_what_stands_in_the_place_of_a_run_s_file_or_folder_is_named_and_stays(name, kind, run, monkeypatch):
+    """Before any work: what it takes the place of could not be replaced at the end."""
+    path = run / name
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    {"folder": path.mkdir, "file": path.touch, "pipe": lambda: os.mkfifo(path)}[kind]()
+    monkeypatch.setattr(task, "solve", lambda *_, **__: pytest.fail("solved"))
+    before = contents(run)
+    for act in (
+        lambda: runs.train(config(1), run, overwrite=True),
+        lambda: runs.resume(run),
+        lambda: runs.evaluate_run(run),
+        lambda: runs.write_report(run),
+    ):
+        with pytest.raises(ValueError, match=f"{name}' is no {'folder' if kind == 'file' else 'file'}, as a run has"):
+            act()
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("after", ["nothing", "another folder"])
+def test_a_run_that_is_moved_meanwhile_stays_whole(after, tmp_path, finished, monkeypatch):
+    out, moved = tmp_path / "X", tmp_path / "moved"
+
+    def act():
+        out.rename(moved)
+        if after == "another folder":
+            out.mkdir()
+
+    during_training(monkeypatch, act)
+    with pytest.raises(ValueError, match="X' was moved or removed meanwhile"):
+        runs.train(config(), out)
+    assert not out.exists() or not list(out.iterdir())
+    runs.resume(moved)
+    assert result_of(moved) == finished[0]
+
+
+def test_empty_folders_of_somebody_else_stay(run):
+    """Only a run's own are removed with it."""
+    mine = [run / name / "mine" for name in ("models", "figures", "tensorboard", ".")]
+    for each in mine:
+        each.mkdir()
+    run_folder.clear(run)
+    assert sorted(path for path in run.rglob("*") if path.name != "mine") == sorted(each.parent for each in mine[:-1])
+    assert all(each.is_dir() for each in mine)
+
+
 def test_parents_that_were_made_for_nothing_are_removed(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise ValueError("no equilibrium")

@@ -5,6 +5,7 @@ Like every pickle, load only what you trust.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import shutil
 from collections.abc import Collection, Iterator, Mapping
@@ -16,7 +17,7 @@ from . import files
 from .extras import needed
 from .files import DAMAGE
 
-_STATE, _RECORD = "state.pkl", "record.json"
+_STATE, _RECORD, _DIGESTS = "state.pkl", "record.json", "sha256"
 
 
 class Record(TypedDict):
@@ -43,8 +44,11 @@ def replaced(folder: Path, state: Mapping[str, object]) -> Iterator[Path]:
     _recover(folder)
     with files.replaced(folder) as fresh:
         yield fresh
-        files.write_json(fresh / _RECORD, {name: state[name] for name in ("extra", "steps_done")})
         (fresh / "writing").write_bytes(pickle.dumps(state))
+        digests = {str(path.relative_to(fresh)): _digest(path) for path in sorted(fresh.rglob("*")) if path.is_file()}
+        digests[_STATE] = digests.pop("writing")
+        said = {name: state[name] for name in ("extra", "steps_done")}
+        files.write_json(fresh / _RECORD, {**said, _DIGESTS: digests})
         (fresh / "writing").rename(fresh / _STATE)
 
 
@@ -56,8 +60,9 @@ def stored_state(folder: Path, names: Collection[str]) -> object:
     """
     _recover(folder)
     if not (folder / _STATE).is_file():
-        raise ValueError(f"checkpoint: there is none in {str(folder)!r}")
+        raise ValueError(f"checkpoint: there is none in {str(folder)!r}; --overwrite trains from the start")
     try:
+        _check_digests(folder)
         state = pickle.loads((folder / _STATE).read_bytes())
         if not isinstance(state, dict) or not set(names) <= set(state):
             given = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
@@ -67,13 +72,27 @@ def stored_state(folder: Path, names: Collection[str]) -> object:
     return state
 
 
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_digests(folder: Path) -> None:
+    """Raises ValueError where a file is not what was written; checkpoints of earlier versions do not say what was."""
+    if not (folder / _RECORD).is_file():
+        return
+    for name, digest in dict(files.read_json(folder / _RECORD).get(_DIGESTS, {})).items():
+        if not (folder / name).is_file() or _digest(folder / name) != digest:
+            raise ValueError(f"{name} is not what was written")
+
+
 def record(folder: Path) -> Record | None:
     """The record of a checkpoint; None where there is none, as in checkpoints of earlier versions.
 
     Raises:
         ValueError: it cannot be read.
     """
-    for each in (folder, *(files.beside(folder, suffix) for suffix in ("new", "old"))):
+    for each in _versions(folder):
         if (each / _STATE).is_file() and (each / _RECORD).is_file():
             path = each / _RECORD
             found = needed("common.schema", "train").checked(files.read_json(path), State, path)
@@ -81,14 +100,23 @@ def record(folder: Path) -> Record | None:
     return None
 
 
+def exists(folder: Path) -> bool:
+    """True where there is a whole checkpoint, also while it takes the place of another."""
+    return any((each / _STATE).is_file() for each in _versions(folder))
+
+
 def corrupt(folder: Path, error: BaseException) -> ValueError:
     """The error to raise for one of :data:`.files.DAMAGE`."""
     return ValueError(f"checkpoint {str(folder)!r} is corrupt or belongs to other learners: {error}")
 
 
+def _versions(folder: Path) -> list[Path]:
+    return [folder, *(files.beside(folder, suffix) for suffix in ("new", "old"))]
+
+
 def _recover(folder: Path) -> None:
     """Finish, or undo, a replacement that was interrupted; the state is written last."""
-    versions = [files.beside(folder, suffix) for suffix in ("new", "old")]
+    versions = _versions(folder)[1:]
     if not folder.exists():
         whole = next((each for each in versions if (each / _STATE).is_file()), None)
         if whole is not None:

@@ -7,8 +7,10 @@ import io
 import json
 import pickle
 import shutil
+import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +19,9 @@ from typing import Any
 from ...envs import text
 
 DAMAGE = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError),
-    *(KeyError, RuntimeError, TypeError, ValueError),
+    *(pickle.PickleError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError),
+    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
 )
 """errors of reading a corrupt file, or one of other learners"""
 

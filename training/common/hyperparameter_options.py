@@ -44,7 +44,7 @@ def read_hyperparameters(given: Sequence[str]) -> dict[str, Table]:
 def _file(path: str) -> dict[str, dict[str, object]]:
     try:
         document = tomllib.loads(read(Path(path)))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{_OPTION} {path!r} cannot be read: {error}") from error
     tables = document.get(_TABLE)
     if list(document) != [_TABLE] or not isinstance(tables, dict):

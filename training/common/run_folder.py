@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ...envs import text
 from .extras import needed
 
 _FILES = ("config.json", "run.json", "history.csv", "metrics.json", "report.html", "logs.json", "mlflow.db")
@@ -30,13 +31,40 @@ _RESULTS = ("metrics.json", "report.html", "figures", *(f"figures/{name}" for na
 """of an evaluation"""
 _CHECKPOINT = ("checkpoint", "checkpoint.new", "checkpoint.old")
 _LOCKS = (".lock", ".holder.json")
+_WRITTEN = (*_FILES, ".holder.json", "sweep.json", "table.csv", "sweep.png")
+"""files that a run or a sweep writes whole"""
 _PARTIAL, _COMPLETE, _MOVING = ".partial", ".complete", ".moving"
 
 
-def locked(folder: Path) -> AbstractContextManager[None]:
-    """See :func:`~.lock.locked`; raises ImportError where the extra ``train`` is missing."""
-    held: AbstractContextManager[None] = needed("common.lock", "train").locked(folder)
-    return held
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """See :func:`~.lock.locked`; raises ImportError where the extra ``train`` is missing.
+
+    Files that a killed process has begun are removed.
+
+    Raises:
+        ValueError: another process holds it, or something stands where a run has a file or a folder.
+    """
+    _check_places(folder)
+    with needed("common.lock", "train").locked(folder):
+        for place in (folder, *(folder / name for name in (_PARTIAL, _COMPLETE, _MOVING))):
+            names = [*_WRITTEN, *(f"figures/{each}" for each in _FOLDERS["figures"])]
+            begun = [path for name in names for path in text.begun(place / name)]
+            begun += [path for each in _FOLDERS["models"] for path in (place / "models").glob(f".{each}.new")]
+            for path in begun:
+                with suppress(OSError):  # of a folder that is read-only
+                    path.unlink()
+        yield
+
+
+def _check_places(folder: Path) -> None:
+    """Raises ValueError for what is no file in the place of a file, and no folder in that of a folder."""
+    files = [folder / name for name in (*_LOCKS, *_WRITTEN)]
+    files += [path for name, patterns in _FOLDERS.items() for each in patterns for path in (folder / name).glob(each)]
+    folders = [folder / name for name in (*_FOLDERS, *_CHECKPOINT, _PARTIAL, _COMPLETE, _MOVING)]
+    for path, kind in (*((each, "file") for each in files), *((each, "folder") for each in folders)):
+        if path.exists() and not (path.is_file() if kind == "file" else path.is_dir()):
+            raise ValueError(f"run: {str(path)!r} is no {kind}, as a run has there: move it away")
 
 
 def real(out: Path) -> Path:
@@ -57,9 +85,9 @@ def check_links(folder: Path) -> None:
 
 def others(folder: Path) -> list[str]:
     """Names of what is in a folder, sorted, without locks and what is left of a first file that was begun."""
-    begun = tuple(f"{name.lstrip('.')}." for name in (*_LOCKS, _FILES[0]))
-    names = (path.name for path in folder.iterdir())
-    return sorted(name for name in names if name not in _LOCKS and not name.lstrip(".").startswith(begun))
+    first = (".holder.json", _FILES[0])
+    begun = {path.name for name in first for path in text.begun(folder / name)} | {f"{name}.new" for name in first}
+    return sorted(path.name for path in folder.iterdir() if path.name not in (*_LOCKS, *begun))
 
 
 @contextmanager
@@ -191,7 +219,8 @@ def clear(folder: Path) -> None:
                     _remove(path)
                 else:
                     path.unlink()
-        for each in (*inside.glob("*/"), inside):
+        folders = (each for name in ("trader_*/", "maker_*/", "evaluation/") for each in inside.glob(name))
+        for each in (*folders, inside):  # TensorBoard's have folders
             with suppress(OSError):  # it is not empty, or not there
                 each.rmdir()
 
@@ -206,6 +235,7 @@ def _remove(folder: Path) -> None:
     if folder.is_symlink():
         folder.unlink()
     elif folder.exists():
+        (folder / _FILES[0]).unlink(missing_ok=True)  # first: what is left of it is no run
         shutil.rmtree(folder)
 
 

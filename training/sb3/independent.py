@@ -28,7 +28,7 @@ from ..common.generators import Generators, generators, set_generators
 from ..common.information import Information, visible
 from ..common.joint_market import Act
 from ..common.learners import Learners, diverged, learners_options, learning
-from . import algorithms
+from . import algorithms, logs
 from .actor import mean, not_read, numbers
 from .algorithm import Algorithm
 from .hub import Hub, LearnerVecEnv
@@ -87,7 +87,7 @@ class IndependentLearners(Learners):
             raise ValueError(f"algorithm: expected one for each of {agents}, got {sorted(given)}")
         if tensorboard is not None:
             check_nameable("tensorboard", tensorboard)
-        logs = None if tensorboard is None else str(tensorboard)
+        folder = None if tensorboard is None else str(tensorboard)
         self.algorithms = {agent: _algorithm(given[agent]) for agent in agents}
         if markets is None:
             markets = min((each.markets for each in self.algorithms.values()), default=1)
@@ -105,7 +105,7 @@ class IndependentLearners(Learners):
                 seen,
                 int(seeds[i] % 2**31),
                 self.progress,
-                logs,
+                folder,
             )
             for i, agent in enumerate(agents)
         }
@@ -147,7 +147,8 @@ class IndependentLearners(Learners):
             for agent, model in self.models.items()
             if model.num_timesteps < target
         }
-        self.hub.run(tasks, {agent: partial(self._act, agent) for agent in self.models})
+        with logs.closed_after(self.models):
+            self.hub.run(tasks, {agent: partial(self._act, agent) for agent in self.models})
         self._check_finite()  # the last gradient steps too
 
     def _check_finite(self, *agents: str) -> None:
