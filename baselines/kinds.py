@@ -106,13 +106,12 @@ class Gains(NamedTuple):
     exact: bool = False
     """otherwise lower bounds"""
 
-    @property
-    def deviator(self) -> str:
+    def deviator(self, game: Game) -> str:
         """What the deviator may look at, in words."""
         if self.bounds is not None:
-            return "time, the factor and everyone's inventories"
-        if not self.simulated:
-            return "time: nothing is random, so that no policy is worth more than a schedule"
+            return f"time{', the factor' if game.factor is not None else ''} and everyone's inventories"
+        if not game.random:
+            return "time: where nothing moves inventories but players, a schedule is as good as any reaction"
         return "time and everyone's undisturbed paths, which the noise moves"
 
     @property

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from ...baselines.reference_points import FEEDBACK
 from ...envs import Game
 from ...envs.arrays import Array
 from . import tables
@@ -96,6 +97,8 @@ def notes(metrics: Metrics) -> list[str]:
     if any("learned_se" in each for each in metrics["agents"].values()):
         said.append("±: standard error over simulated paths.")
     for name, each in metrics["baselines"].items():
+        if name == FEEDBACK and "feedback" in metrics:
+            continue  # it is said beside players who react
         if note := each["note"]:
             said.append(f"{note[0].upper()}{note[1:]}." if name in note else f"{name}: {note}.")
     if metrics["collusion_index"] is not None:

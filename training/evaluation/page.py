@@ -13,7 +13,7 @@ p.lead { font-size: 1.05rem; } .muted { color: #555; } .scroll { overflow-x: aut
 .panels { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .5rem 1.5rem; }
 @media (max-width: 45rem) { .panels { grid-template-columns: minmax(0, 1fr); } }
 .panels section { min-width: 0; } h3 { font-size: 1rem; margin: .75rem 0 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; margin-bottom: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 thead th { border-bottom: 2px solid #888; white-space: normal; vertical-align: bottom; }

@@ -105,7 +105,7 @@ def evaluate(
         "steps": steps,
         "information": information,
         "exploitability_against": gains.against,
-        "deviator": gains.deviator,
+        "deviator": gains.deviator(game),
         "agents": agents,
         "nash_conv": nash_conv,
         "relative_nash_conv": nash_conv / total,

@@ -125,7 +125,7 @@ def feedback(metrics: Metrics) -> list[Table]:
             for agent, each in metrics["agents"].items()
         ]
         result.append(Table(header, rows))
-    header = ["reaction of", "to its own inventory", "feedback Nash", "to the others'", "feedback Nash"]
+    header = ["reaction per share of", "to its own inventory", "feedback Nash", "to the others'", "feedback Nash"]
     rows = [
         [
             f"{agent}, {control}",

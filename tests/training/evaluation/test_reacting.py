@@ -28,7 +28,7 @@ def test_a_feedback_equilibrium_evaluates_to_itself():
         assert reacting[name] == pytest.approx(0, abs=1e-7)
     assert abs(metrics["relative_nash_conv"]) < 1e-9
     assert all(-1e-9 < bound < 1e-6 for bound in metrics["exploitability_bounds"].values())
-    assert metrics["deviator"] == "time, the factor and everyone's inventories"
+    assert metrics["deviator"] == "time and everyone's inventories"
     assert metrics["baselines"]["Nash, feedback"]["control_distance"] > 0.001
     json.dumps(metrics)
 
