@@ -16,8 +16,20 @@ from makertaker.baselines import (
     markov_nash,
     solve,
 )
+from makertaker.baselines.closed_loop.response import fitted_response
 from makertaker.baselines.execution.dynamic_programming import values
-from makertaker.envs import BestQuote, ExecutionGame, MakerTakerGame, SoftmaxShare, ornstein_uhlenbeck, rollout
+from makertaker.envs import (
+    BestQuote,
+    ExecutionGame,
+    Exponential,
+    MakerTakerGame,
+    ProductShare,
+    QuarticImpact,
+    SoftmaxShare,
+    Softplus,
+    ornstein_uhlenbeck,
+    rollout,
+)
 from support.arrays import jax_precision
 from support.moving_execution import SIGNAL, moving_game
 from support.tree import tree_equilibrium
@@ -162,6 +174,38 @@ def test_other_units_are_the_same_game(shares, prices, time):
     for game in (SOFTMAX, replace(ALONE, inventory_noise=0.2)):
         here, there = (markov_nash(each, 3, options) for each in (game, rescaled(game, shares, prices, time)))
         np.testing.assert_allclose(there.payoffs / (shares * prices), here.payoffs, rtol=1e-8)
+
+
+PARTS = {
+    "quartic impact": {"impact": QuarticImpact(0.5, 0.05)},
+    "product shares": {"competition": ProductShare(Exponential(1.0), 1.2, 0.3)},
+    "offsets": {"competition": SoftmaxShare(1.0, (0.0, 0.3))},
+    "an outside option": {"competition": SoftmaxShare(1.0, None, -1.0)},
+    "softplus": {"competition": BestQuote(Softplus(1.0))},
+    "must liquidate": {"trader_terminal_penalty": math.inf},
+    "a seller": {"trader_inventory": (5.0,)},
+    "both sides": {"trader_inventory": (-5.0, 3.0)},
+}
+
+
+@pytest.mark.parametrize("changes", PARTS.values(), ids=PARTS)
+def test_nobody_gains_whatever_the_market_is_made_of(changes):
+    """By a bound that looks at payoffs all over the tube."""
+    game = replace(SOFTMAX, **changes)
+    found = markov_nash(game, 6, QUICK)
+    for agent in game.agents:
+        response = fitted_response(found.field.system, found.feedback(), agent)
+        assert abs(response.gain) < 1e-8 * game.payoff_unit(agent)
+        assert response.bound < 1e-5 * game.payoff_unit(agent)
+
+
+def test_liquidation_is_the_limit_of_large_penalties():
+    """At first order in what is left, which is of the order of the inverse penalty."""
+    exact = markov_nash(replace(SOFTMAX, trader_terminal_penalty=math.inf), 6, QUICK)
+    near, nearer = (markov_nash(replace(SOFTMAX, trader_terminal_penalty=each), 6, QUICK) for each in (1e3, 1e4))
+    assert exact.inventories[-1, 0] == pytest.approx(0, abs=1e-12)
+    away = np.abs(near.payoffs - exact.payoffs) / np.abs(nearer.payoffs - exact.payoffs)
+    np.testing.assert_allclose(away, 10, rtol=0.02)
 
 
 def test_a_bound_that_binds_holds():
