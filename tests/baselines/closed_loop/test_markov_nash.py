@@ -19,6 +19,7 @@ from makertaker.baselines import (
 from makertaker.baselines.closed_loop.response import fitted_response
 from makertaker.baselines.execution.dynamic_programming import values
 from makertaker.envs import (
+    Affine,
     BestQuote,
     ExecutionGame,
     Exponential,
@@ -58,8 +59,8 @@ LINEAR = {
             (-5.0, 2.0),
             permanent_impact=0.7,
             running_penalty=(0.2, 0.4),
-            **SIGNAL
-            | {"factor": ornstein_uhlenbeck(1.5, 0.8, initial=(0.5,)), "buy_flow": SIGNAL["buy_flow"].constant},
+            buy_flow=Affine(2.0, (1.0,)),
+            factor=ornstein_uhlenbeck(1.5, 0.8, initial=(0.5,)),
         ),
         6,
     ),
@@ -75,13 +76,14 @@ def test_a_linear_quadratic_game_has_the_equilibrium_of_the_riccati_recursion(ga
     np.testing.assert_allclose(found.payoffs, values(rule), rtol=0, atol=1e-8)
     assert found.unsolved == 0
     for k in (0, steps // 2, steps - 1):
-        d = 0 if game.factor is None else game.factor.size
-        factor = None if game.factor is None else np.asarray(found.paths.factor[:, k].mean(axis=0))
-        reactions = found.field.surfaces[k].slope(
-            np.concatenate([np.zeros(d) if factor is None else factor, found.inventories[k]])
-        )
-        np.testing.assert_allclose(reactions[len(game.start) :, d:], rule.gain[k], rtol=0, atol=1e-6)
-        np.testing.assert_allclose(reactions[len(game.start) :, :d], rule.signal[k], rtol=0, atol=1e-6)
+        state = found.field.tube.center[k]
+        reactions = found.field.surfaces[k].slope(state)[game.traders :]
+        np.testing.assert_allclose(reactions[:, -game.traders :], rule.gain[k], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(reactions[:, : -game.traders], rule.signal[k], rtol=0, atol=1e-6)
+        factor, inventory = np.split(state, [len(state) - game.traders])
+        seen = factor if factor.size else None
+        played = found.controls_at(k, inventory, seen).rate
+        np.testing.assert_allclose(played, rule.rates(k, inventory, seen), rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize(
