@@ -200,14 +200,19 @@ class Kind(ABC, Generic[G]):
     def _fitted(
         self, policies: Policies, agents: Sequence[str], found: Sequence[BestResponse]
     ) -> Sequence[BestResponse]:
-        """Best responses and those of backward induction, the better of the two for each agent."""
+        """Best responses and those of backward induction, the better of the two for each agent; where there is no
+        fitted one, as against policies that do not go together, the best response as it is, without a bound."""
         if self.dimensions > LARGEST or looks_at_more(self.game, policies, self.steps):
             return found
         system = self.step_system()
-        return [
-            better_of(known, policies, fitted_response(system, policies, agent))
-            for agent, known in zip(agents, found, strict=True)
-        ]
+
+        def better(agent: str, known: BestResponse) -> BestResponse:
+            try:
+                return better_of(known, policies, fitted_response(system, policies, agent))
+            except EquilibriumNotFound:
+                return known
+
+        return [better(*each) for each in zip(agents, found, strict=True)]
 
     @property
     def dimensions(self) -> int:

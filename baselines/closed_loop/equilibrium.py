@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...envs import Controls, Game, Trajectory, draw_noise, rollout
+from ...envs import Controls, Game, Noise, Trajectory, draw_noise, rollout
 from ...envs.arrays import Array, is_number
 from ...envs.grid import move
 from ...envs.parameters import check_count
@@ -258,12 +258,7 @@ def _grown(rough: ReactionField, least: Array, seed: int, limit: Array) -> Tube:
     """The tube that a rough field leads to from a box around the start."""
     system, game = rough.system, rough.game
     noise = draw_noise(game, system.steps, _ROUGH_PATHS, seed)
-    with np.errstate(over="ignore", invalid="ignore"):
-        paths = rollout(game, rough.feedback(), system.steps, noise, inventories=game.start[None])
-    if not np.isfinite(paths.inventories).all():
-        raise EquilibriumNotFound(
-            f"no feedback equilibrium was found: a rough one leads nowhere; {system.no_stage_game}"
-        )
+    paths = _played(rough, noise, game.start[None])
     states = as_state(paths.inventories, paths.factor)
     center = states.mean(axis=0)
     half = np.maximum(least, _DEVIATIONS * states.std(axis=0))
@@ -281,11 +276,28 @@ def _grown(rough: ReactionField, least: Array, seed: int, limit: Array) -> Tube:
     return Tube(center, np.minimum(half, np.maximum(limit, least)))
 
 
+def _played(field: ReactionField, noise: Noise | None, start: Array | None) -> Trajectory:
+    """The paths that a field leads to. Raises EquilibriumNotFound where it leads nowhere: its polynomials overflow far
+    outside the tube, and environments refuse NaN."""
+    game, system = field.game, field.system
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            paths = rollout(game, field.feedback(), system.steps, noise, inventories=start)
+        finite = bool(np.isfinite(paths.inventories).all())
+    except ValueError:
+        finite = False
+    if not finite:
+        raise EquilibriumNotFound(
+            f"no feedback equilibrium was found: a rough one leads nowhere; {system.no_stage_game}"
+        )
+    return paths
+
+
 def _result(found: ReactionField, degree: int, options: MarkovOptions, throw: bool) -> MarkovNash:
     game, system = found.game, found.system
     noise = draw_noise(game, system.steps, options.paths, options.seed + 1)
     one = np.stack([game.start, game.start])  # a pair of paths, as there is with noise
-    paths = rollout(game, found.feedback(), system.steps, noise, inventories=None if game.random else one)
+    paths = _played(found, noise, None if game.random else one)
     payoffs, spread = _payoffs(found, paths)
     errors = _errors(found, degree, options, paths, payoffs) if options.refine else None
     status, message = _status(found, errors, paths)
