@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from makertaker.baselines import exploitability, feedback_gains, feedback_nash, solve
+from makertaker.baselines import MarkovOptions, exploitability, feedback_gains, feedback_nash, markov_nash, solve
 from makertaker.baselines.kinds import kind_of
 from makertaker.baselines.profiles import Reference
 from makertaker.baselines.remembered import remembered_feedback
@@ -184,3 +184,16 @@ def test_without_a_spread_there_are_none_and_a_bad_one_is_refused():
     assert "random_starts" not in evaluate(EXECUTION, policies, STEPS).metrics
     with pytest.raises(ValueError, match=r"inventory_spread: expected a finite number >= 0, got -1\.0"):
         evaluate(EXECUTION, policies, STEPS, inventory_spread=-1.0)
+
+
+def test_only_starts_in_its_tube_are_compared_with_a_fitted_equilibrium():
+    """Its own policies lose nothing to it there; from wide starts nothing is known of it."""
+    game = load_scenario("softmax-1x2")
+    rule = markov_nash(game, 3, MarkovOptions(degree=3, refine=False))
+    reference, kind = Reference("feedback", rule), kind_of(game, 3)
+    policies = rule.feedback()
+    near, wide = (random_starts(kind, policies, each, 10.0, reference, reacting=True) for each in (0.004, 5.0))
+    assert near["feedback_pairs"] > 0
+    assert [each["over_feedback"] for each in near["agents"].values()] == pytest.approx([0.0] * 3, abs=1e-12)
+    assert wide["feedback_pairs"] == 0
+    assert all(each["over_feedback"] is None for each in wide["agents"].values())
