@@ -17,8 +17,8 @@ from .policies import OpenLoop
 from .profiles import PATHS, BestResponse
 from .sampling import not_deviating, scored
 
-_WIDTH = 1e-5
-"""of differences, in the game's control unit"""
+_WIDTH = 1e-3
+"""of differences, in the game's control unit: actors see and act in single precision"""
 
 Objective = Callable[[Array], tuple[float, Array]]
 """schedule, in its unit -> payoff, and its gradient in the shape of the schedule"""

@@ -177,6 +177,23 @@ class Game(ABC, Generic[C]):
         slow, fast = (self.horizon * each for each in self.rate_bounds)
         return np.where(self.closing, -fast, -np.inf), np.where(self.closing, -slow, np.inf)
 
+    def admitted(self, start: Array) -> Array:
+        """Initial inventories (..., n) that were drawn, moved to the nearest that the game can begin with.
+
+        Traders who may trade in one direction only keep their side, at worst with nothing to trade; those who must
+        liquidate begin with what they can close.
+        """
+        if not (self.one_sided or self.must_close):
+            return start
+        own, rest = start[..., : self.traders], start[..., self.traders :]
+        xp = namespace(own)
+        if self.one_sided:
+            side = as_like(np.sign(self.start[: self.traders]), own)
+            own = xp.where(side * own > 0, own, 0.0 * own)
+        if self.must_close:
+            own = xp.clip(own, *(as_like(each, own) for each in self.closable()))
+        return xp.concat([own, rest], axis=-1)
+
     def check_closable(self, inventories: Array, name: str) -> None:
         """Raises ValueError where a trader who must liquidate cannot close inventories (..., n) within the
         constraints."""

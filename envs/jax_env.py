@@ -109,7 +109,7 @@ class JaxMarket:
     Args:
         game: the game; or a scenario, its name, the path of its file, or a mapping of its contents. With a factor, its
             functions must work on JAX arrays (the named ones do).
-        options: of the environment; initial inventories are not random.
+        options: of the environment.
         scenario: in place of a game.
         arguments: fields of :class:`.Options`, and parameters of the game.
 
@@ -183,16 +183,21 @@ class JaxMarket:
         """Start an episode: observations and state.
 
         Args:
-            key: draws a market, where they are random; otherwise the start is not, and it is there for the API's sake.
+            key: draws a market, where they are random, and initial inventories, with an ``inventory_spread``;
+                otherwise nothing is, and it is there for the API's sake.
             params: the market's; by default the game's, or drawn.
         """
         drawn = self._draw(key) if self.random is not None and params is None else None
         if drawn is not None:  # whose coefficients are found step by step
             params = self._with(drawn, self.default_params.coefficients)
         params = jax.tree.map(jnp.asarray, self.default_params if params is None else params)
+        start, spread = params.initial, self.options.inventory_spread
+        if spread:
+            own = jax.random.fold_in(key, 1)  # markets and the last step's noise are drawn with the key itself
+            start = self.game.admitted(start + spread * jax.random.normal(own, start.shape, start.dtype))
         state = JaxState(
             jnp.zeros((), dtype=int),
-            params.initial,
+            start,
             params.factor,
             jnp.asarray(self.game.initial_price, dtype=params.initial.dtype),
             jnp.zeros((2, self.game.makers), dtype=params.initial.dtype),

@@ -160,17 +160,13 @@ class Market(Setting):
                 less than a trader who must liquidate can.
         """
         shape, traders = (*self.batch, len(self.game.agents)), self.game.traders
-        given, side = self._given(inventory, shape), np.sign(self.game.start[:traders])
+        given = self._given(inventory, shape)
         spread = self.options.inventory_spread if spread is None else as_spread(spread)
         if self.random is not None:
             self._draw_markets(self.random, rng)
         start = self._initial if given is None else given
         if spread and inventory is None:
-            start = start + spread * rng.standard_normal(shape)
-            if self.game.one_sided:
-                start[..., :traders] = side * np.maximum(side * start[..., :traders], 0.0)
-            if self.game.must_close:  # drawn starts end where they cannot be closed
-                start[..., :traders] = np.clip(start[..., :traders], *self.game.closable())
+            start = self.game.admitted(start + spread * rng.standard_normal(shape))
         game, batch = self.game, self.batch
         self.k, self.price = 0, np.full(batch, game.initial_price)
         self.inventories = self.initial = np.array(np.broadcast_to(start, shape), order="F")

@@ -52,18 +52,13 @@ class RoleView(Setting):
         fields: of :class:`.Options`.
 
     Raises:
-        ValueError: an option is out of its range, or initial inventories are to be random.
+        ValueError: an option is out of its range.
     """
 
     def __init__(
         self, game: Game, options: OptionsLike = None, random: RandomMarkets | None = None, **fields: Unpack[Fields]
     ) -> None:
         super().__init__(game, options, random, **fields)
-        if self.options.inventory_spread:
-            raise ValueError(
-                "inventory_spread: this environment starts from the game's inventories, expected 0, "
-                f"got {self.options.inventory_spread!r}"
-            )
         self.size = self.observer.columns.shape[1]
         self.names = tuple(role for role in ("trader", "maker") if self.agents(role))
         self._columns: Array = self.observer.columns[:, : self.size].ravel()

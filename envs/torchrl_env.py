@@ -54,7 +54,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         game: the game; or a scenario, its name, the path of its file, or a mapping of its contents. With a factor, its
             functions must work on tensors (the named ones do).
         num_envs: number ``B`` of markets.
-        options: of the environment; initial inventories are not random.
+        options: of the environment.
         scenario: in place of a game.
         control_units: in place of what the options say of actions: True: they count from the middle of the action range
             in the game's control units, False: they are normalised, or physical with ``normalize=False``.
@@ -65,7 +65,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             see everything.
         dtype: of the state and of all entries.
         device: of the tensors.
-        seed: of the noise.
+        seed: of the noise, and of random initial inventories.
         arguments: fields of :class:`.Options`, and parameters of the game.
 
     Raises:
@@ -207,8 +207,11 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         batch, zero = self.batch_size, torch.zeros((), dtype=self.dtype, device=self.device)
         if self.random is not None:
             self._draw_markets(self.random)
+        start, spread = self._start.expand(*batch, -1).clone(), self.view.options.inventory_spread
+        if spread:
+            start = self.game.admitted(start + spread * self._draw(start))
         inside = {
-            "inventories": self._start.expand(*batch, -1).clone(),
+            "inventories": start,
             "factor": self._factor.expand(*batch, -1).clone(),
             "quotes": zero.new_zeros((*batch, 2, self.game.makers)),
             "price": zero.new_full((*batch, 1), self.game.initial_price),

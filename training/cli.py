@@ -48,6 +48,14 @@ Overrides = Annotated[
 Timesteps = Annotated[int, typer.Option(help="Joint market steps of a training.")]
 Seen = Annotated[str, typer.Option("--information", help="What actors see: time, own, market or full.")]
 Markets = Annotated[int | None, typer.Option(help="Markets played at once; default: the algorithm's.")]
+Spread = Annotated[
+    float,
+    typer.Option(
+        "--inventory-spread",
+        help="Standard deviation, in shares, of normal noise on the initial inventories of every episode; the "
+        "evaluation looks at random starts as well.",
+    ),
+]
 Hyperparameters = Annotated[
     list[str] | None,
     typer.Option(
@@ -229,6 +237,7 @@ def train(
     seed: Annotated[int, typer.Option(help="The result is a function of it.")] = 0,
     steps: Steps = None,
     information: Seen = "time",
+    spread: Spread = 0.0,
     markets: Markets = None,
     engine: Annotated[
         str, typer.Option(help="Library: sb3 (stable-baselines3, in this process) or ray (RLlib; ppo only).")
@@ -262,6 +271,7 @@ def train(
                 result = runs.resume(out_folder, console=err, address=address, logs=logs or None)
         else:
             settings = {"timesteps": timesteps, "information": information, "markets": markets, "runners": runners}
+            settings |= {"inventory_spread": spread}
             settings["hyperparameters"] = read_hyperparameters(hyperparameters or [])
             given = read_scenario(name, overrides or [])
             config = runs.RunConfig.of(given, algorithm, steps, engine, seed=seed, **settings)
@@ -296,6 +306,7 @@ def sweep(
     timesteps: Timesteps = 160_000,
     steps: Steps = None,
     information: Seen = "time",
+    spread: Spread = 0.0,
     markets: Markets = None,
     address: Address = None,
     logs: LogNames = None,
@@ -310,7 +321,7 @@ def sweep(
     """
     sweeps = needed("sweep", "ray")
     check_count("seeds", seeds)
-    settings = {"timesteps": timesteps, "information": information, "markets": markets}
+    settings = {"timesteps": timesteps, "information": information, "markets": markets, "inventory_spread": spread}
     tables = read_hyperparameters(hyperparameters or [])
     given = [read_scenario(name, overrides or []) for name in names]
     configs = product(given, algorithm or ["ppo"], range(seeds), steps, hyperparameters=tables, **settings)
@@ -386,12 +397,15 @@ def _show_run(result: runs.RunEvaluation, run: Path, as_json: bool) -> None:
     if not result.written:
         err.print(f"nothing was written: {run} is read-only", style="yellow", markup=False, soft_wrap=True)
     profiles = tables.profiles(metrics).first(3 if metrics["collusion_index"] is None else 4)
-    show(metrics, as_json, tables.aligned(tables.agents(metrics).first(6)), tables.aligned(profiles))
+    starts = [tables.aligned(each) for each in tables.random_starts(metrics)]
+    show(metrics, as_json, tables.aligned(tables.agents(metrics).first(6)), tables.aligned(profiles), *starts)
     if as_json:
         return
     for table in tables.feedback(metrics):
         out.print_table(tables.aligned(table))
     for line in (*tables.feedback_remarks(metrics), *remarks(metrics["equilibrium"].get("notes", ()))):
+        out.print(line, markup=False, soft_wrap=True)
+    for line in tables.random_start_remarks(metrics):
         out.print(line, markup=False, soft_wrap=True)
     if metrics["timesteps_done"] < metrics["timesteps"]:
         out.print(

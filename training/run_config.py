@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..envs import Policy, Scenario
+from ..envs.options import as_spread
 from ..envs.parameters import assign, check_count
 from ..envs.scenarios.loader import build_scenario
 from ..envs.scenarios.writer import in_words
@@ -39,6 +40,9 @@ class RunConfig:
         timesteps: joint market steps.
         steps: of an episode.
         information: of the actors.
+        inventory_spread: standard deviation of normal noise on the initial inventories of every episode of the
+            training, in shares; see :class:`~makertaker.envs.Options`. A run with one is evaluated over random starts
+            as well.
         markets: played at once; None: the algorithms' own number, the smallest if they differ.
         seed: of everything.
         checkpoints: number of checkpoints during the training.
@@ -64,6 +68,7 @@ class RunConfig:
     engine: str = "sb3"
     runners: int = 0
     hyperparameters: Mapping[str, Table] = field(default_factory=dict)
+    inventory_spread: float = 0.0
 
     def __post_init__(self) -> None:
         assign(self, **self._plain())
@@ -95,6 +100,7 @@ class RunConfig:
             "information": str(check_information(self.information)),
             "algorithm": _names(self.algorithm),
             "values": in_words(self.values),
+            "inventory_spread": as_spread(self.inventory_spread),
             **{name: check_count(name, getattr(self, name), least=least) for name, least in counts.items()},
         }
 
@@ -167,7 +173,7 @@ class RunConfig:
         engine = engines.find(self.engine)
         if address is not None and not engine.distributed:
             raise ValueError(f"address: expected none with engine {self.engine!r}, got {address!r}")
-        own = {name: getattr(self, name) for name in ("steps", "information", "markets", "seed")}
+        own = {name: getattr(self, name) for name in ("steps", "information", "markets", "seed", "inventory_spread")}
         shared = {"game": self.task.game, "fixed": self.fixed(), **own}
         return engine.build(
             engines.Training(self.settings(), self.timesteps, self.runners, address, tensorboard, shared)

@@ -452,7 +452,14 @@ def _evaluate(config: RunConfig, out: Path) -> RunEvaluation:
 
 def _compared(config: RunConfig, standing: _Standing, trust: bool) -> RunEvaluation:
     task, policies = config.task, _policies(config, standing.models, trust)
-    result = evaluate(task.game, policies, task.steps, config.information, task.equilibrium)
+    result = evaluate(
+        task.game,
+        policies,
+        task.steps,
+        config.information,
+        task.equilibrium,
+        inventory_spread=config.inventory_spread,
+    )
     metrics: RunMetrics = {
         "scenario": config.scenario,
         "seed": config.seed,

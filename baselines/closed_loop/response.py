@@ -184,7 +184,7 @@ def fitted_response(
     for number in range(_PASSES):
         last = number + 1 == _PASSES
         found = _backward(problem, tube, degree if last else 2, options, options.seed + number, found)
-        after = _play(system, {**policies, agent: found}, noise)
+        after = _deviated(system, policies, found, noise)
         if not last:
             tube = _around(system, [before, after], options.reach)
     assert found is not None
@@ -224,6 +224,18 @@ def _play(system: StepSystem, policies: Mapping[str, Policy], noise: Noise | Non
     start = None if game.random else np.stack([game.start, game.start])
     with np.errstate(over="ignore", invalid="ignore"):
         return rollout(game, policies, system.steps, noise, inventories=start)
+
+
+def _deviated(
+    system: StepSystem, policies: Mapping[str, Policy], found: FittedPolicy, noise: Noise | None
+) -> Trajectory:
+    """Paths with a deviation. Raises EquilibriumNotFound where it leads so far away that its polynomials overflow."""
+    try:
+        return _play(system, {**policies, found.agent: found}, noise)
+    except ValueError as error:
+        raise EquilibriumNotFound(
+            f"{found.agent}'s deviation from policies that react was not found: it leads nowhere ({error})"
+        ) from error
 
 
 def _around(system: StepSystem, played: list[Trajectory], reach: float) -> Tube:

@@ -254,6 +254,7 @@ def test_random_starts_and_markets_can_be_closed():
     assert own.min() == 0.5  # min_rate T
     assert own.max() == 7.0  # max_rate T
     assert np.abs(market.inventories[:, 1]).max() > 7  # need not be closed
+    assert (np.sign(market.inventories[:, :3]) * np.sign(GAMES["makers"].start[:3]) >= 0).all()
     random = RandomMarkets(EXECUTION, {"initial_inventory": Uniform([-8.0, 1.0, 1.0], [-2.0, 2.0, 3.0])})
     market = Market(EXECUTION, steps=STEPS, random=random, batch=(20,))
     market.reset(np.random.default_rng(1))

@@ -32,7 +32,6 @@ if find_spec("torchrl"):
     from makertaker.envs.torchrl_env import TorchMarket
 
     ADAPTERS["torchrl"] = lambda *given, **named: TorchMarket(GAME, 2, *given, **named)
-STARTS_AS_THE_GAME = sorted({"roles", "jax", "torchrl"} & set(ADAPTERS))
 CHANGES = {
     "steps": 4,
     "observation": "own",
@@ -139,12 +138,29 @@ def test_an_unknown_keyword_is_refused_everywhere(name):
             ADAPTERS[name](speed=2)
 
 
-@pytest.mark.parametrize("name", STARTS_AS_THE_GAME)
-def test_an_option_that_an_environment_does_not_have_is_refused(name):
-    for given in ((Options(inventory_spread=0.5),), ()):
-        with pytest.raises(ValueError, match=r"inventory_spread: .* expected 0, got 0\.5"):
-            ADAPTERS[name](*given, **({} if given else {"inventory_spread": 0.5}))
-    assert options_of(ADAPTERS[name](inventory_spread=0.0)) == Options(steps=20)
+@pytest.mark.parametrize("name", sorted({"jax", "torchrl"} & set(ADAPTERS)))
+def test_arrays_of_any_library_start_where_numpys_do(name):
+    """Normal noise around the game's inventories, and a buyer stays one: of -5 shares with a standard deviation of 4 a
+    part Phi(-5/4) = 0.106 is cut off at 0."""
+    game = load_scenario("acas", ["trader_inventory=[-5.0]"])
+    if name == "torchrl":
+        market = TorchMarket(game, 20_000, inventory_spread=4.0, seed=0)
+        first, second = (market.reset()["inventories"].double().numpy() for _ in range(2))
+        same = TorchMarket(game, 20_000, inventory_spread=4.0, seed=0).reset()["inventories"].double().numpy()
+    else:
+        import jax
+
+        market = JaxMarket(game, inventory_spread=4.0)
+        keys = jax.random.split(jax.random.key(0), 40_000)
+        starts = jax.vmap(lambda key: market.reset(key)[1].inventories)(keys)
+        first, second = np.split(np.asarray(starts, dtype=float), 2)
+        same = np.stack([np.asarray(market.reset(key)[1].inventories) for key in keys[:3]])
+    assert np.array_equal(same[:3], first[:3])
+    assert not np.array_equal(first, second)
+    assert (first[:, 0] <= 0).all()
+    assert (first[:, 0] == 0).mean() == pytest.approx(0.1056, abs=0.01)
+    assert first[:, 1:].mean(axis=0) == pytest.approx(game.start[1:], abs=0.12)
+    assert first[:, 1:].std(axis=0) == pytest.approx([4.0, 4.0], rel=0.03)
 
 
 def test_gymnasium_takes_an_object_as_well():

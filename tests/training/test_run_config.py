@@ -90,6 +90,8 @@ def test_values_become_plain(tmp_path):
         ({"algorithm": {"trader_0": None}}, "algorithm.trader_0: expected a name, got None"),
         ({"engine": ["sb3"]}, r"engine: expected a name, got \['sb3'\]"),
         ({"information": None}, "information: expected one of .* got None"),
+        ({"inventory_spread": -1.0}, r"inventory_spread: expected a finite number >= 0, got -1\.0"),
+        ({"inventory_spread": "wide"}, "inventory_spread: expected a finite number >= 0, got 'wide'"),
     ],
 )
 def test_anything_else_is_refused_in_one_line(changed, message):

@@ -77,6 +77,17 @@ def test_a_sweep_is_one_table(swept):
     assert (out / "sweep.png").stat().st_size > 10_000
 
 
+def test_a_sweep_starts_at_random_and_is_evaluated_over_starts(tmp_path):
+    asked = ("execution-2", "--seeds", "1", "--information", "full", "--inventory-spread", "0.5", "--json")
+    result = command(tmp_path / "out", *asked)
+    assert result.exit_code == 0, result.output
+    run = tmp_path / "out" / "runs" / "execution-2-ppo-0"
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert runs.load_config(run).inventory_spread == metrics["random_starts"]["inventory_spread"] == 0.5
+    for each in (metrics, metrics["random_starts"]):
+        assert each["exploitability_against"] == "reacting opponents on simulated paths (lower bound)"
+
+
 def test_a_sweep_says_what_is_to_know_of_its_equilibria(tmp_path):
     """An order that nothing but the largest rate can follow, in both of two seeds, and an ordinary market."""
     bound = tmp_path / "bound.toml"

@@ -55,7 +55,7 @@ class MarketTask(Task, TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
         game: a game, a scenario, its name, the path of its file, or a mapping of its contents. BenchMARL pickles the
             task, so that a game's functions must be picklable (no lambdas).
         options: of the environment. ``observation`` is what actors see: ``"time"`` (open loop, as in the paper),
-            ``"own"``, ``"market"`` or ``"full"``; initial inventories are not random.
+            ``"own"``, ``"market"`` or ``"full"``.
         scenario: in place of a game.
         control_units: see :class:`~makertaker.envs.torchrl_env.TorchMarket`.
         payoff_units: see the same.

@@ -28,8 +28,8 @@ class Training:
         runners: processes that play; 0: the one that learns.
         address: of a cluster; None: this machine.
         tensorboard: folder for the learners' own logs.
-        shared: the arguments that all learners take: ``game``, ``steps``, ``information``, ``markets``, ``seed`` and
-            ``fixed``.
+        shared: the arguments that all learners take: ``game``, ``steps``, ``information``, ``markets``, ``seed``,
+            ``inventory_spread`` and ``fixed``.
     """
 
     algorithms: Mapping[str, Settings]

@@ -100,7 +100,6 @@ class Learners(ABC):
             FloatingPointError: a learner's actions or network became NaN.
         """
 
-    @abstractmethod
     def save_models(self, folder: Path) -> None:
         """Write a file of numbers for each learner, which the engine's ``load`` reads; see :mod:`.actor_file`.
 

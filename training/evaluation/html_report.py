@@ -55,6 +55,10 @@ def page(
         "plotly": get_plotlyjs(),
         "agents": table(tables.agents(metrics)),
         "profiles": table(tables.profiles(metrics)),
+        "starts": "".join(
+            [f'<div class="scroll">{table(each)}</div>' for each in tables.random_starts(metrics)]
+            + [f"<p>{html.escape(each)}</p>" for each in tables.random_start_remarks(metrics)]
+        ),
         "notes": "".join(f'<p class="muted">{html.escape(each)}</p>' for each in notes(metrics)),
         "feedback": _feedback(metrics),
         "remarks": "".join(f"<p>{html.escape(each)}</p>" for each in tables.remarks(result.equilibrium.notes)),

@@ -55,6 +55,40 @@ class FeedbackMetrics(TypedDict):
     note: str
 
 
+class RandomStartAgent(TypedDict):
+    """One agent's means over random starts, in currency, with standard errors over pairs of starts; None for what was
+    not found."""
+
+    learned: float
+    learned_se: float
+    exploitability: float | None
+    exploitability_se: float | None
+    over_feedback: float | None
+    """payoff less that of the feedback equilibrium from the same starts"""
+    over_feedback_se: float | None
+
+
+class RandomStartMetrics(TypedDict):
+    """Policies over random starts."""
+
+    inventory_spread: float
+    """standard deviation of initial inventories, in shares"""
+    pairs: int
+    """of antithetic starts"""
+    exploitability_against: str
+    deviator: str
+    """what a deviator may look at"""
+    agents: dict[str, RandomStartAgent]
+    nash_conv: float | None
+    nash_conv_se: float | None
+    relative_nash_conv: float | None
+    """over the sum of the sizes of the nominal game's equilibrium payoffs"""
+    relative_nash_conv_se: float | None
+    feedback_pairs: int
+    """pairs of starts from which there is a feedback equilibrium to compare with"""
+    note: str
+
+
 class EquilibriumMetrics(TypedDict):
     """The solver's account of the equilibrium."""
 
@@ -86,6 +120,8 @@ class Metrics(TypedDict):
     exploitability_bounds: NotRequired[dict[str, float]]
     """by agent: no deviation near the paths gains more, where that is known"""
     feedback: NotRequired[FeedbackMetrics]
+    random_starts: NotRequired[RandomStartMetrics]
+    """of a run with an ``inventory_spread``"""
     nash_conv_se: NotRequired[float]
     relative_nash_conv_se: NotRequired[float]
 

@@ -26,7 +26,7 @@ actors: $information.</p>
 <p class="lead">Relative NashConv <strong>$nash_conv</strong>: the sum of all agents' gains by best responses
 against $against, over the sum of the equilibrium payoffs' sizes. Relative distance of the controls to the
 equilibrium's: <strong>$distance</strong>.</p>$remarks
-<h2>Agents</h2><div class="scroll">$agents</div>
+<h2>Agents</h2><div class="scroll">$agents</div>$starts
 <h2>Beside other profiles</h2>
 <p class="muted">Whole profiles: where an agent fares better than in equilibrium, others fare worse or would gain by
 deviating.</p>

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # matplotlib may be missing
 
 DRAWS = 64
 """markets that are drawn, where they are random"""
+_NOMINAL = "note: scored from the game's initial inventories, without the environment's inventory_spread"
 EPISODES = 2048
 """that are played with policies that draw their actions"""
 
@@ -152,6 +153,10 @@ def score(
 
     Policies are functions of what is observed, or draw their actions given that: they keep no memory.
 
+    In an environment with an ``inventory_spread`` the score is that from the game's own initial inventories, and
+    ``metrics["random_starts"]`` has the means over random ones; not where policies draw their actions, or markets are
+    drawn.
+
     Exploitability is what an agent's best response gains while the others stay as they are. Against policies that see
     the time alone it is exact; against those that may react, that draw their actions or in a random game it is a lower
     bound. The score says which.
@@ -187,10 +192,12 @@ def score(
         raise ValueError(f"episodes: expected a positive even number, got {episodes!r}")
     setting = played_setting(env)
     given = None if information is None else check_information(information)
+    # in random markets every one that is drawn would be scored over starts
+    spread = setting.options.inventory_spread if setting.random is None else 0.0
 
     def one(setting: Setting, nash: Equilibrium, opponents: Mapping[str, Policy] | None) -> Score:
         playing = players(env, setting, policies, deterministic=deterministic, opponents=opponents)
-        return _score(playing, nash, given, episodes)
+        return _score(playing, nash, given, episodes, spread)
 
     if setting.random is not None:
         if equilibrium is not None:
@@ -223,7 +230,9 @@ def _mean(scores: Sequence[Score]) -> Score:
         name: AgentScore(**numbers, payoff_unit=scores[0].agents[name].payoff_unit)
         for name, numbers in metrics["agents"].items()
     }
-    notes = dict.fromkeys(note for each in scores for note in each.notes if note.startswith("policies draw"))
+    notes = dict.fromkeys(
+        note for each in scores for note in each.notes if note.startswith(("policies draw", _NOMINAL))
+    )
     remarks = tables.remarks(metrics["equilibrium"].get("notes", ()))
     said = (
         f"means over {len(scores)} drawn markets, with standard errors; paths are those of the first",
@@ -233,8 +242,8 @@ def _mean(scores: Sequence[Score]) -> Score:
     return Score(scores[0].learned, scores[0].equilibrium, metrics, said, agents, tuple(scores))
 
 
-def _score(playing: Players, nash: Equilibrium, given: Kind | None, episodes: int) -> Score:
-    """The score in one market."""
+def _score(playing: Players, nash: Equilibrium, given: Kind | None, episodes: int, spread: float) -> Score:
+    """The score in one market, from the game's initial inventories and, with a spread, over random ones."""
     setting, played = playing.setting, playing.policies
     game, steps = setting.game, setting.steps
     used = playing.sees if given is None else given
@@ -243,7 +252,7 @@ def _score(playing: Players, nash: Equilibrium, given: Kind | None, episodes: in
         agent = uses_more(setting, played, used)
         if agent is not None:
             raise ValueError(f"information: {agent}'s policy acts on more than {used!r} shows")
-    found = evaluate(game, played, steps, used, nash, episodes=drawn)
+    found = evaluate(game, played, steps, used, nash, episodes=drawn, inventory_spread=spread)
     notes = _notes(playing, found, nash, drawn)
     agents = {name: _agent(setting, name, each) for name, each in found.metrics["agents"].items()}
     return Score(found.learned, found.equilibrium, found.metrics, notes, agents)
@@ -265,8 +274,10 @@ def _notes(playing: Players, result: Evaluation, equilibrium: Equilibrium, episo
         found.append(f"{gain}, {share} of its equilibrium payoff")
     if episodes is not None:
         found.append(f"policies draw their actions: means over {episodes} episodes, with standard errors")
-    if setting.options.inventory_spread:
-        found.append("note: scored from the game's initial inventories, without the environment's inventory_spread")
+    if "random_starts" in result.metrics:
+        found += tables.random_start_remarks(result.metrics)
+    elif setting.options.inventory_spread:
+        found.append(_NOMINAL)
     found += [*tables.feedback_remarks(result.metrics), *tables.remarks(equilibrium.notes)]
     outside = out_of_reach(setting, equilibrium)
     if outside is not None:

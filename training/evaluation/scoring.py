@@ -17,6 +17,7 @@ from ...envs import Game, Noise, Policy, Trajectory, draw_noise, rollout
 from ...envs.arrays import Array
 from ...envs.described import MarketLike, environment_setting, game_and_steps
 from ...envs.observation import Kind as Seen
+from ...envs.options import as_spread
 from ...envs.packing import agent_controls
 from ..common.information import Information, check_information
 from .distances import agent_distances, along, control_distance, relative_distance
@@ -24,6 +25,7 @@ from .metrics import AgentMetrics, Metrics
 from .reacting import feedback_metrics
 from .reference_table import index_error, index_of, profile_entry, reference_profiles
 from .sampled import sampled_gains
+from .starts import random_starts
 
 _SAME = 1e-6
 """control units by which controls may differ by rounding"""
@@ -48,6 +50,7 @@ def evaluate(
     equilibrium: Equilibrium | None = None,
     *,
     episodes: int | None = None,
+    inventory_spread: float | None = None,
 ) -> Evaluation:
     """Compare policies with the equilibrium.
 
@@ -68,6 +71,9 @@ def evaluate(
         information: of the actors; None: all that the environment shows, where one is given, otherwise ``"time"``.
         equilibrium: the game's, where it is solved already.
         episodes: even number of episodes that are played with policies that draw their actions; None: they draw none.
+        inventory_spread: standard deviation, in shares, of normal noise on initial inventories: with one the metrics
+            have ``random_starts`` as well, where policies draw no actions; None: the environment's, where one is given,
+            otherwise 0.
 
     Raises:
         ValueError: an argument does not fit.
@@ -76,7 +82,9 @@ def evaluate(
     setting = environment_setting(game)
     game, steps = game_and_steps(game, steps)
     information = check_information(information or ("time" if setting is None else setting.options.kind))
-    kind = kind_of(game, steps)
+    if inventory_spread is None:
+        inventory_spread = 0.0 if setting is None else setting.options.inventory_spread
+    kind, spread = kind_of(game, steps), as_spread(inventory_spread)
     equilibrium = kind.solve(SolverOptions()) if equilibrium is None else equilibrium
     price = information in ("market", "full") and _look_at_the_price(game, policies, steps)
     noise = draw_noise(game, steps, PATHS if episodes is None else episodes, seed=0, price=price)
@@ -127,6 +135,10 @@ def evaluate(
     if reference is not None:
         metrics["feedback"] = feedback_metrics(
             kind, policies, information, reference, equilibrium, shown, payoffs, noise, compared
+        )
+    if spread and episodes is None:
+        metrics["random_starts"] = random_starts(
+            kind, policies, spread, total, reference, reacting=_reacts(kind, information), price=price
         )
     return Evaluation(mean, equilibrium, metrics)
 

@@ -162,6 +162,46 @@ def feedback_remarks(metrics: Metrics) -> list[str]:
     return said
 
 
+def random_starts(metrics: Metrics) -> list[Table]:
+    """Means over random starts, for agents trained with some; no table of a run that always started alike."""
+    found = metrics.get("random_starts")
+    if found is None:
+        return []
+    header = ["over random starts", "learned", "exploitability", "less feedback Nash"]
+    rows = [
+        [
+            agent,
+            with_error(fixed(each["learned"], 4), each["learned_se"]),
+            MISSING
+            if each["exploitability"] is None
+            else with_error(f"{each['exploitability']:.2e}", each["exploitability_se"]),
+            MISSING
+            if each["over_feedback"] is None
+            else with_error(fixed(each["over_feedback"], 4, "+"), each["over_feedback_se"]),
+        ]
+        for agent, each in found["agents"].items()
+    ]
+    return [Table(header, rows)]
+
+
+def random_start_remarks(metrics: Metrics) -> list[str]:
+    """Lines beside the table of :func:`random_starts`."""
+    found = metrics.get("random_starts")
+    if found is None:
+        return []
+    pairs, compared = found["pairs"], found["feedback_pairs"]
+    said = [
+        f"over {2 * pairs} random starts, standard deviation {found['inventory_spread']:g} shares: relative NashConv "
+        f"{percent(found['relative_nash_conv'])}"
+        + ("" if found["relative_nash_conv_se"] is None else f" ± {percent(found['relative_nash_conv_se'])}")
+        + f" against {found['exploitability_against']}",
+        f"the deviator knows {found['deviator']}",
+    ]
+    if compared and compared < pairs:
+        said.append(f"compared with the feedback equilibrium from {2 * compared} starts, those in its tube")
+    return [*said, found["note"]] if found["note"] else said
+
+
 def remarks(notes: Iterable[str]) -> list[str]:
     """Lines that stand beside NashConv: what to know of the equilibrium, its notes; none where it is an ordinary
     one."""

@@ -27,6 +27,8 @@ from makertaker.envs import Controls, ExecutionGame, MakerTakerGame, load_scenar
 from makertaker.envs.observation import market_size
 from makertaker.training.benchmarl_callbacks import Anneal, NashConvHistory
 from makertaker.training.benchmarl_task import MarketTask, policies
+from makertaker.training.evaluation.score import score
+from makertaker.training.evaluation.scoring import evaluate
 
 ALGORITHMS = {"ippo": IppoConfig, "mappo": MappoConfig, "masac": MasacConfig}
 MARKETS, STEPS = 8, 5
@@ -111,6 +113,21 @@ def test_algorithms_run_unmodified(name: str, observation: Any, groups: Any, alg
     learned = rollout(task.game, policies(run), STEPS)
     for played in record.rollouts:
         np.testing.assert_allclose(payoffs(task, played), learned.payoffs, rtol=1e-4, atol=1e-4)
+
+
+def test_actors_who_react_and_start_at_random(tmp_path: Path) -> None:
+    """Initial inventories are drawn for every market, and what was learned is scored against opponents that react, on
+    paths of the price they look at, from the usual start and from others."""
+    task = MarketTask("execution-2", steps=STEPS, observation="full", inventory_spread=1.0)
+    drawn = task.market(1000, seed=0).reset()["inventories"]
+    assert drawn.std(dim=0).numpy() == pytest.approx([1.0, 1.0], rel=0.1)
+    run = experiment(task, "ippo", tmp_path)
+    run.run()
+    found = score(task.market(), policies(run))
+    again = evaluate(task.game, policies(run), STEPS, "full", inventory_spread=1.0).metrics
+    for each in (found.metrics, found.metrics["random_starts"]):
+        assert each["exploitability_against"] == "reacting opponents on simulated paths (lower bound)"
+    assert found.metrics == again
 
 
 @pytest.mark.parametrize("name", ["acas", "maker-taker-3x3", "execution-2"])

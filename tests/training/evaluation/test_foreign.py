@@ -175,7 +175,11 @@ def test_other_environments_are_refused():
 def test_small_things():
     env = acas_v0.parallel_env(observation="time", steps=STEPS, inventory_spread=1.0)
     pairs = {"trader_0": lambda seen: [0.0], "maker_0": lambda seen: (0.0, 0.1), "maker_1": lambda seen: (0.0, 0.1)}
-    assert "without the environment's inventory_spread" in score(env, pairs).notes[0]
+    found = score(env, pairs)
+    assert found.notes[0].startswith("over 128 random starts, standard deviation 1 shares: relative NashConv ")
+    assert found.metrics["random_starts"]["pairs"] == 64
+    drawing = {**pairs, "maker_0": lambda seen: np.random.default_rng().normal(size=2)}
+    assert "without the environment's inventory_spread" in " ".join(score(env, drawing, episodes=20).notes)
     with pytest.raises(ValueError, match="trader_0: expected a policy that returns numbers, got NaN"):
         score(env, {**pairs, "trader_0": lambda seen: np.full(1, np.nan)})
     with pytest.raises(ValueError, match=r"a policy of two arguments is taken for \(k, state\) -> controls, and fails"):

@@ -26,6 +26,13 @@ def steady(env):
     return {agent: act(env.action_space(agent).shape[0]) for agent in env.possible_agents}
 
 
+def test_a_score_of_random_markets_is_that_from_their_own_starts():
+    plain, wide = (score(env, steady(env), draws=2) for env in (make(), make(inventory_spread=1.0)))
+    assert wide.metrics == plain.metrics
+    assert any("without the environment's inventory_spread" in note for note in wide.notes)
+    assert not any("inventory_spread" in note for note in plain.notes)
+
+
 def test_a_score_is_the_mean_over_markets_each_played_by_hand():
     """Payoffs and best responses in each of the four games that may be drawn."""
     env = make()

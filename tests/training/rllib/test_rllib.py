@@ -27,6 +27,7 @@ from makertaker.envs.scenarios import scenario_names  # noqa: E402
 from makertaker.training import cli, runs  # noqa: E402
 from makertaker.training.common import actor_file, checkpoint_folder  # noqa: E402
 from makertaker.training.common.hyperparameters import PPO  # noqa: E402
+from makertaker.training.evaluation.scoring import evaluate  # noqa: E402
 from makertaker.training.rllib.algorithm import PatientPPO  # noqa: E402
 from makertaker.training.rllib.config import ppo_config  # noqa: E402
 from makertaker.training.rllib.connector import WholeEpisodes  # noqa: E402
@@ -185,14 +186,14 @@ def test_processors_in_use_are_said():
     ray.kill(busy)
 
 
-@pytest.mark.parametrize("runners", [0, 2])
-def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, runners):
-    with learners(runners=runners) as straight:
+@pytest.mark.parametrize(("runners", "spread"), [(0, 0.0), (2, 0.0), (2, 1.0)])
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, runners, spread):
+    with learners(runners=runners, inventory_spread=spread) as straight:
         straight.learn(8 * EPISODE, until=2 * EPISODE)
         straight.save_checkpoint(tmp_path / "checkpoint", {"note": 7})
         straight.learn(8 * EPISODE, until=4 * EPISODE)
         expected = weights(straight)
-    with learners(runners=runners) as resumed:
+    with learners(runners=runners, inventory_spread=spread) as resumed:
         assert resumed.load_checkpoint(tmp_path / "checkpoint") == {"note": 7}
         assert resumed.steps_done == 2 * EPISODE
         resumed.learn(8 * EPISODE, until=4 * EPISODE)
@@ -342,6 +343,26 @@ def test_a_run_is_evaluated_and_reported_without_ray(run):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert json.JSONDecoder().raw_decode(done.stdout)[0] == printed
     assert "NashConv" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_actors_who_react_and_start_at_random(tmp_path):
+    """Played with initial inventories that are drawn, and evaluated as stable-baselines3's are: against opponents that
+    react, on paths of the price they look at, from the usual start and from others."""
+    with learners("execution-2", inventory_spread=1.0, information="full") as trained:
+        trained.algorithm.env_runner.sample()
+        drawn = trained.algorithm.env_runner.env.market.initial
+    assert np.abs(drawn - trained.game.start).max() > 0.5
+    assert len(np.unique(drawn)) == drawn.size
+    arguments = ["train", "execution-2", "--engine", "ray", "--timesteps", "1280", "--out", str(tmp_path / "run")]
+    arguments += ["--information", "full", "--inventory-spread", "1", "--json"]
+    result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    metrics = json.loads(result.stdout)
+    for each in (metrics, metrics["random_starts"]):
+        assert each["exploitability_against"] == "reacting opponents on simulated paths (lower bound)"
+    assert metrics["feedback"]["compared"]
+    policies, game = runs.load_policies(tmp_path / "run"), trained.game
+    assert metrics.items() >= evaluate(game, policies, 20, "full", inventory_spread=1.0).metrics.items()
 
 
 def test_a_corrupt_actor_is_refused(run, tmp_path):
