@@ -12,7 +12,7 @@ from gymnasium.spaces import Box
 from numpy.typing import ArrayLike
 
 from .actions import ActionScale
-from .arrays import Array, as_like, as_numpy
+from .arrays import Array, as_like, as_numpy, namespace
 from .game import Activity, Coefficients, Controls, Game
 from .grid import Advance, Policy, Position, State, advance, closing_rates, grid, terminal_reward
 from .noise import Noise, draw_step, scaled
@@ -110,6 +110,26 @@ class Setting:
         return last if self.reward_units is None else False
 
 
+def random_start(game: Game, start: Array, spread: float, normal: Array) -> Array:
+    """Random initial inventories (..., n); traders who may trade in one direction only keep their side.
+
+    Args:
+        game: the game.
+        start: (..., n) inventories to depart from.
+        spread: standard deviation, in shares.
+        normal: (..., n) standard normal numbers.
+    """
+    xp, traders = namespace(normal), game.traders
+    drawn = start + spread * normal
+    own, others = drawn[..., :traders], drawn[..., traders:]
+    if game.one_sided:
+        side = as_like(np.sign(game.start[:traders]), own)
+        own = side * xp.maximum(side * own, as_like(0.0, own))
+    if game.must_close:  # drawn starts end where they cannot be closed
+        own = xp.clip(own, *(as_like(each, own) for each in game.closable()))
+    return xp.concat([own, others], axis=-1)
+
+
 class Market(Setting):
     """The state of a market, or of a batch of them with a common clock, and its pure step.
 
@@ -160,17 +180,13 @@ class Market(Setting):
                 less than a trader who must liquidate can.
         """
         shape, traders = (*self.batch, len(self.game.agents)), self.game.traders
-        given, side = self._given(inventory, shape), np.sign(self.game.start[:traders])
+        given = self._given(inventory, shape)
         spread = self.options.inventory_spread if spread is None else as_spread(spread)
         if self.random is not None:
             self._draw_markets(self.random, rng)
         start = self._initial if given is None else given
         if spread and inventory is None:
-            start = start + spread * rng.standard_normal(shape)
-            if self.game.one_sided:
-                start[..., :traders] = side * np.maximum(side * start[..., :traders], 0.0)
-            if self.game.must_close:  # drawn starts end where they cannot be closed
-                start[..., :traders] = np.clip(start[..., :traders], *self.game.closable())
+            start = random_start(self.game, start, spread, rng.standard_normal(shape))
         game, batch = self.game, self.batch
         self.k, self.price = 0, np.full(batch, game.initial_price)
         self.inventories = self.initial = np.array(np.broadcast_to(start, shape), order="F")

@@ -230,7 +230,10 @@ def train(
     information: Seen = "time",
     markets: Markets = None,
     engine: Annotated[
-        str, typer.Option(help="Library: sb3 (stable-baselines3, in this process) or ray (RLlib; ppo only).")
+        str,
+        typer.Option(
+            help="Library: sb3 (stable-baselines3, in this process), ray (RLlib; ppo only) or jax (ppo only)."
+        ),
     ] = "sb3",
     runners: Annotated[int, typer.Option(help="With --engine ray: processes that play; 0: the one that learns.")] = 0,
     address: Address = None,
