@@ -52,6 +52,8 @@ class Engine(ABC):
     distributed = False
     """True if it takes runners and a cluster's address"""
 
+    together = False
+    """True if it trains several seeds in one process; see :meth:`.Learners.with_seed`"""
     individual = True
     """True if agents may learn with different hyperparameters of one algorithm"""
 
@@ -163,6 +165,7 @@ class Jax(Engine):
     packages = ("jax", "jaxlib", "optax")
     library = ("jax", "jax")
     pickled = "pickle"
+    together = True
     individual = False
 
     def algorithm(self, name: str) -> Settings:

@@ -130,6 +130,11 @@ class JaxLearners(Learners):
         self.state = self.trainer.run(self.state, iterations, self.iterations(timesteps))
         self._check_finite()
 
+    @property
+    def finite(self) -> bool:
+        """True where all networks are finite."""
+        return bool(self.trainer.finite(self.state.networks).all())
+
     def _check_finite(self) -> None:
         for agent, finite in zip(self.agents, np.asarray(self.trainer.finite(self.state.networks)), strict=True):
             if not finite:
