@@ -58,7 +58,7 @@ def replaced(
             written, name = pickle.dumps(state), _STATE
         else:
             save = needed("common.actor_file", "train").save
-            written, name = save({each: np.ascontiguousarray(value) for each, value in arrays.items()}), _NUMBERS
+            written, name = save({each: np.asarray(value, order="C") for each, value in arrays.items()}), _NUMBERS
         (fresh / "writing").write_bytes(written)
         (fresh / "writing").rename(fresh / name)
 

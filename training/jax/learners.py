@@ -154,10 +154,10 @@ class JaxLearners(Learners):
         """See :meth:`.Learners.load_checkpoint`: numbers and text, nothing in them is run."""
         state, arrays = checkpoint_folder.stored_numbers(folder)
         try:
-            expected = {name: (each.shape, each.dtype) for name, each in self._arrays().items()}
-            given = {name: (each.shape, each.dtype) for name, each in arrays.items()}
-            if given != expected:
-                raise ValueError(f"expected arrays {expected}, got {given}")
+            expected, given = ({name: _kind(each) for name, each in all_.items()} for all_ in (self._arrays(), arrays))
+            for name in (*expected, *given):
+                if given.get(name) != expected.get(name):
+                    raise ValueError(f"{name}: expected {expected.get(name)}, got {given.get(name)}")
             _, shape = jax.tree.flatten(self.state)
             self.state = jax.tree.unflatten(shape, [jnp.asarray(arrays[name]) for name in expected])
             if self.steps_done != state["steps_done"]:
@@ -170,3 +170,8 @@ class JaxLearners(Learners):
         """All that a training goes on from, by name."""
         leaves, _ = jax.tree.flatten_with_path(self.state)
         return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(each) for path, each in leaves}
+
+
+def _kind(array: np.ndarray) -> str:
+    """Number type and shape, for comparisons and messages."""
+    return f"{array.dtype} {array.shape}"

@@ -16,9 +16,8 @@ from makertaker.baselines import exploitability, solve  # noqa: E402
 from makertaker.envs import Options, load_scenario, read_scenario, rollout  # noqa: E402
 from makertaker.envs.market import Market  # noqa: E402
 from makertaker.envs.noise import Noise  # noqa: E402
-from makertaker.training import runs  # noqa: E402
+from makertaker.training import runs, seeds  # noqa: E402
 from makertaker.training.common.hyperparameters import JAX_PPO  # noqa: E402
-from makertaker.training.jax import cache  # noqa: E402
 from makertaker.training.jax.learners import JaxLearners  # noqa: E402
 from makertaker.training.jax.markets import Markets  # noqa: E402
 from makertaker.training.jax.trainer import by_agent  # noqa: E402
@@ -29,10 +28,18 @@ SMALL = JAX_PPO.changed({"net_arch": [8, 8]}, "ppo")
 SCENARIOS = ["acas", "execution-2", "execution-signal", "approximation", "makers-only", "maker-taker-3x3"]
 
 
-@pytest.fixture(autouse=True)
-def _no_cache(monkeypatch):
-    """Tests leave nothing in the user's folder."""
-    monkeypatch.setattr(cache, "use", lambda: None)
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_once(tmp_path_factory):
+    """Programs are kept for this file's tests, and nothing in the user's folder."""
+    from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+    folder, before = tmp_path_factory.mktemp("programs"), jax.config.values["jax_compilation_cache_dir"]
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    reset_cache()
+    yield
+    assert any(folder.iterdir())  # it did not become the user's
+    jax.config.update("jax_compilation_cache_dir", before)
+    reset_cache()
 
 
 @cache_of_programs
@@ -56,8 +63,9 @@ def as_numpy(noise, k):
     return Noise(*(None if each is None else np.asarray(each[k], dtype=float) for each in noise))
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.7])
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(
+    ("scenario", "spread"), [*((each, 0.0) for each in SCENARIOS), ("acas", 0.7), ("dealers", 0.7)]
+)
 def test_an_episode_is_what_the_numpy_market_plays(scenario, spread):
     """Observations and rewards of the same actions, noise and starts, in single precision."""
     game = load_scenario(scenario)
@@ -92,6 +100,7 @@ def test_a_function_of_observations_plays_as_its_schedule_does():
     second = trainer.markets.play(
         draws, 0.5, lambda seen: trainer._over_agents(state.networks.actor, seen[..., : trainer.visible])
     )
+    assert first.means.shape == (STEPS, 1, 3, 2)
     np.testing.assert_allclose(first.rewards, second.rewards, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(np.broadcast_to(first.means, second.means.shape), second.means, rtol=1e-5, atol=1e-6)
 
@@ -102,10 +111,10 @@ def test_gradients_are_those_of_the_loss_in_torch(information):
     own = learners(information=information)
     trainer, state = own.trainer, own.state
     deviation = 0.6
-    samples = trainer._rollout(state.networks, jax.random.key(2), deviation)
+    samples = jax.jit(trainer._rollout)(state.networks, jax.random.key(2), deviation)
     moved = jax.tree.map(lambda each: each + 0.05, state.networks)  # so that ratios differ from 1
     batch = np.array([3, 17, 0, 29, 8, 11, 39, 25])
-    found = trainer._gradients(moved, samples, jax.numpy.asarray(batch), deviation)
+    found = jax.jit(trainer._gradients)(moved, samples, jax.numpy.asarray(batch), deviation)
     for i in range(3):
         size = trainer.markets.sizes[i]
         layers = {
@@ -165,13 +174,13 @@ def test_the_optimiser_is_torchs_adam_behind_its_clipping():
     rng = np.random.default_rng(0)
     weights = torch.nn.Parameter(torch.zeros(7))
     theirs, ours = torch.optim.Adam([weights], lr=0.01, eps=1e-5), optimiser(0.5)
-    mine, moments = np.zeros(7), ours.init(np.zeros(7))
+    mine, moments = np.zeros(7), ours.init(np.zeros(7, dtype=np.float32))
     for size in (0.01, 1.0, 10.0, 0.1):
         gradient = size * rng.normal(size=7)
         weights.grad = torch.tensor(gradient, dtype=torch.float32)
         torch.nn.utils.clip_grad_norm_([weights], 0.5)
         theirs.step()
-        way, moments = ours.update(gradient, moments)
+        way, moments = ours.update(gradient.astype(np.float32), moments)
         mine = mine + 0.01 * np.asarray(way)
         np.testing.assert_allclose(mine, weights.detach().numpy(), rtol=1e-4, atol=1e-7)
 
@@ -190,7 +199,7 @@ def test_networks_begin_as_stable_baselines3s_do():
     assert not state.networks.actor[-1].weight[0, :, 1].any()
 
 
-@pytest.mark.parametrize("information", ["time", "own", "market", "full"])
+@pytest.mark.parametrize("information", ["time", "full"])
 def test_a_training_is_deterministic_under_its_seed(information):
     results = []
     for seed in (3, 3, 4):
@@ -202,9 +211,12 @@ def test_a_training_is_deterministic_under_its_seed(information):
     assert (results[0].state.networks.actor[0].weight != results[2].state.networks.actor[0].weight).any()
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_every_kind_of_game_is_learned_in(scenario):
-    trained = learners(scenario, information="full")
+@pytest.mark.parametrize(
+    ("scenario", "information"),
+    [("execution-signal", "time"), ("maker-taker-3x3", "own"), ("approximation", "market"), ("makers-only", "full")],
+)
+def test_every_kind_of_game_and_information_is_learned_with(scenario, information):
+    trained = learners(scenario, information=information)
     before = trained._arrays()
     trained.learn(2 * EPISODE)
     after = trained._arrays()
@@ -249,7 +261,7 @@ def test_it_makes_no_difference_where_a_training_is_cut_into_calls(tmp_path):
 
 def test_a_checkpoint_of_other_learners_or_a_damaged_one_is_refused(tmp_path):
     learners().save_checkpoint(tmp_path / "checkpoint")
-    with pytest.raises(ValueError, match="corrupt or belongs to other learners: expected arrays"):
+    with pytest.raises(ValueError, match=r"other learners: networks\.actor\.0\.weight: expected"):
         learners(algorithm=JAX_PPO).load_checkpoint(tmp_path / "checkpoint")
     (tmp_path / "checkpoint" / "state.safetensors").write_bytes(b"damaged")
     with pytest.raises(ValueError, match="corrupt or belongs to other learners"):
@@ -310,7 +322,7 @@ def test_learning_finds_the_equilibrium():
 
 
 def config(**changes):
-    settings = {"timesteps": 10 * EPISODE, "markets": MARKETS, "hyperparameters": {"ppo": {"net_arch": [8]}}, "seed": 1}
+    settings = {"timesteps": 12 * EPISODE, "markets": MARKETS, "hyperparameters": {"ppo": {"net_arch": [8]}}, "seed": 1}
     return runs.RunConfig.of(read_scenario("acas"), "ppo", STEPS, "jax", **settings | changes)
 
 
@@ -320,14 +332,13 @@ def test_a_run_that_is_interrupted_and_resumed_ends_where_another_does(tmp_path,
 
     def interrupted(self, timesteps, *, until=None, on_episode=None):
         learn(self, timesteps, until=until, on_episode=on_episode)
-        if self.steps_done >= 6 * EPISODE:
+        if self.steps_done >= 6 * EPISODE:  # the second of four checkpoints, which is not written then
             raise KeyboardInterrupt
 
     monkeypatch.setattr(JaxLearners, "learn", interrupted)
     with pytest.raises(KeyboardInterrupt):
         runs.train(config(), tmp_path / "cut")
-    monkeypatch.undo()
-    monkeypatch.setattr(cache, "use", lambda: None)
+    monkeypatch.setattr(JaxLearners, "learn", learn)
     assert runs.evaluate_run(tmp_path / "cut").metrics["timesteps_done"] == 6 * EPISODE
     resumed = runs.resume(tmp_path / "cut")
     assert resumed.metrics == whole.metrics
@@ -337,8 +348,61 @@ def test_a_run_that_is_interrupted_and_resumed_ends_where_another_does(tmp_path,
     assert not list((tmp_path / "whole").rglob("*.p*kl")) + list((tmp_path / "whole").rglob("*.zip"))
     (tmp_path / "cut" / "run.json").unlink()
     shutil.rmtree(tmp_path / "cut" / "models")
-    assert runs.evaluate_run(tmp_path / "cut").metrics["timesteps_done"] == 10 * EPISODE
+    assert runs.evaluate_run(tmp_path / "cut").metrics["timesteps_done"] == 12 * EPISODE
     assert json.loads((tmp_path / "whole" / "config.json").read_text())["engine"] == "jax"
+
+
+SEEDS = (1, 2)
+
+
+def same_files(first, second):
+    for name in ("config.json", "metrics.json", "history.csv", "models/trader_0.safetensors"):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_a_seed_among_others_is_the_training_of_that_seed_alone(tmp_path):
+    """Bit for bit: it is the same program; and so is the history, whose best responses are found together."""
+    found = seeds.train_seeds(config(), SEEDS, tmp_path / "group")
+    alone = runs.train(config(seed=2), tmp_path / "alone")
+    assert found[2].metrics == alone.metrics != found[1].metrics
+    same_files(tmp_path / "group" / "seed-2", tmp_path / "alone")
+    header, *rows = (tmp_path / "group" / "seeds.csv").read_text().splitlines()
+    assert header.startswith("seed,relative_nash_conv")
+    assert [row.split(",")[:2] for row in rows] == [
+        [str(s), str(found[s].metrics["relative_nash_conv"])] for s in SEEDS
+    ]
+    with pytest.raises(ValueError, match=r"out: .*seed-1' exists; choose another directory"):
+        seeds.train_seeds(config(), SEEDS, tmp_path / "group")
+    with pytest.raises(ValueError, match="holds something else, expected a new folder for seeds"):
+        seeds.train_seeds(config(), SEEDS, tmp_path / "alone")
+
+
+def test_seeds_that_are_interrupted_go_on_together(tmp_path, monkeypatch):
+    seeds.train_seeds(config(), SEEDS, tmp_path / "whole")
+    checkpoint = runs.Record.checkpoint
+
+    def interrupted(self):
+        checkpoint(self)
+        if self.learners.steps_done >= 6 * EPISODE:  # the second seed is behind then
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs.Record, "checkpoint", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        seeds.train_seeds(config(), SEEDS, tmp_path / "cut")
+    monkeypatch.setattr(runs.Record, "checkpoint", checkpoint)
+    seeds.resume_seeds(tmp_path / "cut")
+    assert (tmp_path / "cut" / "seeds.csv").read_bytes() == (tmp_path / "whole" / "seeds.csv").read_bytes()
+    for seed in SEEDS:
+        same_files(tmp_path / "cut" / f"seed-{seed}", tmp_path / "whole" / f"seed-{seed}")
+
+
+def test_other_engines_train_one_seed_at_a_time(tmp_path):
+    other = runs.RunConfig.of(read_scenario("acas"), "ppo", STEPS, "sb3")
+    with pytest.raises(ValueError, match="seeds: engine 'sb3' trains one at a time"):
+        seeds.train_seeds(other, SEEDS, tmp_path / "group")
+    with pytest.raises(ValueError, match="seeds: expected different ones"):
+        seeds.train_seeds(config(), (1, 1), tmp_path / "group")
+    assert not (tmp_path / "group").exists()
 
 
 def test_the_engine_says_what_it_does_not_have():
