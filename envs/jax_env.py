@@ -77,10 +77,10 @@ class JaxNoise(NamedTuple):
 
     price: Array
     """()"""
-    factor: Array
-    """(d,)"""
-    inventory: Array
-    """(n,)"""
+    factor: Array | None
+    """(d,); None: the factor follows its drift alone"""
+    inventory: Array | None
+    """(n,); None: inventories have no noise"""
 
 
 class Info(TypedDict, total=False):

@@ -18,6 +18,7 @@ from ..baselines import Equilibrium, EquilibriumNotFound, Exploitability, check,
 from ..envs import read_scenario, scenario_names
 from ..envs.parameters import check_count
 from . import runs
+from . import seeds as groups
 from .common import run_folder, stops
 from .common.console import Console, never_fail
 from .common.extras import needed
@@ -235,12 +236,18 @@ def train(
     ] = "ppo",
     timesteps: Timesteps = 160_000,
     seed: Annotated[int, typer.Option(help="The result is a function of it.")] = 0,
+    seeds: Annotated[
+        int, typer.Option(help="With --engine jax: number of seeds, from --seed on, a run directory for each in --out.")
+    ] = 1,
     steps: Steps = None,
     information: Seen = "time",
     spread: Spread = 0.0,
     markets: Markets = None,
     engine: Annotated[
-        str, typer.Option(help="Library: sb3 (stable-baselines3, in this process) or ray (RLlib; ppo only).")
+        str,
+        typer.Option(
+            help="Library: sb3 (stable-baselines3, in this process), ray (RLlib; ppo only) or jax (ppo only)."
+        ),
     ] = "sb3",
     runners: Annotated[int, typer.Option(help="With --engine ray: processes that play; 0: the one that learns.")] = 0,
     address: Address = None,
@@ -264,6 +271,11 @@ def train(
     """
     config: runs.RunConfig | None = None
     try:
+        if resume and groups.is_group(out_folder):
+            _only_resume(context, name, groups.config_of(out_folder).scenario)
+            with stops.interrupting():
+                _show_seeds(groups.resume_seeds(out_folder, console=err, logs=logs or None), out_folder, as_json)
+            return
         if resume:
             config = runs.unfinished_config(out_folder)
             _only_resume(context, name, config.scenario)
@@ -275,12 +287,23 @@ def train(
             settings["hyperparameters"] = read_hyperparameters(hyperparameters or [])
             given = read_scenario(name, overrides or [])
             config = runs.RunConfig.of(given, algorithm, steps, engine, seed=seed, **settings)
+            if check_count("seeds", seeds) > 1:
+                asked = range(seed, seed + seeds)
+                with stops.interrupting():
+                    found = groups.train_seeds(
+                        config, asked, out_folder, overwrite=overwrite, console=err, logs=logs or ()
+                    )
+                _show_seeds(found, out_folder, as_json)
+                return
             with stops.interrupting():
                 result = runs.train(
                     config, out_folder, overwrite=overwrite, console=err, address=address, logs=logs or ()
                 )
     except KeyboardInterrupt as interrupt:
-        err.print(f"interrupted{_advice(config, out_folder)}", style="yellow", markup=False, soft_wrap=True)
+        advice = (
+            f"; go on with --resume --out {out_folder}" if groups.is_group(out_folder) else _advice(config, out_folder)
+        )
+        err.print(f"interrupted{advice}", style="yellow", markup=False, soft_wrap=True)
         raise SystemExit(stops.exit_code(interrupt)) from None
     _show_run(result, out_folder, as_json)
 
@@ -390,6 +413,16 @@ def report(
     Nothing in the directory is run: models are files of numbers.
     """
     out.print(f"wrote {runs.write_report(run, to=to, trust=trust)}", soft_wrap=True)
+
+
+def _show_seeds(results: dict[int, runs.RunEvaluation], folder: Path, as_json: bool) -> None:
+    values = {seed: each.metrics["relative_nash_conv"] for seed, each in results.items()}
+    median = float(np.median(list(values.values())))
+    table = Table("seed", "relative NashConv", "control distance")
+    for seed, each in results.items():
+        table.add_row(str(seed), percent(values[seed]), percent(each.metrics["control_distance"]))
+    document = {"median": median, "seeds": {str(seed): each.metrics for seed, each in results.items()}}
+    show(document, as_json, table, f"relative NashConv {percent(median)}, median; run directories in {folder}")
 
 
 def _show_run(result: runs.RunEvaluation, run: Path, as_json: bool) -> None:

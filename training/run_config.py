@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,12 @@ class RunConfig:
         names = parse_algorithm(algorithm, scenario.game.agents, engine)
         steps = scenario.steps if steps is None else steps
         return cls(scenario.name, dict(scenario.values), names, steps=steps, engine=engine, **settings)
+
+    def with_seed(self, seed: int) -> RunConfig:
+        """The same with another seed; both share the task, whose equilibrium is solved once."""
+        result = replace(self, seed=seed)
+        result.__dict__["task"] = self.task
+        return result
 
     def document(self) -> dict[str, object]:
         """The contents of ``config.json``."""

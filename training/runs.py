@@ -25,7 +25,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -46,7 +46,7 @@ from .common.learners import Learners
 from .common.provenance import Origin, origin
 from .evaluation.metrics import RunMetrics
 from .evaluation.scoring import Evaluation, evaluate
-from .evaluation.standings import Standings
+from .evaluation.standings import Standing, Standings
 from .evaluation.tables import remarks
 from .run_config import RunConfig, load_config, parse_algorithm
 
@@ -85,12 +85,17 @@ class Circumstances(Origin):
     """True where training came to its end, not only to its last step"""
 
 
-class _Past(TypedDict):
+class Past(TypedDict):
     """A training up to a checkpoint."""
 
     history: list[tuple[int, float, float]]
     seconds: float
     circumstances: NotRequired[Circumstances]
+
+
+def as_past(extra: Mapping[str, object]) -> Past:
+    """What a checkpoint kept of its training."""
+    return cast(Past, extra)
 
 
 class _Standing(NamedTuple):
@@ -120,20 +125,98 @@ class _History:
     timesteps: int
     rows: list[tuple[int, float, float]]
 
-    def add(self, done: int, *, last: bool = False) -> None:
+    def due(self, done: int) -> bool:
+        """True if it is time to evaluate after so many joint market steps."""
+        return not self.rows or done >= self.rows[-1][0] + max(1, self.timesteps // _EVALUATIONS)
+
+    def add(self, done: int, *, last: bool = False, found: Standing | None = None) -> None:
         """Evaluate if it is time; at last, in place of a row from before the last gradient step.
 
         A best response that is not found leaves a gap, marked by NaN.
+
+        Args:
+            done: joint market steps.
+            last: True at the end of the training.
+            found: the standing now; None: it is computed.
         """
-        every = max(1, self.timesteps // _EVALUATIONS)
         if last and self.rows and self.rows[-1][0] == done:
             self.rows.pop()
-        elif not last and self.rows and done < self.rows[-1][0] + every:
+        elif not last and not self.due(done):
             return
-        found = self.standings(self.learners.policies())
+        found = self.standings(self.learners.policies()) if found is None else found
         self.rows.append((done, found.nash_conv, found.relative_nash_conv))
         if last or done < self.timesteps:  # otherwise one after the last gradient step takes its place
             self.log.write(done, found)
+
+
+class Record:
+    """What one training writes into its folder while it goes on.
+
+    Args:
+        config: of the training.
+        learners: that it trains.
+        out: the folder.
+        past: up to now.
+        standings: of its game.
+        log: beside the folder.
+    """
+
+    def __init__(
+        self, config: RunConfig, learners: Learners, out: Path, past: Past, standings: Standings, log: Logs
+    ) -> None:
+        self.learners, self._config, self._out = learners, config, out
+        self._source = origin(engines.find(config.engine).packages)  # now: files may change while this trains
+        self._started = time.perf_counter() - past["seconds"]
+        self._before, self._place = learners.steps_done, os.stat(out)
+        self.history = _History(learners, standings, log, config.timesteps, list(past["history"]))
+        self._chunk = -(-config.timesteps // config.checkpoints)
+        if not self.complete:
+            (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
+
+    @property
+    def complete(self) -> bool:
+        """True where all steps are done."""
+        return self.learners.steps_done >= self._config.timesteps
+
+    @property
+    def until(self) -> int:
+        """Joint market steps of the next checkpoint."""
+        return min(self._config.timesteps, (self.learners.steps_done // self._chunk + 1) * self._chunk)
+
+    @property
+    def gain(self) -> float:
+        """The latest NashConv, in percent."""
+        return 100 * self.history.rows[-1][2]
+
+    def checkpoint(self) -> None:
+        """Write the checkpoint."""
+        now: Past = {
+            "history": self.history.rows,
+            "seconds": time.perf_counter() - self._started,
+            "circumstances": self._circumstances(complete=False),
+        }
+        _check_stays(self._out, self._place)
+        self.learners.save_checkpoint(self._out / "checkpoint", now)
+
+    def save(self, complete: bool) -> None:
+        """Write what was learned, and its record."""
+        _check_stays(self._out, self._place)
+        if self.learners.steps_done > self._before:
+            (self._out / "metrics.json").unlink(missing_ok=True)  # of the models so far
+        (self._out / "run.json").unlink(missing_ok=True)  # written last: it stands for what comes before it
+        (self._out / "models").mkdir(exist_ok=True)
+        self.learners.save_models(self._out / "models")
+        files.write_csv(self._out / "history.csv", [_HISTORY, *self.history.rows])
+        files.write_json(self._out / "run.json", self._circumstances(complete))
+
+    def _circumstances(self, complete: bool) -> Circumstances:
+        return {
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - self._started, 2),
+            "joint_market_steps": self.learners.steps_done,
+            "complete": complete,
+            **self._source,
+        }
 
 
 def train(
@@ -172,7 +255,7 @@ def train(
             with module.opened(about, logs) as log:
                 files.write_json(place / "config.json", config.document())
                 _train(config, learners, place, _begin(learners, place), console, log)
-        return _evaluate(config, place)
+        return evaluate_trained(config, place)
 
 
 def resume(
@@ -213,13 +296,13 @@ def resume(
         else:
             with config.learners(place / "tensorboard", address) as learners:
                 if (place / "run.json").exists() or checkpoint_folder.exists(place / "checkpoint"):
-                    past = cast(_Past, learners.load_checkpoint(place / "checkpoint"))
+                    past = as_past(learners.load_checkpoint(place / "checkpoint"))
                 else:
                     past = _begin(learners, place)
                 about = module.Run(config, _shown_name(out), place, learners.steps_done)
                 with module.opened(about, logs) as log:
                     _train(config, learners, place, past, console, log)
-        result = _evaluate(config, place)
+        result = evaluate_trained(config, place)
         run_folder.finish(folder, place)
     return result
 
@@ -250,71 +333,44 @@ def _shown_name(out: str | Path) -> str:
     return text.shown(os.path.basename(os.path.abspath(out)))
 
 
-def _begin(learners: Learners, place: Path) -> _Past:
+def _begin(learners: Learners, place: Path) -> Past:
     """The past of a training that begins, with its checkpoint."""
-    past: _Past = {"history": [], "seconds": 0.0}
+    past: Past = {"history": [], "seconds": 0.0}
     learners.save_checkpoint(place / "checkpoint", past)
     return past
 
 
-def _train(config: RunConfig, learners: Learners, out: Path, past: _Past, console: Console | None, log: Logs) -> None:
-    source = origin(engines.find(config.engine).packages)  # now: files may change while this trains
-    started, before = time.perf_counter() - past["seconds"], learners.steps_done
-    place = os.stat(out)
-    if learners.steps_done < config.timesteps:
-        (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
-    else:
+def _train(config: RunConfig, learners: Learners, out: Path, past: Past, console: Console | None, log: Logs) -> None:
+    record = Record(config, learners, out, past, Standings(config.task), log)
+    if record.complete:
         _say_complete(console)
-    history = _History(learners, Standings(config.task), log, config.timesteps, list(past["history"]))
-    chunk = -(-config.timesteps // config.checkpoints)
-    if console is not None:
-        for line in remarks(config.task.equilibrium.notes):
-            console.print(line, markup=False, soft_wrap=True)
+    show_remarks(config, console)
     with progress_bar(console) as bar:
         task = bar.add_task("training", total=config.timesteps, completed=learners.steps_done, gain="")
 
         def follow(done: int) -> None:
-            history.add(done)
-            bar.update(task, completed=min(done, config.timesteps), gain=f"NashConv {100 * history.rows[-1][2]:.2f}%")
-
-        def circumstances(complete: bool) -> Circumstances:
-            return {
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "seconds": round(time.perf_counter() - started, 2),
-                "joint_market_steps": learners.steps_done,
-                "complete": complete,
-                **source,
-            }
-
-        def save(complete: bool) -> None:
-            _check_stays(out, place)
-            (out / "run.json").unlink(missing_ok=True)  # written last: it stands for what comes before it
-            if learners.steps_done > before:
-                (out / "metrics.json").unlink(missing_ok=True)  # of the models so far
-            (out / "models").mkdir(exist_ok=True)
-            learners.save_models(out / "models")
-            files.write_csv(out / "history.csv", [_HISTORY, *history.rows])
-            files.write_json(out / "run.json", circumstances(complete))
+            record.history.add(done)
+            bar.update(task, completed=min(done, config.timesteps), gain=f"NashConv {record.gain:.2f}%")
 
         try:
-            while learners.steps_done < config.timesteps:
-                until = min(config.timesteps, (learners.steps_done // chunk + 1) * chunk)
-                learners.learn(config.timesteps, until=until, on_episode=follow)
-                now: _Past = {
-                    "history": history.rows,
-                    "seconds": time.perf_counter() - started,
-                    "circumstances": circumstances(complete=False),
-                }
-                _check_stays(out, place)
-                learners.save_checkpoint(out / "checkpoint", now)
-            history.add(learners.steps_done, last=True)
-            bar.update(task, gain=f"NashConv {100 * history.rows[-1][2]:.3f}%")
+            while not record.complete:
+                learners.learn(config.timesteps, until=record.until, on_episode=follow)
+                record.checkpoint()
+            record.history.add(learners.steps_done, last=True)
+            bar.update(task, gain=f"NashConv {record.gain:.3f}%")
         except FloatingPointError:  # what has diverged is worth nothing: the last checkpoint stands
             raise
         except BaseException:  # an interrupt leaves what was computed
-            save(complete=False)
+            record.save(complete=False)
             raise
-        save(complete=True)
+        record.save(complete=True)
+
+
+def show_remarks(config: RunConfig, console: Console | None) -> None:
+    """Say what to know of the equilibrium when reading NashConv."""
+    if console is not None:
+        for line in remarks(config.task.equilibrium.notes):
+            console.print(line, markup=False, soft_wrap=True)
 
 
 def _check_stays(out: Path, place: os.stat_result) -> None:
@@ -400,7 +456,7 @@ def _standing(out: Path) -> _Standing:
     if saved is None or (ended is not None and saved["steps_done"] <= ended["joint_market_steps"]):
         return _Standing(out / "models", load_history(out), load_circumstances(out))
     folder = saved["folder"]
-    past: _Past = needed("common.schema", "train").checked(saved["extra"], _Past, f"{folder}, its record")
+    past: Past = needed("common.schema", "train").checked(saved["extra"], Past, f"{folder}, its record")
     history = _as_history(past["history"], folder)
     if "circumstances" not in past:
         raise ValueError(f"run: the record of checkpoint {str(folder)!r} cannot be read: circumstances are missing")
@@ -442,8 +498,8 @@ def evaluate_run(out: str | Path, *, trust: bool = False) -> RunEvaluation:
         return _written(_compared(load_config(out), standing, trust), standing, out)
 
 
-def _evaluate(config: RunConfig, out: Path) -> RunEvaluation:
-    """Of a training in this process."""
+def evaluate_trained(config: RunConfig, out: Path) -> RunEvaluation:
+    """The comparison of a training in this process with the equilibrium, which is written into its folder."""
     standing = _standing(out)
     result = _compared(config, standing, True)
     _write(result, standing, out)

@@ -1,6 +1,7 @@
 """A checkpoint's folder: replaced as a whole, with the state of this process written last.
 
-Like every pickle, load only what you trust.
+The state is a pickle, ``state.pkl``, of which only what is trusted may be loaded; or numbers alone,
+``state.safetensors``, of engines whose state is arrays.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
+
+import numpy as np
 
 from . import files
 from .extras import needed
 from .files import DAMAGE
 
-_STATE, _RECORD, _DIGESTS = "state.pkl", "record.json", "sha256"
+_STATE, _NUMBERS, _RECORD, _DIGESTS = "state.pkl", "state.safetensors", "record.json", "sha256"
 
 
 class Record(TypedDict):
@@ -36,20 +39,32 @@ class State(TypedDict):
 
 
 @contextmanager
-def replaced(folder: Path, state: Mapping[str, object]) -> Iterator[Path]:
+def replaced(
+    folder: Path, state: Mapping[str, object], arrays: Mapping[str, np.ndarray] | None = None
+) -> Iterator[Path]:
     """A new folder to write into; with the state it takes the place of an older one when all has been written.
 
     An interrupt leaves the older one, or the new one, whole.
+
+    Args:
+        folder: of the checkpoint.
+        state: to be pickled; with ``arrays`` nothing is, and it is a :class:`State` that JSON can hold.
+        arrays: numbers in place of a pickle, by name; None: there are none.
     """
     _recover(folder)
     with files.replaced(folder) as fresh:
         yield fresh
-        (fresh / "writing").write_bytes(pickle.dumps(state))
+        if arrays is None:
+            written, name = pickle.dumps(state), _STATE
+        else:
+            save = needed("common.actor_file", "train").save
+            written, name = save({each: np.asarray(value, order="C") for each, value in arrays.items()}), _NUMBERS
+        (fresh / "writing").write_bytes(written)
         digests = {str(path.relative_to(fresh)): _digest(path) for path in sorted(fresh.rglob("*")) if path.is_file()}
-        digests[_STATE] = digests.pop("writing")
-        said = {name: state[name] for name in ("extra", "steps_done")}
+        digests[name] = digests.pop("writing")
+        said = {each: state[each] for each in ("extra", "steps_done")}
         files.write_json(fresh / _RECORD, {**said, _DIGESTS: digests})
-        (fresh / "writing").rename(fresh / _STATE)
+        (fresh / "writing").rename(fresh / name)
 
 
 def stored_state(folder: Path, names: Collection[str]) -> object:
@@ -70,6 +85,28 @@ def stored_state(folder: Path, names: Collection[str]) -> object:
     except DAMAGE as error:
         raise corrupt(folder, error) from error
     return state
+
+
+def stored_numbers(folder: Path) -> tuple[State, dict[str, np.ndarray]]:
+    """The record and the arrays in a checkpoint's folder, of which nothing is run.
+
+    Raises:
+        ValueError: there are none, or they cannot be read.
+    """
+    _recover(folder)
+    if not (folder / _NUMBERS).is_file():
+        raise ValueError(f"checkpoint: there is none in {str(folder)!r}; --overwrite trains from the start")
+    found = record(folder)
+    if found is None:
+        raise corrupt(folder, FileNotFoundError(f"{_RECORD} is missing"))
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        _check_digests(folder)
+        with needed("common.actor_file", "train").safe_open(folder / _NUMBERS, framework="np") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
+    except Exception as error:  # safetensors' own is no ValueError
+        raise corrupt(folder, error) from error
+    return cast(State, {"extra": found["extra"], "steps_done": found["steps_done"]}), arrays
 
 
 def _digest(path: Path) -> str:
@@ -93,7 +130,7 @@ def record(folder: Path) -> Record | None:
         ValueError: it cannot be read.
     """
     for each in _versions(folder):
-        if (each / _STATE).is_file() and (each / _RECORD).is_file():
+        if _is_whole(each) and (each / _RECORD).is_file():
             path = each / _RECORD
             found = needed("common.schema", "train").checked(files.read_json(path), State, path)
             return {"folder": each, "extra": found["extra"], "steps_done": found["steps_done"]}
@@ -102,7 +139,7 @@ def record(folder: Path) -> Record | None:
 
 def exists(folder: Path) -> bool:
     """True where there is a whole checkpoint, also while it takes the place of another."""
-    return any((each / _STATE).is_file() for each in _versions(folder))
+    return any(map(_is_whole, _versions(folder)))
 
 
 def corrupt(folder: Path, error: BaseException) -> ValueError:
@@ -114,11 +151,15 @@ def _versions(folder: Path) -> list[Path]:
     return [folder, *(files.beside(folder, suffix) for suffix in ("new", "old"))]
 
 
+def _is_whole(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (_STATE, _NUMBERS))
+
+
 def _recover(folder: Path) -> None:
     """Finish, or undo, a replacement that was interrupted; the state is written last."""
     versions = _versions(folder)[1:]
     if not folder.exists():
-        whole = next((each for each in versions if (each / _STATE).is_file()), None)
+        whole = next((each for each in versions if _is_whole(each)), None)
         if whole is not None:
             whole.rename(folder)
     for each in versions:

@@ -13,7 +13,7 @@ from pathlib import Path
 from ...envs.market import Market
 from .extras import needed
 from .files import DAMAGE
-from .hyperparameters import PPO, Settings
+from .hyperparameters import JAX_PPO, PPO, Settings
 from .joint_market import Act
 from .learners import Learners
 
@@ -52,6 +52,8 @@ class Engine(ABC):
     distributed = False
     """True if it takes runners and a cluster's address"""
 
+    together = False
+    """True if it trains several seeds in one process; see :meth:`.Learners.with_seed`"""
     individual = True
     """True if agents may learn with different hyperparameters of one algorithm"""
 
@@ -157,7 +159,33 @@ class RLlib(Engine):
         return act
 
 
-ENGINES: dict[str, Engine] = {"sb3": StableBaselines3(), "ray": RLlib()}
+class Jax(Engine):
+    """PPO in JAX, compiled as one program."""
+
+    packages = ("jax", "jaxlib", "optax")
+    library = ("jax", "jax")
+    pickled = "pickle"
+    together = True
+    individual = False
+
+    def algorithm(self, name: str) -> Settings:
+        """PPO. Raises ValueError for anything else."""
+        if name != "ppo":
+            raise ValueError(f"algorithm: with --engine jax expected 'ppo', got {name!r}")
+        return JAX_PPO
+
+    def build(self, training: Training) -> Learners:
+        """See :class:`~.jax.learners.JaxLearners`."""
+        (settings,) = set(training.algorithms.values())
+        learners: Learners = needed("jax.learners", "jax").JaxLearners(algorithm=settings, **training.shared)
+        return learners
+
+    def read_pickled(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
+        """Raises ValueError: its models are files of numbers."""
+        raise ValueError("models of the engine 'jax' are files of numbers")
+
+
+ENGINES: dict[str, Engine] = {"sb3": StableBaselines3(), "ray": RLlib(), "jax": Jax()}
 
 
 def find(name: str) -> Engine:

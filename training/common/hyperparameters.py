@@ -98,7 +98,24 @@ class PPOSettings(Settings):
         return replace(self, **values)  # type: ignore[arg-type]  # they are checked
 
 
+@dataclass(frozen=True)
+class NetworkPPOSettings(PPOSettings):
+    """The same, and what networks and advantages are made of, for engines that build them here.
+
+    Args:
+        activation_fn: function between layers, of :data:`.ranges.ACTIVATIONS`.
+        normalize_advantage: True: advantages of a minibatch get mean 0 and standard deviation 1.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    activation_fn: str = "tanh"
+    normalize_advantage: bool = True
+
+
 PPO = PPOSettings()
+JAX_PPO = NetworkPPOSettings()
 
 
 def check_tables(tables: object) -> Mapping[str, Table]:

@@ -67,6 +67,16 @@ class Learners(ABC):
         """Joint market steps of one episode of the batch."""
         return self.market.steps * self.market.batch[0]
 
+    def with_seed(self, seed: int) -> Learners:
+        """Fresh learners with another seed that share what was compiled. Raises NotImplementedError where an engine
+        trains one seed at a time."""
+        raise NotImplementedError(f"{type(self).__name__} trains one seed at a time")
+
+    @property
+    def finite(self) -> bool:
+        """True where no learner is known to have diverged."""
+        return True
+
     def policies(self) -> dict[str, Policy]:
         """Every agent's current policy, learners without exploration."""
         return everyone(self.market, self.acts(), self.fixed)

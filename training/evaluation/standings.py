@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 
 from ...baselines import EquilibriumNotFound
-from ...baselines.kinds import QUICK_PATHS, kind_of
-from ...envs import Policy, draw_noise, rollout
+from ...baselines.kinds import QUICK_PATHS, Gains, kind_of
+from ...envs import Policy, Trajectory, draw_noise, rollout
 from ..task import Task
 from .distances import agent_distances, along, control_distance
 from .scoring import comparable, mean_payoffs
@@ -83,13 +84,33 @@ class Standings:
 
     def __call__(self, policies: Mapping[str, Policy]) -> Standing:
         """The standing of everyone's policies. A best response that is not found makes gains NaN."""
-        game, steps, target = self._task.game, self._task.steps, self._target
-        played = rollout(game, policies, steps, self._noise)
-        payoffs, *_ = mean_payoffs(self._task.equilibrium, played, target)
+        played = self._played(policies)
+        return self._standing(played, self._gains(policies, played))
+
+    def together(self, profiles: Sequence[Mapping[str, Policy]]) -> list[Standing]:
+        """The same of several profiles; best responses to all of them at once, where the kind of game has that."""
+        paths = [self._played(policies) for policies in profiles]
+        found: Sequence[Gains | None] = [None] * len(paths)
+        if not self._task.game.random and len(paths) > 1:
+            with suppress(EquilibriumNotFound):  # one of them has none: each is asked alone
+                found = self._kind.gains_together([self._task.game] * len(paths), [each.controls for each in paths])
+        return [
+            self._standing(played, self._gains(policies, played) if gains is None else gains.gains)
+            for policies, played, gains in zip(profiles, paths, found, strict=True)
+        ]
+
+    def _played(self, policies: Mapping[str, Policy]) -> Trajectory:
+        return rollout(self._task.game, policies, self._task.steps, self._noise)
+
+    def _gains(self, policies: Mapping[str, Policy], played: Trajectory) -> np.ndarray:
         try:
-            gains = self._kind.open_loop_gains(policies, played, quick=True).gains
+            return np.asarray(self._kind.open_loop_gains(policies, played, quick=True).gains)
         except EquilibriumNotFound:
-            gains = np.full_like(payoffs, np.nan)
+            return np.full(len(self._task.game.agents), np.nan)
+
+    def _standing(self, played: Trajectory, gains: np.ndarray) -> Standing:
+        game, target = self._task.game, self._target
+        payoffs, *_ = mean_payoffs(self._task.equilibrium, played, target)
         controls = comparable(played, target).controls
         distances, nash_conv = agent_distances(game, controls, target), float(gains.sum())
         numbers = zip(gains, payoffs - self._task.equilibrium.payoffs, distances.values(), payoffs, strict=True)

@@ -1,0 +1,123 @@
+"""Independent PPO in JAX on `acas`, beside stable-baselines3 on the same machine with the same budget and networks.
+
+    python benchmarks/jax_learners.py [--seeds 20] [--timesteps 160000] [--sb3 3] [--vmapped] [--cache]
+
+Compilation, one seed in one call of the compiled program, and many seeds, of which as many run at once as there are
+processors; with ``--vmapped`` also as one axis of the program's arrays. Wall clock, processor time of all threads, and
+relative NashConv by seed. ``--cache`` compiles with JAX's persistent cache, as runs do; otherwise compilation is
+counted whole. ``--sb3``: number of seeds of stable-baselines3; 0: none. Needs the extras ``jax`` and ``train``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from timing import machine
+
+from makertaker.baselines import exploitability
+from makertaker.envs import read_scenario, rollout
+from makertaker.training.common.learners import Learners
+from makertaker.training.jax import cache
+from makertaker.training.jax.learners import JaxLearners
+
+SCENARIO = read_scenario("acas")
+GAME, STEPS = SCENARIO.game, SCENARIO.steps
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
+    """What work returns, its seconds, and seconds of processors."""
+    started, used = time.perf_counter(), time.process_time()
+    result = work()
+    return result, time.perf_counter() - started, time.process_time() - used
+
+
+def relative(learners: Learners) -> float:
+    """Relative NashConv of the learners' schedules."""
+    return exploitability(GAME, rollout(GAME, learners.policies(), STEPS).controls, STEPS).relative
+
+
+def vmapped(learners: Sequence[JaxLearners], timesteps: int) -> Callable[[], Any]:
+    """All trainings as one program with an axis over seeds, compiled; gives every learner its end."""
+    first = learners[0]
+    total = first.iterations(timesteps)
+    states = jax.tree.map(lambda *each: jnp.stack(each), *(each.state for each in learners))
+    program = first.trainer.run_seeds.lower(states, 1, total).compile()
+
+    def run() -> None:
+        end = jax.block_until_ready(program(states, total, total))
+        for i, each in enumerate(learners):
+            each.state = jax.tree.map(lambda values, i=i: values[i], end)
+
+    return run
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--timesteps", type=int, default=160_000)
+    parser.add_argument("--sb3", type=int, default=3)
+    parser.add_argument("--vmapped", action="store_true")
+    parser.add_argument("--cache", action="store_true")
+    given = parser.parse_args()
+    console, timesteps = Console(width=120), given.timesteps
+    console.print(machine())
+    table = Table("learners on acas", "seeds", "seconds", "of processors", "joint steps/s", "relative NashConv")
+
+    def add(name: str, seconds: float, used: float, found: Sequence[float]) -> float:
+        steps = timesteps * len(found) / seconds
+        low, middle, high = 100 * np.quantile(found, [0.0, 0.5, 1.0])
+        shown = f"{middle:.3f}% ({low:.3f} to {high:.3f})"
+        table.add_row(name, str(len(found)), f"{seconds:.1f}", f"{used:.1f}", f"{steps:,.0f}", shown)
+        return steps
+
+    if not given.cache:
+        cache.use = lambda: None
+    _, building, _ = timed(lambda: JaxLearners(GAME, steps=STEPS))
+    first = JaxLearners(GAME, steps=STEPS)
+    _, seconds, used = timed(lambda: first.with_seed(0).learn(timesteps, until=1))
+    console.print(f"building {building:.1f} s; compilation {seconds:.1f} s, {used:.1f} s of processors")
+    _, seconds, used = timed(lambda: first.learn(timesteps))
+    alone = add("JAX, one call", seconds, used, [relative(first)])
+
+    def follow(done: int) -> None:
+        del done
+
+    first = first.with_seed(0)
+    _, seconds, used = timed(lambda: first.learn(timesteps, on_episode=follow))
+    add("JAX, a call for each episode", seconds, used, [relative(first)])
+
+    many = [first.with_seed(seed) for seed in range(given.seeds)]
+
+    def all_of_them() -> None:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda each: each.learn(timesteps), many))
+
+    _, seconds, used = timed(all_of_them)
+    together = add("JAX, seeds in threads", seconds, used, [relative(each) for each in many])
+    if given.vmapped:
+        many = [first.with_seed(seed) for seed in range(given.seeds)]
+        _, seconds, used = timed(vmapped(many, timesteps))
+        add("JAX, seeds vmapped", seconds, used, [relative(each) for each in many])
+    if given.sb3:
+        from makertaker.training import IndependentLearners
+
+        others = [IndependentLearners(GAME, steps=STEPS, seed=seed) for seed in range(given.sb3)]
+        _, seconds, used = timed(lambda: [each.learn(timesteps) for each in others])
+        steps = add("stable-baselines3, one after another", seconds, used, [relative(each) for each in others])
+        console.print(f"JAX over stable-baselines3: {alone / steps:.1f} times, many seeds {together / steps:.1f} times")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

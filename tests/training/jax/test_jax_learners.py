@@ -1,0 +1,412 @@
+"""Independent PPO in JAX: rollouts, gradients, learning, checkpoints, run directories."""
+
+import json
+import shutil
+from functools import cache as cache_of_programs
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+pytest.importorskip("optax")
+torch = pytest.importorskip("torch")
+pytest.importorskip("stable_baselines3")
+
+from makertaker.baselines import exploitability, solve  # noqa: E402
+from makertaker.envs import Options, load_scenario, read_scenario, rollout  # noqa: E402
+from makertaker.envs.market import Market  # noqa: E402
+from makertaker.envs.noise import Noise  # noqa: E402
+from makertaker.training import runs, seeds  # noqa: E402
+from makertaker.training.common.hyperparameters import JAX_PPO  # noqa: E402
+from makertaker.training.jax.learners import JaxLearners  # noqa: E402
+from makertaker.training.jax.markets import Markets  # noqa: E402
+from makertaker.training.jax.trainer import by_agent  # noqa: E402
+
+STEPS, MARKETS = 5, 8
+EPISODE = STEPS * MARKETS
+SMALL = JAX_PPO.changed({"net_arch": [8, 8]}, "ppo")
+SCENARIOS = ["acas", "execution-2", "execution-signal", "approximation", "makers-only", "maker-taker-3x3"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_once(tmp_path_factory):
+    """Programs are kept for this file's tests, and nothing in the user's folder."""
+    from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+    folder, before = tmp_path_factory.mktemp("programs"), jax.config.values["jax_compilation_cache_dir"]
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    reset_cache()
+    yield
+    assert any(folder.iterdir())  # it did not become the user's
+    jax.config.update("jax_compilation_cache_dir", before)
+    reset_cache()
+
+
+@cache_of_programs
+def _compiled(game, arguments):
+    return JaxLearners(game, **{"algorithm": SMALL, "steps": STEPS, "markets": MARKETS, **dict(arguments)})
+
+
+def learners(game="acas", seed=3, **changes):
+    """Fresh ones; those of equal arguments share their compiled programs."""
+    return _compiled(game, tuple(changes.items())).with_seed(seed)
+
+
+def assert_same(first, second):
+    first, second = (each._arrays() for each in (first, second))
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
+
+
+def as_numpy(noise, k):
+    return Noise(*(None if each is None else np.asarray(each[k], dtype=float) for each in noise))
+
+
+@pytest.mark.parametrize(
+    ("scenario", "spread"), [*((each, 0.0) for each in SCENARIOS), ("acas", 0.7), ("dealers", 0.7)]
+)
+def test_an_episode_is_what_the_numpy_market_plays(scenario, spread):
+    """Observations and rewards of the same actions, noise and starts, in single precision."""
+    game = load_scenario(scenario)
+    options = Options(steps=STEPS, inventory_spread=spread)
+    markets = Markets(game, options, MARKETS, game.agents, {})
+    draws = markets.draw(jax.random.key(1))
+    means = np.random.default_rng(0).normal(size=(STEPS, len(game.agents), markets.padded)).astype(np.float32)
+    episode = jax.jit(markets.play)(draws, 0.4, means)
+    market = Market(game, options, batch=(MARKETS,))
+    if spread:
+
+        class Fixed:
+            standard_normal = staticmethod(lambda shape: np.asarray(draws.start, dtype=float))
+
+        market.reset(Fixed())
+        assert (market.inventories.std(axis=0) > 0).all()
+    actions = means[:, None] + np.float32(0.4) * np.asarray(draws.actions)
+    for k in range(STEPS):
+        np.testing.assert_allclose(episode.observations[k], market.observations(), rtol=1e-4, atol=1e-5)
+        flat = np.concatenate([actions[k][:, i, :size] for i, size in enumerate(markets.sizes)], axis=-1)
+        noise = as_numpy((draws.price, draws.factor, draws.inventory), k)
+        rewards = market.advance(market.controls(flat.astype(float)), noise)
+        np.testing.assert_allclose(episode.rewards[k], rewards, rtol=1e-4, atol=1e-5)
+
+
+def test_a_function_of_observations_plays_as_its_schedule_does():
+    trainer = learners().trainer
+    state = trainer.init(0)
+    draws = trainer.markets.draw(jax.random.key(1))
+    schedule = trainer.schedules(state.networks)
+    first = trainer.markets.play(draws, 0.5, schedule.swapaxes(0, 1))
+    second = trainer.markets.play(
+        draws, 0.5, lambda seen: trainer._over_agents(state.networks.actor, seen[..., : trainer.visible])
+    )
+    assert first.means.shape == (STEPS, 1, 3, 2)
+    np.testing.assert_allclose(first.rewards, second.rewards, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.broadcast_to(first.means, second.means.shape), second.means, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("information", ["time", "full"])
+def test_gradients_are_those_of_the_loss_in_torch(information):
+    """PPO's loss written again after stable-baselines3's ``PPO.train``, with torch's distributions."""
+    own = learners(information=information)
+    trainer, state = own.trainer, own.state
+    deviation = 0.6
+    samples = jax.jit(trainer._rollout)(state.networks, jax.random.key(2), deviation)
+    moved = jax.tree.map(lambda each: each + 0.05, state.networks)  # so that ratios differ from 1
+    batch = np.array([3, 17, 0, 29, 8, 11, 39, 25])
+    found = jax.jit(trainer._gradients)(moved, samples, jax.numpy.asarray(batch), deviation)
+    for i in range(3):
+        size = trainer.markets.sizes[i]
+        layers = {
+            part: [
+                [torch.tensor(np.asarray(each[i]), dtype=torch.float64, requires_grad=True) for each in layer]
+                for layer in getattr(moved, part)
+            ]
+            for part in ("actor", "critic")
+        }
+        seen, actions, advantages, returns = (
+            torch.tensor(np.asarray(each[i, batch]), dtype=torch.float64)
+            for each in (samples.observations, samples.actions, samples.advantages, samples.returns)
+        )
+
+        def through(network, x):
+            for weight, bias in network[:-1]:
+                x = torch.tanh(x @ weight + bias)
+            return x @ network[-1][0] + network[-1][1]
+
+        old = [
+            [torch.tensor(np.asarray(each[i]), dtype=torch.float64) for each in layer] for layer in state.networks[0]
+        ]
+        inputs, actions = seen[:, : trainer.visible], actions[:, :size]
+        likely = [
+            torch.distributions.Normal(through(each, inputs)[:, :size], deviation).log_prob(actions).sum(-1)
+            for each in (layers["actor"], old)
+        ]
+        ratio = torch.exp(likely[0] - likely[1])
+        normal = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        policy = -torch.min(normal * ratio, normal * torch.clamp(ratio, 0.8, 1.2)).mean()
+        value = torch.nn.functional.mse_loss(returns, through(layers["critic"], seen)[:, 0])
+        (policy + 0.5 * value).backward()
+        for part, network in layers.items():
+            for layer, ours in zip(network, getattr(found, part), strict=True):
+                for theirs, mine in zip(layer, ours, strict=True):
+                    np.testing.assert_allclose(mine[i], theirs.grad.numpy(), rtol=2e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize(("gamma", "gae_lambda"), [(1.0, 1.0), (0.9, 0.8)])
+def test_advantages_are_those_of_stable_baselines3(gamma, gae_lambda):
+    from gymnasium.spaces import Box
+    from stable_baselines3.common.buffers import RolloutBuffer
+
+    rng = np.random.default_rng(0)
+    rewards, values = rng.normal(size=(2, STEPS, MARKETS)).astype(np.float32)
+    buffer = RolloutBuffer(STEPS, Box(-1, 1, (1,)), Box(-1, 1, (1,)), "cpu", gae_lambda, gamma, MARKETS)
+    buffer.rewards, buffer.values, buffer.episode_starts = rewards, values, np.zeros((STEPS, MARKETS))
+    buffer.compute_returns_and_advantage(torch.ones(MARKETS), np.ones(MARKETS, dtype=bool))
+    settings = SMALL.changed({"gamma": gamma, "gae_lambda": gae_lambda}, "ppo")
+    own = learners(algorithm=settings).trainer
+    np.testing.assert_allclose(own._advantages(rewards[None], values[None])[0], buffer.advantages, atol=1e-5)
+
+
+def test_the_optimiser_is_torchs_adam_behind_its_clipping():
+    from makertaker.training.jax.networks import optimiser
+
+    rng = np.random.default_rng(0)
+    weights = torch.nn.Parameter(torch.zeros(7))
+    theirs, ours = torch.optim.Adam([weights], lr=0.01, eps=1e-5), optimiser(0.5)
+    mine, moments = np.zeros(7), ours.init(np.zeros(7, dtype=np.float32))
+    for size in (0.01, 1.0, 10.0, 0.1):
+        gradient = size * rng.normal(size=7)
+        weights.grad = torch.tensor(gradient, dtype=torch.float32)
+        torch.nn.utils.clip_grad_norm_([weights], 0.5)
+        theirs.step()
+        way, moments = ours.update(gradient.astype(np.float32), moments)
+        mine = mine + 0.01 * np.asarray(way)
+        np.testing.assert_allclose(mine, weights.detach().numpy(), rtol=1e-4, atol=1e-7)
+
+
+def test_networks_begin_as_stable_baselines3s_do():
+    """Orthogonal rows or columns of norms sqrt(2), and 0.01 and 1 in the last layers; biases of 0."""
+    state = learners(algorithm=JAX_PPO).state
+    gains = {"actor": [2**0.5, 2**0.5, 0.01], "critic": [2**0.5, 2**0.5, 1.0]}
+    for part, expected in gains.items():
+        for (weight, bias), gain in zip(getattr(state.networks, part), expected, strict=True):
+            assert not bias.any()
+            for i, each in enumerate(np.asarray(weight, dtype=float)):
+                size = np.linalg.svd(each, compute_uv=False)
+                size = size[:1] if part == "actor" and i == 0 else size  # the trader's second action fills up
+                np.testing.assert_allclose(size, gain, rtol=1e-5)
+    assert not state.networks.actor[-1].weight[0, :, 1].any()
+
+
+@pytest.mark.parametrize("information", ["time", "full"])
+def test_a_training_is_deterministic_under_its_seed(information):
+    results = []
+    for seed in (3, 3, 4):
+        trained = learners(information=information, seed=seed)
+        trained.learn(3 * EPISODE)
+        assert trained.steps_done == 3 * EPISODE
+        results.append(trained)
+    assert_same(results[0], results[1])
+    assert (results[0].state.networks.actor[0].weight != results[2].state.networks.actor[0].weight).any()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "information"),
+    [("execution-signal", "time"), ("maker-taker-3x3", "own"), ("approximation", "market"), ("makers-only", "full")],
+)
+def test_every_kind_of_game_and_information_is_learned_with(scenario, information):
+    trained = learners(scenario, information=information)
+    before = trained._arrays()
+    trained.learn(2 * EPISODE)
+    after = trained._arrays()
+    for name, value in after.items():
+        assert np.isfinite(value).all(), name
+        if name.endswith("weight") and name.startswith("networks"):
+            assert (value != before[name]).any(), name
+
+
+@pytest.mark.parametrize("information", ["time", "full"])
+def test_saved_actors_act_as_the_networks_do(information, tmp_path):
+    from makertaker.training.common import actor_file
+
+    trained = learners(information=information)
+    trained.learn(3 * EPISODE)
+    trained.save_models(tmp_path)
+    trainer = trained.trainer
+    episode = trainer.markets.play(
+        trainer.markets.draw(jax.random.key(0)),
+        0.0,
+        lambda seen: trainer._over_agents(trained.state.networks.actor, seen[..., : trainer.visible]),
+    )
+    for i, agent in enumerate(trained.agents):
+        actor = actor_file.load(trained.market, agent, tmp_path / f"{agent}.safetensors")
+        space, seen = trained.market.action_space(agent), np.asarray(by_agent(episode.observations)[i])
+        expected = np.asarray(by_agent(episode.means)[i])[:, : trainer.markets.sizes[i]]
+        np.testing.assert_allclose(actor.act(seen), np.clip(expected, space.low, space.high), rtol=1e-5, atol=1e-6)
+
+
+def test_it_makes_no_difference_where_a_training_is_cut_into_calls(tmp_path):
+    whole, cut, resumed = learners(), learners(), learners(seed=5)
+    whole.learn(6 * EPISODE)
+    seen = []
+    cut.learn(6 * EPISODE, until=2 * EPISODE, on_episode=seen.append)
+    assert seen == [EPISODE, 2 * EPISODE]
+    cut.save_checkpoint(tmp_path / "checkpoint", {"note": [1, 2.5]})
+    assert {each.suffix for each in (tmp_path / "checkpoint").iterdir()} == {".safetensors", ".json"}
+    assert resumed.load_checkpoint(tmp_path / "checkpoint") == {"note": [1, 2.5]}
+    resumed.learn(6 * EPISODE, on_episode=seen.append)
+    assert_same(whole, resumed)
+
+
+def test_a_checkpoint_of_other_learners_or_a_damaged_one_is_refused(tmp_path):
+    learners().save_checkpoint(tmp_path / "checkpoint")
+    with pytest.raises(ValueError, match=r"other learners: networks\.actor\.0\.weight: expected"):
+        learners(algorithm=JAX_PPO).load_checkpoint(tmp_path / "checkpoint")
+    (tmp_path / "checkpoint" / "state.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="corrupt or belongs to other learners"):
+        learners().load_checkpoint(tmp_path / "checkpoint")
+    with pytest.raises(ValueError, match="checkpoint: there is none"):
+        learners().load_checkpoint(tmp_path / "nothing")
+
+
+def test_agents_that_follow_the_equilibrium_are_not_learned():
+    given = read_scenario("acas")
+    equilibrium = solve(given.game, STEPS)
+    policies = equilibrium.open_loop()
+    trained = JaxLearners(
+        given.game, algorithm=SMALL, steps=STEPS, markets=MARKETS, fixed={"maker_0": policies["maker_0"]}
+    )
+    assert trained.agents == ["trader_0", "maker_1"]
+    trained.learn(2 * EPISODE)
+    played = rollout(given.game, trained.policies(), STEPS).controls
+    np.testing.assert_array_equal(played.ask[:, 0], equilibrium.controls.ask[:, 0])
+    # the market of the compiled program: everybody's best play at the equilibrium's own actions gives its payoffs
+    markets = trained.trainer.markets
+    actions = markets.env.view.scale.actions(equilibrium.controls)
+    means = np.zeros((STEPS, 2, 2), dtype=np.float32)
+    means[:, 0, 0] = actions.rate[:, 0]
+    means[:, 1] = np.stack([actions.ask[:, 1], actions.bid[:, 1]], axis=-1)
+    rewards = np.asarray(markets.play(markets.draw(jax.random.key(0)), 0.0, means).rewards).sum(axis=0)
+    units = [given.game.payoff_unit(agent) for agent in trained.agents]
+    np.testing.assert_allclose(rewards[0] * units, equilibrium.payoffs[[0, 2]], rtol=1e-4)
+
+
+def test_what_is_not_compiled_is_refused():
+    with pytest.raises(ValueError, match="fixed: maker_0 follows no schedule"):
+        JaxLearners("acas", fixed={"maker_0": lambda k, state: np.zeros(2)})
+    with pytest.raises(ValueError, match="markets: PPO needs at least 4 steps in all markets of an episode, got 3"):
+        learners(steps=3, markets=1)
+
+
+def test_learning_that_diverges_is_said_with_the_agent():
+    trained = learners()
+    bad = trained.state.networks.critic[0].bias.at[1, 0].set(np.nan)
+    critic = (trained.state.networks.critic[0]._replace(bias=bad), *trained.state.networks.critic[1:])
+    trained.state = trained.state._replace(networks=trained.state.networks._replace(critic=critic))
+    with pytest.raises(FloatingPointError, match="maker_0's network is not finite"):
+        trained.learn(EPISODE)
+
+
+def test_learning_finds_the_equilibrium():
+    """A twentieth of the usual training: relative NashConv falls below 5 percent, from hundreds of percent."""
+    given = read_scenario("acas")
+    trained = JaxLearners(given.game, steps=STEPS, markets=16, algorithm=JAX_PPO.changed({"net_arch": [16, 16]}, "ppo"))
+    before, after = [], []
+    for found in (before, after):
+        controls = rollout(given.game, trained.policies(), STEPS).controls
+        found.append(exploitability(given.game, controls, STEPS).relative)
+        trained.learn(8_000)
+    controls = rollout(given.game, trained.policies(), STEPS).controls
+    assert exploitability(given.game, controls, STEPS).relative < 0.05 < before[0]
+
+
+def config(**changes):
+    settings = {"timesteps": 12 * EPISODE, "markets": MARKETS, "hyperparameters": {"ppo": {"net_arch": [8]}}, "seed": 1}
+    return runs.RunConfig.of(read_scenario("acas"), "ppo", STEPS, "jax", **settings | changes)
+
+
+def test_a_run_that_is_interrupted_and_resumed_ends_where_another_does(tmp_path, monkeypatch):
+    whole = runs.train(config(), tmp_path / "whole")
+    learn = JaxLearners.learn
+
+    def interrupted(self, timesteps, *, until=None, on_episode=None):
+        learn(self, timesteps, until=until, on_episode=on_episode)
+        if self.steps_done >= 6 * EPISODE:  # the second of four checkpoints, which is not written then
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(JaxLearners, "learn", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runs.train(config(), tmp_path / "cut")
+    monkeypatch.setattr(JaxLearners, "learn", learn)
+    assert runs.evaluate_run(tmp_path / "cut").metrics["timesteps_done"] == 6 * EPISODE
+    resumed = runs.resume(tmp_path / "cut")
+    assert resumed.metrics == whole.metrics
+    for name in ("config.json", "metrics.json", "history.csv", "models/trader_0.safetensors"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    # nothing is pickled, and a killed training is evaluated from its checkpoint
+    assert not list((tmp_path / "whole").rglob("*.p*kl")) + list((tmp_path / "whole").rglob("*.zip"))
+    (tmp_path / "cut" / "run.json").unlink()
+    shutil.rmtree(tmp_path / "cut" / "models")
+    assert runs.evaluate_run(tmp_path / "cut").metrics["timesteps_done"] == 12 * EPISODE
+    assert json.loads((tmp_path / "whole" / "config.json").read_text())["engine"] == "jax"
+
+
+SEEDS = (1, 2)
+
+
+def same_files(first, second):
+    for name in ("config.json", "metrics.json", "history.csv", "models/trader_0.safetensors"):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_a_seed_among_others_is_the_training_of_that_seed_alone(tmp_path):
+    """Bit for bit: it is the same program; and so is the history, whose best responses are found together."""
+    found = seeds.train_seeds(config(), SEEDS, tmp_path / "group")
+    alone = runs.train(config(seed=2), tmp_path / "alone")
+    assert found[2].metrics == alone.metrics != found[1].metrics
+    same_files(tmp_path / "group" / "seed-2", tmp_path / "alone")
+    header, *rows = (tmp_path / "group" / "seeds.csv").read_text().splitlines()
+    assert header.startswith("seed,relative_nash_conv")
+    assert [row.split(",")[:2] for row in rows] == [
+        [str(s), str(found[s].metrics["relative_nash_conv"])] for s in SEEDS
+    ]
+    with pytest.raises(ValueError, match=r"out: .*seed-1' exists; choose another directory"):
+        seeds.train_seeds(config(), SEEDS, tmp_path / "group")
+    with pytest.raises(ValueError, match="holds something else, expected a new folder for seeds"):
+        seeds.train_seeds(config(), SEEDS, tmp_path / "alone")
+
+
+def test_seeds_that_are_interrupted_go_on_together(tmp_path, monkeypatch):
+    seeds.train_seeds(config(), SEEDS, tmp_path / "whole")
+    checkpoint = runs.Record.checkpoint
+
+    def interrupted(self):
+        checkpoint(self)
+        if self.learners.steps_done >= 6 * EPISODE:  # the second seed is behind then
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs.Record, "checkpoint", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        seeds.train_seeds(config(), SEEDS, tmp_path / "cut")
+    monkeypatch.setattr(runs.Record, "checkpoint", checkpoint)
+    seeds.resume_seeds(tmp_path / "cut")
+    assert (tmp_path / "cut" / "seeds.csv").read_bytes() == (tmp_path / "whole" / "seeds.csv").read_bytes()
+    for seed in SEEDS:
+        same_files(tmp_path / "cut" / f"seed-{seed}", tmp_path / "whole" / f"seed-{seed}")
+
+
+def test_other_engines_train_one_seed_at_a_time(tmp_path):
+    other = runs.RunConfig.of(read_scenario("acas"), "ppo", STEPS, "sb3")
+    with pytest.raises(ValueError, match="seeds: engine 'sb3' trains one at a time"):
+        seeds.train_seeds(other, SEEDS, tmp_path / "group")
+    with pytest.raises(ValueError, match="seeds: expected different ones"):
+        seeds.train_seeds(config(), (1, 1), tmp_path / "group")
+    assert not (tmp_path / "group").exists()
+
+
+def test_the_engine_says_what_it_does_not_have():
+    with pytest.raises(ValueError, match="algorithm: with --engine jax expected 'ppo', got 'sac'"):
+        runs.RunConfig.of(read_scenario("acas"), "sac", STEPS, "jax")
+    with pytest.raises(ValueError, match=r"hyperparameters: expected tables of \['ppo'\], got 'trader_0'"):
+        config(hyperparameters={"trader_0": {"gamma": 0.9}})

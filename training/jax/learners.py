@@ -1,0 +1,177 @@
+"""The learners of run directories: independent PPO of all agents in one compiled program.
+
+A training that is resumed from a checkpoint ends bit for bit where an uninterrupted one would have: random numbers
+follow from the seed and the number of the iteration. A checkpoint is numbers alone, ``state.safetensors`` and
+``record.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import copy
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...envs import Options, Policy
+from ...envs.described import Described, describe_game
+from ...envs.market import Market
+from ...envs.parameters import check_count
+from ..common import checkpoint_folder
+from ..common.actor import Actor, Layer
+from ..common.files import DAMAGE
+from ..common.hyperparameters import JAX_PPO, NetworkPPOSettings
+from ..common.information import Information, visible
+from ..common.joint_market import Act
+from ..common.learners import Learners, diverged, learners_options, learning
+from . import cache
+from .markets import Markets
+from .trainer import Trainer, TrainState
+
+
+class JaxLearners(Learners):
+    """PPO in JAX for every agent that does not follow a schedule.
+
+    Args:
+        game: the game; or a scenario, its name, the path of its file, or a mapping of its contents.
+        options: of the markets; by default 20 steps an episode. Critics see everything; actions and rewards are in
+            units of the game.
+        algorithm: hyperparameters of all learners.
+        information: of the actors.
+        markets: number of markets played at once; by default the algorithm's own.
+        seed: the result is a function of it and of the other arguments.
+        fixed: schedules of the agents that do not learn.
+        arguments: fields of :class:`~makertaker.envs.Options`, such as ``steps``, and parameters of the game.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Example::
+
+        learners = JaxLearners("acas", seed=3)
+        learners.learn(160_000)
+    """
+
+    def __init__(
+        self,
+        game: Described,
+        options: Options | None = None,
+        *,
+        algorithm: NetworkPPOSettings = JAX_PPO,
+        information: Information = "time",
+        markets: int | None = None,
+        seed: int = 0,
+        fixed: Mapping[str, Policy] | None = None,
+        **arguments: Any,
+    ) -> None:
+        game, options, *_ = describe_game(game, options, arguments)
+        count = check_count("markets", algorithm.markets if markets is None else markets)
+        options, fixed = learners_options(options), fixed or {}
+        super().__init__(Market(game, options, batch=(count,)), fixed)
+        if not self.agents:
+            raise ValueError("expected at least one learner, got none")
+        cache.use()
+        played = Markets(game, self.market.options, count, learning(game, fixed), fixed)
+        self.trainer = Trainer(played, algorithm, visible(game, information))
+        self.state: TrainState = self.trainer.init(seed)
+
+    def with_seed(self, seed: int) -> Self:
+        """Fresh learners with another seed that share the compiled program."""
+        result = copy(self)
+        result.state = self.trainer.init(seed)
+        return result
+
+    @property
+    def steps_done(self) -> int:
+        """Joint market steps so far."""
+        return int(self.state.iteration) * self.episode
+
+    def acts(self) -> dict[str, Act]:
+        """Each learner's current actions, without exploration."""
+        return {agent: each.act for agent, each in self.numbers().items()}
+
+    def numbers(self) -> dict[str, Actor]:
+        """See :meth:`.Learners.numbers`; actions are truncated by the markets."""
+        trained = jax.device_get(self.state.networks.actor)
+        return {agent: self._numbers(i, agent, trained) for i, agent in enumerate(self.agents)}
+
+    def _numbers(self, index: int, agent: str, trained: Any) -> Actor:
+        space, size = self.market.action_space(agent), self.trainer.markets.sizes[index]
+        *inner, (weight, bias) = ((weight[index], bias[index]) for weight, bias in trained)
+        pairs = (*inner, (weight[:, :size], bias[:size]))
+        layers = tuple(Layer(weight.T.astype(float), bias.astype(float)) for weight, bias in pairs)
+        shape = self.trainer.size, self.trainer.visible, self.trainer.settings.activation_fn
+        return Actor(*shape, False, space.low, space.high, layers)
+
+    def learn(
+        self, timesteps: int, *, until: int | None = None, on_episode: Callable[[int], None] | None = None
+    ) -> None:
+        """See :meth:`.Learners.learn`."""
+        check_count("timesteps", timesteps)
+        target = self.iterations(timesteps if until is None else until)
+        while (done := int(self.state.iteration)) < target:
+            self.advance(1 if on_episode is not None else target - done, timesteps)
+            if on_episode is not None:
+                on_episode(self.steps_done)
+
+    def iterations(self, timesteps: int) -> int:
+        """Number of episodes of the batch that joint market steps are, rounded up."""
+        return -(-timesteps // self.episode)
+
+    def advance(self, iterations: int, timesteps: int) -> None:
+        """Some episodes of the batch of a training of ``timesteps``, in one call of the program.
+
+        Raises:
+            FloatingPointError: a learner's network became NaN.
+        """
+        self.state = self.trainer.run(self.state, iterations, self.iterations(timesteps))
+        self._check_finite()
+
+    @property
+    def finite(self) -> bool:
+        """True where all networks are finite."""
+        return bool(self.trainer.finite(self.state.networks).all())
+
+    def _check_finite(self) -> None:
+        for agent, finite in zip(self.agents, np.asarray(self.trainer.finite(self.state.networks)), strict=True):
+            if not finite:
+                raise diverged(agent)
+
+    def save_models(self, folder: Path) -> None:
+        """See :meth:`.Learners.save_models`; there is nothing else to save."""
+        super().save_models(folder)
+
+    def save_checkpoint(self, folder: Path, extra: Mapping[str, object] | None = None) -> None:
+        """See :meth:`.Learners.save_checkpoint`."""
+        state: checkpoint_folder.State = {"extra": dict(extra or {}), "steps_done": self.steps_done}
+        with checkpoint_folder.replaced(folder, state, self._arrays()) as fresh:
+            self.save_models(fresh)
+
+    def load_checkpoint(self, folder: Path) -> dict[str, object]:
+        """See :meth:`.Learners.load_checkpoint`: numbers and text, nothing in them is run."""
+        state, arrays = checkpoint_folder.stored_numbers(folder)
+        try:
+            expected, given = ({name: _kind(each) for name, each in all_.items()} for all_ in (self._arrays(), arrays))
+            for name in (*expected, *given):
+                if given.get(name) != expected.get(name):
+                    raise ValueError(f"{name}: expected {expected.get(name)}, got {given.get(name)}")
+            _, shape = jax.tree.flatten(self.state)
+            self.state = jax.tree.unflatten(shape, [jnp.asarray(arrays[name]) for name in expected])
+            if self.steps_done != state["steps_done"]:
+                raise ValueError(f"expected {state['steps_done']} joint market steps, got {self.steps_done}")
+        except DAMAGE as error:
+            raise checkpoint_folder.corrupt(folder, error) from error
+        return state["extra"]
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """All that a training goes on from, by name."""
+        leaves, _ = jax.tree.flatten_with_path(self.state)
+        return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(each) for path, each in leaves}
+
+
+def _kind(array: np.ndarray) -> str:
+    """Number type and shape, for comparisons and messages."""
+    return f"{array.dtype} {array.shape}"
