@@ -105,7 +105,18 @@ def test_an_unknown_option_is_a_usage_error(command):
     assert "Traceback" not in err
 
 
-OF_EXTRAS = ("torch", "stable_baselines3", "ray", "safetensors", "msgspec", "filelock", "matplotlib", "plotly", "jax")
+OF_EXTRAS = (
+    "torch",
+    "stable_baselines3",
+    "ray",
+    "safetensors",
+    "msgspec",
+    "filelock",
+    "matplotlib",
+    "plotly",
+    "jax",
+    "optax",
+)
 
 
 def test_commands_that_solve_need_no_extra():

@@ -45,7 +45,7 @@ ENTRIES = {
         "runners": [*COUNT, 1],
         "markets": [*WHOLE, -1, 0, HUGE],
         "information": [*TEXT, None, "all"],
-        "engine": [*TEXT, None, "jax"],
+        "engine": [*TEXT, None, "tpu"],
         "values": [*TABLE, MISSING],
         "hyperparameters": TABLE,
         "hyperparameters.ppo": TABLE,

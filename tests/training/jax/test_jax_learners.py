@@ -3,6 +3,7 @@
 import json
 import shutil
 from functools import cache as cache_of_programs
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from makertaker.envs.market import Market  # noqa: E402
 from makertaker.envs.noise import Noise  # noqa: E402
 from makertaker.training import runs, seeds  # noqa: E402
 from makertaker.training.common.hyperparameters import JAX_PPO  # noqa: E402
+from makertaker.training.jax import cache  # noqa: E402
 from makertaker.training.jax.learners import JaxLearners  # noqa: E402
 from makertaker.training.jax.markets import Markets  # noqa: E402
 from makertaker.training.jax.trainer import by_agent  # noqa: E402
@@ -257,6 +259,28 @@ def test_it_makes_no_difference_where_a_training_is_cut_into_calls(tmp_path):
     assert resumed.load_checkpoint(tmp_path / "checkpoint") == {"note": [1, 2.5]}
     resumed.learn(6 * EPISODE, on_episode=seen.append)
     assert_same(whole, resumed)
+
+
+def test_seeds_on_an_axis_of_arrays_are_the_same_trainings_up_to_rounding():
+    """Products of batches are added up in another order: to the bit, trainings are equal only in separate calls."""
+    trainer = learners().trainer
+    states = [trainer.init(seed) for seed in (3, 4)]
+    together = trainer.run_seeds(jax.tree.map(lambda *each: jax.numpy.stack(each), *states), 1, 6)
+    for i, state in enumerate(states):
+        alone = trainer.run(state, 1, 6)
+        for mine, theirs in zip(jax.tree.leaves(together.networks), jax.tree.leaves(alone.networks), strict=True):
+            np.testing.assert_allclose(mine[i], theirs, atol=1e-5)
+
+
+def test_programs_are_kept_in_the_users_cache_unless_another_folder_was_chosen(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert cache.folder().parent == Path("/somewhere/makertaker/jax")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache.folder().parent == Path.home() / ".cache" / "makertaker" / "jax"
+    chosen = jax.config.values["jax_compilation_cache_dir"]
+    assert chosen is not None
+    cache.use()
+    assert jax.config.values["jax_compilation_cache_dir"] == chosen
 
 
 def test_a_checkpoint_of_other_learners_or_a_damaged_one_is_refused(tmp_path):
