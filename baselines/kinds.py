@@ -110,6 +110,8 @@ class Gains(NamedTuple):
         """What the deviator may look at, in words."""
         if self.bounds is not None:
             return f"time{', the factor' if game.factor is not None else ''} and everyone's inventories"
+        if not game.random and self.simulated:
+            return "time: a schedule, whatever moves the market price"
         if not game.random:
             return "time: where nothing moves inventories but players, a schedule is as good as any reaction"
         return "time and everyone's undisturbed paths, which the noise moves"

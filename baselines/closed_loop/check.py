@@ -21,7 +21,8 @@ def better_reaction(found: ReactionField, paths: Trajectory) -> str:
     """An agent's controls at some state along the first paths that are worth more than those of its first-order
     condition, in words; empty if none is known of.
 
-    Looked at are all of an agent's own controls over the game's action range, the others' as they are.
+    Looked at are all of an agent's own controls over the game's action range that lead to a state in the tube, where
+    the fit holds, or, in the last step, to any; the others' as they are.
     """
     system, game = found.system, found.game
     n, owner = len(game.start), Controlled.of(system).owner
@@ -42,7 +43,13 @@ def better_reaction(found: ReactionField, paths: Trajectory) -> str:
             tried = combinations(low[own], high[own], _GRID[len(own)])
             controls = np.repeat(played, len(tried), axis=0)
             controls[:, own] = np.tile(tried, (len(played), 1))
-            reached = games.values(np.repeat(everyone, len(tried)), controls)[:, i].reshape(len(played), -1)
+            who = np.repeat(everyone, len(tried))
+            held = games.leads_to(who, controls)
+            inside = np.ones(len(who), dtype=bool)
+            if k + 1 < found.steps:
+                near = found.tube.half[k + 1, -n:]
+                inside = (np.abs(held - found.tube.center[k + 1, -n:]) <= near).all(axis=-1)
+            reached = np.where(inside, games.values(who, controls)[:, i], -np.inf).reshape(len(played), -1)
             if (reached.max(axis=1) > before[:, i] + _TOLERANCE * game.payoff_unit(agent)).any():
                 gain = float((reached.max(axis=1) - before[:, i]).max())
                 return f"in step {k} {agent} gains {gain:.2g} by controls far from those of its first-order condition"

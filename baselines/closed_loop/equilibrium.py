@@ -111,7 +111,7 @@ class MarkovNash(Rule):
     """A feedback (Markov-perfect) Nash equilibrium of the grid game, within a tube around its path.
 
     Everyone's controls are functions of time, factor and all inventories, and from any state of the tube nobody gains
-    by another such function that stays in it. ``feedback()`` gives the policies; they are batched.
+    by another such function that stays in it, up to ``errors``. ``feedback()`` gives the policies; they are batched.
     """
 
     game: Game
@@ -375,7 +375,8 @@ def _status(found: ReactionField, errors: MarkovErrors | None, paths: Trajectory
         )
     if problems.flat or (better := better_reaction(found, paths)):
         why = f"at {problems.flat} of {found.points} states a payoff is not concave" if problems.flat else better
-        return Status.NO_MAXIMUM, f"no feedback equilibrium was found: {why}"
+        helps = "What helps: more steps, or smaller penalties"
+        return Status.NO_MAXIMUM, f"no feedback equilibrium was found: {why}. {helps}"
     if errors is None:
         return Status.CONVERGED, "feedback equilibrium; errors were not estimated (refine=False)"
     worst = _largest(found.system, errors.total)

@@ -13,7 +13,7 @@ fitted value itself bounds nothing; a bound for deviations that stay inside the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from ...envs.grid import State, agent_index, closing_rates, terminal_reward
 from ...envs.packing import join_actions, split_controls
 from ..errors import EquilibriumNotFound
 from ..noise.field import Tube, as_state, at_node, inventory_sd, next_factors, power_of_two, sample_box
-from ..noise.polynomials import Basis, Expected, Polynomial, cubature, fit
+from ..noise.polynomials import Basis, Box, Expected, Polynomial, cubature, fit
 from ..noise.step_system import StepSystem
 from ..profiles import BestResponse, mean_controls
 from ..sampling import pair_mean
@@ -279,12 +279,13 @@ def _stages(problem: _Problem, k: int, states: Array, ahead: Polynomial, degree:
 
 
 def _best(
-    problem: _Problem, games: StageGames, controls: Array, known: Sequence[Array], *, searched: bool
+    problem: _Problem, games: StageGames, controls: Array, known: Sequence[Array], *, searched: bool, box: Box | None
 ) -> tuple[Array, Array]:
     """The deviator's best controls that were found, (B, m) with the others', and (B,) True where they are a maximum.
 
     Newton's method begins where the payoff is the largest: at the policy's own controls, at known ones (B, w), or, if
-    they are to be searched, at those of a grid over the game's action range.
+    they are to be searched, at those of a grid over the game's action range which lead into the next node's box, where
+    the fit holds.
     """
     own, everyone = problem.own, np.arange(len(controls))
     low, high = (joined(each)[own] for each in problem.system.game.action_range())
@@ -296,12 +297,21 @@ def _best(
         trial[:, own] = each  # a grid's are the same at all states
         trial = games.begin(trial)
         value = games.values(everyone, trial)[:, 0]
+        if box is not None and each.ndim == 1:
+            n = games.inventory.shape[-1]
+            away = np.abs(games.leads_to(everyone, trial) - box.center[-n:])
+            value = np.where((away <= box.half[-n:]).all(axis=-1), value, -np.inf)
         better = value > worth
         best, worth = np.where(better[:, None], trial, best), np.where(better, value, worth)
     found, left = games.solve(best)
     reached = games.values(everyone, found)[:, 0]
     solved = (left <= _SOLVED) & (reached >= worth - 1e-12 * np.abs(worth))
     return np.where(solved[:, None], found, best), solved
+
+
+def _next_box(system: StepSystem, tube: Tube, k: int) -> Box | None:
+    """Where the fit of the next node's values holds; None at the end, where they are exact."""
+    return tube.box(k + 1) if k + 1 < system.steps else None
 
 
 def _backward(
@@ -316,14 +326,15 @@ def _backward(
     states = sample_box(tube.box(system.steps), draw.random(points))
     d = size - len(game.start)
     last = terminal_reward(system.coefficients(system.steps - 1, states[:, :d] if d else None), states[:, d:])
-    surfaces = [fit(basis, tube.box(system.steps), states, last[:, index : index + 1], weights)]
+    # exactly, so that it holds far away as well
+    surfaces = [fit(replace(basis, degree=2), tube.box(system.steps), states, last[:, index : index + 1], weights)]
     for k in reversed(range(system.steps)):
         states = sample_box(tube.box(k), draw.random(points))
         games, controls = _stages(problem, k, states, surfaces[-1], degree)
         known = [surfaces[-1](states)[:, 1:]] if len(surfaces) > 1 else []
         if rough is not None:
             known.append(rough.surfaces[k](states)[:, 1:])
-        best, solved = _best(problem, games, controls, known, searched=rough is None)
+        best, solved = _best(problem, games, controls, known, searched=rough is None, box=_next_box(system, tube, k))
         if solved.mean() < _ENOUGH:
             raise EquilibriumNotFound(
                 f"{problem.agent}'s best response to policies that react was not found: at step {k} its problem was "
@@ -343,7 +354,14 @@ def _surplus(problem: _Problem, found: FittedPolicy, tube: Tube, options: Fitted
     for k in range(found.steps):
         states = sample_box(tube.box(k), draw.random(points))
         games, controls = _stages(problem, k, states, found.surfaces[k + 1], degree)
-        best, _ = _best(problem, games, controls, [found.surfaces[k](states)[:, 1:]], searched=True)
+        best, _ = _best(
+            problem,
+            games,
+            controls,
+            [found.surfaces[k](states)[:, 1:]],
+            searched=True,
+            box=_next_box(found.system, tube, k),
+        )
         raised = games.values(np.arange(points), best)[:, 0] - found.surfaces[k](states)[:, 0]
         total += max(0.0, float(raised.max()))
     return total

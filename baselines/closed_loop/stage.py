@@ -106,11 +106,18 @@ class StageGames:
 
     @cached_property
     def given(self) -> Array:
-        """(m,) True for controls that nobody chooses: the others', and the last rate of who must liquidate."""
+        """(m,) True for controls that nobody chooses: the others', the last rate of who must liquidate, and quotes on a
+        side of the market where no volume arrives, which matter to nobody."""
         game, owner = self.system.game, self.controlled.owner
         ends = self.k + 1 == self.system.steps and game.must_close
         closing = np.append(game.closing, np.zeros(game.makers, dtype=bool))[owner] if ends else False
-        return (self._place < 0) | closing
+        n, makers = game.traders, game.makers
+        idle = np.concatenate([np.zeros(n, dtype=bool), *(np.full(makers, each) for each in self._idle)])
+        return (self._place < 0) | closing | idle
+
+    @property
+    def _idle(self) -> tuple[bool, bool]:
+        return self.system.idle(self._coefficients)
 
     def begin(self, guess: Array) -> Array:
         """(B, m) controls to start from, within the constraints; who must liquidate does in the last step."""
@@ -132,6 +139,12 @@ class StageGames:
         c = some_markets(self._coefficients, members)
         played = step(system.game, c, system.dt, held, separated(system, controls))
         return np.asarray(played.reward[:, self.agents] + self.ahead.at(members)(played.inventories))
+
+    def leads_to(self, members: Array, controls: Array) -> Array:
+        """(b, n) inventories at the end of the step, before noise arrives."""
+        c = some_markets(self._coefficients, members)
+        rate = self.system.game.activity(c, separated(self.system, controls)).inventory_rate
+        return np.asarray(move(self.inventory[members], rate, self.system.dt))
 
     def gradient(self, members: Array, controls: Array) -> Array:
         """(b, m) derivative of every agent's ``G`` in its own controls; 0 for controls that nobody chooses."""

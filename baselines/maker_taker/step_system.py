@@ -68,10 +68,16 @@ class MakerTakerSteps(StepSystem[MakerTakerCoefficients]):
         return Marginals(result, np.concatenate(income, axis=-1))
 
     no_stage_game: ClassVar[str] = (
-        "where makers who mind each other's inventories tie, or may send each other any flow by quoting far away, as "
-        "under best-quote competition, a step need not have an equilibrium. What helps: SoftmaxShare, makers who start "
-        "further apart, noise, smaller penalties"
+        "where makers who mind each other's inventories tie, where they may send each other any flow by quoting far "
+        "away, as under best-quote competition, or where a constraint binds at some states and not at others, a step "
+        "need not have an equilibrium that Newton's method finds. What helps: shares that sum to one (SoftmaxShare), "
+        "makers who start further apart, noise, wider constraints, smaller penalties, more steps"
     )
+
+    def idle(self, c: MakerTakerCoefficients) -> tuple[bool, bool]:
+        """No flow, and nobody who trades on that side."""
+        buyers, sellers = c.buy_weight.any(), c.sell_weight.any()
+        return not (buyers or np.any(c.buy_flow)), not (sellers or np.any(c.sell_flow))
 
     @property
     def places(self) -> tuple[int, int]:

@@ -135,6 +135,10 @@ class StepSystem(ABC, Generic[C]):
         """Derivatives of :meth:`~.Game.activity` in a step with these coefficients, at controls (..., N), (..., M),
         (..., M)."""
 
+    def idle(self, c: C) -> tuple[bool, bool]:
+        """True where no volume can arrive in a step at the asks, and at the bids, whatever is played."""
+        return False, False
+
     @property
     def places(self) -> tuple[int, int]:
         """How many of the lowest asks, and of the lowest bids, have places that matter to somebody's payoff, which has

@@ -92,6 +92,9 @@ def random_starts(
     except EquilibriumNotFound as error:
         note = f"gains were not found: {error}"
     beside, compared = _beside(problem, reference, played)
+    if not compared and reference is not None and isinstance(reference.profile, Rule):
+        apart = "no start lies in the tube of the feedback equilibrium, so that payoffs are not compared with its"
+        note = f"{note}; {apart}" if note else apart
     simulated = problem.random
     kinds = Gains(np.zeros(0), reacting=reacting, simulated=simulated, exact=not (reacting or simulated))
     columns = {"learned": payoffs, "exploitability": gains, "over_feedback": beside}

@@ -12,6 +12,7 @@ from makertaker.baselines import (
     EquilibriumNotFound,
     MarkovOptions,
     Status,
+    best_response_to_policies,
     feedback_nash,
     markov_nash,
     solve,
@@ -208,6 +209,49 @@ def test_liquidation_is_the_limit_of_large_penalties():
     assert exact.inventories[-1, 0] == pytest.approx(0, abs=1e-12)
     away = np.abs(near.payoffs - exact.payoffs) / np.abs(nearer.payoffs - exact.payoffs)
     np.testing.assert_allclose(away, 10, rtol=0.02)
+
+
+def test_in_one_step_nobody_reacts():
+    """Values at the end are exact, however far controls are tried from where they are fitted."""
+    game = MakerTakerGame(
+        (),
+        (2.0, 1.0),
+        competition=BestQuote(Exponential(2.0)),
+        maker_terminal_penalty=0.7,
+        buy_flow=0.6,
+        sell_flow=3.3,
+    )
+    np.testing.assert_allclose(markov_nash(game, 1).payoffs, solve(game, 1).payoffs, rtol=0, atol=1e-9)
+
+
+def test_quotes_where_no_volume_arrives_are_as_they_are():
+    """They matter to nobody; a little flow on that side changes little."""
+    none, little = (markov_nash(replace(SOFTMAX, sell_flow=flow), 6, QUICK) for flow in (0.0, 1e-4))
+    assert none.converged
+    np.testing.assert_allclose(none.payoffs, little.payoffs, rtol=0, atol=1e-3)
+    for agent in SOFTMAX.agents:
+        response = fitted_response(none.field.system, none.feedback(), agent)
+        assert response.bound < 1e-5 * SOFTMAX.payoff_unit(agent)
+
+
+def test_a_payoff_far_from_the_tube_is_not_taken_from_the_fit():
+    """A market in which a quote is at its bound: polynomials of degree 5 say that the trader gains 32 elsewhere."""
+    game = MakerTakerGame(
+        (-4.2,),
+        (1.9, 2.8),
+        horizon=2.4,
+        competition=ProductShare(floor=0.5),
+        trader_running_penalty=0.2,
+        trader_terminal_penalty=1.16,
+        maker_running_penalty=0.27,
+        maker_terminal_penalty=0.45,
+        buy_flow=1.0,
+        sell_flow=0.74,
+        max_quote=1.05,
+    )
+    found = markov_nash(game, 2)
+    for agent in game.agents:
+        assert best_response_to_policies(game, found.feedback(), agent, 2).gain < 1e-6 * game.payoff_unit(agent)
 
 
 def test_a_bound_that_binds_holds():
