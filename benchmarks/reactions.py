@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -140,7 +141,7 @@ def interval(values: Sequence[float | None]) -> str:
 
 def draw(found: Sequence[Result], path: Path) -> None:
     """Two buyers beside the exact curve; and what random starts do to gains and reactions in all markets."""
-    figure = Figure(figsize=(11, 4), layout="constrained")
+    figure = Figure(figsize=(12, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
     scenario = read_scenario("execution-2")
@@ -171,23 +172,31 @@ def draw(found: Sequence[Result], path: Path) -> None:
         )  # fmt: skip
     left.set(xlabel="mean reaction to the other's inventory (1 / time)", ylabel="collusion index", title="Two buyers")
     measures: list[tuple[Any, str, Callable[[Result], float | None]]] = [
-        (middle, "relative NashConv over random starts", lambda each: each.over_starts),
-        (right, "distance of reactions to feedback Nash", lambda each: each.reactions),
+        (
+            middle,
+            "relative NashConv over random starts, %",
+            lambda each: None if (x := each.over_starts) is None else 100 * x,
+        ),
+        (right, "reactions: distance to feedback, %", lambda each: None if (x := each.reactions) is None else 100 * x),
     ]
     for axes, title, measure in measures:
-        for row, market in enumerate(MARKETS):
+        markets = [each for each in MARKETS if any(one.market == each for one in found)]
+        for row, market in enumerate(markets):
             for place_, spread in enumerate(spreads):
                 own = [measure(each) for each in found if each.market == market and each.spread == spread]
                 known = [each for each in own if each is not None]
-                where = place_ + 0.22 * (row - 1)
+                where = place_ + 0.22 * (row - (len(markets) - 1) / 2)
                 axes.scatter([where] * len(known), known, s=14, color=color(row + 4), alpha=0.7,
                              label=market if place_ == 0 else None)  # fmt: skip
         axes.set_xticks(range(len(spreads)), [f"{each:g}" for each in spreads])
-        axes.set(xlabel="spread of initial inventories in training (shares)", title=title, yscale="log")
+        axes.set(xlabel="spread of starts in training (shares)", yscale="log")
+        axes.set_title(title, fontsize="medium")
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(ScalarFormatter())
     for axes in (left, middle, right):
         axes.grid(alpha=0.25)
-    left.legend(fontsize="x-small", loc="upper left")
-    right.legend(fontsize="x-small")
+    left.legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False)
+    right.legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
 

@@ -67,7 +67,6 @@ def test_commands_print_tables_without_json(command, name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("references", "acas"), "references: expected an ExecutionGame, got a MakerTakerGame"),
         (("check", "execution-2", "--steps", "0"), "steps: expected a positive whole number, got 0"),
         (("solve", "execution-2", "--set", "max_rate=0.5"), "above max_rate = 0.5"),
         (("solve", "execution-2", "--set", "permanent_impact=100.0"), "has no maximum, whatever the others do"),

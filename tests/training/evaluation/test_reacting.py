@@ -75,7 +75,7 @@ def test_where_there_is_no_feedback_equilibrium_its_place_says_why():
     assert metrics["feedback"]["payoffs"] is None
     said = "\n".join(tables.feedback_remarks(metrics))
     assert "there is no feedback equilibrium to compare with" in said
-    assert "What helps: SoftmaxShare" in said
+    assert "What helps: shares that sum to one (SoftmaxShare)" in said
     (shown,) = tables.feedback(metrics)  # reactions alone
     assert len(shown.rows) == 5
 
