@@ -8,6 +8,7 @@ follow from the seed and the number of the iteration. A checkpoint is numbers al
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from copy import copy
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +31,13 @@ from ..common.learners import Learners, diverged, learners_options, learning
 from . import cache
 from .markets import Markets
 from .trainer import Trainer, TrainState
+
+
+def _single() -> AbstractContextManager[None]:
+    """Networks are of single precision, whatever JAX is configured for; where it computes in double, programs of both
+    would not fit together."""
+    context: AbstractContextManager[None] = jax.enable_x64(False)
+    return context
 
 
 class JaxLearners(Learners):
@@ -74,14 +82,16 @@ class JaxLearners(Learners):
         if not self.agents:
             raise ValueError("expected at least one learner, got none")
         cache.use()
-        played = Markets(game, self.market.options, count, learning(game, fixed), fixed)
-        self.trainer = Trainer(played, algorithm, visible(game, information))
-        self.state: TrainState = self.trainer.init(seed)
+        with _single():
+            played = Markets(game, self.market.options, count, learning(game, fixed), fixed)
+            self.trainer = Trainer(played, algorithm, visible(game, information))
+            self.state: TrainState = self.trainer.init(seed)
 
     def with_seed(self, seed: int) -> Self:
         """Fresh learners with another seed that share the compiled program."""
         result = copy(self)
-        result.state = self.trainer.init(seed)
+        with _single():
+            result.state = self.trainer.init(seed)
         return result
 
     @property
@@ -127,16 +137,21 @@ class JaxLearners(Learners):
         Raises:
             FloatingPointError: a learner's network became NaN.
         """
-        self.state = self.trainer.run(self.state, iterations, self.iterations(timesteps))
+        with _single():
+            self.state = self.trainer.run(self.state, iterations, self.iterations(timesteps))
         self._check_finite()
 
     @property
     def finite(self) -> bool:
         """True where all networks are finite."""
-        return bool(self.trainer.finite(self.state.networks).all())
+        return bool(self._finite().all())
+
+    def _finite(self) -> np.ndarray:
+        with _single():
+            return np.asarray(self.trainer.finite(self.state.networks))
 
     def _check_finite(self) -> None:
-        for agent, finite in zip(self.agents, np.asarray(self.trainer.finite(self.state.networks)), strict=True):
+        for agent, finite in zip(self.agents, self._finite(), strict=True):
             if not finite:
                 raise diverged(agent)
 
@@ -159,7 +174,8 @@ class JaxLearners(Learners):
                 if given.get(name) != expected.get(name):
                     raise ValueError(f"{name}: expected {expected.get(name)}, got {given.get(name)}")
             _, shape = jax.tree.flatten(self.state)
-            self.state = jax.tree.unflatten(shape, [jnp.asarray(arrays[name]) for name in expected])
+            with _single():
+                self.state = jax.tree.unflatten(shape, [jnp.asarray(arrays[name]) for name in expected])
             if self.steps_done != state["steps_done"]:
                 raise ValueError(f"expected {state['steps_done']} joint market steps, got {self.steps_done}")
         except DAMAGE as error:

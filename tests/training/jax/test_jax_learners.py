@@ -23,11 +23,32 @@ from makertaker.training.jax import cache  # noqa: E402
 from makertaker.training.jax.learners import JaxLearners  # noqa: E402
 from makertaker.training.jax.markets import Markets  # noqa: E402
 from makertaker.training.jax.trainer import by_agent  # noqa: E402
+from support.arrays import jax_precision  # noqa: E402
 
 STEPS, MARKETS = 5, 8
 EPISODE = STEPS * MARKETS
 SMALL = JAX_PPO.changed({"net_arch": [8, 8]}, "ppo")
 SCENARIOS = ["acas", "execution-2", "execution-signal", "approximation", "makers-only", "maker-taker-3x3"]
+
+
+@pytest.fixture(autouse=True)
+def single_precision():
+    """What is tested below the learners is of single precision; other tests of this process may have chosen double."""
+    with jax_precision(double=False):
+        yield
+
+
+@pytest.mark.parametrize("name", ["acas", "execution-signal"])
+def test_learners_are_of_single_precision_whatever_jax_is_configured_for(name):
+    def trained():
+        learners = JaxLearners(name, steps=3, markets=4)
+        learners.learn(24)
+        return [layer.weight for actor in learners.numbers().values() for layer in actor.layers]
+
+    single = trained()
+    with jax_precision(double=True):
+        double = trained()
+    assert all(map(np.array_equal, single, double))
 
 
 @pytest.fixture(autouse=True, scope="module")
