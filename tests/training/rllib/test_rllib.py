@@ -405,7 +405,7 @@ def test_every_evaluation_is_logged_with_its_numbers(run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--engine", "jax"], r"engine: expected one of \['sb3', 'ray'\], got 'jax'"),
+        (["--engine", "tpu"], r"engine: expected one of \['sb3', 'ray', 'jax'\], got 'tpu'"),
         (["--engine", "ray", "--algorithm", "sac"], "with --engine ray expected 'ppo', got 'sac'"),
         (["--engine", "ray", "--runners", "65"], "expected a whole number from 0 to .* 64, got 65"),
         (
