@@ -75,14 +75,14 @@ class Result:
     """mean reaction of the first agent's first control to the others' inventories"""
 
 
-def result(market: str, spread: float, seed: int, information: str, timesteps: int, out: Path) -> Result:
+def result(market: str, spread: float, seed: int, information: str, engine: str, timesteps: int, out: Path) -> Result:
     """One training's numbers, from its directory if they are there."""
     warnings.filterwarnings("ignore")
     folder = out / f"{market.split(',')[0]}-{spread:g}-{seed}"
     name, overrides = MARKETS[market]
     scenario = read_scenario(name, overrides)
     config = runs.RunConfig.of(
-        scenario, "ppo", None, "sb3", information=information, seed=seed, timesteps=timesteps, inventory_spread=spread
+        scenario, "ppo", None, engine, information=information, seed=seed, timesteps=timesteps, inventory_spread=spread
     )
     done = folder / "reactions.json"
     if done.is_file():
@@ -208,13 +208,14 @@ def main() -> None:
     parser.add_argument("--spreads", type=float, nargs="+", default=[0.0, 0.5, 1.0, 3.0])
     parser.add_argument("--markets", nargs="+", default=list(MARKETS), choices=list(MARKETS))
     parser.add_argument("--information", default="full")
+    parser.add_argument("--engine", default="sb3", help="sb3, or jax, which is faster")
     parser.add_argument("--timesteps", type=int, default=160_000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=Path("runs/reactions"))
     parser.add_argument("--figure", type=Path)
     arguments = parser.parse_args()
     wanted = [
-        (market, spread, seed, arguments.information, arguments.timesteps, arguments.out)
+        (market, spread, seed, arguments.information, arguments.engine, arguments.timesteps, arguments.out)
         for market in arguments.markets
         for seed in range(arguments.seeds)
         for spread in arguments.spreads
