@@ -1,7 +1,7 @@
 """Equilibria and other reference points: to play, to compare with, to exploit."""
 
+from .closed_loop.credibility import Credibility
 from .closed_loop.equilibrium import MarkovErrors, MarkovNash, MarkovOptions
-from .closed_loop.response import Credibility
 from .conditions.condition import Condition
 from .equilibrium import Equilibrium, Status
 from .errors import EquilibriumNotFound, NoOptimum

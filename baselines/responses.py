@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from ..envs.described import MarketLike
 from ..envs.grid import Policy, agent_index, check_names
-from .closed_loop.response import Credibility, FittedOptions, looks_at_more, perturbed_gains
+from .closed_loop.credibility import Credibility, perturbed_gains
+from .closed_loop.options import FitOptions
+from .closed_loop.response import looks_at_more
 from .kinds import kind_of
 from .profiles import BestResponse, Profile, profile_grid
 
@@ -90,4 +92,4 @@ def credibility(
         raise ValueError(
             f"policies: expected functions of time, factor and inventories, got one of {name} that looks at more"
         )
-    return perturbed_gains(kind_of(game, steps).step_system(), policies, FittedOptions(reach=reach))
+    return perturbed_gains(kind_of(game, steps).step_system(), policies, FitOptions(reach=reach))

@@ -8,12 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ...envs import Controls, Game, Trajectory, draw_noise, rollout
-from ...envs.arrays import Array, is_number
+from ...envs.arrays import Array
 from ...envs.grid import move
-from ...envs.parameters import check_count
 from ..equilibrium import Status
 from ..errors import EquilibriumNotFound
-from ..noise.field import Tube, as_state, at_node, power_of_two
+from ..noise.field import Tube, as_state, at_node
 from ..noise.polynomials import Basis
 from ..noise.scheme import NoiselessSolution
 from ..noise.step_system import StepSystem
@@ -21,15 +20,12 @@ from ..policies import Rule
 from ..sampling import Mean, pair_mean
 from .check import better_reaction
 from .field import ReactionField, backward
+from .options import DEVIATIONS, REACH, FitOptions
 
-REACH, _RANDOM_REACH = 0.02, 0.15
-"""least half width of the tube at the start, in characteristic sizes of the state; and where the game is random: in a
-tube that is wide in the factor and narrow in inventories, what a fit leaves of the one would bend the other"""
-_DEGREES = {1: 6, 2: 6, 3: 5, 4: 4, 5: 4}
-"""degree of the polynomials by number of state dimensions; 3 above"""
-_OVERSAMPLING = 4
+_RANDOM_REACH = 0.15
+"""of a random game: in a tube that is wide in the factor and narrow in inventories, what a fit leaves of the one would
+bend the other"""
 _PASSES = 3
-_DEVIATIONS = 4.0
 _MARGIN = 1.05
 """a tube is wider than what was seen of it by this"""
 _GROWTH = 4.0
@@ -50,17 +46,17 @@ ACCEPTED = 0.02
 """estimated error of payoffs, in payoff units, above which an equilibrium counts as not found"""
 
 
-@dataclass(frozen=True)
-class MarkovOptions:
+@dataclass(frozen=True, kw_only=True)
+class MarkovOptions(FitOptions):
     """Options of :func:`~makertaker.baselines.markov_nash`.
 
+    The tube grows from ``reach`` as far as the dynamics and four standard deviations of the noise lead. By default it
+    is 0.02, less where makers would tie within it, and 0.15 where the game is random.
+
     Args:
-        degree: of the polynomials; by default 6 up to 2 state dimensions, 5 for 3, 4 up to 5, 3 above.
-        points: stage games of every step, rounded up to a power of two; by default four or more for each coefficient.
-        reach: half width of the tube at the start, as a part of each coordinate's characteristic size (an agent's
-            inventory or its part of all volume, the factor's scale). It grows from there as far as the dynamics and
-            four standard deviations of the noise lead. None: 0.02, less where makers would tie within it; 0.15 where
-            the game is random.
+        degree: of the polynomials; see :class:`.FitOptions`, as of the next four.
+        points: stage games of every step.
+        reach: half width of the tube at the start.
         paths: simulated where the game is random; even.
         seed: of the sample points and of the simulation.
         refine: True to solve four times more, with lower degrees, other sample points and a narrower tube, for error
@@ -70,22 +66,7 @@ class MarkovOptions:
         ValueError: an option is out of its range.
     """
 
-    degree: int | None = None
-    points: int | None = None
-    reach: float | None = None
-    paths: int = 4096
-    seed: int = 0
     refine: bool = True
-
-    def __post_init__(self) -> None:
-        for name, least in (("degree", 2), ("points", 2), ("paths", 2), ("seed", 0)):
-            value = getattr(self, name)
-            if value is not None or name not in ("degree", "points"):
-                check_count(name, value, least=least)
-        if self.paths % 2:
-            raise ValueError(f"paths: expected an even number, got {self.paths}")
-        if self.reach is not None and (not is_number(self.reach) or not 0 < self.reach < np.inf):
-            raise ValueError(f"reach: expected a positive finite number or None, got {self.reach!r}")
 
 
 class MarkovErrors(NamedTuple):
@@ -186,7 +167,7 @@ def solve_markov(
     options = options or MarkovOptions()
     center, spread = _path(system, noiseless, options)
     dimensions = center.shape[1]
-    degree = options.degree or system.value_degree or _DEGREES.get(dimensions, 3)
+    degree = options.degree or system.value_degree or options.degree_for(dimensions)
     size = len(Basis(dimensions, degree).index) if dimensions <= _LARGEST else np.inf
     if size > _MOST:
         raise ValueError(
@@ -208,8 +189,7 @@ def _run(
     system: StepSystem, tube: Tube, degree: int, options: MarkovOptions, seed: int, guess: ReactionField | Controls
 ) -> ReactionField:
     basis = Basis(tube.center.shape[1], degree, curved=True)
-    points = power_of_two(options.points or _OVERSAMPLING * len(basis.index))
-    return backward(system, tube, basis, points, seed, guess)
+    return backward(system, tube, basis, options.points_for(basis), seed, guess)
 
 
 def _path(system: StepSystem, noiseless: NoiselessSolution, options: MarkovOptions) -> tuple[Array, Array]:
@@ -246,7 +226,7 @@ def _tube(
     From a box at the start the tube grows as the rough field leads it, and by the noise.
     """
     least = reach * system.units
-    tube = Tube(center, np.maximum(least, _DEVIATIONS * spread))
+    tube = Tube(center, np.maximum(least, DEVIATIONS * spread))
     guess: ReactionField | Controls = _first_controls(system, noiseless, center)
     for number in range(_PASSES):
         rough = _run(system, tube, 2, replace(options, points=None), options.seed + number, guess)
@@ -262,7 +242,7 @@ def _grown(rough: ReactionField, least: Array, seed: int, limit: Array) -> Tube:
         paths = rollout(game, rough.feedback(), system.steps, noise, inventories=game.start[None])
         states = as_state(paths.inventories, paths.factor)
         center = states.mean(axis=0)
-        half = np.maximum(least, _DEVIATIONS * states.std(axis=0))
+        half = np.maximum(least, DEVIATIONS * states.std(axis=0))
         if not game.inventory_noise:  # the noise's own spread is wide enough otherwise
             _widen(rough, center, half, seed)
     if not (np.isfinite(center).all() and np.isfinite(half).all()):

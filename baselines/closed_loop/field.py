@@ -16,12 +16,10 @@ from ..noise.field import Tube, as_state, inventory_sd, next_factors, sample_box
 from ..noise.polynomials import Basis, Polynomial, cubature, fit
 from ..noise.step_system import StepSystem
 from ..policies import Rule
-from .stage import TOLERANCE, Controlled, StageGames, joined, separated
+from .options import ENOUGH
+from .stage import SOLVED, Controlled, StageGames, joined, separated
 from .ties import tied
 
-_SOLVED = 1e3 * TOLERANCE
-_ENOUGH = 0.5
-"""share of a step's stage games that have to be solved for a rough pass to go on"""
 _NEAR = 3.0
 """weight of the residuals at points in the middle of the tube, which the state visits most"""
 
@@ -129,8 +127,8 @@ def backward(
         ahead = surfaces[-1].expected(next_factors(system, k, factor, nodes), weights, noise).first(n)
         games = StageGames(system, k, factor, inventory, ahead, np.arange(n))
         controls, left = games.solve(_start(system, guess, surfaces, k, inventory, factor))
-        solved = left <= _SOLVED
-        if solved.mean() < _ENOUGH:
+        solved = left <= SOLVED
+        if solved.mean() < ENOUGH:
             raise EquilibriumNotFound(
                 f"no feedback equilibrium was found: at step {k} {int(solved.sum())} of {len(solved)} stage games near "
                 f"its path were solved; {system.no_stage_game}"

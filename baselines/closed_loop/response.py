@@ -29,46 +29,18 @@ from ..noise.polynomials import Basis, Box, Expected, Polynomial, cubature, fit
 from ..noise.step_system import StepSystem
 from ..profiles import BestResponse, mean_controls
 from ..sampling import pair_mean
-from .stage import TOLERANCE, StageGames, combinations, joined
+from .options import DEVIATIONS, ENOUGH, REACH, FitOptions
+from .stage import SOLVED, StageGames, combinations, joined
 
-_DEGREES = {1: 6, 2: 6, 3: 5, 4: 4, 5: 4}
 LARGEST = 5
 """state dimensions up to which values are fitted"""
-_OVERSAMPLING = 4
 _PASSES = 3
-_DEVIATIONS = 4.0
 _MARGIN = 1.25
 """of the tube beyond what the deviator was seen to use of it"""
-_REACH = 0.02
-_SOLVED = 1e3 * TOLERANCE
-_ENOUGH = 0.5
 _GRID = {1: 9, 2: 5}
 """values of each own control among which Newton's method begins"""
-_LOOKED_AT = 5
-"""steps from which gains beside the path are looked at"""
-_BESIDE = 256
-"""paths of noise from each state"""
 _OTHER = 2.0
 """size of what memoryless policies are shown besides the state"""
-
-
-@dataclass(frozen=True)
-class FittedOptions:
-    """Options of :func:`fitted_response`.
-
-    Args:
-        degree: of the polynomials; by default 6 up to 2 state dimensions, 5 for 3, 4 above.
-        points: sample points of every step, rounded up to a power of two; by default four or more for each coefficient.
-        reach: least half width of the tube, as a part of each coordinate's characteristic size.
-        paths: on which the response is played where the game is random; even.
-        seed: of the sample points and of the noise.
-    """
-
-    degree: int | None = None
-    points: int | None = None
-    reach: float = _REACH
-    paths: int = 4096
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,7 +127,7 @@ def looks_at_more(game: Game, policies: Mapping[str, Policy], steps: int, seed: 
 
 
 def fitted_response(
-    system: StepSystem, policies: Mapping[str, Policy], agent: str, options: FittedOptions | None = None
+    system: StepSystem, policies: Mapping[str, Policy], agent: str, options: FitOptions | None = None
 ) -> FittedResponse:
     """A best response by backward induction, to policies that are functions of time, factor and inventories.
 
@@ -169,24 +141,24 @@ def fitted_response(
         ValueError: the state has more than five dimensions.
         EquilibriumNotFound: the deviator's problem was not solved at most points of a step.
     """
-    options, game = options or FittedOptions(), system.game
+    options, game = options or FitOptions(), system.game
     index = agent_index(game, agent)
     dimensions = len(game.start) + (0 if game.factor is None else game.factor.size)
     if dimensions > LARGEST:
         raise ValueError(f"fitted_response: expected at most {LARGEST} state dimensions, got {dimensions}")
     own = np.array([index] if index < game.traders else [index, index + game.makers])
     problem = _Problem(system, policies, agent, index, own)
-    degree = options.degree or _DEGREES[dimensions]
+    degree = options.degree_for(dimensions)
     noise = draw_noise(game, system.steps, options.paths, options.seed + 1)
     before = _play(system, policies, noise)
-    tube = _around(system, [before], options.reach)
+    tube = _around(system, [before], options.reach or REACH)
     found: FittedPolicy | None = None
     for number in range(_PASSES):
         last = number + 1 == _PASSES
         found = _backward(problem, tube, degree if last else 2, options, options.seed + number, found)
         after = _deviated(system, policies, found, noise)
         if not last:
-            tube = _around(system, [before, after], options.reach)
+            tube = _around(system, [before, after], options.reach or REACH)
     assert found is not None
     gain = pair_mean(after.payoffs[:, index] - before.payoffs[:, index])
     left = _value_left(problem, found, after) + _surplus(problem, found, tube, options)
@@ -246,7 +218,7 @@ def _around(system: StepSystem, played: list[Trajectory], reach: float) -> Tube:
     if not np.isfinite(middle).all():
         raise EquilibriumNotFound("a deviation from policies that react was not found: it leads nowhere")
     center = (middle.max(axis=0) + middle.min(axis=0)) / 2
-    half = _MARGIN * (middle.max(axis=0) - middle.min(axis=0)) / 2 + _DEVIATIONS * spread
+    half = _MARGIN * (middle.max(axis=0) - middle.min(axis=0)) / 2 + DEVIATIONS * spread
     grown = reach * system.units * (1 + np.linspace(0, 2, len(center))[:, None])
     return Tube(center, half + grown)
 
@@ -305,7 +277,7 @@ def _best(
         best, worth = np.where(better[:, None], trial, best), np.where(better, value, worth)
     found, left = games.solve(best)
     reached = games.values(everyone, found)[:, 0]
-    solved = (left <= _SOLVED) & (reached >= worth - 1e-12 * np.abs(worth))
+    solved = (left <= SOLVED) & (reached >= worth - 1e-12 * np.abs(worth))
     return np.where(solved[:, None], found, best), solved
 
 
@@ -315,13 +287,13 @@ def _next_box(system: StepSystem, tube: Tube, k: int) -> Box | None:
 
 
 def _backward(
-    problem: _Problem, tube: Tube, degree: int, options: FittedOptions, seed: int, rough: FittedPolicy | None
+    problem: _Problem, tube: Tube, degree: int, options: FitOptions, seed: int, rough: FittedPolicy | None
 ) -> FittedPolicy:
     """One pass; without a rough policy to start from, everything is searched."""
     system, game, index = problem.system, problem.system.game, problem.place
     size = tube.center.shape[1]
     basis = Basis(size, degree, curved=True)
-    points = power_of_two(options.points or _OVERSAMPLING * len(basis.index))
+    points = options.points_for(basis)
     draw, weights = qmc.Sobol(size, seed=seed), np.ones(points)
     states = sample_box(tube.box(system.steps), draw.random(points))
     d = size - len(game.start)
@@ -335,7 +307,7 @@ def _backward(
         if rough is not None:
             known.append(rough.surfaces[k](states)[:, 1:])
         best, solved = _best(problem, games, controls, known, searched=rough is None, box=_next_box(system, tube, k))
-        if solved.mean() < _ENOUGH:
+        if solved.mean() < ENOUGH:
             raise EquilibriumNotFound(
                 f"{problem.agent}'s best response to policies that react was not found: at step {k} its problem was "
                 f"solved at {int(solved.sum())} of {len(solved)} states"
@@ -346,7 +318,7 @@ def _backward(
     return FittedPolicy(game, system, problem.agent, tuple(surfaces[::-1]))
 
 
-def _surplus(problem: _Problem, found: FittedPolicy, tube: Tube, options: FittedOptions) -> float:
+def _surplus(problem: _Problem, found: FittedPolicy, tube: Tube, options: FitOptions) -> float:
     """``sum_k sup (T W_{k+1} - W_k)^+`` over fresh points of the tube."""
     draw = qmc.Sobol(tube.center.shape[1], seed=options.seed + 1000)
     points = power_of_two(len(found.surfaces[0].basis.index))
@@ -375,60 +347,3 @@ def better_of(known: BestResponse, found: FittedResponse) -> BestResponse:
     index = agent_index(found.policy.game, found.agent)
     payoff = float(found.played.payoffs[:, index].mean())
     return BestResponse(mean_controls(found.played), payoff, found.gain, found.gain_se, bound)
-
-
-class Credibility(NamedTuple):
-    """Everyone's gains from states beside the path, in the middle of the game."""
-
-    steps: Array
-    """(S,) the steps at which they begin"""
-    states: Array
-    """(S, P, D) factor and inventories"""
-    gains: Array
-    """(n, S, P) of the payoff from there on, simulated, in currency: lower bounds"""
-
-    @property
-    def worst(self) -> Array:
-        """(n,) the largest."""
-        return np.asarray(self.gains.max(axis=(1, 2)))
-
-
-def perturbed_gains(
-    system: StepSystem, policies: Mapping[str, Policy], options: FittedOptions | None = None, *, points: int = 16
-) -> Credibility:
-    """Gains from states beside the path, at which reactions of an equilibrium have to be worth playing as well.
-
-    Args:
-        system: the game's equations.
-        policies: everyone's, functions of time, factor and inventories.
-        options: of the approximation; ``reach`` says how far beside.
-        points: states at each step.
-    """
-    options, game = options or FittedOptions(), system.game
-    steps = np.unique(np.linspace(0, system.steps - 1, _LOOKED_AT).astype(int))
-    found = [fitted_response(system, policies, agent, options) for agent in game.agents]
-    draw = qmc.Sobol(found[0].tube.center.shape[1], seed=options.seed)
-    d = found[0].tube.center.shape[1] - len(game.start)
-    box = [2 * draw.random(points) - 1 for _ in steps]
-    states = np.empty((len(steps), points, d + len(game.start)))
-    gains = np.empty((len(game.agents), len(steps), points))
-    for at, k in enumerate(steps):
-        half = np.min([each.tube.half[k] for each in found], axis=0)
-        center = np.mean([each.tube.center[k] for each in found], axis=0)
-        states[at] = center + half * box[at]
-        noise = None if not game.random else draw_noise(game, system.steps, _BESIDE, options.seed + 2)
-        before = _from(system, policies, states[at], int(k), noise)
-        for i, each in enumerate(found):
-            after = _from(system, {**policies, each.agent: each.policy}, states[at], int(k), noise)
-            gains[i, at] = after[:, i] - before[:, i]
-    return Credibility(steps, states, gains)
-
-
-def _from(system: StepSystem, policies: Mapping[str, Policy], states: Array, k: int, noise: Noise | None) -> Array:
-    """(P, n) mean payoffs from a step on, from states (P, D)."""
-    d = states.shape[1] - len(system.game.start)
-    factor = states[:, None, :d] if d else None
-    played = rollout(
-        system.game, policies, system.steps, noise, inventories=states[:, None, d:], factor=factor, first=k
-    )
-    return np.asarray(played.payoffs.mean(axis=1))

@@ -24,7 +24,9 @@ from ..noise.step_system import StepSystem, some_markets
 
 _ITERATIONS = 60
 TOLERANCE = 1e-10
-"""distance to the next Newton iterate, in control units, at which a stage game counts as solved"""
+"""distance to the next Newton iterate, in control units, at which Newton's method ends"""
+SOLVED = 1e3 * TOLERANCE
+"""and at which a stage game counts as solved"""
 _PROBE = 1e-7
 """of the differences that give Newton's matrix, in control units; the conditions themselves are exact"""
 _SHORTEST = 2.0**-10

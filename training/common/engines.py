@@ -47,7 +47,7 @@ class Engine(ABC):
     """their versions belong to a run"""
     library: tuple[str, str]
     """what learns, and the extra that it comes with"""
-    pickled: str
+    pickled: str | None = None
     """the suffix of a model that needs the library: the only one in runs of earlier versions"""
     distributed = False
     """True if it takes runners and a cluster's address"""
@@ -65,9 +65,9 @@ class Engine(ABC):
     def build(self, training: Training) -> Learners:
         """Fresh learners, to be closed after use. Raises ValueError for a bad argument."""
 
-    @abstractmethod
     def read_pickled(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
         """Actions without exploration of a model that needs the library. Raises one of :data:`~.files.DAMAGE`."""
+        raise ValueError("models of this engine are files of numbers")
 
     def load(
         self, market: Market, algorithms: Mapping[str, str], folder: Path, *, trust: bool = False
@@ -86,9 +86,10 @@ class Engine(ABC):
         numbers = needed("common.actor_file", "train")
         acts: dict[str, Act] = {}
         for agent, name in algorithms.items():
-            path, pickled = (folder / f"{agent}.{suffix}" for suffix in (numbers.SUFFIX, self.pickled))
+            path = folder / f"{agent}.{numbers.SUFFIX}"
+            pickled = path if self.pickled is None else folder / f"{agent}.{self.pickled}"
             use = path if path.is_file() or not pickled.is_file() else pickled
-            if use == pickled and not trust:
+            if use != path and not trust:
                 raise ValueError(
                     f"model {str(pickled)!r}: of an earlier version or of a policy of your own, and reading it can run "
                     "code that is in it; where you trust its origin: --trust (trust=True), or, of an earlier version, "
@@ -131,20 +132,28 @@ class StableBaselines3(Engine):
         return act
 
 
-class RLlib(Engine):
+class _PPOAlone(Engine):
+    """A library with one algorithm, PPO, whose hyperparameters all agents share."""
+
+    individual = False
+    name: str
+    settings: Settings
+
+    def algorithm(self, name: str) -> Settings:
+        """PPO. Raises ValueError for anything else."""
+        if name != "ppo":
+            raise ValueError(f"algorithm: with --engine {self.name} expected 'ppo', got {name!r}")
+        return self.settings
+
+
+class RLlib(_PPOAlone):
     """RLlib's PPO on Ray: one machine or a cluster."""
 
     packages = ("ray",)
     library = ("ray", "ray")
     pickled = "pt"
     distributed = True
-    individual = False
-
-    def algorithm(self, name: str) -> Settings:
-        """PPO. Raises ValueError for anything else."""
-        if name != "ppo":
-            raise ValueError(f"algorithm: with --engine ray expected 'ppo', got {name!r}")
-        return PPO
+    name, settings = "ray", PPO
 
     def build(self, training: Training) -> Learners:
         """See :class:`~.rllib.learners.RLlibLearners`."""
@@ -159,30 +168,19 @@ class RLlib(Engine):
         return act
 
 
-class Jax(Engine):
-    """PPO in JAX, compiled as one program."""
+class Jax(_PPOAlone):
+    """PPO in JAX, compiled as one program; its models are numbers alone."""
 
     packages = ("jax", "jaxlib", "optax")
     library = ("jax", "jax")
-    pickled = "pickle"
     together = True
-    individual = False
-
-    def algorithm(self, name: str) -> Settings:
-        """PPO. Raises ValueError for anything else."""
-        if name != "ppo":
-            raise ValueError(f"algorithm: with --engine jax expected 'ppo', got {name!r}")
-        return JAX_PPO
+    name, settings = "jax", JAX_PPO
 
     def build(self, training: Training) -> Learners:
         """See :class:`~.jax.learners.JaxLearners`."""
         (settings,) = set(training.algorithms.values())
         learners: Learners = needed("jax.learners", "jax").JaxLearners(algorithm=settings, **training.shared)
         return learners
-
-    def read_pickled(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
-        """Raises ValueError: its models are files of numbers."""
-        raise ValueError("models of the engine 'jax' are files of numbers")
 
 
 ENGINES: dict[str, Engine] = {"sb3": StableBaselines3(), "ray": RLlib(), "jax": Jax()}

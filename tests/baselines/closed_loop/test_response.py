@@ -16,7 +16,7 @@ from makertaker.baselines import (
     solve,
 )
 from makertaker.baselines.closed_loop.reactions import reactions
-from makertaker.baselines.closed_loop.response import FittedOptions, fitted_response, looks_at_more
+from makertaker.baselines.closed_loop.response import fitted_response, looks_at_more
 from makertaker.baselines.kinds import kind_of
 from makertaker.envs import Affine, ExecutionGame, load_scenario, ornstein_uhlenbeck, rollout
 
@@ -163,4 +163,4 @@ def test_large_states_are_refused():
     game = load_scenario("execution-10")
     policies = solve(game, 3).open_loop()
     with pytest.raises(ValueError, match="expected at most 5 state dimensions, got 10"):
-        fitted_response(kind_of(game, 3).step_system(), policies, "trader_0", FittedOptions())
+        fitted_response(kind_of(game, 3).step_system(), policies, "trader_0")
