@@ -24,15 +24,12 @@ from __future__ import annotations
 
 import errno
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict, cast
+from typing import TYPE_CHECKING
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
@@ -43,11 +40,11 @@ from .common import checkpoint_folder, engines, files, run_folder
 from .common.extras import check_installed, needed
 from .common.joint_market import everyone
 from .common.learners import Learners
-from .common.provenance import Origin, origin
 from .evaluation.metrics import RunMetrics
 from .evaluation.scoring import Evaluation, evaluate
-from .evaluation.standings import Standing, Standings
+from .evaluation.standings import Standings
 from .evaluation.tables import remarks
+from .record import Circumstances, Past, Reached, Record, as_past, load_circumstances, load_history, reached
 from .run_config import RunConfig, load_config, parse_algorithm
 
 if TYPE_CHECKING:  # PyTorch may be missing
@@ -68,42 +65,7 @@ __all__ = [
     "train",
     "write_report",
 ]
-_EVALUATIONS = 40
-_MUCH = 2**53
-"""steps or seconds that no training has"""
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-_HISTORY = ("timesteps", "nash_conv", "relative_nash_conv")
-
-
-class Circumstances(Origin):
-    """A training beside its result: when, how long, how far, with what."""
-
-    finished: str
-    seconds: float
-    joint_market_steps: int
-    complete: NotRequired[bool]
-    """True where training came to its end, not only to its last step"""
-
-
-class Past(TypedDict):
-    """A training up to a checkpoint."""
-
-    history: list[tuple[int, float, float]]
-    seconds: float
-    circumstances: NotRequired[Circumstances]
-
-
-def as_past(extra: Mapping[str, object]) -> Past:
-    """What a checkpoint kept of its training."""
-    return cast(Past, extra)
-
-
-class _Standing(NamedTuple):
-    """A training as far as it came."""
-
-    models: Path
-    history: np.ndarray
-    circumstances: Circumstances
 
 
 @dataclass(frozen=True)
@@ -113,110 +75,6 @@ class RunEvaluation(Evaluation):
     metrics: RunMetrics
     written: bool = True
     """False where the run is on a read-only file system, so that neither metrics nor figures were written"""
-
-
-@dataclass
-class _History:
-    """NashConv over training, from evaluations without exploration."""
-
-    learners: Learners
-    standings: Standings
-    log: Logs
-    timesteps: int
-    rows: list[tuple[int, float, float]]
-
-    def due(self, done: int) -> bool:
-        """True if it is time to evaluate after so many joint market steps."""
-        return not self.rows or done >= self.rows[-1][0] + max(1, self.timesteps // _EVALUATIONS)
-
-    def add(self, done: int, *, last: bool = False, found: Standing | None = None) -> None:
-        """Evaluate if it is time; at last, in place of a row from before the last gradient step.
-
-        A best response that is not found leaves a gap, marked by NaN.
-
-        Args:
-            done: joint market steps.
-            last: True at the end of the training.
-            found: the standing now; None: it is computed.
-        """
-        if last and self.rows and self.rows[-1][0] == done:
-            self.rows.pop()
-        elif not last and not self.due(done):
-            return
-        found = self.standings(self.learners.policies()) if found is None else found
-        self.rows.append((done, found.nash_conv, found.relative_nash_conv))
-        if last or done < self.timesteps:  # otherwise one after the last gradient step takes its place
-            self.log.write(done, found)
-
-
-class Record:
-    """What one training writes into its folder while it goes on.
-
-    Args:
-        config: of the training.
-        learners: that it trains.
-        out: the folder.
-        past: up to now.
-        standings: of its game.
-        log: beside the folder.
-    """
-
-    def __init__(
-        self, config: RunConfig, learners: Learners, out: Path, past: Past, standings: Standings, log: Logs
-    ) -> None:
-        self.learners, self._config, self._out = learners, config, out
-        self._source = origin(engines.find(config.engine).packages)  # now: files may change while this trains
-        self._started = time.perf_counter() - past["seconds"]
-        self._before, self._place = learners.steps_done, os.stat(out)
-        self.history = _History(learners, standings, log, config.timesteps, list(past["history"]))
-        self._chunk = -(-config.timesteps // config.checkpoints)
-        if not self.complete:
-            (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
-
-    @property
-    def complete(self) -> bool:
-        """True where all steps are done."""
-        return self.learners.steps_done >= self._config.timesteps
-
-    @property
-    def until(self) -> int:
-        """Joint market steps of the next checkpoint."""
-        return min(self._config.timesteps, (self.learners.steps_done // self._chunk + 1) * self._chunk)
-
-    @property
-    def gain(self) -> float:
-        """The latest NashConv, in percent."""
-        return 100 * self.history.rows[-1][2]
-
-    def checkpoint(self) -> None:
-        """Write the checkpoint."""
-        now: Past = {
-            "history": self.history.rows,
-            "seconds": time.perf_counter() - self._started,
-            "circumstances": self._circumstances(complete=False),
-        }
-        _check_stays(self._out, self._place)
-        self.learners.save_checkpoint(self._out / "checkpoint", now)
-
-    def save(self, complete: bool) -> None:
-        """Write what was learned, and its record."""
-        _check_stays(self._out, self._place)
-        if self.learners.steps_done > self._before:
-            (self._out / "metrics.json").unlink(missing_ok=True)  # of the models so far
-        (self._out / "run.json").unlink(missing_ok=True)  # written last: it stands for what comes before it
-        (self._out / "models").mkdir(exist_ok=True)
-        self.learners.save_models(self._out / "models")
-        files.write_csv(self._out / "history.csv", [_HISTORY, *self.history.rows])
-        files.write_json(self._out / "run.json", self._circumstances(complete))
-
-    def _circumstances(self, complete: bool) -> Circumstances:
-        return {
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(time.perf_counter() - self._started, 2),
-            "joint_market_steps": self.learners.steps_done,
-            "complete": complete,
-            **self._source,
-        }
 
 
 def train(
@@ -373,60 +231,10 @@ def show_remarks(config: RunConfig, console: Console | None) -> None:
             console.print(line, markup=False, soft_wrap=True)
 
 
-def _check_stays(out: Path, place: os.stat_result) -> None:
-    """Raises ValueError where a folder is not the one that it was: what is written would be parted from the rest."""
-    with suppress(OSError):
-        if os.path.samestat(os.stat(out), place):
-            return
-    raise ValueError(f"run: {str(out)!r} was moved or removed meanwhile; where it is now, --resume goes on with it")
-
-
 def progress_bar(console: Console | None) -> Progress:
     """A bar with a task's ``gain`` beside it; nothing is shown without a console."""
     columns = BarColumn(), MofNCompleteColumn(), "{task.fields[gain]}", TimeElapsedColumn(), TimeRemainingColumn()
     return Progress("{task.description}", *columns, console=console, disable=console is None)
-
-
-def load_history(out: str | Path) -> np.ndarray:
-    """Timesteps, NashConv and relative NashConv over training, (rows, 3). Raises ValueError where there is none."""
-    path = Path(out) / "history.csv"
-    try:
-        header, *written = files.read_csv(path) or [[]]
-        if header != list(_HISTORY):
-            raise ValueError(f"expected columns {list(_HISTORY)}, got {header}")
-        rows = [[float(value) for value in row] for row in written]
-    except (OSError, ValueError) as error:
-        raise ValueError(f"run: {str(path)!r} is missing or cannot be read: {error}") from error
-    return _as_history(rows, path)
-
-
-def _as_history(rows: Sequence[Sequence[float]], path: Path) -> np.ndarray:
-    if not rows:
-        raise ValueError(f"run: {str(path)!r} is empty: the training ended before its first episode; try --resume")
-    if any(len(row) != len(_HISTORY) for row in rows):
-        raise ValueError(f"run: {str(path)!r} cannot be read: expected {len(_HISTORY)} numbers in each row")
-    try:
-        table = np.array(rows, dtype=float)
-    except OverflowError as error:
-        raise ValueError(f"run: {str(path)!r} cannot be read: {error}") from error
-    if not np.isfinite(table[:, 0]).all():
-        raise ValueError(f"run: {str(path)!r} cannot be read: expected finite timesteps")
-    return table
-
-
-def load_circumstances(out: str | Path) -> Circumstances:
-    """Versions, machine, and the steps of a training. Raises ValueError where there is no record of it."""
-    path = Path(out) / "run.json"
-    return _as_circumstances(files.read_json(path), path)
-
-
-def _as_circumstances(found: dict[str, Any], path: Path) -> Circumstances:
-    checked: Circumstances = needed("common.schema", "train").checked(found, Circumstances, path)
-    for name in ("joint_market_steps", "seconds"):
-        value = checked[name]
-        if not 0 <= value < _MUCH:
-            raise ValueError(f"run: {str(path)!r} cannot be read: {name}: expected a number >= 0, got {value!r:.30}")
-    return checked
 
 
 def load_policies(out: str | Path, *, trust: bool = False) -> dict[str, Policy]:
@@ -440,27 +248,13 @@ def load_policies(out: str | Path, *, trust: bool = False) -> dict[str, Policy]:
     Raises:
         ValueError: a model is missing or corrupt, or needs trust.
     """
-    return _policies(load_config(out), _standing(Path(out)).models, trust)
+    return _policies(load_config(out), reached(Path(out)).models, trust)
 
 
 def _policies(config: RunConfig, models: Path, trust: bool) -> dict[str, Policy]:
     market = Market(config.task.game, config.steps)
     acts = engines.find(config.engine).load(market, config.algorithms(), models, trust=trust)
     return everyone(market, acts, config.fixed())
-
-
-def _standing(out: Path) -> _Standing:
-    """How far a training came: what its end or an interrupt left or, where it was killed later, its checkpoint."""
-    ended = load_circumstances(out) if (out / "run.json").exists() else None
-    saved = checkpoint_folder.record(out / "checkpoint")
-    if saved is None or (ended is not None and saved["steps_done"] <= ended["joint_market_steps"]):
-        return _Standing(out / "models", load_history(out), load_circumstances(out))
-    folder = saved["folder"]
-    past: Past = needed("common.schema", "train").checked(saved["extra"], Past, f"{folder}, its record")
-    history = _as_history(past["history"], folder)
-    if "circumstances" not in past:
-        raise ValueError(f"run: the record of checkpoint {str(folder)!r} cannot be read: circumstances are missing")
-    return _Standing(folder, history, _as_circumstances({**past["circumstances"]}, folder))
 
 
 @contextmanager
@@ -494,20 +288,20 @@ def evaluate_run(out: str | Path, *, trust: bool = False) -> RunEvaluation:
     needed("evaluation.plots", "train")  # said first where it is missing
     out = Path(out)
     with _held(out):
-        standing = _standing(out)
-        return _written(_compared(load_config(out), standing, trust), standing, out)
+        so_far = reached(out)
+        return _written(_compared(load_config(out), so_far, trust), so_far, out)
 
 
 def evaluate_trained(config: RunConfig, out: Path) -> RunEvaluation:
     """The comparison of a training in this process with the equilibrium, which is written into its folder."""
-    standing = _standing(out)
-    result = _compared(config, standing, True)
-    _write(result, standing, out)
+    so_far = reached(out)
+    result = _compared(config, so_far, True)
+    _write(result, so_far, out)
     return result
 
 
-def _compared(config: RunConfig, standing: _Standing, trust: bool) -> RunEvaluation:
-    task, policies = config.task, _policies(config, standing.models, trust)
+def _compared(config: RunConfig, so_far: Reached, trust: bool) -> RunEvaluation:
+    task, policies = config.task, _policies(config, so_far.models, trust)
     result = evaluate(
         task.game,
         policies,
@@ -520,21 +314,21 @@ def _compared(config: RunConfig, standing: _Standing, trust: bool) -> RunEvaluat
         "scenario": config.scenario,
         "seed": config.seed,
         "timesteps": config.timesteps,
-        "timesteps_done": standing.circumstances["joint_market_steps"],
+        "timesteps_done": so_far.circumstances["joint_market_steps"],
         **result.metrics,
     }
     return RunEvaluation(result.learned, result.equilibrium, metrics)
 
 
-def _write(result: RunEvaluation, standing: _Standing, out: Path) -> None:
-    needed("evaluation.plots", "train").save(result, standing.history, out / "figures")
+def _write(result: RunEvaluation, so_far: Reached, out: Path) -> None:
+    needed("evaluation.plots", "train").save(result, so_far.history, out / "figures")
     files.write_json(out / "metrics.json", result.metrics)  # last: a run with metrics is complete
 
 
-def _written(result: RunEvaluation, standing: _Standing, out: Path) -> RunEvaluation:
+def _written(result: RunEvaluation, so_far: Reached, out: Path) -> RunEvaluation:
     """The result, after it was written where it can be."""
     try:
-        _write(result, standing, out)
+        _write(result, so_far, out)
     except OSError as error:
         if error.errno not in _READ_ONLY:
             raise
@@ -558,10 +352,10 @@ def write_report(out: str | Path, *, to: str | Path | None = None, trust: bool =
     out = Path(out)
     path = out / "report.html" if to is None else Path(to)
     with _held(out):
-        config, standing = load_config(out), _standing(out)
-        result = _written(_compared(config, standing, trust), standing, out)
+        config, so_far = load_config(out), reached(out)
+        result = _written(_compared(config, so_far, trust), so_far, out)
         description, name = str(config.values.get("description", "")), _shown_name(out)
-        content = page(name, description, result, standing.history, asdict(config), standing.circumstances)
+        content = page(name, description, result, so_far.history, asdict(config), so_far.circumstances)
         try:
             text.write(path, content)
         except OSError as error:

@@ -26,8 +26,9 @@ from .common import engines, files, run_folder
 from .common.extras import check_installed, needed
 from .common.learners import Learners
 from .evaluation.standings import Standings
+from .record import Record, as_past
 from .run_config import RunConfig, load_config
-from .runs import Record, RunEvaluation
+from .runs import RunEvaluation
 
 _SEEDS, _TABLE = "seeds.json", "seeds.csv"
 _COLUMNS = ("seed", "relative_nash_conv", "nash_conv", "control_distance", "timesteps", "run")
@@ -169,7 +170,7 @@ def _train(
             past = learners[seed].load_checkpoint(place / "checkpoint") if begun else {"history": [], "seconds": 0.0}
             about = module.Run(configs[seed], f"{out.name}-{seed}", place, learners[seed].steps_done if begun else None)
             log = stack.enter_context(module.opened(about, logs))
-            records[seed] = Record(configs[seed], learners[seed], place, runs.as_past(past), standings, log)
+            records[seed] = Record(configs[seed], learners[seed], place, as_past(past), standings, log)
         runs.show_remarks(config, console)
         try:
             _learn(records, config.timesteps, standings, console)

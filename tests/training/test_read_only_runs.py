@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
 from makertaker.envs import text
-from makertaker.training import IndependentLearners, cli, runs
+from makertaker.training import IndependentLearners, cli, record, runs
 from makertaker.training.common import run_folder
 from support.interruptions import interrupt_after
 from support.run_folders import config, contents, result_of, without_digests
@@ -116,8 +116,8 @@ def test_a_training_that_was_interrupted_at_its_last_step_is_not_complete(call, 
     out = tmp_path / "run"
     with monkeypatch.context() as patched:
         if call == "after it":
-            add = runs._History.add
-            patched.setattr(runs._History, "add", lambda *given, last=False: interrupted() if last else add(*given))
+            add = record._History.add
+            patched.setattr(record._History, "add", lambda *given, last=False: interrupted() if last else add(*given))
         else:
             interrupt_after(patched, IndependentLearners, "save_checkpoint", 4)
         with pytest.raises(KeyboardInterrupt):

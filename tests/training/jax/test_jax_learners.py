@@ -17,7 +17,7 @@ from makertaker.baselines import exploitability, solve  # noqa: E402
 from makertaker.envs import Options, load_scenario, read_scenario, rollout  # noqa: E402
 from makertaker.envs.market import Market  # noqa: E402
 from makertaker.envs.noise import Noise  # noqa: E402
-from makertaker.training import runs, seeds  # noqa: E402
+from makertaker.training import record, runs, seeds  # noqa: E402
 from makertaker.training.common.hyperparameters import JAX_PPO  # noqa: E402
 from makertaker.training.jax import cache  # noqa: E402
 from makertaker.training.jax.learners import JaxLearners  # noqa: E402
@@ -424,17 +424,17 @@ def test_a_seed_among_others_is_the_training_of_that_seed_alone(tmp_path):
 
 def test_seeds_that_are_interrupted_go_on_together(tmp_path, monkeypatch):
     seeds.train_seeds(config(), SEEDS, tmp_path / "whole")
-    checkpoint = runs.Record.checkpoint
+    checkpoint = record.Record.checkpoint
 
     def interrupted(self):
         checkpoint(self)
         if self.learners.steps_done >= 6 * EPISODE:  # the second seed is behind then
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs.Record, "checkpoint", interrupted)
+    monkeypatch.setattr(record.Record, "checkpoint", interrupted)
     with pytest.raises(KeyboardInterrupt):
         seeds.train_seeds(config(), SEEDS, tmp_path / "cut")
-    monkeypatch.setattr(runs.Record, "checkpoint", checkpoint)
+    monkeypatch.setattr(record.Record, "checkpoint", checkpoint)
     seeds.resume_seeds(tmp_path / "cut")
     assert (tmp_path / "cut" / "seeds.csv").read_bytes() == (tmp_path / "whole" / "seeds.csv").read_bytes()
     for seed in SEEDS:

@@ -1,0 +1,228 @@
+"""What a training writes while it goes on, and how far it came: history, circumstances, checkpoints."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict, cast
+
+import numpy as np
+
+from .common import checkpoint_folder, engines, files
+from .common.extras import needed
+from .common.learners import Learners
+from .common.provenance import Origin, origin
+from .evaluation.standings import Standing, Standings
+from .run_config import RunConfig
+
+if TYPE_CHECKING:  # PyTorch may be missing
+    from .logs import Logs
+
+_EVALUATIONS = 40
+_MUCH = 2**53
+"""steps or seconds that no training has"""
+_HISTORY = ("timesteps", "nash_conv", "relative_nash_conv")
+
+
+class Circumstances(Origin):
+    """A training beside its result: when, how long, how far, with what."""
+
+    finished: str
+    seconds: float
+    joint_market_steps: int
+    complete: NotRequired[bool]
+    """True where training came to its end, not only to its last step"""
+
+
+class Past(TypedDict):
+    """A training up to a checkpoint."""
+
+    history: list[tuple[int, float, float]]
+    seconds: float
+    circumstances: NotRequired[Circumstances]
+
+
+def as_past(extra: Mapping[str, object]) -> Past:
+    """What a checkpoint kept of its training."""
+    return cast(Past, extra)
+
+
+class Reached(NamedTuple):
+    """A training as far as it came."""
+
+    models: Path
+    history: np.ndarray
+    circumstances: Circumstances
+
+
+@dataclass
+class _History:
+    """NashConv over training, from evaluations without exploration."""
+
+    learners: Learners
+    standings: Standings
+    log: Logs
+    timesteps: int
+    rows: list[tuple[int, float, float]]
+
+    def due(self, done: int) -> bool:
+        """True if it is time to evaluate after so many joint market steps."""
+        return not self.rows or done >= self.rows[-1][0] + max(1, self.timesteps // _EVALUATIONS)
+
+    def add(self, done: int, *, last: bool = False, found: Standing | None = None) -> None:
+        """Evaluate if it is time; at last, in place of a row from before the last gradient step.
+
+        A best response that is not found leaves a gap, marked by NaN.
+
+        Args:
+            done: joint market steps.
+            last: True at the end of the training.
+            found: the standing now; None: it is computed.
+        """
+        if last and self.rows and self.rows[-1][0] == done:
+            self.rows.pop()
+        elif not last and not self.due(done):
+            return
+        found = self.standings(self.learners.policies()) if found is None else found
+        self.rows.append((done, found.nash_conv, found.relative_nash_conv))
+        if last or done < self.timesteps:  # otherwise one after the last gradient step takes its place
+            self.log.write(done, found)
+
+
+class Record:
+    """What one training writes into its folder while it goes on.
+
+    Args:
+        config: of the training.
+        learners: that it trains.
+        out: the folder.
+        past: up to now.
+        standings: of its game.
+        log: beside the folder.
+    """
+
+    def __init__(
+        self, config: RunConfig, learners: Learners, out: Path, past: Past, standings: Standings, log: Logs
+    ) -> None:
+        self.learners, self._config, self._out = learners, config, out
+        self._source = origin(engines.find(config.engine).packages)  # now: files may change while this trains
+        self._started = time.perf_counter() - past["seconds"]
+        self._before, self._place = learners.steps_done, os.stat(out)
+        self.history = _History(learners, standings, log, config.timesteps, list(past["history"]))
+        self._chunk = -(-config.timesteps // config.checkpoints)
+        if not self.complete:
+            (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
+
+    @property
+    def complete(self) -> bool:
+        """True where all steps are done."""
+        return self.learners.steps_done >= self._config.timesteps
+
+    @property
+    def until(self) -> int:
+        """Joint market steps of the next checkpoint."""
+        return min(self._config.timesteps, (self.learners.steps_done // self._chunk + 1) * self._chunk)
+
+    @property
+    def gain(self) -> float:
+        """The latest NashConv, in percent."""
+        return 100 * self.history.rows[-1][2]
+
+    def checkpoint(self) -> None:
+        """Write the checkpoint."""
+        now: Past = {
+            "history": self.history.rows,
+            "seconds": time.perf_counter() - self._started,
+            "circumstances": self._circumstances(complete=False),
+        }
+        _check_stays(self._out, self._place)
+        self.learners.save_checkpoint(self._out / "checkpoint", now)
+
+    def save(self, complete: bool) -> None:
+        """Write what was learned, and its record."""
+        _check_stays(self._out, self._place)
+        if self.learners.steps_done > self._before:
+            (self._out / "metrics.json").unlink(missing_ok=True)  # of the models so far
+        (self._out / "run.json").unlink(missing_ok=True)  # written last: it stands for what comes before it
+        (self._out / "models").mkdir(exist_ok=True)
+        self.learners.save_models(self._out / "models")
+        files.write_csv(self._out / "history.csv", [_HISTORY, *self.history.rows])
+        files.write_json(self._out / "run.json", self._circumstances(complete))
+
+    def _circumstances(self, complete: bool) -> Circumstances:
+        return {
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - self._started, 2),
+            "joint_market_steps": self.learners.steps_done,
+            "complete": complete,
+            **self._source,
+        }
+
+
+def _check_stays(out: Path, place: os.stat_result) -> None:
+    """Raises ValueError where a folder is not the one that it was: what is written would be parted from the rest."""
+    with suppress(OSError):
+        if os.path.samestat(os.stat(out), place):
+            return
+    raise ValueError(f"run: {str(out)!r} was moved or removed meanwhile; where it is now, --resume goes on with it")
+
+
+def load_history(out: str | Path) -> np.ndarray:
+    """Timesteps, NashConv and relative NashConv over training, (rows, 3). Raises ValueError where there is none."""
+    path = Path(out) / "history.csv"
+    try:
+        header, *written = files.read_csv(path) or [[]]
+        if header != list(_HISTORY):
+            raise ValueError(f"expected columns {list(_HISTORY)}, got {header}")
+        rows = [[float(value) for value in row] for row in written]
+    except (OSError, ValueError) as error:
+        raise ValueError(f"run: {str(path)!r} is missing or cannot be read: {error}") from error
+    return _as_history(rows, path)
+
+
+def _as_history(rows: Sequence[Sequence[float]], path: Path) -> np.ndarray:
+    if not rows:
+        raise ValueError(f"run: {str(path)!r} is empty: the training ended before its first episode; try --resume")
+    if any(len(row) != len(_HISTORY) for row in rows):
+        raise ValueError(f"run: {str(path)!r} cannot be read: expected {len(_HISTORY)} numbers in each row")
+    try:
+        table = np.array(rows, dtype=float)
+    except OverflowError as error:
+        raise ValueError(f"run: {str(path)!r} cannot be read: {error}") from error
+    if not np.isfinite(table[:, 0]).all():
+        raise ValueError(f"run: {str(path)!r} cannot be read: expected finite timesteps")
+    return table
+
+
+def load_circumstances(out: str | Path) -> Circumstances:
+    """Versions, machine, and the steps of a training. Raises ValueError where there is no record of it."""
+    path = Path(out) / "run.json"
+    return _as_circumstances(files.read_json(path), path)
+
+
+def _as_circumstances(found: dict[str, Any], path: Path) -> Circumstances:
+    checked: Circumstances = needed("common.schema", "train").checked(found, Circumstances, path)
+    for name in ("joint_market_steps", "seconds"):
+        value = checked[name]
+        if not 0 <= value < _MUCH:
+            raise ValueError(f"run: {str(path)!r} cannot be read: {name}: expected a number >= 0, got {value!r:.30}")
+    return checked
+
+
+def reached(out: Path) -> Reached:
+    """How far a training came: what its end or an interrupt left or, where it was killed later, its checkpoint."""
+    ended = load_circumstances(out) if (out / "run.json").exists() else None
+    saved = checkpoint_folder.record(out / "checkpoint")
+    if saved is None or (ended is not None and saved["steps_done"] <= ended["joint_market_steps"]):
+        return Reached(out / "models", load_history(out), load_circumstances(out))
+    folder = saved["folder"]
+    past: Past = needed("common.schema", "train").checked(saved["extra"], Past, f"{folder}, its record")
+    history = _as_history(past["history"], folder)
+    if "circumstances" not in past:
+        raise ValueError(f"run: the record of checkpoint {str(folder)!r} cannot be read: circumstances are missing")
+    return Reached(folder, history, _as_circumstances({**past["circumstances"]}, folder))
