@@ -10,7 +10,8 @@ from ..envs.described import MarketLike, game_and_steps
 from .equilibrium import Equilibrium
 from .errors import EquilibriumNotFound
 from .gains import Exploitability
-from .kinds import Gains, SolverOptions, kind_of
+from .kind import Gains, SolverOptions
+from .kinds import kind_of
 from .profiles import profile_grid, single_profile
 
 _TOGETHER = 1000

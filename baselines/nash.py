@@ -7,7 +7,8 @@ from ..envs.described import MarketLike, environment_setting, game_and_steps
 from ..envs.parameters import check_number
 from .budget import MOST_ITERATIONS
 from .equilibrium import Equilibrium
-from .kinds import SolverOptions, kind_of
+from .kind import SolverOptions
+from .kinds import kind_of
 from .noise.field import FieldOptions
 from .reach import warn_where_out_of_reach
 

@@ -10,7 +10,8 @@ from ..envs.arrays import Array
 from ..envs.described import MarketLike, game_and_steps
 from ..envs.game import Game
 from .execution.references import ALONE, COOPERATIVE, TWAP, collusion_index
-from .kinds import Kind, SolverOptions, kind_of
+from .kind import Kind, SolverOptions
+from .kinds import kind_of
 from .maker_taker.references import COALITION
 from .profiles import FEEDBACK, OPEN_LOOP, Reference
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...baselines import Equilibrium
 from ...baselines.closed_loop.reactions import reactions
-from ...baselines.kinds import Kind
+from ...baselines.kind import Kind
 from ...baselines.policies import Rule
 from ...baselines.profiles import Reference, undisturbed
 from ...envs import Game, Noise, Policy, Trajectory

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...baselines import Equilibrium
 from ...baselines.gains import payoff_size
-from ...baselines.kinds import QUICK_PATHS, Kind
+from ...baselines.kind import QUICK_PATHS, Kind
 from ...baselines.profiles import Reference, undisturbed
 from ...baselines.reference_points import OPEN_LOOP, colluders, place
 from ...envs import Controls, Game, draw_noise

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...baselines.kinds import Gains, Kind
+from ...baselines.kind import Gains, Kind
 from ...baselines.policies import OpenLoop
 from ...baselines.profiles import mean_controls
 from ...baselines.search import by_differences, climb

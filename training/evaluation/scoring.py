@@ -9,7 +9,8 @@ import numpy as np
 
 from ...baselines import Equilibrium
 from ...baselines.gains import payoff_size
-from ...baselines.kinds import Gains, Kind, SolverOptions, kind_of
+from ...baselines.kind import Gains, Kind, SolverOptions
+from ...baselines.kinds import kind_of
 from ...baselines.profiles import PATHS, mean_controls
 from ...baselines.remembered import remembered_feedback
 from ...baselines.sampling import pair_mean

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...baselines import EquilibriumNotFound
-from ...baselines.kinds import QUICK_PATHS, Gains, kind_of
+from ...baselines.kind import QUICK_PATHS, Gains
+from ...baselines.kinds import kind_of
 from ...envs import Policy, Trajectory, draw_noise, rollout
 from ..task import Task
 from .distances import agent_distances, along, control_distance

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from ...baselines import EquilibriumNotFound, MarkovNash
-from ...baselines.kinds import Gains, Kind, kind_of
+from ...baselines.kind import Gains, Kind
+from ...baselines.kinds import kind_of
 from ...baselines.policies import Rule
 from ...baselines.profiles import Reference
 from ...baselines.sampling import Mean, pair_mean
