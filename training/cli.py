@@ -19,6 +19,21 @@ from ..envs import read_scenario, scenario_names
 from ..envs.parameters import check_count
 from . import runs
 from . import seeds as groups
+from .cli_options import (
+    Address,
+    Hyperparameters,
+    Json,
+    LogNames,
+    Markets,
+    Overrides,
+    RunFolder,
+    ScenarioName,
+    Seen,
+    Spread,
+    Steps,
+    Timesteps,
+    Trust,
+)
 from .common import run_folder, stops
 from .common.console import Console, never_fail
 from .common.extras import needed
@@ -37,50 +52,6 @@ app = typer.Typer(
 )
 out = Console()
 err = Console(stderr=True)
-
-ScenarioName = Annotated[
-    str, typer.Argument(help="A name that 'makertaker scenarios' lists, or a path to a .toml file.")
-]
-RunFolder = Annotated[Path, typer.Argument(help="A run directory.")]
-Steps = Annotated[int | None, typer.Option(help="Steps of the grid; default: the scenario's.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="key=value with a TOML value, e.g. competition.gamma=2.0; repeatable.")
-]
-Timesteps = Annotated[int, typer.Option(help="Joint market steps of a training.")]
-Seen = Annotated[str, typer.Option("--information", help="What actors see: time, own, market or full.")]
-Markets = Annotated[int | None, typer.Option(help="Markets played at once; default: the algorithm's.")]
-Spread = Annotated[
-    float,
-    typer.Option(
-        "--inventory-spread",
-        help="Standard deviation, in shares, of normal noise on the initial inventories of every episode; the "
-        "evaluation looks at random starts as well.",
-    ),
-]
-Hyperparameters = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--hp",
-        help="name.key=value, name an algorithm or an agent, e.g. ppo.learning_rate=1e-3 or trader_0.gamma=0.99; or a "
-        ".toml file with tables \\[algorithm.name]; repeatable. An unknown key lists what there is.",
-    ),
-]
-LogNames = Annotated[
-    list[str] | None,
-    typer.Option("--log", help="Log to wandb or mlflow as well as to TensorBoard; repeatable; not a setting."),
-]
-Address = Annotated[
-    str | None, typer.Option(help="With Ray: address of a cluster, e.g. auto or 10.0.0.1:6379; default: this machine.")
-]
-Trust = Annotated[
-    bool,
-    typer.Option(
-        "--trust",
-        help="Read models that are no files of numbers, of earlier versions or of policies of your own: pickles, which "
-        "run code that is in them.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def main() -> None:
@@ -209,18 +180,20 @@ def check_command(name: ScenarioName, steps: Steps = None, overrides: Overrides 
 def references_command(
     name: ScenarioName, steps: Steps = None, overrides: Overrides = None, as_json: Json = False
 ) -> None:
-    """Reference points of an execution game: Nash open loop and feedback, cooperative optimum, Almgren-Chriss, TWAP."""
+    """Reference points: Nash open loop and feedback, the optimum of those who could collude, rules of thumb."""
     given = task(name, overrides, steps)
     points = references(given.game, given.steps).values()
     listed = {}
-    table = Table("profile", "total payoff", "collusion index", "NashConv, played open loop", "note")
+    table, notes = Table("profile", "total payoff", "collusion index", "NashConv, played open loop"), []
     for each in points:
         payoffs = None if each.payoffs is None else dict(zip(given.game.agents, each.payoffs, strict=True))
         numbers = {"total": each.total, "collusion_index": each.collusion_index, "nash_conv": each.nash_conv}
         listed[each.name] = {"payoffs": payoffs, **numbers, "note": each.note}
         cells = [tables.MISSING if value is None else f"{value:.4g}" for value in numbers.values()]
-        table.add_row(each.name, *cells, each.note)
-    show({"scenario": name, "steps": given.steps, "references": listed}, as_json, table)
+        table.add_row(each.name, *cells)
+        if each.note and each.note != "converged":
+            notes.append(f"{each.name}: {each.note}")
+    show({"scenario": name, "steps": given.steps, "references": listed}, as_json, table, *notes)
 
 
 @app.command()
