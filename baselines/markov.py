@@ -10,7 +10,8 @@ from .kinds import kind_of
 def markov_nash(
     game: MarketLike, steps: int | None = None, options: MarkovOptions | None = None, *, throw: bool = True
 ) -> MarkovNash:
-    """The feedback (Markov-perfect) Nash equilibrium of the grid game, among players who see all inventories.
+    """The feedback (Markov-perfect) Nash equilibrium of the grid game, among players who see all inventories: Basar and
+    Olsder, *Dynamic Noncooperative Game Theory*, Section 6.2.
 
     By backward induction: at sample points of a tube around the path, everyone's first-order conditions of the step are
     solved together by Newton's method, within the game's constraints, and values are fitted by polynomials.

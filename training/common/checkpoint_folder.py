@@ -100,11 +100,12 @@ def stored_numbers(folder: Path) -> tuple[State, dict[str, np.ndarray]]:
     if found is None:
         raise corrupt(folder, FileNotFoundError(f"{_RECORD} is missing"))
     arrays: dict[str, np.ndarray] = {}
+    numbers = needed("common.actor_file", "train")
     try:
         _check_digests(folder)
-        with needed("common.actor_file", "train").safe_open(folder / _NUMBERS, framework="np") as file:
+        with numbers.safe_open(folder / _NUMBERS, framework="np") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
-    except Exception as error:  # safetensors' own is no ValueError
+    except (*DAMAGE, numbers.SafetensorError) as error:
         raise corrupt(folder, error) from error
     return cast(State, {"extra": found["extra"], "steps_done": found["steps_done"]}), arrays
 
