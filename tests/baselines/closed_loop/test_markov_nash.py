@@ -213,14 +213,8 @@ def test_liquidation_is_the_limit_of_large_penalties():
 
 def test_in_one_step_nobody_reacts():
     """Values at the end are exact, however far controls are tried from where they are fitted."""
-    game = MakerTakerGame(
-        (),
-        (2.0, 1.0),
-        competition=BestQuote(Exponential(2.0)),
-        maker_terminal_penalty=0.7,
-        buy_flow=0.6,
-        sell_flow=3.3,
-    )
+    parts = {"competition": BestQuote(Exponential(2.0)), "maker_running_penalty": 0.0, "maker_terminal_penalty": 0.7}
+    game = replace(ALONE, maker_inventory=(2.0, 1.0), buy_flow=0.6, sell_flow=3.3, **parts)
     np.testing.assert_allclose(markov_nash(game, 1).payoffs, solve(game, 1).payoffs, rtol=0, atol=1e-9)
 
 
@@ -236,19 +230,11 @@ def test_quotes_where_no_volume_arrives_are_as_they_are():
 
 def test_a_payoff_far_from_the_tube_is_not_taken_from_the_fit():
     """A market in which a quote is at its bound: polynomials of degree 5 say that the trader gains 32 elsewhere."""
-    game = MakerTakerGame(
-        (-4.2,),
-        (1.9, 2.8),
-        horizon=2.4,
-        competition=ProductShare(floor=0.5),
-        trader_running_penalty=0.2,
-        trader_terminal_penalty=1.16,
-        maker_running_penalty=0.27,
-        maker_terminal_penalty=0.45,
-        buy_flow=1.0,
-        sell_flow=0.74,
-        max_quote=1.05,
-    )
+    penalties = {"trader_running_penalty": 0.2, "trader_terminal_penalty": 1.16}
+    penalties |= {"maker_running_penalty": 0.27, "maker_terminal_penalty": 0.45}
+    inventories = {"trader_inventory": (-4.2,), "maker_inventory": (1.9, 2.8)}
+    parts = {"competition": ProductShare(floor=0.5), "horizon": 2.4, "sell_flow": 0.74, "max_quote": 1.05}
+    game = replace(SOFTMAX, **inventories, **penalties, **parts)
     found = markov_nash(game, 2)
     for agent in game.agents:
         assert best_response_to_policies(game, found.feedback(), agent, 2).gain < 1e-6 * game.payoff_unit(agent)
