@@ -159,6 +159,8 @@ class RunConfig:
             for name in dict.fromkeys(names)
             if name != _EQUILIBRIUM or isinstance(self.algorithm, str)
         }
+        if len(found) > 1 and not engine.individual:
+            raise ValueError(f"algorithm: with engine {self.engine!r} expected one for all, got {list(found)}")
         if own := [name for name in tables if name not in found]:
             learners = self.algorithms() if engine.individual else {}
             for name in own:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...envs.arrays import Array
+from ...envs.arrays import Array, namespace
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "tanh": np.tanh,
@@ -25,7 +25,7 @@ ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
 
 
 def _sigmoid(x: Array) -> Array:
-    return 0.5 * (1.0 + np.tanh(0.5 * x))
+    return 0.5 * (1.0 + namespace(x).tanh(0.5 * x))
 
 
 class Layer(NamedTuple):
@@ -38,7 +38,8 @@ class Layer(NamedTuple):
 
 
 class Gru(NamedTuple):
-    """A gated recurrent unit with h entries of memory; equations and order of gates as of PyTorch's ``GRUCell``."""
+    """A gated recurrent unit with h entries of memory; equations and order of gates as of PyTorch's ``GRUCell``. Its
+    numbers are arrays of NumPy or JAX."""
 
     weight_ih: Array
     """(3 h, inputs): reset, update and new"""
@@ -51,11 +52,13 @@ class Gru(NamedTuple):
 
     def __call__(self, x: Array, memory: Array) -> Array:
         """The next memory (..., h) from inputs (..., inputs) and the memory (..., h)."""
-        given = np.split(x @ self.weight_ih.T + self.bias_ih, 3, axis=-1)
-        kept = np.split(memory @ self.weight_hh.T + self.bias_hh, 3, axis=-1)
-        reset, update = _sigmoid(given[0] + kept[0]), _sigmoid(given[1] + kept[1])
-        new = np.tanh(given[2] + reset * kept[2])
-        return np.asarray((1.0 - update) * new + update * memory)
+        h = memory.shape[-1]
+        given = x @ self.weight_ih.T + self.bias_ih
+        kept = memory @ self.weight_hh.T + self.bias_hh
+        gates = _sigmoid(given[..., : 2 * h] + kept[..., : 2 * h])
+        reset, update = gates[..., :h], gates[..., h:]
+        new = namespace(x).tanh(given[..., 2 * h :] + reset * kept[..., 2 * h :])
+        return (1.0 - update) * new + update * memory
 
 
 @dataclass(frozen=True, eq=False)

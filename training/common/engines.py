@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...envs.market import Market
+from . import jax_algorithms
 from .extras import needed
 from .files import DAMAGE
-from .hyperparameters import JAX_PPO, PPO, Settings
+from .hyperparameters import PPO, Settings
 from .joint_market import Act
 from .learners import Learners
 
@@ -132,28 +133,20 @@ class StableBaselines3(Engine):
         return act
 
 
-class _PPOAlone(Engine):
-    """A library with one algorithm, PPO, whose hyperparameters all agents share."""
-
-    individual = False
-    name: str
-    settings: Settings
-
-    def algorithm(self, name: str) -> Settings:
-        """PPO. Raises ValueError for anything else."""
-        if name != "ppo":
-            raise ValueError(f"algorithm: with --engine {self.name} expected 'ppo', got {name!r}")
-        return self.settings
-
-
-class RLlib(_PPOAlone):
-    """RLlib's PPO on Ray: one machine or a cluster."""
+class RLlib(Engine):
+    """RLlib's PPO on Ray: one machine or a cluster; all agents share its hyperparameters."""
 
     packages = ("ray",)
     library = ("ray", "ray")
     pickled = "pt"
     distributed = True
-    name, settings = "ray", PPO
+    individual = False
+
+    def algorithm(self, name: str) -> Settings:
+        """PPO. Raises ValueError for anything else."""
+        if name != "ppo":
+            raise ValueError(f"algorithm: with --engine ray expected 'ppo', got {name!r}")
+        return PPO
 
     def build(self, training: Training) -> Learners:
         """See :class:`~.rllib.learners.RLlibLearners`."""
@@ -168,13 +161,18 @@ class RLlib(_PPOAlone):
         return act
 
 
-class Jax(_PPOAlone):
-    """PPO in JAX, compiled as one program; its models are numbers alone."""
+class Jax(Engine):
+    """Policy gradients in JAX, compiled as one program, with one algorithm and its hyperparameters for all agents; its
+    models are numbers alone."""
 
     packages = ("jax", "jaxlib", "optax")
     library = ("jax", "jax")
     together = True
-    name, settings = "jax", JAX_PPO
+    individual = False
+
+    def algorithm(self, name: str) -> Settings:
+        """One of :data:`~.jax_algorithms.ALGORITHMS`. Raises ValueError for another name."""
+        return jax_algorithms.find(name)
 
     def build(self, training: Training) -> Learners:
         """See :class:`~.jax.learners.JaxLearners`."""

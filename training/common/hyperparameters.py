@@ -54,7 +54,27 @@ class Settings(ABC):
 
 
 @dataclass(frozen=True)
-class PPOSettings(Settings):
+class FieldSettings(Settings):
+    """Hyperparameters that are the fields of a dataclass, each checked by its name.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            object.__setattr__(self, each.name, checked(each.name, getattr(self, each.name)))
+
+    def hyperparameters(self) -> dict[str, object]:
+        """See :meth:`Settings.hyperparameters`."""
+        return {each.name: plain(getattr(self, each.name)) for each in fields(self) if each.name != "markets"}
+
+    def _with(self, values: Table) -> Self:
+        return replace(self, **values)
+
+
+@dataclass(frozen=True)
+class PPOSettings(FieldSettings):
     """Hyperparameters of PPO; :mod:`~makertaker.training.sb3.algorithms` says why they are not the usual defaults.
 
     Args:
@@ -86,36 +106,8 @@ class PPOSettings(Settings):
     net_arch: tuple[int, ...] = (64, 64)
     markets: int = 64
 
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            object.__setattr__(self, each.name, checked(each.name, getattr(self, each.name)))
-
-    def hyperparameters(self) -> dict[str, object]:
-        """See :meth:`Settings.hyperparameters`."""
-        return {each.name: plain(getattr(self, each.name)) for each in fields(self) if each.name != "markets"}
-
-    def _with(self, values: Table) -> Self:
-        return replace(self, **values)  # type: ignore[arg-type]  # they are checked
-
-
-@dataclass(frozen=True)
-class NetworkPPOSettings(PPOSettings):
-    """The same, and what networks and advantages are made of, for engines that build them here.
-
-    Args:
-        activation_fn: function between layers, of :data:`.ranges.ACTIVATIONS`.
-        normalize_advantage: True: advantages of a minibatch get mean 0 and standard deviation 1.
-
-    Raises:
-        ValueError: a value is out of its range.
-    """
-
-    activation_fn: str = "tanh"
-    normalize_advantage: bool = True
-
 
 PPO = PPOSettings()
-JAX_PPO = NetworkPPOSettings()
 
 
 def check_tables(tables: object) -> Mapping[str, Table]:

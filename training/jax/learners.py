@@ -1,4 +1,4 @@
-"""The learners of run directories: independent PPO of all agents in one compiled program.
+"""The learners of run directories: policy gradients of all agents in one compiled program.
 
 A training that is resumed from a checkpoint ends bit for bit where an uninterrupted one would have: random numbers
 follow from the seed and the number of the iteration. A checkpoint is numbers alone, ``state.safetensors`` and
@@ -22,13 +22,14 @@ from ...envs.described import Described, describe_game
 from ...envs.market import Market
 from ...envs.parameters import check_count
 from ..common import checkpoint_folder
-from ..common.actor import Actor, Layer
+from ..common.actor import Actor, Gru, Layer
 from ..common.files import DAMAGE
-from ..common.hyperparameters import JAX_PPO, NetworkPPOSettings
 from ..common.information import Information, visible
+from ..common.jax_algorithms import JAX_PPO, JaxSettings
 from ..common.joint_market import Act
 from ..common.learners import Learners, diverged, learners_options, learning
 from . import cache
+from .actors import Actors, Recurrent
 from .markets import Markets
 from .trainer import Trainer, TrainState
 
@@ -41,7 +42,7 @@ def _single() -> AbstractContextManager[None]:
 
 
 class JaxLearners(Learners):
-    """PPO in JAX for every agent that does not follow a schedule.
+    """Policy gradients in JAX for every agent that does not follow a schedule.
 
     Args:
         game: the game; or a scenario, its name, the path of its file, or a mapping of its contents.
@@ -49,6 +50,9 @@ class JaxLearners(Learners):
             units of the game.
         algorithm: hyperparameters of all learners.
         information: of the actors.
+        history: number of observations that actors see, the last one among them.
+        memory: ``"gru"``: actors remember by a gated recurrent unit as wide as their first hidden layer; None: they
+            remember nothing else.
         markets: number of markets played at once; by default the algorithm's own.
         seed: the result is a function of it and of the other arguments.
         fixed: schedules of the agents that do not learn.
@@ -68,8 +72,10 @@ class JaxLearners(Learners):
         game: Described,
         options: Options | None = None,
         *,
-        algorithm: NetworkPPOSettings = JAX_PPO,
+        algorithm: JaxSettings = JAX_PPO,
         information: Information = "time",
+        history: int = 1,
+        memory: str | None = None,
         markets: int | None = None,
         seed: int = 0,
         fixed: Mapping[str, Policy] | None = None,
@@ -84,7 +90,9 @@ class JaxLearners(Learners):
         cache.use()
         with _single():
             played = Markets(game, self.market.options, count, learning(game, fixed), fixed)
-            self.trainer = Trainer(played, algorithm, visible(game, information))
+            width = None if memory is None else algorithm.net_arch[0]
+            actors = Actors(visible(game, information), algorithm.activation_fn, played.steps, history, width)
+            self.trainer = Trainer(played, algorithm, actors)
             self.state: TrainState = self.trainer.init(seed)
 
     def with_seed(self, seed: int) -> Self:
@@ -110,11 +118,15 @@ class JaxLearners(Learners):
 
     def _numbers(self, index: int, agent: str, trained: Any) -> Actor:
         space, size = self.market.action_space(agent), self.trainer.markets.sizes[index]
-        *inner, (weight, bias) = ((weight[index], bias[index]) for weight, bias in trained)
+        stacked, gru = trained, None
+        if isinstance(trained, Recurrent):
+            stacked, gru = trained.layers, Gru(*(each[index].astype(float) for each in trained.gru))
+        *inner, (weight, bias) = ((weight[index], bias[index]) for weight, bias in stacked)
         pairs = (*inner, (weight[:, :size], bias[:size]))
         layers = tuple(Layer(weight.T.astype(float), bias.astype(float)) for weight, bias in pairs)
-        shape = self.trainer.size, self.trainer.visible, self.trainer.settings.activation_fn
-        return Actor(*shape, False, space.low, space.high, layers)
+        size_ = self.trainer.markets.env.observation_size
+        shape = size_, self.trainer.actors.visible, self.trainer.settings.activation_fn
+        return Actor(*shape, False, space.low, space.high, layers, gru)
 
     def learn(
         self, timesteps: int, *, until: int | None = None, on_episode: Callable[[int], None] | None = None

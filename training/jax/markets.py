@@ -16,12 +16,13 @@ from ...envs.game import Controls
 from ...envs.grid import Position
 from ...envs.jax_env import JaxMarket, JaxNoise, JaxState
 from ...envs.packing import agent_columns, split_controls
+from .actors import Actors
 
 Array: TypeAlias = jax.Array
-Act = Callable[[Array], Array]
-"""mean actions (L, B, m) of the L learners from their observations (L, B, d)"""
-
-
+Act = Callable[[Array, Array], tuple[Array, Array]]
+"""memory, and mean actions (L, B, m) of the L learners, from memory and their observations (L, B, d)"""
+Now = tuple[JaxState, Array | None]
+"""a batch of markets, and what learners remember"""
 _UNROLL = 1
 """steps of an episode in one turn of the compiled loop; more take longer to compile and are no faster"""
 
@@ -83,6 +84,16 @@ class Markets:
         self._schedule = _schedules(game, self.steps, fixed)
 
     @property
+    def names(self) -> np.ndarray:
+        """(L, L) 1 at the index of each learner: who it is."""
+        return np.eye(len(self.sizes))
+
+    def names_of_roles(self) -> list[int]:
+        """Index of the first learner of each learner's role."""
+        traders = [bool(position < self.game.traders) for position in self.positions]
+        return [traders.index(each) for each in traders]
+
+    @property
     def own(self) -> Array:
         """(L, m) 1 where an entry of an action is the agent's own, 0 where it fills up."""
         return jnp.asarray(np.arange(self.padded) < np.array(self.sizes)[:, None], jnp.float32)
@@ -99,17 +110,23 @@ class Markets:
             jax.random.normal(start, (self.count, agents)) if self.spread else None,
         )
 
+    def scheduled(self, actors: Actors) -> bool:
+        """True where actors see time alone, which nothing but the step moves."""
+        return actors.visible == 1 and actors.history == 1 and actors.recurrent is None
+
     def schedule_inputs(self) -> Array:
         """(K, 1) what actors see that see time alone, in a game without factor."""
         return jnp.asarray(self.env.times[:-1, None] / self.game.horizon, jnp.float32)
 
-    def play(self, draws: Draws, deviation: Array, means: Array | Act) -> Episode:
+    def play(self, draws: Draws, deviation: Array | float, means: Array | Act, memory: Array | None = None) -> Episode:
         """Play an episode.
 
         Args:
             draws: its random numbers.
             deviation: standard deviation of actions, in control units.
-            means: (K, L, m) mean actions of actors that see time alone; or a function of what is observed.
+            means: (K, L, m) mean actions of actors that see time alone; or a function of what is remembered and
+                observed.
+            memory: what that function remembers before the first step.
         """
         params = self.env.default_params
         begin = self._begin(draws.start)
@@ -120,19 +137,21 @@ class Markets:
 
         advance = jax.vmap(advance_one, in_axes=(axes, 0, 0), out_axes=(axes, 0))
 
-        def step(state: JaxState, given: tuple[Draws, Array | None]) -> tuple[JaxState, tuple[JaxState, Array, Array]]:
-            drawn, mean = given
+        def step(now: Now, given: tuple[Draws, Array | None]) -> tuple[Now, tuple[JaxState, Array, Array]]:
+            (state, remembered), (drawn, mean) = now, given
             if mean is None:
                 assert callable(means)
-                mean = jnp.moveaxis(means(jnp.moveaxis(self._observe(state), -2, 0)), 0, -2)
+                assert remembered is not None
+                remembered, mean = means(remembered, jnp.moveaxis(self._observe(state), -2, 0))
+                mean = jnp.moveaxis(mean, 0, -2)
             actions = mean + deviation * drawn.actions
             noise = JaxNoise(drawn.price, drawn.factor, drawn.inventory)
             after, reward = advance(state, self._controls(actions, state.k), noise)
-            return after, (state, reward, mean)
+            return (after, remembered), (state, reward, mean)
 
         scheduled = None if callable(means) else means[:, None]
         each = (draws._replace(start=None), scheduled)
-        _, (states, rewards, played) = jax.lax.scan(step, begin, each, unroll=_UNROLL)
+        _, (states, rewards, played) = jax.lax.scan(step, (begin, memory), each, unroll=_UNROLL)
         return Episode(self._observe(states), played, rewards[..., self.positions].astype(jnp.float32))
 
     def _begin(self, normal: Array | None) -> JaxState:

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons as tuples of layers, and the optimiser of one agent's two networks."""
+"""Multilayer perceptrons as tuples of layers, and their optimiser."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "silu": jax.nn.silu,
 }
 """functions between layers by name, those of :data:`~.ranges.ACTIVATIONS`"""
-_GAIN, _LAST_ACTOR, _LAST_CRITIC = 2**0.5, 0.01, 1.0
-"""of orthogonal weights: of hidden layers and of the last ones, those of stable-baselines3"""
+_GAIN = 2**0.5
+"""of orthogonal weights of hidden layers, that of stable-baselines3"""
 _EPSILON = 1e-5
 """of Adam, that of stable-baselines3's PPO"""
 
@@ -36,15 +36,6 @@ class Layer(NamedTuple):
 
 
 Network: TypeAlias = tuple[Layer, ...]
-
-
-class Networks(NamedTuple):
-    """One agent's; with a leading axis those of several."""
-
-    actor: Network
-    """from the prefix of the observation to the mean action"""
-    critic: Network
-    """from the observation to its value"""
 
 
 def network(rng: np.random.Generator, widths: Sequence[int], last: float, padded: int) -> Network:
@@ -72,23 +63,6 @@ def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray
     return np.asarray(q if rows >= columns else q.T)
 
 
-def networks(
-    rng: np.random.Generator, visible: int, size: int, hidden: Sequence[int], actions: int, padded: int
-) -> Networks:
-    """One agent's networks at the start.
-
-    Args:
-        rng: draws the weights.
-        visible: number of entries that the actor sees.
-        size: of the observation.
-        hidden: widths of the hidden layers.
-        actions: number of entries of the agent's action.
-        padded: that of all agents; outputs beyond the agent's own are 0.
-    """
-    actor = network(rng, (visible, *hidden, actions), _LAST_ACTOR, padded)
-    return Networks(actor, network(rng, (size, *hidden, 1), _LAST_CRITIC, 1))
-
-
 def output(layers: Network, x: Array, activation: Callable[[Array], Array]) -> Array:
     """Outputs (..., outputs) of inputs (..., inputs)."""
     for weight, bias in layers[:-1]:
@@ -97,7 +71,7 @@ def output(layers: Network, x: Array, activation: Callable[[Array], Array]) -> A
 
 
 def optimiser(max_grad_norm: float) -> optax.GradientTransformation:
-    """Adam's direction, to be scaled by the learning rate, of gradients clipped at a norm. All of an agent's numbers
+    """Adam's direction, to be scaled by the learning rate, of gradients clipped at a norm. All of a tree's numbers
     are one vector in it, which is faster than an operation for each layer."""
     return optax.flatten(
         optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.scale_by_adam(eps=_EPSILON), optax.scale(-1.0))
