@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from .arrays import Array, namespace
+from .arrays import Array, as_like, namespace
 from .fixed_point import fixed_point, rising_root, target_jacobian
 
 _TIE = 1e-10
@@ -31,7 +31,7 @@ class Fill(NamedTuple):
 
 
 def best_of_others(quotes: Array) -> Array:
-    """``min_{k != i} quotes^k`` for every maker ``i``: the minimum, or the runner-up for the only one who holds it.
+    """``min_{k != i} quotes^k`` for every maker ``i``: the minimum, or for the first who holds it that of the others.
 
     Args:
         quotes: (..., M), ``M >= 2``.
@@ -40,10 +40,10 @@ def best_of_others(quotes: Array) -> Array:
     if quotes.shape[-1] == 2:
         return quotes[..., ::-1] if xp is np else xp.flip(quotes, axis=-1)
     best = xp.min(quotes, axis=-1, keepdims=True)
-    holds = quotes == best
-    runner_up = xp.min(xp.where(holds, xp.inf, quotes), axis=-1, keepdims=True)
-    alone = xp.sum(xp.astype(holds, quotes.dtype), axis=-1, keepdims=True) == 1
-    return xp.where(holds & alone, runner_up, best)
+    # by its place, not by its value: compiled code may round a quote and the minimum it is compared with differently
+    first = as_like(np.arange(quotes.shape[-1]), quotes) == xp.argmin(quotes, axis=-1, keepdims=True)
+    runner_up = xp.min(xp.where(first, xp.inf, quotes), axis=-1, keepdims=True)
+    return xp.where(first, runner_up, best)
 
 
 def best_quote(quotes: Array) -> Array:

@@ -1,8 +1,12 @@
 """The command line, as users meet it."""
 
+import os
 import sys
 
 import pytest
+
+# JAX compiles in half the time; and values that hold however its compiler fuses operations are the ones to rely on
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 pytest.register_assert_rewrite("support")  # its assertions are as talkative as those of tests
 

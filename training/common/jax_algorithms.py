@@ -49,7 +49,7 @@ class MagnetSettings(NetworkPPOSettings):
     """
 
     magnet: float = 0.2
-    magnet_rate: float = 0.2
+    magnet_rate: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,14 @@ class ReinforceSettings(FieldSettings):
         ValueError: a value is out of its range.
     """
 
-    learning_rate: tuple[float, float] = (5e-3, 2e-4)
-    exploration: tuple[float, float] = (1.8, 0.15)
+    learning_rate: tuple[float, float] = (1e-2, 5e-5)
+    exploration: tuple[float, float] = (0.9, 0.09)
     gamma: float = 1.0
     max_grad_norm: float = 0.5
     net_arch: tuple[int, ...] = (64, 64)
     activation_fn: str = "tanh"
     normalize_advantage: bool = True
-    markets: int = 32
+    markets: int = 16
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ class A2CSettings(ReinforceSettings):
     """
 
     learning_rate: tuple[float, float] = (5e-3, 2e-4)
+    exploration: tuple[float, float] = (1.8, 0.15)
     gae_lambda: float = 1.0
     vf_coef: float = 0.5
 
@@ -101,7 +102,8 @@ class A2CSettings(ReinforceSettings):
 @dataclass(frozen=True)
 class NPGSettings(ReinforceSettings):
     """Natural policy gradients (Kakade, 2001): one step of the actor for each rollout, along the gradient in the metric
-    of the Fisher information; the critic learns as PPO's.
+    of the Fisher information; the critic learns by gradients. Undamped, the step is long where actions hardly depend on
+    the weights, and noise of a few markets drives it.
 
     Args:
         learning_rate: of the critic.
@@ -115,11 +117,12 @@ class NPGSettings(ReinforceSettings):
         ValueError: a value is out of its range.
     """
 
-    natural_step: tuple[float, float] = (1.0, 0.1)
-    damping: float = 1e-3
+    learning_rate: tuple[float, float] = (5e-3, 2e-4)
+    natural_step: tuple[float, float] = (1.0, 0.3)
+    damping: float = 0.1
     gae_lambda: float = 1.0
-    n_epochs: int = 5
-    minibatches: int = 2
+    n_epochs: int = 1
+    minibatches: int = 1
 
 
 JaxSettings: TypeAlias = NetworkPPOSettings | ReinforceSettings

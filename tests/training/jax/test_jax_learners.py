@@ -18,16 +18,16 @@ from makertaker.envs import Options, load_scenario, read_scenario, rollout  # no
 from makertaker.envs.market import Market  # noqa: E402
 from makertaker.envs.noise import Noise  # noqa: E402
 from makertaker.training import record, runs, seeds  # noqa: E402
-from makertaker.training.common.hyperparameters import JAX_PPO  # noqa: E402
+from makertaker.training.common.jax_algorithms import ALGORITHMS, JAX_PPO  # noqa: E402
 from makertaker.training.jax import cache  # noqa: E402
 from makertaker.training.jax.learners import JaxLearners  # noqa: E402
 from makertaker.training.jax.markets import Markets  # noqa: E402
-from makertaker.training.jax.trainer import by_agent  # noqa: E402
 from support.arrays import jax_precision  # noqa: E402
 
 STEPS, MARKETS = 5, 8
 EPISODE = STEPS * MARKETS
-SMALL = JAX_PPO.changed({"net_arch": [8, 8]}, "ppo")
+SMALL_ALL = {name: each.changed({"net_arch": [8, 8]}, name) for name, each in ALGORITHMS.items()}
+SMALL = SMALL_ALL["ppo"]
 SCENARIOS = ["acas", "execution-2", "execution-signal", "approximation", "makers-only", "maker-taker-3x3"]
 
 
@@ -118,26 +118,33 @@ def test_a_function_of_observations_plays_as_its_schedule_does():
     trainer = learners().trainer
     state = trainer.init(0)
     draws = trainer.markets.draw(jax.random.key(1))
-    schedule = trainer.schedules(state.networks)
+    schedule = trainer.schedules(state.networks.actor)
     first = trainer.markets.play(draws, 0.5, schedule.swapaxes(0, 1))
+    actors = trainer.actors
     second = trainer.markets.play(
-        draws, 0.5, lambda seen: trainer._over_agents(state.networks.actor, seen[..., : trainer.visible])
+        draws, 0.5, lambda *now: actors.act(state.networks.actor, *now), actors.start(3, MARKETS)
     )
     assert first.means.shape == (STEPS, 1, 3, 2)
     np.testing.assert_allclose(first.rewards, second.rewards, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(np.broadcast_to(first.means, second.means.shape), second.means, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("information", ["time", "full"])
-def test_gradients_are_those_of_the_loss_in_torch(information):
-    """PPO's loss written again after stable-baselines3's ``PPO.train``, with torch's distributions."""
-    own = learners(information=information)
+@pytest.mark.parametrize(
+    ("algorithm", "information"),
+    [("ppo", "time"), ("ppo", "full"), ("magnet", "time"), ("magnet", "full"), ("a2c", "full")],
+)
+def test_gradients_are_those_of_the_loss_in_torch(algorithm, information):
+    """Losses written again after stable-baselines3's ``PPO.train`` and ``A2C.train``, with torch's distributions."""
+    own = learners(information=information, algorithm=SMALL_ALL[algorithm])
     trainer, state = own.trainer, own.state
     deviation = 0.6
-    samples = jax.jit(trainer._rollout)(state.networks, jax.random.key(2), deviation)
+    samples = jax.jit(trainer.rollouts.samples)(state.networks, jax.random.key(2), deviation)
     moved = jax.tree.map(lambda each: each + 0.05, state.networks)  # so that ratios differ from 1
     batch = np.array([3, 17, 0, 29, 8, 11, 39, 25])
-    found = jax.jit(trainer._gradients)(moved, samples, jax.numpy.asarray(batch), deviation)
+    if algorithm == "a2c":  # takes all samples, before anything has moved
+        moved, batch = state.networks, np.arange(EPISODE)
+    magnet = state.networks.actor if algorithm == "magnet" else None
+    found = jax.jit(trainer.updates.gradients)(moved, samples, jax.numpy.asarray(batch), deviation, magnet)
     for i in range(3):
         size = trainer.markets.sizes[i]
         layers = {
@@ -160,14 +167,17 @@ def test_gradients_are_those_of_the_loss_in_torch(information):
         old = [
             [torch.tensor(np.asarray(each[i]), dtype=torch.float64) for each in layer] for layer in state.networks[0]
         ]
-        inputs, actions = seen[:, : trainer.visible], actions[:, :size]
-        likely = [
-            torch.distributions.Normal(through(each, inputs)[:, :size], deviation).log_prob(actions).sum(-1)
-            for each in (layers["actor"], old)
-        ]
-        ratio = torch.exp(likely[0] - likely[1])
+        inputs, actions = seen[:, : trainer.actors.visible], actions[:, :size]
+        now, before = (
+            torch.distributions.Normal(through(each, inputs)[:, :size], deviation) for each in (layers["actor"], old)
+        )
+        ratio = torch.exp((now.log_prob(actions) - before.log_prob(actions)).sum(-1))
         normal = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
         policy = -torch.min(normal * ratio, normal * torch.clamp(ratio, 0.8, 1.2)).mean()
+        if algorithm == "a2c":
+            policy = -(normal * now.log_prob(actions).sum(-1)).mean()
+        if algorithm == "magnet":
+            policy = policy + 0.2 * torch.distributions.kl_divergence(now, before).sum(-1).mean()
         value = torch.nn.functional.mse_loss(returns, through(layers["critic"], seen)[:, 0])
         (policy + 0.5 * value).backward()
         for part, network in layers.items():
@@ -188,7 +198,7 @@ def test_advantages_are_those_of_stable_baselines3(gamma, gae_lambda):
     buffer.compute_returns_and_advantage(torch.ones(MARKETS), np.ones(MARKETS, dtype=bool))
     settings = SMALL.changed({"gamma": gamma, "gae_lambda": gae_lambda}, "ppo")
     own = learners(algorithm=settings).trainer
-    np.testing.assert_allclose(own._advantages(rewards[None], values[None])[0], buffer.advantages, atol=1e-5)
+    np.testing.assert_allclose(own.rollouts.estimates(rewards[None], values[None])[0], buffer.advantages, atol=1e-5)
 
 
 def test_the_optimiser_is_torchs_adam_behind_its_clipping():
@@ -249,24 +259,35 @@ def test_every_kind_of_game_and_information_is_learned_with(scenario, informatio
             assert (value != before[name]).any(), name
 
 
-@pytest.mark.parametrize("information", ["time", "full"])
-def test_saved_actors_act_as_the_networks_do(information, tmp_path):
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"information": "time"},
+        {"information": "full"},
+        {"information": "own", "history": 3},
+        {"information": "market", "memory": "gru"},
+        {"information": "own", "history": 2, "memory": "gru", "scenario": "execution-signal"},
+    ],
+    ids=str,
+)
+def test_saved_actors_act_as_the_networks_do(given, tmp_path):
     from makertaker.training.common import actor_file
 
-    trained = learners(information=information)
+    trained = learners(
+        given.get("scenario", "acas"), **{name: each for name, each in given.items() if name != "scenario"}
+    )
     trained.learn(3 * EPISODE)
     trained.save_models(tmp_path)
     trainer = trained.trainer
-    episode = trainer.markets.play(
-        trainer.markets.draw(jax.random.key(0)),
-        0.0,
-        lambda seen: trainer._over_agents(trained.state.networks.actor, seen[..., : trainer.visible]),
-    )
+    episode, _ = trainer.rollouts.play(trained.state.networks.actor, jax.random.key(0), 0.0)
     for i, agent in enumerate(trained.agents):
         actor = actor_file.load(trained.market, agent, tmp_path / f"{agent}.safetensors")
-        space, seen = trained.market.action_space(agent), np.asarray(by_agent(episode.observations)[i])
-        expected = np.asarray(by_agent(episode.means)[i])[:, : trainer.markets.sizes[i]]
-        np.testing.assert_allclose(actor.act(seen), np.clip(expected, space.low, space.high), rtol=1e-5, atol=1e-6)
+        space, memory = trained.market.action_space(agent), actor.start(MARKETS)
+        for k in range(STEPS):
+            action, memory = actor.step(np.asarray(episode.observations[k, :, i]), memory)
+            expected = np.asarray(episode.means[k, :, i, : trainer.markets.sizes[i]])
+            expected = np.broadcast_to(np.clip(expected, space.low, space.high), action.shape)
+            np.testing.assert_allclose(action, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_it_makes_no_difference_where_a_training_is_cut_into_calls(tmp_path):
@@ -451,7 +472,7 @@ def test_other_engines_train_one_seed_at_a_time(tmp_path):
 
 
 def test_the_engine_says_what_it_does_not_have():
-    with pytest.raises(ValueError, match="algorithm: with --engine jax expected 'ppo', got 'sac'"):
+    with pytest.raises(ValueError, match=r"algorithm: with --engine jax expected one of .*, got 'sac'"):
         runs.RunConfig.of(read_scenario("acas"), "sac", STEPS, "jax")
     with pytest.raises(ValueError, match=r"hyperparameters: expected tables of \['ppo'\], got 'trader_0'"):
         config(hyperparameters={"trader_0": {"gamma": 0.9}})
