@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -168,7 +168,7 @@ def draw(found: Sequence[Result], path: Path) -> None:
         own = [each for each in found if each.market == "execution-2" and each.spread == spread]
         left.scatter(
             [each.to_others for each in own], [each.index for each in own], s=22, color=color(row), alpha=0.8,
-            label=f"learned, spread {spread:g}", zorder=3,
+            marker="os^D"[row % 4], label=f"learned, spread {spread:g}", zorder=3,
         )  # fmt: skip
     left.set(xlabel="mean reaction to the other's inventory (1 / time)", ylabel="collusion index", title="Two buyers")
     measures: list[tuple[Any, str, Callable[[Result], float | None]]] = [
@@ -186,13 +186,14 @@ def draw(found: Sequence[Result], path: Path) -> None:
                 own = [measure(each) for each in found if each.market == market and each.spread == spread]
                 known = [each for each in own if each is not None]
                 where = place_ + 0.22 * (row - (len(markets) - 1) / 2)
-                axes.scatter([where] * len(known), known, s=14, color=color(row + 4), alpha=0.7,
+                axes.scatter([where] * len(known), known, s=14, color=color(row + 4), alpha=0.7, marker="os^"[row],
                              label=market if place_ == 0 else None)  # fmt: skip
         axes.set_xticks(range(len(spreads)), [f"{each:g}" for each in spreads])
         axes.set(xlabel="spread of starts in training (shares)", yscale="log")
         axes.set_title(title, fontsize="medium")
-        axes.yaxis.set_major_formatter(ScalarFormatter())
-        axes.yaxis.set_minor_formatter(ScalarFormatter())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for axes in (left, middle, right):
         axes.grid(alpha=0.25)
     left.legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False)
