@@ -6,7 +6,7 @@ import pytest
 jax = pytest.importorskip("jax")
 pytest.importorskip("optax")
 
-from makertaker.baselines import exploitability  # noqa: E402
+from makertaker.baselines import exploitability, solve  # noqa: E402
 from makertaker.envs import read_scenario, rollout  # noqa: E402
 from makertaker.training import runs  # noqa: E402
 from makertaker.training.common.jax_algorithms import ALGORITHMS, NPGSettings  # noqa: E402
@@ -177,3 +177,34 @@ def test_algorithms_are_found_by_their_names_and_one_is_everybodys():
         runs.RunConfig.of(given, "npg", STEPS, "jax", hyperparameters={"npg": {"natural_step": 0}})
     with pytest.raises(ValueError, match=r"expected one for all, got \['npg', 'ppo'\]"):
         runs.RunConfig.of(given, "trader_0=npg", STEPS, "jax")
+
+
+@pytest.mark.parametrize("name", ["acas", "execution-2", "makers-only", "almgren-chriss-2"])
+def test_scores_in_compiled_programs_are_those_of_exploitability(name):
+    from makertaker.envs.game import Controls
+    from makertaker.training.jax.scores import scorer
+
+    scenario = read_scenario(name)
+    nash, rng = solve(name, STEPS), np.random.default_rng(0)
+    profiles = [nash.controls, *(Controls(*(x * rng.uniform(0.8, 1.2) for x in nash.controls)) for _ in range(3))]
+    if scenario.game.must_close:  # schedules have to end at no shares
+        profiles = [nash.controls, solve(read_scenario(name, ["trader_running_penalty=3.0"]).game, STEPS).controls]
+    with jax_precision(double=True):
+        score = scorer(name, STEPS)
+
+        def step(total, controls):
+            return total + 1, score(controls)
+
+        stacked = Controls(*(jax.numpy.stack(each) for each in zip(*profiles, strict=True)))
+        _, in_a_loop = jax.jit(lambda given: jax.lax.scan(step, 0, given))(stacked)
+        together = jax.jit(jax.vmap(score))(stacked)
+        expected = [exploitability(scenario.game, each, STEPS) for each in profiles]
+        for found in (in_a_loop, together):
+            np.testing.assert_allclose(found.gains, [each.gains for each in expected], atol=1e-9)
+            np.testing.assert_allclose(found.relative, [each.relative for each in expected], atol=1e-9)
+            np.testing.assert_allclose(found.nash_conv, [each.nash_conv for each in expected], atol=1e-9)
+        assert abs(together.relative[0]) < 1e-9 < 1e-6 < together.relative[1]
+    with pytest.raises(ValueError, match=r"controls: expected schedules of shapes \(\(4, "):
+        scorer(name, 4)(nash.controls)
+    with pytest.raises(ValueError, match="game: expected one without noise and factor"):
+        scorer("approximation")
