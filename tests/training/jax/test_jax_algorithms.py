@@ -188,7 +188,7 @@ def test_scores_in_compiled_programs_are_those_of_exploitability(name):
     nash, rng = solve(name, STEPS), np.random.default_rng(0)
     profiles = [nash.controls, *(Controls(*(x * rng.uniform(0.8, 1.2) for x in nash.controls)) for _ in range(3))]
     if scenario.game.must_close:  # schedules have to end at no shares
-        profiles = [nash.controls, solve(read_scenario(name, ["trader_running_penalty=3.0"]).game, STEPS).controls]
+        profiles = [nash.controls, solve(read_scenario(name, ["running_penalty=0.01"]).game, STEPS).controls]
     with jax_precision(double=True):
         score = scorer(name, STEPS)
 
