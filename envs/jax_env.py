@@ -12,7 +12,9 @@ environments call. Needs JAX: ``pip install 'makertaker[jax]'``; double precisio
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias, TypedDict, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypedDict
+
+import numpy as np
 
 try:
     import jax
@@ -29,7 +31,6 @@ from .random_markets import Drawn, parts_of, with_parts
 from .roles import Roles, RoleView, role_action
 
 Array: TypeAlias = jax.Array
-Tree = TypeVar("Tree")
 
 
 class JaxParams(NamedTuple):
@@ -75,8 +76,8 @@ class JaxState(NamedTuple):
 class JaxNoise(NamedTuple):
     """Standard normal increments of one step."""
 
-    price: Array
-    """()"""
+    price: Array | None
+    """(); None: the price follows its drift alone"""
     factor: Array | None
     """(d,); None: the factor follows its drift alone"""
     inventory: Array | None
@@ -131,7 +132,11 @@ class JaxMarket:
         self.game, self.options, self.steps = found.game, self.view.options, self.view.steps
         self.times, self.dt, self.roles = self.view.times, self.view.dt, self.view.names
         self.observation_size = self.view.size
+        self._usual: tuple[Any, JaxParams] | None = None
         self.action_size = self.view.action_size
+        factor = found.game.factor
+        self._driven = factor is not None and factor.random(found.game.horizon)
+        self._starts_differ = found.random is not None or bool(self.options.inventory_spread)
         try:
             jax.eval_shape(self._drive, self.default_params)
         except (TypeError, jax.errors.TracerArrayConversionError) as error:
@@ -139,11 +144,18 @@ class JaxMarket:
 
     @property
     def default_params(self) -> JaxParams:
-        """The game's parameters as arrays."""
+        """The game's parameters as arrays; constants, in compiled code as well."""
+        dtype = jnp.result_type(float)  # which users may change
+        if self._usual is None or self._usual[0] != dtype:
+            with jax.ensure_compile_time_eval():
+                self._usual = dtype, self._own_params()
+        return self._usual[1]
+
+    def _own_params(self) -> JaxParams:
         game = self.game
         factor = [] if game.factor is None else game.factor.initial
         numbers = (game.start, factor, game.volatility, game.inventory_noise)
-        coefficients = jax.tree.map(jnp.asarray, game.coefficients(self.times))
+        coefficients = jax.tree.map(lambda each: jnp.asarray(each, dtype=float), game.coefficients(self.times))
         parts = {name: jnp.atleast_1d(jnp.asarray(each, dtype=float)) for name, each in parts_of(game).items()}
         context = jnp.zeros(0 if self.random is None else self.random.width)
         initial, first, volatility, noise = (jnp.asarray(each, dtype=float) for each in numbers)
@@ -187,25 +199,30 @@ class JaxMarket:
                 otherwise nothing is, and it is there for the API's sake.
             params: the market's; by default the game's, or drawn.
         """
-        drawn = self._draw(key) if self.random is not None and params is None else None
-        if drawn is not None:  # whose coefficients are found step by step
-            params = self._with(drawn, self.default_params.coefficients)
+        state = self.start(key, params)
+        return self.observe(state), state
+
+    def start(self, key: Array, params: JaxParams | None = None) -> JaxState:
+        """The state at the start of an episode, as :meth:`reset` does."""
+        drawn, spread = None, self.options.inventory_spread
+        if self.random is not None and params is None:
+            of_market, key = jax.random.split(key) if spread else (key, key)
+            drawn = self._draw(of_market)
+            params = self._with(drawn, self.default_params.coefficients)  # which are found step by step
         params = jax.tree.map(jnp.asarray, self.default_params if params is None else params)
-        start, spread = params.initial, self.options.inventory_spread
+        start, dtype = params.initial, params.initial.dtype
         if spread:
-            own = jax.random.fold_in(key, 1)  # markets and the last step's noise are drawn with the key itself
-            start = self.game.admitted(start + spread * jax.random.normal(own, start.shape, start.dtype))
-        state = JaxState(
+            start = self.game.admitted(start + spread * jax.random.normal(key, start.shape, dtype))
+        return JaxState(
             jnp.zeros((), dtype=int),
             start,
             params.factor,
-            jnp.asarray(self.game.initial_price, dtype=params.initial.dtype),
-            jnp.zeros((2, self.game.makers), dtype=params.initial.dtype),
-            jnp.zeros(2, dtype=params.initial.dtype),
+            jnp.asarray(self.game.initial_price, dtype=dtype),
+            jnp.zeros((2, self.game.makers), dtype=dtype),
+            jnp.zeros(2, dtype=dtype),
             None if drawn is None else drawn.uniform,
             None if self.random is None else params.context,
         )
-        return self.observe(state), state
 
     def step(
         self, key: Array, state: JaxState, actions: Roles, params: JaxParams | None = None
@@ -213,7 +230,7 @@ class JaxMarket:
         """Play one step, and start again where the episode ends.
 
         Args:
-            key: of the step's noise.
+            key: of the step's noise, and of the next episode's start where that is drawn.
             state: of the market.
             actions: ``{"trader": (N, 1), "maker": (M, 2)}``; out of bounds is truncated.
             params: the market's; by default the game's, or what the episode has drawn. Where they are given every
@@ -226,15 +243,12 @@ class JaxMarket:
         if self.random is not None and (params is None) != (state.uniform is not None):
             raise ValueError("params: expected in all of an episode, reset included, or nowhere")
         given = self.default_params if params is None else params
-        observations, after, rewards, dones, info = self.step_env(key, state, actions, given)
-        first, start = self.reset(key, params)
-
-        def choose(new: Tree, old: Tree) -> Tree:
-            chosen: Tree = jax.tree.map(lambda a, b: jnp.where(dones["__all__"], a, b), new, old)
-            return chosen
-
+        of_noise, of_start = jax.random.split(key) if self._starts_differ else (key, key)
+        observations, after, rewards, dones, info = self.step_env(of_noise, state, actions, given)
+        start = self.start(of_start, params)
         info["final_observation"] = observations
-        return choose(first, observations), choose(start, after), rewards, dones, info
+        begun: JaxState = jax.tree.map(lambda new, old: jnp.where(dones["__all__"], new, old), start, after)
+        return self.observe(begun), begun, rewards, dones, info
 
     def step_env(
         self, key: Array, state: JaxState, actions: Roles, params: JaxParams
@@ -255,11 +269,27 @@ class JaxMarket:
         return self.observe(after), after, rewards, {**dones, "__all__": done}, info
 
     def draw(self, key: Array, params: JaxParams) -> JaxNoise:
-        """The noise of a step."""
-        dtype = params.initial.dtype
-        shapes = ((), params.factor.shape, params.initial.shape)
-        keys = jax.random.split(key, 3)
-        return JaxNoise(*(jax.random.normal(own, shape, dtype) for own, shape in zip(keys, shapes, strict=True)))
+        """The noise of a step, all of it from one draw.
+
+        Noise that a market does not have is None: a factor that moves by itself, and a volatility or an inventory noise
+        that is known to be 0. Where JAX traces ``params`` these are not known, and are drawn.
+        """
+        price = self._drawn("volatility") or _may_be_positive(params.volatility)
+        shaken = self._drawn("inventory_noise") or _may_be_positive(params.inventory_noise)
+        d, n = params.factor.shape[-1] if self._driven else 0, params.initial.shape[-1] if shaken else 0
+        size = int(price) + d + n
+        if not size:
+            return JaxNoise(None, None, None)
+        drawn = jax.random.normal(key, (size,), params.initial.dtype)
+        return JaxNoise(
+            drawn[0] if price else None,
+            drawn[size - n - d : size - n] if d else None,
+            drawn[size - n :] if n else None,
+        )
+
+    def _drawn(self, name: str) -> bool:
+        """True for a parameter that every market draws."""
+        return self.random is not None and name in self.random.distributions
 
     def controls(self, actions: Roles) -> Controls:
         """Physical controls (N,), (M,), (M,) of actions by role; out of bounds is truncated.
@@ -315,6 +345,11 @@ class JaxMarket:
             return c
         driven: Coefficients = game.with_factor(c, time, game.factor.move(time, params.factor, self.dt, params.factor))
         return driven
+
+
+def _may_be_positive(value: Array | float) -> bool:
+    """False for a number that is known to be 0; one that JAX traces is not known."""
+    return isinstance(value, jax.core.Tracer) or bool(np.any(np.asarray(value) != 0))
 
 
 __all__ = ["Info", "JaxMarket", "JaxNoise", "JaxParams", "JaxState"]
