@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias, TypedDict
 import numpy as np
 
 try:
-    import jax
+    import jax as jax
     import jax.numpy as jnp
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
     raise ImportError("makertaker.envs.jax_env needs JAX: pip install 'makertaker[jax]'") from error
@@ -84,6 +84,24 @@ class JaxNoise(NamedTuple):
     """(n,); None: inventories have no noise"""
 
 
+class JaxPlayed(NamedTuple):
+    """What a step leads to."""
+
+    state: JaxState
+    """after it, before a reset"""
+    rewards: Array
+    """(n,)"""
+    done: Array
+    """true at the horizon"""
+    spread: Array
+    """best ask plus best bid; NaN where nobody quotes"""
+    noise: JaxNoise
+    controls: Controls
+    """that were played"""
+    asked: Controls
+    """that were asked for: traders who must liquidate may have to trade at other rates"""
+
+
 class Info(TypedDict, total=False):
     """Information about a step."""
 
@@ -129,6 +147,7 @@ class JaxMarket:
         found = describe(game, scenario, options, arguments)
         self.random = found.random
         self.view = RoleView(found.game, found.options, found.random)
+        self.name = found.name
         self.game, self.options, self.steps = found.game, self.view.options, self.view.steps
         self.times, self.dt, self.roles = self.view.times, self.view.dt, self.view.names
         self.observation_size = self.view.size
@@ -240,33 +259,52 @@ class JaxMarket:
             Observations (after a reset, where the episode has ended), state, rewards, dones (``"__all__"`` included),
             and information: the last observation of the episode, its inventories, and the noise.
         """
-        if self.random is not None and (params is None) != (state.uniform is not None):
-            raise ValueError("params: expected in all of an episode, reset included, or nowhere")
-        given = self.default_params if params is None else params
-        of_noise, of_start = jax.random.split(key) if self._starts_differ else (key, key)
-        observations, after, rewards, dones, info = self.step_env(of_noise, state, actions, given)
-        start = self.start(of_start, params)
-        info["final_observation"] = observations
-        begun: JaxState = jax.tree.map(lambda new, old: jnp.where(dones["__all__"], new, old), start, after)
+        played, begun = self.play_on(key, state, self.controls(actions), params)
+        rewards, dones, info = self._by_role(state, played)
+        info["final_observation"] = self.observe(played.state)
         return self.observe(begun), begun, rewards, dones, info
 
     def step_env(
         self, key: Array, state: JaxState, actions: Roles, params: JaxParams
     ) -> tuple[Roles, JaxState, Roles, Roles, Info]:
         """The same without starting again. What an episode has drawn stands in place of ``params``."""
-        noise = self.draw(key, params)
-        asked = self.controls(actions)
-        controls = self._closing(state, asked)
-        after, reward, spread = self.advance(state, controls, noise, params)
-        done = after.k == self.steps
-        rewards = {role: each[..., 0] for role, each in self.view.split(reward[..., None]).items()}
-        dones = {role: jnp.broadcast_to(done, each.shape) for role, each in rewards.items()}
-        info = Info(inventories=after.inventories, mid=after.price, spread=spread, noise=noise)
+        played = self.play(key, state, self.controls(actions), params)
+        return self.observe(played.state), played.state, *self._by_role(state, played)
+
+    def _by_role(self, before: JaxState, played: JaxPlayed) -> tuple[Roles, Roles, Info]:
+        """Rewards, dones and information of a step."""
+        rewards = {role: each[..., 0] for role, each in self.view.split(played.rewards[..., None]).items()}
+        dones = {role: jnp.broadcast_to(played.done, each.shape) for role, each in rewards.items()}
+        after, rate = played.state, played.controls.rate
+        info = Info(inventories=after.inventories, mid=after.price, spread=played.spread, noise=played.noise)
         if self.game.must_close:
-            info |= Info(rate=controls.rate, clipped=controls.rate - asked.rate)
-        if self.random is not None and state.uniform is not None:
-            info["drawn"] = self.random.drawn(state.uniform).values
-        return self.observe(after), after, rewards, {**dones, "__all__": done}, info
+            info |= Info(rate=rate, clipped=rate - played.asked.rate)
+        if self.random is not None and before.uniform is not None:
+            info["drawn"] = self.random.drawn(before.uniform).values
+        return rewards, {**dones, "__all__": played.done}, info
+
+    def play_on(
+        self, key: Array, state: JaxState, controls: Controls, params: JaxParams | None = None
+    ) -> tuple[JaxPlayed, JaxState]:
+        """Play physical controls for one step, :meth:`play`, and the state after it: that of the next episode where
+        this one has ended. Arguments are as in :meth:`step`."""
+        if self.random is not None and (params is None) != (state.uniform is not None):
+            raise ValueError("params: expected in all of an episode, reset included, or nowhere")
+        of_noise, of_start = jax.random.split(key) if self._starts_differ else (key, key)
+        played = self.play(of_noise, state, controls, self.default_params if params is None else params)
+        return played, self.start_where(played.done, self.start(of_start, params), played.state)
+
+    @staticmethod
+    def start_where(done: Array, start: JaxState, state: JaxState) -> JaxState:
+        """The state of a start where an episode has ended, elsewhere the state."""
+        chosen: JaxState = jax.tree.map(lambda new, old: jnp.where(done, new, old), start, state)
+        return chosen
+
+    def play(self, key: Array, state: JaxState, controls: Controls, params: JaxParams) -> JaxPlayed:
+        """Play physical controls (N,), (M,), (M,), within the game's constraints, for one step."""
+        noise, closing = self.draw(key, params), self._closing(state, controls)
+        after, rewards, spread = self.advance(state, closing, noise, params)
+        return JaxPlayed(after, rewards, after.k == self.steps, spread, noise, closing, controls)
 
     def draw(self, key: Array, params: JaxParams) -> JaxNoise:
         """The noise of a step, all of it from one draw.
@@ -334,9 +372,14 @@ class JaxMarket:
 
     def observe(self, state: JaxState) -> Roles:
         """Every agent's observation, by role: (N, size) and (M, size), float32."""
+        return self.view.split(self.observations(state))
+
+    def observations(self, state: JaxState) -> Array:
+        """The same of all agents: (n, size)."""
         position = Position(state.inventories, state.factor, state.price)
         seen = self.view.observe(self.view.state(state.k, position, state.quotes, state.volumes, state.context))
-        return self.view.split(seen.astype(jnp.float32))
+        single: Array = seen.astype(jnp.float32)
+        return single
 
     def _drive(self, params: JaxParams) -> Coefficients:
         """Coefficients of the first step at the factor after it: all that a factor's functions are needed for."""
@@ -352,4 +395,4 @@ def _may_be_positive(value: Array | float) -> bool:
     return isinstance(value, jax.core.Tracer) or bool(np.any(np.asarray(value) != 0))
 
 
-__all__ = ["Info", "JaxMarket", "JaxNoise", "JaxParams", "JaxState"]
+__all__ = ["Info", "JaxMarket", "JaxNoise", "JaxParams", "JaxPlayed", "JaxState"]
