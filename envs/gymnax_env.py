@@ -64,7 +64,7 @@ class GymnaxMarket:
         **arguments: Any,
     ) -> None:
         self.market = JaxMarket(game, options, scenario=scenario, **arguments)
-        played = self.market.game
+        self.view, played = self.market.view, self.market.game
         self.agent, self.truncated = learner(played, agent), truncated
         self._index, self._columns = played.positions[self.agent], agent_columns(played, self.agent)
         self._width = played.traders + 2 * played.makers
@@ -88,12 +88,12 @@ class GymnaxMarket:
     def observation_space(self, params: JaxParams | None = None) -> Any:
         """Space of observations; see :func:`.jax_box`. The parameters do not matter."""
         del params
-        return jax_box(self.market.view.observation_space)
+        return jax_box(self.view.observation_space)
 
     def action_space(self, params: JaxParams | None = None) -> Any:
         """Space of actions: what is outside is truncated. The parameters do not matter."""
         del params
-        return jax_box(self.market.view.action_space(self.agent))
+        return jax_box(self.view.action_space(self.agent))
 
     def reset(self, key: Array, params: JaxParams | None = None) -> tuple[Array, JaxState]:
         """Start an episode: observation (size,) and state.
@@ -165,7 +165,7 @@ class GymnaxMarket:
         value = jnp.asarray(action)
         value = role_action(value, (self.num_actions,), self.agent, known=not isinstance(value, jax.core.Tracer))
         flat = jnp.zeros(self._width, state.inventories.dtype).at[self._columns].set(value)
-        own, market, seen = self.market.view.scale.physical(flat)[self._columns], self.market, self._seen(state)
+        own, market, seen = self.view.scale.physical(flat)[self._columns], self.market, self._seen(state)
         parts = [own if name == self.agent else self._follow(name, state.k, seen) for name in market.game.agents]
         return market.game.clip(split_controls(market.game, jnp.concatenate(parts)))
 

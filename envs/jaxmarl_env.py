@@ -63,6 +63,7 @@ class JaxMARLMarket:
         if homogenisation_method == "max":
             arguments = {"identity": True} | arguments
         self.market = JaxMarket(game, options, scenario=scenario, **arguments)
+        self.view = self.market.view
         self.homogenisation_method = homogenisation_method
         self.agents = list(self.market.game.agents)
         self.num_agents = len(self.agents)
@@ -71,7 +72,7 @@ class JaxMARLMarket:
         self.width = max(self.sizes.values())
 
     def _of(self, role: str) -> list[str]:
-        return list(self.market.view.agents(role))
+        return list(self.view.agents(role))
 
     @property
     def name(self) -> str:
@@ -97,13 +98,13 @@ class JaxMARLMarket:
         """Space of one agent's observations, which is everyone's; see :func:`.jax_box`. Raises ValueError for an
         unknown name."""
         self._known(agent)
-        return jax_box(self.market.view.observation_space)
+        return jax_box(self.view.observation_space)
 
     def action_space(self, agent: str) -> Any:
         """Space of one agent's actions: what is outside is truncated. Entries beyond an agent's own are in [-1, 1].
         Raises ValueError for an unknown name."""
         self._known(agent)
-        own = self.market.view.action_space(agent)
+        own = self.view.action_space(agent)
         if self.homogenisation_method is None:
             return jax_box(own)
         rest = np.ones(self.width - len(own.low), dtype=np.float32)
@@ -141,7 +142,7 @@ class JaxMARLMarket:
         Raises:
             ValueError: an agent is missing or unknown, a shape is wrong, or an action is NaN, where nothing is traced.
         """
-        played, begun = self.market.play_on(key, state, self.market.view.controls(self._flat(actions)))
+        played, begun = self.market.play_on(key, state, self.view.controls(self._flat(actions)))
         if reset_state is not None:
             begun = self.market.start_where(played.done, reset_state, played.state)
         return self.get_obs(begun), begun, *self._by_agent(played)
@@ -150,7 +151,7 @@ class JaxMARLMarket:
         self, key: Array, state: JaxState, actions: Mapping[str, Array]
     ) -> tuple[Agents, JaxState, Agents, Agents, dict[str, Array]]:
         """The same without starting again."""
-        controls = self.market.view.controls(self._flat(actions))
+        controls = self.view.controls(self._flat(actions))
         played = self.market.play(key, state, controls, self.market.default_params)
         return self.get_obs(played.state), played.state, *self._by_agent(played)
 
