@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -226,6 +229,38 @@ def test_an_episode_starts_independently_of_the_noise_before_it() -> None:
     correlations = np.corrcoef(before.T, np.asarray(after.inventories).T)[: before.shape[1], before.shape[1] :]
     assert np.abs(correlations).max() < 5 / 4000**0.5
     np.testing.assert_allclose(np.std(after.inventories, axis=0), 0.1, rtol=0.1)
+
+
+ON_DEVICES = """
+import jax, numpy as np
+from makertaker.envs.jax_env import JaxMarket
+
+env = JaxMarket("approximation", steps=3, observation="full")
+
+def play(key):
+    def one(carry, key):
+        seen, state = carry
+        actions = {role: jax.numpy.tanh(each[:, : env.action_size(role)]) for role, each in seen.items()}
+        seen, state, rewards, _, _ = env.step(key, state, actions)
+        return (seen, state), rewards
+    return jax.lax.scan(one, env.reset(key), jax.random.split(key, 4))
+
+keys = jax.random.split(jax.random.key(0), 6)
+mesh = jax.sharding.Mesh(np.array(jax.devices()), ("device",))
+assert mesh.size == 2
+spread = jax.device_put(keys, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("device")))
+compiled = jax.jit(jax.vmap(play))
+one, two = compiled(keys), compiled(spread)
+assert len(two[1]["trader"].sharding.device_set) == 2
+jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), one, two)
+"""
+
+
+def test_markets_are_shared_by_devices() -> None:
+    """Two devices play what one plays; their number is fixed when JAX starts, hence in another process."""
+    flags = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", ON_DEVICES], env=flags, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_factors_that_jax_cannot_trace_are_refused() -> None:
