@@ -2,7 +2,8 @@
 
     python benchmarks/throughput.py [--jax]
 
-``--jax``: JAX alone, with many more markets, on the device that it finds.
+``--jax``: JAX alone, with many more markets, and with networks as policies, on the devices that it finds, which share
+the markets; every core of the processor is one. Where other processes run, compare what a second of one core does.
 Routes whose library is not installed are listed as such; RLlib's needs an environment of its own (``make test-ray``).
 An agent-step is one agent acting once: a step of one ACAS market is three. The peers are a loop over PettingZoo
 environments, and SuperSuit's vector environment of them, with padded actions.
@@ -11,15 +12,17 @@ environments, and SuperSuit's vector environment of them, with padded actions.
 from __future__ import annotations
 
 import argparse
+import os
 import warnings
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from timing import best, machine
+from timing import Rate, best, machine, rate
 
 from makertaker.baselines import solve
 from makertaker.envs import LogUniform, RandomMarkets, Uniform, acas_v0, load_scenario
@@ -41,6 +44,10 @@ RANDOM = RandomMarkets(
 )
 STEPS = 100
 AGENTS = len(GAME.agents)
+HIDDEN = 64
+UNROLL = 4
+"""steps of the JAX environment in one turn of the compiled loop, a third faster than one on a processor"""
+Row: TypeAlias = tuple[str, Callable[[], float | Rate], str]
 
 
 def numpy_batch(markets: int, random: RandomMarkets | None = None) -> float:
@@ -57,17 +64,44 @@ def numpy_batch(markets: int, random: RandomMarkets | None = None) -> float:
     return markets * AGENTS * STEPS / best(episode)
 
 
-def jax_batch(markets: int) -> float:
-    """The same kernel under jit and scan, float32, new actions every step."""
+@cache
+def jax_mesh() -> Any:
+    """All of JAX's devices; every core of the processor is one."""
+    import jax
+
+    jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    return jax.sharding.Mesh(np.array(jax.devices()), ("device",))
+
+
+def jax_rate(markets: int, make: Callable[[int], Callable[[Any], Any]]) -> Rate:
+    """Agent-steps per second of markets that are divided among the devices.
+
+    Args:
+        markets: their number.
+        make: from the number of markets of one device, a function of a key that plays an episode of them.
+    """
+    import jax
+
+    mesh = jax_mesh()
+    own = markets // mesh.size
+    keys = jax.random.split(jax.random.key(0), mesh.size)
+    shared = jax.device_put(keys, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("device")))
+    play = jax.jit(jax.vmap(make(own)))
+    return rate(lambda: jax.block_until_ready(play(shared)), own * mesh.size * AGENTS * STEPS)
+
+
+def jax_batch(markets: int) -> Rate:
+    """The same kernel under jit and scan, float32, new actions every step, which are there beforehand."""
     import jax
     import jax.numpy as jnp
 
-    times = grid(GAME, STEPS)
-    dt = GAME.horizon / STEPS
+    mesh = jax_mesh()
+    times, dt = grid(GAME, STEPS), GAME.horizon / STEPS
     c = GAME.coefficients(times).like(jnp.zeros(1, dtype=jnp.float32))
     varying = (c.impact, c.running_penalty, c.buy_flow, c.sell_flow)
 
     @jax.jit
+    @jax.vmap
     def episode(start: jax.Array, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
         def one(inventories: jax.Array, inputs: tuple[jax.Array, tuple[jax.Array, ...]]) -> tuple[jax.Array, jax.Array]:
             action, (impact, running, buys, sells) = inputs
@@ -77,13 +111,26 @@ def jax_batch(markets: int) -> float:
 
         return jax.lax.scan(one, start, (actions, varying))
 
-    start = jnp.broadcast_to(jnp.asarray(GAME.initial_inventory, dtype=jnp.float32), (markets, AGENTS))
-    actions = jax.random.uniform(jax.random.key(0), (STEPS, markets, 5), dtype=jnp.float32)
-    return markets * AGENTS * STEPS / best(lambda: jax.block_until_ready(episode(start, actions)))
+    own = markets // mesh.size
+    first = jnp.broadcast_to(jnp.asarray(GAME.initial_inventory, dtype=jnp.float32), (mesh.size, own, AGENTS))
+    drawn = jax.random.uniform(jax.random.key(0), (mesh.size, STEPS, own, 5), dtype=jnp.float32)
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("device"))
+    start, actions = jax.device_put((first, drawn), sharding)
+    return rate(lambda: jax.block_until_ready(episode(start, actions)), own * mesh.size * AGENTS * STEPS)
 
 
-def jax_market(markets: int, random: RandomMarkets | None = None) -> float:
-    """Agent-steps per second of the JAX environment: observations, rewards and automatic resets included."""
+def jax_market(markets: int, random: RandomMarkets | None = None, hidden: int = 0) -> Rate:
+    """Agent-steps per second of the JAX environment: observations, rewards and automatic resets included.
+
+    Every market has a key of its own in every step; actions are drawn for all of them at once. The last observations
+    are returned, so that none is left out.
+
+    Args:
+        markets: their number.
+        random: markets that are drawn.
+        hidden: 0 for uniform actions; or the units of two hidden layers of every agent's own network, of whose outputs
+            normal actions are drawn.
+    """
     import jax
     import jax.numpy as jnp
 
@@ -91,22 +138,42 @@ def jax_market(markets: int, random: RandomMarkets | None = None) -> float:
 
     env = JaxMarket(random or GAME, steps=STEPS)
     params = env.default_params if random is None else None
+    layers = (env.observation_size, hidden, hidden, 2)
+    weights = [
+        jax.random.normal(jax.random.key(i), (AGENTS, *shape), jnp.float32) / shape[0] ** 0.5
+        for i, shape in enumerate(pairwise(layers))
+    ]
 
-    @jax.jit
-    @jax.vmap
-    def episode(key: Any) -> Any:
+    def act(key: Any, seen: Any) -> dict[str, Any]:
+        count = seen["trader"].shape[0]
+        if not hidden:
+            drawn = jax.random.uniform(key, (5, count), jnp.float32, -1, 1).T
+            return {"trader": drawn[:, :1, None], "maker": drawn[:, 1:].reshape(count, GAME.makers, 2)}
+        inside = jnp.concatenate([seen["trader"], seen["maker"]], axis=1)
+        for each in weights[:-1]:
+            inside = jnp.tanh(jnp.einsum("bai,aij->baj", inside, each))
+        mean = jnp.einsum("bai,aij->baj", inside, weights[-1])
+        actions = mean + 0.3 * jax.random.normal(key, mean.shape, jnp.float32)
+        return {"trader": actions[:, : GAME.traders, :1], "maker": actions[:, GAME.traders :]}
+
+    def make(count: int) -> Callable[[Any], Any]:
+        step_all = jax.vmap(env.step, in_axes=(0, 0, 0, None))
+
         def one(carry: Any, key: Any) -> Any:
-            _, state, total = carry
-            sizes = {"trader": (GAME.traders, 1), "maker": (GAME.makers, 2)}
-            actions = {role: jax.random.uniform(key, shape, jnp.float32, -1, 1) for role, shape in sizes.items()}
-            seen, state, rewards, _, _ = env.step(key, state, actions, params)
-            return (seen, state, total + rewards["trader"].sum() + rewards["maker"].sum()), None
+            seen, state, total = carry
+            own, of_markets = jax.random.split(key)
+            seen, state, rewards, _, _ = step_all(jax.random.split(of_markets, count), state, act(own, seen), params)
+            return (seen, state, total + rewards["trader"].sum(axis=-1) + rewards["maker"].sum(axis=-1)), None
 
-        begin = (*env.reset(key, params), jnp.zeros(()))
-        return jax.lax.scan(one, begin, jax.random.split(key, STEPS))[0][2]
+        def episode(key: Any) -> Any:
+            begin = jax.vmap(env.reset, in_axes=(0, None))(jax.random.split(key, count), params)
+            carry = (*begin, jnp.zeros(count))
+            seen, _, total = jax.lax.scan(one, carry, jax.random.split(key, STEPS), unroll=UNROLL)[0]
+            return seen, total
 
-    keys = jax.random.split(jax.random.key(0), markets)
-    return markets * AGENTS * STEPS / best(lambda: jax.block_until_ready(episode(keys)))
+        return episode
+
+    return jax_rate(markets, make)
 
 
 def torchrl_market(markets: int) -> float:
@@ -233,9 +300,9 @@ def independent_ppo() -> float:
     return 12_800 / best(rollouts, 4)
 
 
-def jax_rows() -> list[tuple[str, Callable[[], float], str]]:
+def jax_rows() -> list[Row]:
     """The kernel and the environment in JAX, by the number of markets."""
-    rows: list[tuple[str, Callable[[], float], str]] = []
+    rows: list[Row] = []
     for markets in (1000, 100_000, 400_000):
         name = f"{markets:,} markets"
         rows += [
@@ -243,6 +310,9 @@ def jax_rows() -> list[tuple[str, Callable[[], float], str]]:
             (f"JAX environment, random actions, {name}", partial(jax_market, markets), "agent-steps/s"),
             (f"JAX environment, {markets:,} different games", partial(jax_market, markets, RANDOM), "agent-steps/s"),
         ]
+    for markets in (64, 1000, 10_000):
+        name = f"JAX environment and networks of 2 x {HIDDEN}, {markets:,} markets"
+        rows.append((name, partial(jax_market, markets, hidden=HIDDEN), "agent-steps/s"))
     return rows
 
 
@@ -252,15 +322,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jax", action="store_true", help="JAX alone, with many more markets")
     alone = parser.parse_args().jax
-    console = Console(width=110)
+    console = Console(width=130)
     console.print(machine())
     if alone:
         import jax
 
         console.print(f"JAX {jax.__version__} on {jax.devices()[0].device_kind}")
-    table = Table("route", "measured", "unit", "of the bare NumPy step")
+    table = Table("route", "measured", "unit", "per second of a core", "of the bare NumPy step")
     base = numpy_batch(1000)
-    rows: list[tuple[str, Callable[[], float], str]] = [
+    rows: list[Row] = [
         ("NumPy step, 64 markets", lambda: numpy_batch(64), "agent-steps/s"),
         ("NumPy step, 1,000 markets", lambda: base, "agent-steps/s"),
         ("NumPy step, 1,000 different games", lambda: numpy_batch(1000, RANDOM), "agent-steps/s"),
@@ -284,12 +354,13 @@ def main() -> None:
     ]
     for name, measure, unit in [rows[1], *jax_rows()] if alone else rows:
         try:
-            value = measure()
+            found = measure()
         except ImportError:
-            table.add_row(name, "-", "not installed", "-")
+            table.add_row(name, "-", "not installed", "-", "-")
             continue
+        value, used = found if isinstance(found, Rate) else (found, None)
         agents = value * (AGENTS if unit.startswith("market") else 1)
-        table.add_row(name, f"{value:,.0f}", unit, f"{agents / base:.3g}")
+        table.add_row(name, f"{value:,.0f}", unit, "" if used is None else f"{used:,.0f}", f"{agents / base:.3g}")
     console.print(table)
 
 

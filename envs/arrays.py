@@ -61,6 +61,8 @@ def as_like(value: Any, like: Array) -> Array:
     kind = type(like)
     if type(value) is kind and kind.__module__ == "torch" and value.dtype == like.dtype and value.device == like.device:
         return value  # a tensor asks for its device quickly, a traced array of JAX does not
+    if array_api_compat.is_jax_array(like):  # whose constants follow what they meet, to several devices as well
+        return xp.asarray(value, dtype=like.dtype)
     return xp.asarray(value, dtype=like.dtype, device=array_api_compat.device(like))
 
 

@@ -12,10 +12,12 @@ environments call. Needs JAX: ``pip install 'makertaker[jax]'``; double precisio
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias, TypedDict, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypedDict
+
+import numpy as np
 
 try:
-    import jax
+    import jax as jax
     import jax.numpy as jnp
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
     raise ImportError("makertaker.envs.jax_env needs JAX: pip install 'makertaker[jax]'") from error
@@ -29,7 +31,6 @@ from .random_markets import Drawn, parts_of, with_parts
 from .roles import Roles, RoleView, role_action
 
 Array: TypeAlias = jax.Array
-Tree = TypeVar("Tree")
 
 
 class JaxParams(NamedTuple):
@@ -75,12 +76,30 @@ class JaxState(NamedTuple):
 class JaxNoise(NamedTuple):
     """Standard normal increments of one step."""
 
-    price: Array
-    """()"""
+    price: Array | None
+    """(); None: the price follows its drift alone"""
     factor: Array | None
     """(d,); None: the factor follows its drift alone"""
     inventory: Array | None
     """(n,); None: inventories have no noise"""
+
+
+class JaxPlayed(NamedTuple):
+    """What a step leads to."""
+
+    state: JaxState
+    """after it, before a reset"""
+    rewards: Array
+    """(n,)"""
+    done: Array
+    """true at the horizon"""
+    spread: Array
+    """best ask plus best bid; NaN where nobody quotes"""
+    noise: JaxNoise
+    controls: Controls
+    """that were played"""
+    asked: Controls
+    """that were asked for: traders who must liquidate may have to trade at other rates"""
 
 
 class Info(TypedDict, total=False):
@@ -128,10 +147,15 @@ class JaxMarket:
         found = describe(game, scenario, options, arguments)
         self.random = found.random
         self.view = RoleView(found.game, found.options, found.random)
+        self.name = found.name
         self.game, self.options, self.steps = found.game, self.view.options, self.view.steps
         self.times, self.dt, self.roles = self.view.times, self.view.dt, self.view.names
         self.observation_size = self.view.size
+        self._usual: tuple[Any, JaxParams] | None = None
         self.action_size = self.view.action_size
+        factor = found.game.factor
+        self._driven = factor is not None and factor.random(found.game.horizon)
+        self._starts_differ = found.random is not None or bool(self.options.inventory_spread)
         try:
             jax.eval_shape(self._drive, self.default_params)
         except (TypeError, jax.errors.TracerArrayConversionError) as error:
@@ -139,11 +163,18 @@ class JaxMarket:
 
     @property
     def default_params(self) -> JaxParams:
-        """The game's parameters as arrays."""
+        """The game's parameters as arrays; constants, in compiled code as well."""
+        dtype = jnp.result_type(float)  # which users may change
+        if self._usual is None or self._usual[0] != dtype:
+            with jax.ensure_compile_time_eval():
+                self._usual = dtype, self._own_params()
+        return self._usual[1]
+
+    def _own_params(self) -> JaxParams:
         game = self.game
         factor = [] if game.factor is None else game.factor.initial
         numbers = (game.start, factor, game.volatility, game.inventory_noise)
-        coefficients = jax.tree.map(jnp.asarray, game.coefficients(self.times))
+        coefficients = jax.tree.map(lambda each: jnp.asarray(each, dtype=float), game.coefficients(self.times))
         parts = {name: jnp.atleast_1d(jnp.asarray(each, dtype=float)) for name, each in parts_of(game).items()}
         context = jnp.zeros(0 if self.random is None else self.random.width)
         initial, first, volatility, noise = (jnp.asarray(each, dtype=float) for each in numbers)
@@ -187,25 +218,30 @@ class JaxMarket:
                 otherwise nothing is, and it is there for the API's sake.
             params: the market's; by default the game's, or drawn.
         """
-        drawn = self._draw(key) if self.random is not None and params is None else None
-        if drawn is not None:  # whose coefficients are found step by step
-            params = self._with(drawn, self.default_params.coefficients)
+        state = self.start(key, params)
+        return self.observe(state), state
+
+    def start(self, key: Array, params: JaxParams | None = None) -> JaxState:
+        """The state at the start of an episode, as :meth:`reset` does."""
+        drawn, spread = None, self.options.inventory_spread
+        if self.random is not None and params is None:
+            of_market, key = jax.random.split(key) if spread else (key, key)
+            drawn = self._draw(of_market)
+            params = self._with(drawn, self.default_params.coefficients)  # which are found step by step
         params = jax.tree.map(jnp.asarray, self.default_params if params is None else params)
-        start, spread = params.initial, self.options.inventory_spread
+        start, dtype = params.initial, params.initial.dtype
         if spread:
-            own = jax.random.fold_in(key, 1)  # markets and the last step's noise are drawn with the key itself
-            start = self.game.admitted(start + spread * jax.random.normal(own, start.shape, start.dtype))
-        state = JaxState(
+            start = self.game.admitted(start + spread * jax.random.normal(key, start.shape, dtype))
+        return JaxState(
             jnp.zeros((), dtype=int),
             start,
             params.factor,
-            jnp.asarray(self.game.initial_price, dtype=params.initial.dtype),
-            jnp.zeros((2, self.game.makers), dtype=params.initial.dtype),
-            jnp.zeros(2, dtype=params.initial.dtype),
+            jnp.asarray(self.game.initial_price, dtype=dtype),
+            jnp.zeros((2, self.game.makers), dtype=dtype),
+            jnp.zeros(2, dtype=dtype),
             None if drawn is None else drawn.uniform,
             None if self.random is None else params.context,
         )
-        return self.observe(state), state
 
     def step(
         self, key: Array, state: JaxState, actions: Roles, params: JaxParams | None = None
@@ -213,7 +249,7 @@ class JaxMarket:
         """Play one step, and start again where the episode ends.
 
         Args:
-            key: of the step's noise.
+            key: of the step's noise, and of the next episode's start where that is drawn.
             state: of the market.
             actions: ``{"trader": (N, 1), "maker": (M, 2)}``; out of bounds is truncated.
             params: the market's; by default the game's, or what the episode has drawn. Where they are given every
@@ -223,43 +259,75 @@ class JaxMarket:
             Observations (after a reset, where the episode has ended), state, rewards, dones (``"__all__"`` included),
             and information: the last observation of the episode, its inventories, and the noise.
         """
-        if self.random is not None and (params is None) != (state.uniform is not None):
-            raise ValueError("params: expected in all of an episode, reset included, or nowhere")
-        given = self.default_params if params is None else params
-        observations, after, rewards, dones, info = self.step_env(key, state, actions, given)
-        first, start = self.reset(key, params)
-
-        def choose(new: Tree, old: Tree) -> Tree:
-            chosen: Tree = jax.tree.map(lambda a, b: jnp.where(dones["__all__"], a, b), new, old)
-            return chosen
-
-        info["final_observation"] = observations
-        return choose(first, observations), choose(start, after), rewards, dones, info
+        played, begun = self.play_on(key, state, self.controls(actions), params)
+        rewards, dones, info = self._by_role(state, played)
+        info["final_observation"] = self.observe(played.state)
+        return self.observe(begun), begun, rewards, dones, info
 
     def step_env(
         self, key: Array, state: JaxState, actions: Roles, params: JaxParams
     ) -> tuple[Roles, JaxState, Roles, Roles, Info]:
         """The same without starting again. What an episode has drawn stands in place of ``params``."""
-        noise = self.draw(key, params)
-        asked = self.controls(actions)
-        controls = self._closing(state, asked)
-        after, reward, spread = self.advance(state, controls, noise, params)
-        done = after.k == self.steps
-        rewards = {role: each[..., 0] for role, each in self.view.split(reward[..., None]).items()}
-        dones = {role: jnp.broadcast_to(done, each.shape) for role, each in rewards.items()}
-        info = Info(inventories=after.inventories, mid=after.price, spread=spread, noise=noise)
+        played = self.play(key, state, self.controls(actions), params)
+        return self.observe(played.state), played.state, *self._by_role(state, played)
+
+    def _by_role(self, before: JaxState, played: JaxPlayed) -> tuple[Roles, Roles, Info]:
+        """Rewards, dones and information of a step."""
+        rewards = {role: each[..., 0] for role, each in self.view.split(played.rewards[..., None]).items()}
+        dones = {role: jnp.broadcast_to(played.done, each.shape) for role, each in rewards.items()}
+        after, rate = played.state, played.controls.rate
+        info = Info(inventories=after.inventories, mid=after.price, spread=played.spread, noise=played.noise)
         if self.game.must_close:
-            info |= Info(rate=controls.rate, clipped=controls.rate - asked.rate)
-        if self.random is not None and state.uniform is not None:
-            info["drawn"] = self.random.drawn(state.uniform).values
-        return self.observe(after), after, rewards, {**dones, "__all__": done}, info
+            info |= Info(rate=rate, clipped=rate - played.asked.rate)
+        if self.random is not None and before.uniform is not None:
+            info["drawn"] = self.random.drawn(before.uniform).values
+        return rewards, {**dones, "__all__": played.done}, info
+
+    def play_on(
+        self, key: Array, state: JaxState, controls: Controls, params: JaxParams | None = None
+    ) -> tuple[JaxPlayed, JaxState]:
+        """Play physical controls for one step, :meth:`play`, and the state after it: that of the next episode where
+        this one has ended. Arguments are as in :meth:`step`."""
+        if self.random is not None and (params is None) != (state.uniform is not None):
+            raise ValueError("params: expected in all of an episode, reset included, or nowhere")
+        of_noise, of_start = jax.random.split(key) if self._starts_differ else (key, key)
+        played = self.play(of_noise, state, controls, self.default_params if params is None else params)
+        return played, self.start_where(played.done, self.start(of_start, params), played.state)
+
+    @staticmethod
+    def start_where(done: Array, start: JaxState, state: JaxState) -> JaxState:
+        """The state of a start where an episode has ended, elsewhere the state."""
+        chosen: JaxState = jax.tree.map(lambda new, old: jnp.where(done, new, old), start, state)
+        return chosen
+
+    def play(self, key: Array, state: JaxState, controls: Controls, params: JaxParams) -> JaxPlayed:
+        """Play physical controls (N,), (M,), (M,), within the game's constraints, for one step."""
+        noise, closing = self.draw(key, params), self._closing(state, controls)
+        after, rewards, spread = self.advance(state, closing, noise, params)
+        return JaxPlayed(after, rewards, after.k == self.steps, spread, noise, closing, controls)
 
     def draw(self, key: Array, params: JaxParams) -> JaxNoise:
-        """The noise of a step."""
-        dtype = params.initial.dtype
-        shapes = ((), params.factor.shape, params.initial.shape)
-        keys = jax.random.split(key, 3)
-        return JaxNoise(*(jax.random.normal(own, shape, dtype) for own, shape in zip(keys, shapes, strict=True)))
+        """The noise of a step, all of it from one draw.
+
+        Noise that a market does not have is None: a factor that moves by itself, and a volatility or an inventory noise
+        that is known to be 0. Where JAX traces ``params`` these are not known, and are drawn.
+        """
+        price = self._drawn("volatility") or _may_be_positive(params.volatility)
+        shaken = self._drawn("inventory_noise") or _may_be_positive(params.inventory_noise)
+        d, n = params.factor.shape[-1] if self._driven else 0, params.initial.shape[-1] if shaken else 0
+        size = int(price) + d + n
+        if not size:
+            return JaxNoise(None, None, None)
+        drawn = jax.random.normal(key, (size,), params.initial.dtype)
+        return JaxNoise(
+            drawn[0] if price else None,
+            drawn[size - n - d : size - n] if d else None,
+            drawn[size - n :] if n else None,
+        )
+
+    def _drawn(self, name: str) -> bool:
+        """True for a parameter that every market draws."""
+        return self.random is not None and name in self.random.distributions
 
     def controls(self, actions: Roles) -> Controls:
         """Physical controls (N,), (M,), (M,) of actions by role; out of bounds is truncated.
@@ -304,9 +372,14 @@ class JaxMarket:
 
     def observe(self, state: JaxState) -> Roles:
         """Every agent's observation, by role: (N, size) and (M, size), float32."""
+        return self.view.split(self.observations(state))
+
+    def observations(self, state: JaxState) -> Array:
+        """The same of all agents: (n, size)."""
         position = Position(state.inventories, state.factor, state.price)
         seen = self.view.observe(self.view.state(state.k, position, state.quotes, state.volumes, state.context))
-        return self.view.split(seen.astype(jnp.float32))
+        single: Array = seen.astype(jnp.float32)
+        return single
 
     def _drive(self, params: JaxParams) -> Coefficients:
         """Coefficients of the first step at the factor after it: all that a factor's functions are needed for."""
@@ -317,4 +390,9 @@ class JaxMarket:
         return driven
 
 
-__all__ = ["Info", "JaxMarket", "JaxNoise", "JaxParams", "JaxState"]
+def _may_be_positive(value: Array | float) -> bool:
+    """False for a number that is known to be 0; one that JAX traces is not known."""
+    return isinstance(value, jax.core.Tracer) or bool(np.any(np.asarray(value) != 0))
+
+
+__all__ = ["Info", "JaxMarket", "JaxNoise", "JaxParams", "JaxPlayed", "JaxState"]

@@ -26,7 +26,13 @@ PACKAGES = {
     "training": "Independent learners and what they reached. Needs the extra `train`.",
 }
 MORE: dict[str, dict[str, tuple[str, ...]]] = {  # beside what the packages export
-    "envs": {"jax_env": ("JaxMarket", "JaxParams"), "torchrl_env": ("TorchMarket", "ActorPolicy")},
+    "envs": {
+        "jax_env": ("JaxMarket", "JaxParams"),
+        "jaxmarl_env": ("JaxMARLMarket",),
+        "gymnax_env": ("GymnaxMarket",),
+        "torchrl_env": ("TorchMarket", "ActorPolicy"),
+    },
+    "baselines": {"gymnax_envs": ("gymnax_market",)},
     "training": {
         "sb3.algorithms": ("find",),
         "common.hyperparameters": ("PPOSettings",),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -165,6 +168,99 @@ def test_parameters_can_be_vmapped_over() -> None:
     numeric = (payoff(starts[0] + [h, 0, 0]) - payoff(starts[0] - [h, 0, 0])) / (2 * h)
     assert slopes[0, 0] == pytest.approx(float(numeric), rel=1e-5)
     assert values[0] != values[1]
+
+
+PARTS = ("price", "factor", "inventory")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "drawn"),
+    [
+        ("acas", {"volatility": 0.0}, ()),
+        ("acas", {}, ("price",)),
+        ("execution-signal", {}, ("price", "factor")),
+        ("approximation", {}, PARTS),
+        ("approximation", {"volatility": 0.0}, PARTS[1:]),
+    ],
+    ids=str,
+)
+def test_only_the_noise_of_a_market_is_drawn(name: str, changes: dict[str, float], drawn: tuple[str, ...]) -> None:
+    """By parameters that are known, in compiled code as well; standard normal, independent of each other."""
+    env = JaxMarket(name, steps=STEPS, **changes)
+    keys = jax.random.split(jax.random.key(4), 4000)
+    noise = jax.jit(jax.vmap(lambda key: env.draw(key, env.default_params)))(keys)
+    assert {part for part in PARTS if getattr(noise, part) is not None} == set(drawn)
+    flat = np.column_stack(
+        [np.reshape(each, (4000, -1)) for each in noise if each is not None] or [np.zeros((4000, 0))]
+    )
+    sizes = {
+        "price": 1,
+        "factor": 0 if env.game.factor is None else env.game.factor.size,
+        "inventory": len(env.game.agents),
+    }
+    assert flat.shape[1] == sum(sizes[part] for part in drawn)
+    if drawn:
+        moments = flat.T @ flat / 4000  # of the identity to 5 standard errors
+        np.testing.assert_allclose(moments, np.eye(flat.shape[1]), atol=5 * (2 / 4000) ** 0.5)
+        np.testing.assert_allclose(flat.mean(axis=0), 0.0, atol=5 / 4000**0.5)
+
+
+def test_noise_that_may_be_there_is_drawn() -> None:
+    """Parameters that are traced may be positive; a positive one that stands in place of the game's zero is."""
+    env = JaxMarket("acas", steps=STEPS, volatility=0.0)
+    key, params = jax.random.key(5), env.default_params
+    traced = jax.jit(env.draw)(key, params)
+    assert traced.price is not None
+    assert traced.inventory.shape == (3,)
+    noisy = env.draw(key, params._replace(inventory_noise=0.5))
+    assert (noisy.price, noisy.inventory.shape) == (None, (3,))
+    moved = env.step(key, env.reset(key)[1], {"trader": np.zeros((1, 1)), "maker": np.zeros((2, 2))}, params)[1]
+    assert moved.price == env.game.initial_price
+
+
+def test_an_episode_starts_independently_of_the_noise_before_it() -> None:
+    """The last step's noise, and the inventories that the next episode starts with."""
+    env = JaxMarket("approximation", steps=1, inventory_spread=0.1)
+    keys = jax.random.split(jax.random.key(6), 4000)
+    _, state = jax.vmap(env.reset)(keys)
+    still = {"trader": np.zeros((4000, 1, 1)), "maker": np.zeros((4000, 2, 2))}
+    _, after, _, _, info = jax.jit(jax.vmap(env.step))(keys, state, still)
+    before = np.column_stack([np.reshape(each, (4000, -1)) for each in info["noise"]])
+    correlations = np.corrcoef(before.T, np.asarray(after.inventories).T)[: before.shape[1], before.shape[1] :]
+    assert np.abs(correlations).max() < 5 / 4000**0.5
+    np.testing.assert_allclose(np.std(after.inventories, axis=0), 0.1, rtol=0.1)
+
+
+ON_DEVICES = """
+import jax, numpy as np
+from makertaker.envs.jax_env import JaxMarket
+
+env = JaxMarket("approximation", steps=3, observation="full")
+
+def play(key):
+    def one(carry, key):
+        seen, state = carry
+        actions = {role: jax.numpy.tanh(each[:, : env.action_size(role)]) for role, each in seen.items()}
+        seen, state, rewards, _, _ = env.step(key, state, actions)
+        return (seen, state), rewards
+    return jax.lax.scan(one, env.reset(key), jax.random.split(key, 4))
+
+keys = jax.random.split(jax.random.key(0), 6)
+mesh = jax.sharding.Mesh(np.array(jax.devices()), ("device",))
+assert mesh.size == 2
+spread = jax.device_put(keys, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("device")))
+compiled = jax.jit(jax.vmap(play))
+one, two = compiled(keys), compiled(spread)
+assert len(two[1]["trader"].sharding.device_set) == 2
+jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), one, two)
+"""
+
+
+def test_markets_are_shared_by_devices() -> None:
+    """Two devices play what one plays; their number is fixed when JAX starts, hence in another process."""
+    flags = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", ON_DEVICES], env=flags, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_factors_that_jax_cannot_trace_are_refused() -> None:
