@@ -40,6 +40,7 @@ from .common.extras import needed
 from .common.hyperparameter_options import read_hyperparameters
 from .evaluation import tables
 from .evaluation.metrics import Group
+from .evaluation.spread import in_words, spread
 from .evaluation.tables import percent, remarks, with_error
 from .run_config import product
 from .task import Task
@@ -210,7 +211,7 @@ def train(
     timesteps: Timesteps = 160_000,
     seed: Annotated[int, typer.Option(help="The result is a function of it.")] = 0,
     seeds: Annotated[
-        int, typer.Option(help="With --engine jax: number of seeds, from --seed on, a run directory for each in --out.")
+        int, typer.Option(help="Number of seeds, from --seed on; several have a run directory each in --out.")
     ] = 1,
     steps: Steps = None,
     information: Seen = "time",
@@ -247,7 +248,8 @@ def train(
         if resume and groups.is_group(out_folder):
             _only_resume(context, name, groups.config_of(out_folder).scenario)
             with stops.interrupting():
-                _show_seeds(groups.resume_seeds(out_folder, console=err, logs=logs or None), out_folder, as_json)
+                found = groups.resume_seeds(out_folder, console=err, address=address, logs=logs or None)
+            _show_seeds(groups.Evaluated(found, {}), out_folder, as_json)
             return
         if resume:
             config = runs.unfinished_config(out_folder)
@@ -264,9 +266,15 @@ def train(
                 asked = range(seed, seed + seeds)
                 with stops.interrupting():
                     found = groups.train_seeds(
-                        config, asked, out_folder, overwrite=overwrite, console=err, logs=logs or ()
+                        config,
+                        asked,
+                        out_folder,
+                        overwrite=overwrite,
+                        console=err,
+                        address=address,
+                        logs=logs or (),
                     )
-                _show_seeds(found, out_folder, as_json)
+                _show_seeds(groups.Evaluated(found, {}), out_folder, as_json)
                 return
             with stops.interrupting():
                 result = runs.train(
@@ -370,8 +378,12 @@ def _only_resume(context: typer.Context, name: str, scenario_name: str) -> None:
 def evaluate(run: RunFolder, trust: Trust = False, as_json: Json = False) -> None:
     """Compare a run with the equilibrium: payoffs, exploitability, distances, rules of thumb; writes metrics.json.
 
-    Nothing in the directory is run: models are files of numbers.
+    Of a folder of seeds all runs, with the median of NashConv. Nothing in the directory is run: models are files of
+    numbers.
     """
+    if groups.is_group(run):
+        _show_seeds(groups.evaluate_seeds(run, trust=trust), run, as_json)
+        return
     _show_run(runs.evaluate_run(run, trust=trust), run, as_json)
 
 
@@ -388,14 +400,32 @@ def report(
     out.print(f"wrote {runs.write_report(run, to=to, trust=trust)}", soft_wrap=True)
 
 
-def _show_seeds(results: dict[int, runs.RunEvaluation], folder: Path, as_json: bool) -> None:
+def _show_seeds(found: groups.Evaluated, folder: Path, as_json: bool) -> None:
+    results, left_out = found
     values = {seed: each.metrics["relative_nash_conv"] for seed, each in results.items()}
-    median = float(np.median(list(values.values())))
-    table = Table("seed", "relative NashConv", "control distance")
-    for seed, each in results.items():
-        table.add_row(str(seed), percent(values[seed]), percent(each.metrics["control_distance"]))
-    document = {"median": median, "seeds": {str(seed): each.metrics for seed, each in results.items()}}
-    show(document, as_json, table, f"relative NashConv {percent(median)}, median; run directories in {folder}")
+    middle = spread(values.values())
+    header = ["seed", "relative NashConv", "control distance", "joint market steps"]
+    rows = [
+        [
+            *(str(seed), percent(values[seed]), percent(each.metrics["control_distance"])),
+            f"{each.metrics['timesteps_done']:,}",
+        ]
+        for seed, each in results.items()
+    ]
+    document = {
+        **middle.document(),
+        "seeds": {str(seed): each.metrics for seed, each in results.items()},
+        "left_out": {str(seed): reason for seed, reason in left_out.items()},
+    }
+    against = ", ".join(dict.fromkeys(each.metrics["exploitability_against"] for each in results.values()))
+    said = f"relative NashConv {in_words(middle)} against {against}; run directories in {folder}"
+    for seed, reason in left_out.items():
+        err.print(f"seed {seed} is left out: {reason}", style="yellow", markup=False, soft_wrap=True)
+    show(document, as_json, tables.aligned(tables.Table(header, rows)))
+    if not as_json:
+        notes = (note for each in results.values() for note in each.metrics["equilibrium"].get("notes", ()))
+        for line in (*remarks(dict.fromkeys(notes)), said):
+            out.print(line, markup=False, soft_wrap=True)
 
 
 def _show_run(result: runs.RunEvaluation, run: Path, as_json: bool) -> None:

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -43,7 +43,7 @@ from .common.learners import Learners
 from .evaluation.metrics import RunMetrics
 from .evaluation.scoring import Evaluation, evaluate
 from .evaluation.standings import Standings
-from .evaluation.tables import remarks
+from .evaluation.tables import percent, remarks
 from .record import Circumstances, Past, Reached, Record, as_past, load_circumstances, load_history, reached
 from .run_config import RunConfig, load_config, parse_algorithm
 
@@ -65,7 +65,10 @@ __all__ = [
     "train",
     "write_report",
 ]
-_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+Follow = Callable[[int, float], None]
+"""called after every episode of a training with its joint market steps so far and its latest relative NashConv"""
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""numbers of the errors of a file system to which nothing can be written"""
 
 
 @dataclass(frozen=True)
@@ -106,14 +109,38 @@ def train(
     module = needed("logs", "train")
     module.check(logs)
     with run_folder.claimed(Path(out), overwrite, load_config) as place:
-        _ = config.task.payoff_size
-        with config.learners(place / "tensorboard", address) as learners:
-            warn_where_out_of_reach(learners.market, config.task.equilibrium)
-            about = module.Run(config, _shown_name(out), place, None)
-            with module.opened(about, logs) as log:
-                files.write_json(place / "config.json", config.document())
-                _train(config, learners, place, _begin(learners, place), console, log)
-        return evaluate_trained(config, place)
+        return train_in(config, place, _shown_name(out), console=console, address=address, logs=logs)
+
+
+def train_in(
+    config: RunConfig,
+    place: Path,
+    name: str,
+    *,
+    console: Console | None = None,
+    address: str | None = None,
+    logs: Sequence[str] = (),
+    follow: Follow | None = None,
+) -> RunEvaluation:
+    """:func:`train` in a folder that is claimed.
+
+    Args:
+        config: of the training.
+        place: see :func:`.run_folder.claimed`.
+        name: of the run, for logs.
+        console: see :func:`train`.
+        address: see :func:`train`.
+        logs: see :func:`train`.
+        follow: see :data:`Follow`.
+    """
+    _ = config.task.payoff_size
+    module = needed("logs", "train")
+    with config.learners(place / "tensorboard", address) as learners:
+        warn_where_out_of_reach(learners.market, config.task.equilibrium)
+        with module.opened(module.Run(config, name, place, None), logs) as log:
+            files.write_json(place / "config.json", config.document())
+            _train(config, learners, place, _begin(learners, place), console, log, follow)
+    return evaluate_trained(config, place)
 
 
 def resume(
@@ -122,6 +149,7 @@ def resume(
     console: Console | None = None,
     address: str | None = None,
     logs: Sequence[str] | None = None,
+    follow: Follow | None = None,
 ) -> RunEvaluation:
     """Resume an interrupted training from its last checkpoint; the end is that of an uninterrupted one.
 
@@ -136,6 +164,7 @@ def resume(
         console: for the progress bar; None: there is none.
         address: of a Ray cluster, with the engine ``"ray"``; None: this machine.
         logs: beside TensorBoard, see :mod:`.logs`; None: those that the training began with, which go on.
+        follow: see :data:`Follow`; None: nothing is called.
 
     Raises:
         ImportError: a library that logs is missing.
@@ -159,7 +188,7 @@ def resume(
                     past = _begin(learners, place)
                 about = module.Run(config, _shown_name(out), place, learners.steps_done)
                 with module.opened(about, logs) as log:
-                    _train(config, learners, place, past, console, log)
+                    _train(config, learners, place, past, console, log, follow)
         result = evaluate_trained(config, place)
         run_folder.finish(folder, place)
     return result
@@ -198,7 +227,15 @@ def _begin(learners: Learners, place: Path) -> Past:
     return past
 
 
-def _train(config: RunConfig, learners: Learners, out: Path, past: Past, console: Console | None, log: Logs) -> None:
+def _train(
+    config: RunConfig,
+    learners: Learners,
+    out: Path,
+    past: Past,
+    console: Console | None,
+    log: Logs,
+    follow: Follow | None,
+) -> None:
     record = Record(config, learners, out, past, Standings(config.task), log)
     if record.complete:
         _say_complete(console)
@@ -206,16 +243,18 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: Past, console
     with progress_bar(console) as bar:
         task = bar.add_task("training", total=config.timesteps, completed=learners.steps_done, gain="")
 
-        def follow(done: int) -> None:
+        def played(done: int) -> None:
             record.history.add(done)
-            bar.update(task, completed=min(done, config.timesteps), gain=f"NashConv {record.gain:.2f}%")
+            bar.update(task, completed=min(done, config.timesteps), gain=f"NashConv {percent(record.gain)}")
+            if follow is not None:
+                follow(min(done, config.timesteps), record.gain)
 
         try:
             while not record.complete:
-                learners.learn(config.timesteps, until=record.until, on_episode=follow)
+                learners.learn(config.timesteps, until=record.until, on_episode=played)
                 record.checkpoint()
             record.history.add(learners.steps_done, last=True)
-            bar.update(task, gain=f"NashConv {record.gain:.3f}%")
+            played(learners.steps_done)
         except FloatingPointError:  # what has diverged is worth nothing: the last checkpoint stands
             raise
         except BaseException:  # an interrupt leaves what was computed
@@ -267,7 +306,7 @@ def _held(out: Path) -> Iterator[None]:
         try:
             stack.enter_context(run_folder.locked(folder))
         except OSError as error:
-            if error.errno not in _READ_ONLY:
+            if error.errno not in READ_ONLY:
                 raise
         yield
 
@@ -330,7 +369,7 @@ def _written(result: RunEvaluation, so_far: Reached, out: Path) -> RunEvaluation
     try:
         _write(result, so_far, out)
     except OSError as error:
-        if error.errno not in _READ_ONLY:
+        if error.errno not in READ_ONLY:
             raise
         return replace(result, written=False)
     return result
@@ -359,7 +398,7 @@ def write_report(out: str | Path, *, to: str | Path | None = None, trust: bool =
         try:
             text.write(path, content)
         except OSError as error:
-            if to is not None or error.errno not in _READ_ONLY:
+            if to is not None or error.errno not in READ_ONLY:
                 raise
             hint = f"{error.strerror}; --to (to=) writes the page elsewhere"
             raise OSError(error.errno, hint, str(path)) from error

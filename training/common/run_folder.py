@@ -31,8 +31,8 @@ _RESULTS = ("metrics.json", "report.html", "figures", *(f"figures/{name}" for na
 """of an evaluation"""
 _CHECKPOINT = ("checkpoint", "checkpoint.new", "checkpoint.old")
 _LOCKS = (".lock", ".holder.json")
-_WRITTEN = (*_FILES, ".holder.json", "sweep.json", "table.csv", "sweep.png")
-"""files that a run or a sweep writes whole"""
+_WRITTEN = (*_FILES, ".holder.json", "sweep.json", "table.csv", "sweep.png", "seeds.json", "seeds.csv")
+"""files that a run, a sweep or a group of seeds writes whole"""
 _PARTIAL, _COMPLETE, _MOVING = ".partial", ".complete", ".moving"
 
 

@@ -441,15 +441,6 @@ def test_seeds_that_are_interrupted_go_on_together(tmp_path, monkeypatch):
         same_files(tmp_path / "cut" / f"seed-{seed}", tmp_path / "whole" / f"seed-{seed}")
 
 
-def test_other_engines_train_one_seed_at_a_time(tmp_path):
-    other = runs.RunConfig.of(read_scenario("acas"), "ppo", STEPS, "sb3")
-    with pytest.raises(ValueError, match="seeds: engine 'sb3' trains one at a time"):
-        seeds.train_seeds(other, SEEDS, tmp_path / "group")
-    with pytest.raises(ValueError, match="seeds: expected different ones"):
-        seeds.train_seeds(config(), (1, 1), tmp_path / "group")
-    assert not (tmp_path / "group").exists()
-
-
 def test_the_engine_says_what_it_does_not_have():
     with pytest.raises(ValueError, match="algorithm: with --engine jax expected 'ppo', got 'sac'"):
         runs.RunConfig.of(read_scenario("acas"), "sac", STEPS, "jax")
