@@ -17,8 +17,10 @@ from rich.table import Table
 from ..baselines import Equilibrium, EquilibriumNotFound, Exploitability, check, exploitability, references
 from ..envs import read_scenario, scenario_names
 from ..envs.parameters import check_count
+from . import compare as comparisons
 from . import runs
 from . import seeds as groups
+from . import sweep as sweeps
 from .cli_options import (
     Address,
     Hyperparameters,
@@ -36,7 +38,6 @@ from .cli_options import (
 )
 from .common import run_folder, stops
 from .common.console import Console, never_fail
-from .common.extras import needed
 from .common.hyperparameter_options import read_hyperparameters
 from .evaluation import tables
 from .evaluation.metrics import Group
@@ -323,7 +324,6 @@ def sweep(
 
     Exit code 1 where a training failed; interrupts as of 'makertaker train'.
     """
-    sweeps = needed("sweep", "ray")
     check_count("seeds", seeds)
     settings = {"timesteps": timesteps, "information": information, "markets": markets, "inventory_spread": spread}
     tables = read_hyperparameters(hyperparameters or [])
@@ -393,11 +393,51 @@ def report(
     to: Annotated[Path | None, typer.Option(help="The page's file; default: report.html in the run directory.")] = None,
     trust: Trust = False,
 ) -> None:
-    """Write a self-contained HTML page with tables and interactive figures.
+    """Write a self-contained HTML page with tables and interactive figures; of a folder of seeds or a sweep that of
+    'makertaker compare'.
 
     Nothing in the directory is run: models are files of numbers.
     """
-    out.print(f"wrote {runs.write_report(run, to=to, trust=trust)}", soft_wrap=True)
+    if groups.is_group(run) or sweeps.is_sweep(run):
+        found = comparisons.compare([run])
+        _say_left_out(found)
+        page = comparisons.write_page(found, f"Seeds of {comparisons.name_of(run)}", to or run / "report.html")
+    else:
+        page = runs.write_report(run, to=to, trust=trust)
+    out.print(f"wrote {page}", soft_wrap=True)
+
+
+@app.command()
+def compare(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run directories, folders of seeds, folders of sweeps.")
+    ],
+    to: Annotated[Path | None, typer.Option(help="Write an HTML page with figures as well.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare finished trainings: NashConv over seeds, the least first, and what differs in configuration.
+
+    Runs that differ in their seeds alone are one group, wherever they stand. Nothing in the directories is run.
+    """
+    found = comparisons.compare(folders)
+    _say_left_out(found)
+    same, table = found.table().without(["against"]).without_constant(comparisons.SETTINGS)
+    show(found.document(), as_json, tables.aligned(table))
+    if not as_json:
+        if same:
+            out.print(f"all: {', '.join(f'{name} {value}' for name, value in same.items())}", soft_wrap=True)
+        if found.differences:
+            out.print_table(tables.aligned(found.difference_table()))
+        for line in (*found.against(), *found.remarks()):
+            out.print(line, markup=False, soft_wrap=True)
+    if to is not None:
+        page = comparisons.write_page(found, f"Comparison of {', '.join(map(comparisons.name_of, folders))}", to)
+        (err if as_json else out).print(f"wrote {page}", markup=False, soft_wrap=True)
+
+
+def _say_left_out(found: comparisons.Comparison) -> None:
+    for reason in found.left_out.values():
+        err.print(f"left out: {reason}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _show_seeds(found: groups.Evaluated, folder: Path, as_json: bool) -> None:

@@ -54,6 +54,7 @@ __all__ = [
     "Circumstances",
     "RunConfig",
     "RunEvaluation",
+    "algorithm_text",
     "evaluate_run",
     "load_circumstances",
     "load_config",
@@ -274,6 +275,12 @@ def progress_bar(console: Console | None) -> Progress:
     """A bar with a task's ``gain`` beside it; nothing is shown without a console."""
     columns = BarColumn(), MofNCompleteColumn(), "{task.fields[gain]}", TimeElapsedColumn(), TimeRemainingColumn()
     return Progress("{task.description}", *columns, console=console, disable=console is None)
+
+
+def algorithm_text(config: RunConfig) -> str:
+    """The algorithms of a run, as on the command line."""
+    given = config.algorithm
+    return given if isinstance(given, str) else ",".join(f"{agent}={name}" for agent, name in given.items())
 
 
 def load_policies(out: str | Path, *, trust: bool = False) -> dict[str, Policy]:

@@ -27,17 +27,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import ray
 from rich.console import Console
 
 from . import runs
 from .common import files, run_folder
-from .common.cluster import connected
-from .common.schema import checked
-from .evaluation import plots
+from .common.extras import needed
 from .evaluation.metrics import Group, RunMetrics
-from .logs import check
-from .runs import RunConfig
+from .runs import RunConfig, algorithm_text
 
 _SWEEP, _TABLE = "sweep.json", "table.csv"
 COLUMNS = (
@@ -72,10 +68,22 @@ class Row:
         return dict(zip(COLUMNS, (*told, *found, *rest), strict=True))
 
 
-def algorithm_text(config: RunConfig) -> str:
-    """The algorithms of a run, as on the command line."""
-    given = config.algorithm
-    return given if isinstance(given, str) else ",".join(f"{agent}={name}" for agent, name in given.items())
+def is_sweep(out: str | Path) -> bool:
+    """True for a folder of :func:`sweep`."""
+    return (Path(out) / _SWEEP).is_file()
+
+
+def folders_of(out: str | Path) -> list[Path]:
+    """The run directories of the trainings that were asked for last, whether they are there or not.
+
+    Raises:
+        ValueError: there are none, or they cannot be read.
+    """
+    path = Path(out) / _SWEEP
+    named = files.read_json(path).get("runs")
+    if not isinstance(named, dict) or not all(name == _folder_name(name) for name in named):
+        raise ValueError(f"run: {str(path)!r} cannot be read: expected trainings by name, got {named!r:.100}")
+    return [Path(out) / "runs" / name for name in named]
 
 
 def sweep(
@@ -106,9 +114,11 @@ def sweep(
             something else, or another sweep writes it; nothing has been written or removed then.
         KeyboardInterrupt: after the table of finished trainings was written.
     """
-    check(logs)
+    needed("logs", "train").check(logs)
     named, out = _named(configs), run_folder.real(Path(out))
     _check_folder(named, out, overwrite)
+    from .common.cluster import connected
+
     with connected(address), run_folder.made(out), runs.progress_bar(console) as bar:
         _check_folder(named, out, overwrite)  # again: it may have been another sweep's until now
         rows = {name: found for name, config in named.items() if (found := _finished(name, config, out)) is not None}
@@ -170,7 +180,7 @@ def _finished(name: str, config: RunConfig, out: Path) -> Row | None:
     try:
         same = runs.load_config(folder) == config  # first: it finishes a replacement that was cut off
         path = folder / "metrics.json"
-        metrics = checked(files.read_json(path), RunMetrics, path)
+        metrics = needed("common.schema", "train").checked(files.read_json(path), RunMetrics, path)
         seconds = runs.load_circumstances(folder)["seconds"]
         done = same and metrics["timesteps_done"] >= config.timesteps
     except ValueError:
@@ -180,6 +190,8 @@ def _finished(name: str, config: RunConfig, out: Path) -> Row | None:
 
 def _train(missing: Mapping[str, RunConfig], out: Path, token: str, logs: Sequence[str]) -> Iterator[Row]:
     """Rows as trainings end."""
+    import ray
+
     remote = ray.remote(num_cpus=1, max_retries=3)(_train_one)
     running = {remote.remote(config, name, str(out), token, logs): name for name, config in missing.items()}
     try:
@@ -252,7 +264,7 @@ def _write(rows: Sequence[Row], out: Path) -> None:
     files.write_csv(out / _TABLE, [COLUMNS, *(row.cells().values() for row in rows)])
     groups = summary(rows)
     if any(each["relative_nash_conv"] for each in groups):
-        plots.save_sweep(groups, out / "sweep.png")
+        needed("evaluation.plots", "train").save_sweep(groups, out / "sweep.png")
     else:
         (out / "sweep.png").unlink(missing_ok=True)  # it would show an earlier table
 
