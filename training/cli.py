@@ -8,7 +8,7 @@ import math
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -313,6 +313,9 @@ def sweep(
     information: Seen = "time",
     spread: Spread = 0.0,
     markets: Markets = None,
+    engine: Annotated[
+        str, typer.Option(help="Library: sb3 or jax, which trains seeds that differ in nothing else as one program.")
+    ] = "sb3",
     address: Address = None,
     logs: LogNames = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace trainings with other settings.")] = False,
@@ -320,12 +323,13 @@ def sweep(
     hyperparameters: Hyperparameters = None,
     as_json: Json = False,
 ) -> None:
-    """Train scenarios x algorithms x seeds, each with stable-baselines3 in a Ray task of its own; one table.
+    """Train scenarios x algorithms x seeds side by side, in Ray tasks or, without Ray, in processes; one table.
 
     Exit code 1 where a training failed; interrupts as of 'makertaker train'.
     """
     check_count("seeds", seeds)
-    settings = {"timesteps": timesteps, "information": information, "markets": markets, "inventory_spread": spread}
+    settings: dict[str, Any] = {"timesteps": timesteps, "information": information, "markets": markets}
+    settings |= {"inventory_spread": spread, "engine": engine}
     tables = read_hyperparameters(hyperparameters or [])
     given = [read_scenario(name, overrides or []) for name in names]
     configs = product(given, algorithm or ["ppo"], range(seeds), steps, hyperparameters=tables, **settings)
@@ -335,7 +339,7 @@ def sweep(
     except KeyboardInterrupt as interrupt:
         err.print("interrupted; the same command goes on", style="yellow")
         raise SystemExit(stops.exit_code(interrupt)) from None
-    groups: list[Group] = sweeps.summary(rows)
+    groups = sweeps.summary(rows)
     show({"groups": groups, "rows": [row.cells() for row in rows]}, as_json, _by_seed(groups))
     if not as_json:
         for each in groups:

@@ -6,7 +6,6 @@ Only finished runs are compared, by what their ``metrics.json`` and ``history.cs
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 from collections import Counter
@@ -333,7 +332,7 @@ def _grouped(runs: Iterable[FinishedRun], left_out: dict[str, str]) -> list[Grou
     """Groups by all of the configuration but the seed; a training that was done twice is left out once."""
     members: dict[str, dict[int, FinishedRun]] = {}
     for each in runs:
-        same = members.setdefault(json.dumps({**each.config.document(), "seed": None}, sort_keys=True), {})
+        same = members.setdefault(seeds.alike(each.config), {})
         if each.config.seed in same:
             other = text.shown(same[each.config.seed].folder)
             left_out[text.shown(each.folder)] = f"{text.shown(each.folder)!r} is the same training as {other!r}"

@@ -140,7 +140,7 @@ def train_in(
         warn_where_out_of_reach(learners.market, config.task.equilibrium)
         with module.opened(module.Run(config, name, place, None), logs) as log:
             files.write_json(place / "config.json", config.document())
-            _train(config, learners, place, _begin(learners, place), console, log, follow)
+            _train(config, learners, place, begin(learners, place), console, log, follow)
     return evaluate_trained(config, place)
 
 
@@ -175,9 +175,7 @@ def resume(
     unfinished_config(folder)  # said before anything is written
     module = needed("logs", "train")
     module.check(logs or ())
-    with run_folder.locked(folder):
-        run_folder.settle(folder)
-        place = run_folder.unfinished(folder)
+    with run_folder.resumed(folder) as place:
         config = load_config(place)
         if _is_complete(config, place):
             _say_complete(console)
@@ -186,13 +184,11 @@ def resume(
                 if (place / "run.json").exists() or checkpoint_folder.exists(place / "checkpoint"):
                     past = as_past(learners.load_checkpoint(place / "checkpoint"))
                 else:
-                    past = _begin(learners, place)
+                    past = begin(learners, place)
                 about = module.Run(config, _shown_name(out), place, learners.steps_done)
                 with module.opened(about, logs) as log:
                     _train(config, learners, place, past, console, log, follow)
-        result = evaluate_trained(config, place)
-        run_folder.finish(folder, place)
-    return result
+        return evaluate_trained(config, place)
 
 
 def _is_complete(config: RunConfig, place: Path) -> bool:
@@ -221,7 +217,7 @@ def _shown_name(out: str | Path) -> str:
     return text.shown(os.path.basename(os.path.abspath(out)))
 
 
-def _begin(learners: Learners, place: Path) -> Past:
+def begin(learners: Learners, place: Path) -> Past:
     """The past of a training that begins, with its checkpoint."""
     past: Past = {"history": [], "seconds": 0.0}
     learners.save_checkpoint(place / "checkpoint", past)

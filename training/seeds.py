@@ -14,6 +14,7 @@ responses of all of them together. Another one trains one seed after the other.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,11 +33,12 @@ from .common.extras import check_installed, needed
 from .common.learners import Learners
 from .evaluation.spread import progress
 from .evaluation.standings import Standings
-from .record import Record, as_past, load_history
+from .record import Past, Record, as_past, load_history
 from .run_config import RunConfig, load_config
 from .runs import Follow, RunEvaluation
 
 _SEEDS, _TABLE = "seeds.json", "seeds.csv"
+BEGAN_AGAIN = "trained from the start, since it could not go on"
 _COLUMNS = ("seed", "relative_nash_conv", "nash_conv", "control_distance", "timesteps", "run")
 
 
@@ -51,18 +53,41 @@ class Evaluated(NamedTuple):
 
 @dataclass(frozen=True)
 class _Group:
-    """The trainings of a folder while they go on."""
+    """The trainings of a group while they go on; all mappings are by seed."""
 
     configs: Mapping[int, RunConfig]
-    """by seed"""
-    out: Path
+    folders: Mapping[int, Path]
+    names: Mapping[int, str]
+    """for logs"""
     console: Console | None
     address: str | None
     logs: Sequence[str] | None
+    threads: int | None = None
+    """that train at once; None: as many as there are processors"""
 
     @property
     def config(self) -> RunConfig:
+        """Of the first."""
         return next(iter(self.configs.values()))
+
+    @contextmanager
+    def learners(self) -> Iterator[dict[int, Learners]]:
+        """Fresh learners, which share their program."""
+        first, *_ = self.configs
+        with self.config.learners(address=self.address) as learners:
+            yield {seed: learners if seed == first else learners.with_seed(seed) for seed in self.configs}
+
+
+def _group(
+    configs: Mapping[int, RunConfig],
+    out: Path,
+    console: Console | None,
+    address: str | None,
+    logs: Sequence[str] | None,
+) -> _Group:
+    """Of one folder."""
+    names = {seed: f"{out.name}-{seed}" for seed in configs}
+    return _Group(configs, {seed: _folder(out, seed) for seed in configs}, names, console, address, logs)
 
 
 def train_seeds(
@@ -89,8 +114,7 @@ def train_seeds(
     Raises:
         ImportError: a library is missing.
         ValueError: a bad argument, or a folder is in use or holds something else; nothing has been written then.
-        FloatingPointError: trainings diverged; the others are saved: where they are trained at once as far as they
-            came.
+        FloatingPointError: trainings diverged; the others are complete.
         KeyboardInterrupt: after all models so far were written.
     """
     if not seeds or len(set(seeds)) != len(seeds):
@@ -99,37 +123,46 @@ def train_seeds(
     check_installed(*engine.library)
     needed("logs", "train").check(logs)
     configs, out = {seed: config.with_seed(seed) for seed in seeds}, run_folder.real(Path(out))
-    group = _Group(configs, out, console, address, logs)
-    with run_folder.made(out), ExitStack() as stack:
+    group = _group(configs, out, console, address, logs)
+    with run_folder.made(out), ExitStack() as stack, _table(out) as results:
         _check(out)
         claims = {seed: stack.enter_context(ExitStack()) for seed in seeds}
-        places = {
-            seed: claim.enter_context(run_folder.claimed(_folder(out, seed), overwrite, load_config))
-            for seed, claim in claims.items()
-        }
+        new = {seed: run_folder.claimed(group.folders[seed], overwrite, load_config) for seed in seeds}
+        places = {seed: claims[seed].enter_context(new[seed]) for seed in seeds}
         if engine.together:
-            with _learners(group) as learners:
-                _begin(group, next(iter(learners.values())), places)
-                for seed, each in learners.items():
-                    each.save_checkpoint(places[seed] / "checkpoint", {"history": [], "seconds": 0.0})
-                return _train_together(group, learners, places, begun=False)
+            with group.learners() as learners:
+                _begin(group, learners[seeds[0]], places, out)
+                _train_together(group, learners, places, {}, claims, results)
+            return results
 
         def train(seed: int, follow: Follow) -> RunEvaluation:
             with claims[seed]:  # it has its folder as soon as it is complete
-                name = f"{group.out.name}-{seed}"
-                return runs.train_in(configs[seed], places[seed], name, address=address, logs=logs, follow=follow)
+                place, name = places[seed], group.names[seed]
+                return runs.train_in(configs[seed], place, name, address=address, logs=logs, follow=follow)
 
         with config.learners(address=address) as first:  # a bad configuration is said before anything is written
-            _begin(group, first, places)
-        return _train_one_by_one(group, train)
+            _begin(group, first, places, out)
+        _train_one_by_one(group, train, results)
+    return results
 
 
-def _begin(group: _Group, learners: Learners, places: Mapping[int, Path]) -> None:
+@contextmanager
+def _table(out: Path) -> Iterator[dict[int, RunEvaluation]]:
+    """Evaluations to be filled in; an interrupt leaves the table of what was computed."""
+    results: dict[int, RunEvaluation] = {}
+    try:
+        yield results
+    finally:
+        if results:
+            _write_table(out, results)
+
+
+def _begin(group: _Group, learners: Learners, places: Mapping[int, Path], out: Path) -> None:
     """Write what the trainings are, so that each of them can be resumed."""
     warn_where_out_of_reach(learners.market, group.config.task.equilibrium)
     _ = group.config.task.payoff_size
-    files.write_json(group.out / _SEEDS, {"seeds": list(group.configs)})
-    (group.out / _TABLE).unlink(missing_ok=True)  # it would be of earlier trainings
+    files.write_json(out / _SEEDS, {"seeds": list(group.configs)})
+    (out / _TABLE).unlink(missing_ok=True)  # it would be of earlier trainings
     for seed, own in group.configs.items():
         files.write_json(places[seed] / "config.json", own.document())
 
@@ -151,29 +184,86 @@ def resume_seeds(
     out = run_folder.real(Path(out))
     seeds = seeds_of(out)
     needed("logs", "train").check(logs or ())
-    with run_folder.made(out), ExitStack() as stack:
+    with run_folder.made(out), ExitStack() as stack, _table(out) as results:
         first = config_of(out)
-        group = _Group({seed: first.with_seed(seed) for seed in seeds}, out, console, address, logs)
+        group = _group({seed: first.with_seed(seed) for seed in seeds}, out, console, address, logs)
+        folders = group.folders
         for seed, own in group.configs.items():
-            if runs.unfinished_config(_folder(out, seed)) != own:  # said before anything is written
+            if runs.unfinished_config(folders[seed]) != own:  # said before anything is written
                 raise ValueError(f"seeds: seed {seed} in {str(out)!r} is of another training than seed {seeds[0]}")
         if not engines.find(first.engine).together:
-            return _train_one_by_one(group, partial(_resume, group))
-        places = {}
-        for seed in seeds:
-            folder = _folder(out, seed)
-            stack.enter_context(run_folder.locked(folder))
-            run_folder.settle(folder)
-            places[seed] = run_folder.unfinished(folder)
-        with _learners(group) as learners:
-            found = _train_together(group, learners, places, begun=True)
-        for seed, place in places.items():
-            run_folder.finish(_folder(out, seed), place)
-    return found
+            _train_one_by_one(group, partial(_resume, group), results)
+            return results
+        claims = {seed: stack.enter_context(ExitStack()) for seed in seeds}
+        places = {seed: claims[seed].enter_context(run_folder.resumed(folders[seed])) for seed in seeds}
+        with group.learners() as learners:
+            pasts = {seed: as_past(learners[seed].load_checkpoint(places[seed] / "checkpoint")) for seed in seeds}
+            _train_together(group, learners, places, pasts, claims, results)
+    return results
 
 
 def _resume(group: _Group, seed: int, follow: Follow) -> RunEvaluation:
-    return runs.resume(_folder(group.out, seed), address=group.address, logs=group.logs, follow=follow)
+    return runs.resume(group.folders[seed], address=group.address, logs=group.logs, follow=follow)
+
+
+def train_or_go_on(
+    configs: Mapping[int, RunConfig], folders: Mapping[int, Path], *, logs: Sequence[str] = (), threads: int = 1
+) -> dict[int, str]:
+    """Leave finished runs of trainings that an engine trains together, each in a folder of its own.
+
+    Those that were interrupted go on from their checkpoints, the others begin, and replace what runs there are.
+
+    Args:
+        configs: by seed, equal but for it.
+        folders: by seed.
+        logs: of each run beside TensorBoard; see :mod:`.logs`.
+        threads: that train at once.
+
+    Returns:
+        by seed the reason where one began again, since it could not go on.
+
+    Raises:
+        ValueError: as :func:`train_seeds` does.
+        FloatingPointError: as :func:`train_seeds` does.
+    """
+    group = _Group(configs, folders, {seed: each.name for seed, each in folders.items()}, None, None, logs, threads)
+    notes, pasts, places = dict[int, str](), dict[int, Past](), dict[int, Path]()
+    with ExitStack() as stack, group.learners() as learners:
+        _ = group.config.task.payoff_size
+        warn_where_out_of_reach(next(iter(learners.values())).market, group.config.task.equilibrium)
+        claims = {seed: stack.enter_context(ExitStack()) for seed in configs}
+        for seed, config in configs.items():
+            if can_go_on(folders[seed], config):
+                checkpoint = run_folder.unfinished(folders[seed]) / "checkpoint"
+                try:
+                    pasts[seed] = as_past(learners[seed].load_checkpoint(checkpoint))
+                except ValueError as error:
+                    notes[seed] = f"{BEGAN_AGAIN}: {error}"
+                    learners[seed] = learners[seed].with_seed(seed)
+            claim = (
+                run_folder.resumed(folders[seed])
+                if seed in pasts
+                else run_folder.claimed(folders[seed], True, load_config)
+            )
+            places[seed] = claims[seed].enter_context(claim)
+            if seed not in pasts:
+                files.write_json(places[seed] / "config.json", config.document())
+        _train_together(group, learners, places, pasts, claims, {})
+    return notes
+
+
+def can_go_on(folder: Path, config: RunConfig) -> bool:
+    """True for a folder with a checkpoint of a training."""
+    place = run_folder.unfinished(folder)
+    try:
+        return bool(list(place.glob("checkpoint*"))) and load_config(place) == config
+    except ValueError:
+        return False
+
+
+def alike(config: RunConfig) -> str:
+    """All of a configuration but its seed, as text: trainings of one text differ in their seeds alone."""
+    return json.dumps({**config.document(), "seed": None}, sort_keys=True)
 
 
 def evaluate_seeds(out: str | Path, *, trust: bool = False) -> Evaluated:
@@ -232,32 +322,27 @@ def _check(out: Path) -> None:
         raise ValueError(f"out: {str(out)!r} holds something else, expected a new folder for seeds; it has {listed}")
 
 
-@contextmanager
-def _learners(group: _Group) -> Iterator[dict[int, Learners]]:
-    """Fresh learners by seed, which share their program."""
-    first, *_ = group.configs
-    with group.config.learners(address=group.address) as learners:
-        yield {seed: learners if seed == first else learners.with_seed(seed) for seed in group.configs}
-
-
-def _train_one_by_one(group: _Group, train: Callable[[int, Follow], RunEvaluation]) -> dict[int, RunEvaluation]:
-    results, diverged = dict[int, RunEvaluation](), dict[int, FloatingPointError]()
+def _train_one_by_one(
+    group: _Group, train: Callable[[int, Follow], RunEvaluation], results: dict[int, RunEvaluation]
+) -> None:
+    """Fill in the results. Raises FloatingPointError in the end where trainings diverged."""
+    diverged: dict[int, FloatingPointError] = {}
     runs.show_remarks(group.config, group.console)
-    try:
-        with _shown(group) as follow:
-            for seed, config in group.configs.items():
-                try:
-                    results[seed] = train(seed, partial(follow, seed))
-                except FloatingPointError as error:
-                    diverged[seed] = error
-                else:
-                    follow(seed, config.timesteps, load_history(_folder(group.out, seed))[-1, 2])
-    finally:  # an interrupt leaves what was computed
-        if results:
-            _write_table(group.out, results)
+    with _shown(group) as follow:
+        for seed, config in group.configs.items():
+            try:
+                results[seed] = train(seed, partial(follow, seed))
+            except FloatingPointError as error:
+                diverged[seed] = error
+            else:
+                follow(seed, config.timesteps, load_history(group.folders[seed])[-1, 2])
+    _say_diverged(diverged)
+
+
+def _say_diverged(diverged: Mapping[int, FloatingPointError]) -> None:
+    """Raises FloatingPointError where there are some."""
     if diverged:
         raise FloatingPointError("; ".join(f"seed {seed}: {error}" for seed, error in diverged.items()))
-    return results
 
 
 @contextmanager
@@ -275,36 +360,63 @@ def _shown(group: _Group) -> Iterator[Callable[[int, int, float], None]]:
 
 
 def _train_together(
-    group: _Group, learners: Mapping[int, Learners], places: Mapping[int, Path], *, begun: bool
-) -> dict[int, RunEvaluation]:
-    module, configs = needed("logs", "train"), group.configs
+    group: _Group,
+    learners: Mapping[int, Learners],
+    places: Mapping[int, Path],
+    pasts: Mapping[int, Past],
+    claims: Mapping[int, ExitStack],
+    results: dict[int, RunEvaluation],
+) -> None:
+    """Train in one loop, and fill in the results.
+
+    Args:
+        group: the trainings.
+        learners: of each.
+        places: where each is written.
+        pasts: of those that go on; the others begin.
+        claims: to be closed where a training is complete.
+        results: to be filled in.
+
+    Raises:
+        FloatingPointError: in the end, where trainings diverged.
+    """
+    module = needed("logs", "train")
     standings = Standings(group.config.task)
     with ExitStack() as stack:
         records = {}
         for seed, place in places.items():
-            past = learners[seed].load_checkpoint(place / "checkpoint") if begun else {"history": [], "seconds": 0.0}
-            name, done = f"{group.out.name}-{seed}", learners[seed].steps_done if begun else None
-            log = stack.enter_context(module.opened(module.Run(configs[seed], name, place, done), group.logs))
-            records[seed] = Record(configs[seed], learners[seed], place, as_past(past), standings, log)
+            past = pasts.get(seed)
+            if past is None:
+                past = runs.begin(learners[seed], place)
+            done = learners[seed].steps_done if seed in pasts else None
+            about = module.Run(group.configs[seed], group.names[seed], place, done)
+            asked = group.logs if done is None else group.logs or None  # None: as it began
+            log = stack.enter_context(module.opened(about, asked))
+            records[seed] = Record(group.configs[seed], learners[seed], place, past, standings, log)
         runs.show_remarks(group.config, group.console)
         try:
             with _shown(group) as follow:
-                _learn(records, group.config.timesteps, standings, follow)
+                diverged = _learn(group, records, standings, follow)
         except BaseException:  # leave what was computed; what has diverged is worth nothing
             for record in records.values():
                 if record.learners.finite:
                     record.save(complete=False)
             raise
-        for record in records.values():
+        complete = {seed: record for seed, record in records.items() if seed not in diverged}
+        for record in complete.values():
             record.save(complete=True)
-    results = {seed: runs.evaluate_trained(configs[seed], place) for seed, place in places.items()}
-    _write_table(group.out, results)
-    return results
+    for seed in complete:
+        results[seed] = runs.evaluate_trained(group.configs[seed], places[seed])
+        claims[seed].close()
+    _say_diverged(diverged)
 
 
 def _learn(
-    records: Mapping[int, Record], timesteps: int, standings: Standings, follow: Callable[[int, int, float], None]
-) -> None:
+    group: _Group, records: Mapping[int, Record], standings: Standings, follow: Callable[[int, int, float], None]
+) -> dict[int, FloatingPointError]:
+    """Train until all are complete; the errors of those that diverged, which are left where they were."""
+    timesteps, diverged = group.config.timesteps, dict[int, FloatingPointError]()
+
     def advance(record: Record) -> None:
         record.learners.learn(timesteps, until=_next(record))
 
@@ -316,19 +428,21 @@ def _learn(
         for seed, record in records.items():
             follow(seed, record.learners.steps_done, record.gain)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while going := {seed: record for seed, record in records.items() if not record.complete}:
+    with ThreadPoolExecutor(group.threads or os.cpu_count()) as pool:
+        while going := {s: each for s, each in records.items() if s not in diverged and not each.complete}:
             stops = {seed: record.until for seed, record in going.items()}
             for seed, ended in [(seed, pool.submit(advance, record)) for seed, record in going.items()]:
                 try:
                     ended.result()
                 except FloatingPointError as error:
-                    raise FloatingPointError(f"seed {seed}: {error}") from error
+                    diverged[seed] = error
+                    del going[seed]
             score([each for each in going.values() if each.history.due(each.learners.steps_done)])
             for seed, record in going.items():
                 if record.learners.steps_done >= stops[seed]:
                     record.checkpoint()
-        score(list(records.values()), last=True)
+        score([record for seed, record in records.items() if seed not in diverged], last=True)
+    return diverged
 
 
 def _next(record: Record) -> int:

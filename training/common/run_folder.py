@@ -179,6 +179,20 @@ def unfinished(out: Path) -> Path:
     return partial if (partial / _FILES[0]).is_file() else out
 
 
+@contextmanager
+def resumed(folder: Path) -> Iterator[Path]:
+    """The place of a training that goes on, held by this process; when it has ended it has the folder.
+
+    Raises:
+        ValueError: another process holds the folder.
+    """
+    with locked(folder):
+        settle(folder)
+        place = unfinished(folder)
+        yield place
+        finish(folder, place)
+
+
 def finish(folder: Path, place: Path) -> None:
     """A run that is complete takes the place of the older one, if it was not written there. The lock is held."""
     if place != folder:
