@@ -405,7 +405,7 @@ def report(
     if groups.is_group(run) or sweeps.is_sweep(run):
         found = comparisons.compare([run])
         _say_left_out(found)
-        page = comparisons.write_page(found, f"Seeds of {comparisons.name_of(run)}", to or run / "report.html")
+        page = comparisons.write_page(found, f"Trainings of {comparisons.name_of(run)}", to or run / "report.html")
     else:
         page = runs.write_report(run, to=to, trust=trust)
     out.print(f"wrote {page}", soft_wrap=True)
@@ -414,7 +414,7 @@ def report(
 @app.command()
 def compare(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run directories, folders of seeds, folders of sweeps.")
+        list[Path], typer.Argument(metavar="RUN", help="Run directories, folders of seeds, folders of sweeps.")
     ],
     to: Annotated[Path | None, typer.Option(help="Write an HTML page with figures as well.")] = None,
     as_json: Json = False,

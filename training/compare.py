@@ -132,11 +132,12 @@ class Comparison:
     @cached_property
     def differences(self) -> dict[str, list[str | None]]:
         """Entries of the configurations that are not the same in all groups, with every group's value as text; None for
-        one that does not have the entry."""
+        one that does not have the entry. Those that all have come first."""
         found = [dict(files.flat(each.config.document())) for each in self.groups]
         names = dict.fromkeys(name for each in found for name in each if name not in ("seed", _TOLD))
         values = {name: [each.get(name) for each in found] for name in names}
-        return {name: each for name, each in values.items() if len(set(each)) > 1}
+        other = {name: each for name, each in values.items() if len(set(each)) > 1}
+        return dict(sorted(other.items(), key=lambda entry: None in entry[1]))
 
     @property
     def scenarios(self) -> list[str]:

@@ -69,6 +69,24 @@ def test_only_what_differs_is_listed_with_dotted_names(three):
     assert compare.compare(three[:1]).differences == {}
 
 
+def test_what_only_some_have_comes_after_what_all_have(tmp_path, make):
+    make(tmp_path / "a", 0, {"clip_range": 0.1})
+    make(tmp_path / "b", 0, {"clip_range": 0.2})
+    config = json.loads((tmp_path / "b" / "config.json").read_text())
+    config["values"] = {"quote_range": [0.0, 1.0], **config["values"]}
+    (tmp_path / "b" / "config.json").write_text(json.dumps(config))
+    found = compare.compare([tmp_path / "a", tmp_path / "b"])
+    names = [each.name for each in found.groups]
+    assert list(found.differences) == ["hyperparameters.ppo.clip_range", "values.quote_range"]
+    assert dict(zip(names, found.differences["values.quote_range"], strict=True)) == {"a": None, "b": "[0.0, 1.0]"}
+
+
+def test_names_and_settings_are_printed_whole(three, command):
+    _, out, _ = command("compare", *map(str, three))
+    assert "hyperparameters.ppo.gamma" in out
+    assert "…" not in out
+
+
 def test_columns_that_nobody_has_are_left_out(three):
     shown = compare.compare(three).table()
     assert {"group", "collusion index", "95% interval"} <= set(shown.header)
@@ -181,7 +199,7 @@ def test_the_report_of_a_folder_of_seeds_compares_them(three, command):
     assert code == 0
     assert out == f"wrote {three[0] / 'report.html'}\n"
     page = (three[0] / "report.html").read_text(encoding="utf-8")
-    assert "<h1>Seeds of tuned</h1>" in page
+    assert "<h1>Trainings of tuned</h1>" in page
     assert "Nothing but the seed" in page
 
 
