@@ -74,7 +74,7 @@ $(READY): pyproject.toml setup.py constraints.txt
 $(RAY_READY): pyproject.toml setup.py constraints-ray.txt
 	$(PYTHON) -m venv .venv-ray
 	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-ray.txt -e ".[ray]" pytest
+	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-ray.txt -e ".[ray,jax]" pytest
 	touch $(RAY_READY)
 
 # BenchMARL wants an older TorchRL

@@ -8,7 +8,7 @@ import math
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -17,8 +17,10 @@ from rich.table import Table
 from ..baselines import Equilibrium, EquilibriumNotFound, Exploitability, check, exploitability, references
 from ..envs import read_scenario, scenario_names
 from ..envs.parameters import check_count
+from . import compare as comparisons
 from . import runs
 from . import seeds as groups
+from . import sweep as sweeps
 from .cli_options import (
     Address,
     Hyperparameters,
@@ -36,10 +38,10 @@ from .cli_options import (
 )
 from .common import run_folder, stops
 from .common.console import Console, never_fail
-from .common.extras import needed
 from .common.hyperparameter_options import read_hyperparameters
 from .evaluation import tables
 from .evaluation.metrics import Group
+from .evaluation.spread import in_words, spread
 from .evaluation.tables import percent, remarks, with_error
 from .run_config import product
 from .task import Task
@@ -210,7 +212,7 @@ def train(
     timesteps: Timesteps = 160_000,
     seed: Annotated[int, typer.Option(help="The result is a function of it.")] = 0,
     seeds: Annotated[
-        int, typer.Option(help="With --engine jax: number of seeds, from --seed on, a run directory for each in --out.")
+        int, typer.Option(help="Number of seeds, from --seed on; several have a run directory each in --out.")
     ] = 1,
     steps: Steps = None,
     information: Seen = "time",
@@ -247,7 +249,8 @@ def train(
         if resume and groups.is_group(out_folder):
             _only_resume(context, name, groups.config_of(out_folder).scenario)
             with stops.interrupting():
-                _show_seeds(groups.resume_seeds(out_folder, console=err, logs=logs or None), out_folder, as_json)
+                found = groups.resume_seeds(out_folder, console=err, address=address, logs=logs or None)
+            _show_seeds(groups.Evaluated(found, {}), out_folder, as_json)
             return
         if resume:
             config = runs.unfinished_config(out_folder)
@@ -264,9 +267,15 @@ def train(
                 asked = range(seed, seed + seeds)
                 with stops.interrupting():
                     found = groups.train_seeds(
-                        config, asked, out_folder, overwrite=overwrite, console=err, logs=logs or ()
+                        config,
+                        asked,
+                        out_folder,
+                        overwrite=overwrite,
+                        console=err,
+                        address=address,
+                        logs=logs or (),
                     )
-                _show_seeds(found, out_folder, as_json)
+                _show_seeds(groups.Evaluated(found, {}), out_folder, as_json)
                 return
             with stops.interrupting():
                 result = runs.train(
@@ -304,6 +313,9 @@ def sweep(
     information: Seen = "time",
     spread: Spread = 0.0,
     markets: Markets = None,
+    engine: Annotated[
+        str, typer.Option(help="Library: sb3 or jax, which trains seeds that differ in nothing else as one program.")
+    ] = "sb3",
     address: Address = None,
     logs: LogNames = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace trainings with other settings.")] = False,
@@ -311,13 +323,13 @@ def sweep(
     hyperparameters: Hyperparameters = None,
     as_json: Json = False,
 ) -> None:
-    """Train scenarios x algorithms x seeds, each with stable-baselines3 in a Ray task of its own; one table.
+    """Train scenarios x algorithms x seeds side by side, in Ray tasks or, without Ray, in processes; one table.
 
     Exit code 1 where a training failed; interrupts as of 'makertaker train'.
     """
-    sweeps = needed("sweep", "ray")
     check_count("seeds", seeds)
-    settings = {"timesteps": timesteps, "information": information, "markets": markets, "inventory_spread": spread}
+    settings: dict[str, Any] = {"timesteps": timesteps, "information": information, "markets": markets}
+    settings |= {"inventory_spread": spread, "engine": engine}
     tables = read_hyperparameters(hyperparameters or [])
     given = [read_scenario(name, overrides or []) for name in names]
     configs = product(given, algorithm or ["ppo"], range(seeds), steps, hyperparameters=tables, **settings)
@@ -327,7 +339,7 @@ def sweep(
     except KeyboardInterrupt as interrupt:
         err.print("interrupted; the same command goes on", style="yellow")
         raise SystemExit(stops.exit_code(interrupt)) from None
-    groups: list[Group] = sweeps.summary(rows)
+    groups = sweeps.summary(rows)
     show({"groups": groups, "rows": [row.cells() for row in rows]}, as_json, _by_seed(groups))
     if not as_json:
         for each in groups:
@@ -370,8 +382,12 @@ def _only_resume(context: typer.Context, name: str, scenario_name: str) -> None:
 def evaluate(run: RunFolder, trust: Trust = False, as_json: Json = False) -> None:
     """Compare a run with the equilibrium: payoffs, exploitability, distances, rules of thumb; writes metrics.json.
 
-    Nothing in the directory is run: models are files of numbers.
+    Of a folder of seeds all runs, with the median of NashConv. Nothing in the directory is run: models are files of
+    numbers.
     """
+    if groups.is_group(run):
+        _show_seeds(groups.evaluate_seeds(run, trust=trust), run, as_json)
+        return
     _show_run(runs.evaluate_run(run, trust=trust), run, as_json)
 
 
@@ -381,21 +397,79 @@ def report(
     to: Annotated[Path | None, typer.Option(help="The page's file; default: report.html in the run directory.")] = None,
     trust: Trust = False,
 ) -> None:
-    """Write a self-contained HTML page with tables and interactive figures.
+    """Write a self-contained HTML page with tables and interactive figures; of a folder of seeds or a sweep that of
+    'makertaker compare'.
 
     Nothing in the directory is run: models are files of numbers.
     """
-    out.print(f"wrote {runs.write_report(run, to=to, trust=trust)}", soft_wrap=True)
+    if groups.is_group(run) or sweeps.is_sweep(run):
+        found = comparisons.compare([run])
+        _say_left_out(found)
+        page = comparisons.write_page(found, f"Trainings of {comparisons.name_of(run)}", to or run / "report.html")
+    else:
+        page = runs.write_report(run, to=to, trust=trust)
+    out.print(f"wrote {page}", soft_wrap=True)
 
 
-def _show_seeds(results: dict[int, runs.RunEvaluation], folder: Path, as_json: bool) -> None:
+@app.command()
+def compare(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="Run directories, folders of seeds, folders of sweeps.")
+    ],
+    to: Annotated[Path | None, typer.Option(help="Write an HTML page with figures as well.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare finished trainings: NashConv over seeds, the least first, and what differs in configuration.
+
+    Runs that differ in their seeds alone are one group, wherever they stand. Nothing in the directories is run.
+    """
+    found = comparisons.compare(folders)
+    _say_left_out(found)
+    same, table = found.table().without(["against"]).without_constant(comparisons.SETTINGS)
+    show(found.document(), as_json, tables.aligned(table))
+    if not as_json:
+        if same:
+            out.print(f"all: {', '.join(f'{name} {value}' for name, value in same.items())}", soft_wrap=True)
+        if found.differences:
+            out.print_table(tables.aligned(found.difference_table()))
+        for line in (*found.against(), *found.remarks()):
+            out.print(line, markup=False, soft_wrap=True)
+    if to is not None:
+        page = comparisons.write_page(found, f"Comparison of {', '.join(map(comparisons.name_of, folders))}", to)
+        (err if as_json else out).print(f"wrote {page}", markup=False, soft_wrap=True)
+
+
+def _say_left_out(found: comparisons.Comparison) -> None:
+    for reason in found.left_out.values():
+        err.print(f"left out: {reason}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _show_seeds(found: groups.Evaluated, folder: Path, as_json: bool) -> None:
+    results, left_out = found
     values = {seed: each.metrics["relative_nash_conv"] for seed, each in results.items()}
-    median = float(np.median(list(values.values())))
-    table = Table("seed", "relative NashConv", "control distance")
-    for seed, each in results.items():
-        table.add_row(str(seed), percent(values[seed]), percent(each.metrics["control_distance"]))
-    document = {"median": median, "seeds": {str(seed): each.metrics for seed, each in results.items()}}
-    show(document, as_json, table, f"relative NashConv {percent(median)}, median; run directories in {folder}")
+    middle = spread(values.values())
+    header = ["seed", "relative NashConv", "control distance", "joint market steps"]
+    rows = [
+        [
+            *(str(seed), percent(values[seed]), percent(each.metrics["control_distance"])),
+            f"{each.metrics['timesteps_done']:,}",
+        ]
+        for seed, each in results.items()
+    ]
+    document = {
+        **middle.document(),
+        "seeds": {str(seed): each.metrics for seed, each in results.items()},
+        "left_out": {str(seed): reason for seed, reason in left_out.items()},
+    }
+    against = ", ".join(dict.fromkeys(each.metrics["exploitability_against"] for each in results.values()))
+    said = f"relative NashConv {in_words(middle)} against {against}; run directories in {folder}"
+    for seed, reason in left_out.items():
+        err.print(f"seed {seed} is left out: {reason}", style="yellow", markup=False, soft_wrap=True)
+    show(document, as_json, tables.aligned(tables.Table(header, rows)))
+    if not as_json:
+        notes = (note for each in results.values() for note in each.metrics["equilibrium"].get("notes", ()))
+        for line in (*remarks(dict.fromkeys(notes)), said):
+            out.print(line, markup=False, soft_wrap=True)
 
 
 def _show_run(result: runs.RunEvaluation, run: Path, as_json: bool) -> None:

@@ -10,7 +10,6 @@ otherwise: ``WANDB_MODE``, ``WANDB_DIR``, ``WANDB_PROJECT``; ``MLFLOW_TRACKING_U
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -181,7 +180,7 @@ class _MLflow(_Log):
         experiment = self._client.create_experiment(name) if found is None else found.experiment_id
         started = str(self._client.create_run(experiment, run_name=run.name).info.run_id)
         longest = self._mlflow.utils.validation.MAX_PARAM_VAL_LENGTH
-        for key, value in _flat(run.document()):
+        for key, value in files.flat(run.document()):
             self._client.log_param(started, key, value if len(value) <= longest else f"{value[: longest - 3]}...")
         return started
 
@@ -276,15 +275,6 @@ def _undisturbed() -> Iterator[None]:
         yield
     finally:
         set_generators(states)
-
-
-def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Names with dots, and values as texts."""
-    for name, value in document.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value)
 
 
 def _line(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -130,8 +131,8 @@ class Record:
 
     @property
     def gain(self) -> float:
-        """The latest NashConv, in percent."""
-        return 100 * self.history.rows[-1][2]
+        """The latest relative NashConv; NaN before the first, and where it was not found."""
+        return self.history.rows[-1][2] if self.history.rows else math.nan
 
     def checkpoint(self) -> None:
         """Write the checkpoint."""

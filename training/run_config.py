@@ -254,9 +254,10 @@ def product(
     steps: int | None,
     *,
     hyperparameters: Mapping[str, Table],
+    engine: str = "sb3",
     **settings: Any,
 ) -> list[RunConfig]:
-    """Trainings with stable-baselines3 of all scenarios with all algorithms and all seeds.
+    """Trainings of all scenarios with all algorithms and all seeds.
 
     Args:
         scenarios: the markets.
@@ -264,6 +265,7 @@ def product(
         seeds: of the trainings.
         steps: of an episode; None: the scenario's.
         hyperparameters: see :class:`RunConfig`; a table is of the trainings that have its algorithm or agent.
+        engine: the library that learns.
         settings: other fields.
 
     Raises:
@@ -273,12 +275,12 @@ def product(
     for scenario in scenarios:
         for text in algorithms:
             agents = scenario.game.agents
-            learners = _by_learner(parse_algorithm(text, agents), agents)
+            learners = _by_learner(parse_algorithm(text, agents, engine), agents)
             names = dict.fromkeys([*learners.values(), *learners])
             known |= names
             tables = {name: table for name, table in hyperparameters.items() if name in names}
             own = {**settings, "hyperparameters": tables}
-            configs += [RunConfig.of(scenario, text, steps, "sb3", seed=seed, **own) for seed in seeds]
+            configs += [RunConfig.of(scenario, text, steps, engine, seed=seed, **own) for seed in seeds]
     for name in hyperparameters:
         if name not in known:
             raise ValueError(f"hyperparameters: expected tables of {list(known)}, got {name!r}")

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -43,7 +43,7 @@ from .common.learners import Learners
 from .evaluation.metrics import RunMetrics
 from .evaluation.scoring import Evaluation, evaluate
 from .evaluation.standings import Standings
-from .evaluation.tables import remarks
+from .evaluation.tables import percent, remarks
 from .record import Circumstances, Past, Reached, Record, as_past, load_circumstances, load_history, reached
 from .run_config import RunConfig, load_config, parse_algorithm
 
@@ -54,6 +54,7 @@ __all__ = [
     "Circumstances",
     "RunConfig",
     "RunEvaluation",
+    "algorithm_text",
     "evaluate_run",
     "load_circumstances",
     "load_config",
@@ -65,7 +66,10 @@ __all__ = [
     "train",
     "write_report",
 ]
-_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+Follow = Callable[[int, float], None]
+"""called after every episode of a training with its joint market steps so far and its latest relative NashConv"""
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""numbers of the errors of a file system to which nothing can be written"""
 
 
 @dataclass(frozen=True)
@@ -106,14 +110,38 @@ def train(
     module = needed("logs", "train")
     module.check(logs)
     with run_folder.claimed(Path(out), overwrite, load_config) as place:
-        _ = config.task.payoff_size
-        with config.learners(place / "tensorboard", address) as learners:
-            warn_where_out_of_reach(learners.market, config.task.equilibrium)
-            about = module.Run(config, _shown_name(out), place, None)
-            with module.opened(about, logs) as log:
-                files.write_json(place / "config.json", config.document())
-                _train(config, learners, place, _begin(learners, place), console, log)
-        return evaluate_trained(config, place)
+        return train_in(config, place, _shown_name(out), console=console, address=address, logs=logs)
+
+
+def train_in(
+    config: RunConfig,
+    place: Path,
+    name: str,
+    *,
+    console: Console | None = None,
+    address: str | None = None,
+    logs: Sequence[str] = (),
+    follow: Follow | None = None,
+) -> RunEvaluation:
+    """:func:`train` in a folder that is claimed.
+
+    Args:
+        config: of the training.
+        place: see :func:`.run_folder.claimed`.
+        name: of the run, for logs.
+        console: see :func:`train`.
+        address: see :func:`train`.
+        logs: see :func:`train`.
+        follow: see :data:`Follow`.
+    """
+    _ = config.task.payoff_size
+    module = needed("logs", "train")
+    with config.learners(place / "tensorboard", address) as learners:
+        warn_where_out_of_reach(learners.market, config.task.equilibrium)
+        with module.opened(module.Run(config, name, place, None), logs) as log:
+            files.write_json(place / "config.json", config.document())
+            _train(config, learners, place, begin(learners, place), console, log, follow)
+    return evaluate_trained(config, place)
 
 
 def resume(
@@ -122,6 +150,7 @@ def resume(
     console: Console | None = None,
     address: str | None = None,
     logs: Sequence[str] | None = None,
+    follow: Follow | None = None,
 ) -> RunEvaluation:
     """Resume an interrupted training from its last checkpoint; the end is that of an uninterrupted one.
 
@@ -136,6 +165,7 @@ def resume(
         console: for the progress bar; None: there is none.
         address: of a Ray cluster, with the engine ``"ray"``; None: this machine.
         logs: beside TensorBoard, see :mod:`.logs`; None: those that the training began with, which go on.
+        follow: see :data:`Follow`; None: nothing is called.
 
     Raises:
         ImportError: a library that logs is missing.
@@ -145,9 +175,7 @@ def resume(
     unfinished_config(folder)  # said before anything is written
     module = needed("logs", "train")
     module.check(logs or ())
-    with run_folder.locked(folder):
-        run_folder.settle(folder)
-        place = run_folder.unfinished(folder)
+    with run_folder.resumed(folder) as place:
         config = load_config(place)
         if _is_complete(config, place):
             _say_complete(console)
@@ -156,13 +184,11 @@ def resume(
                 if (place / "run.json").exists() or checkpoint_folder.exists(place / "checkpoint"):
                     past = as_past(learners.load_checkpoint(place / "checkpoint"))
                 else:
-                    past = _begin(learners, place)
+                    past = begin(learners, place)
                 about = module.Run(config, _shown_name(out), place, learners.steps_done)
                 with module.opened(about, logs) as log:
-                    _train(config, learners, place, past, console, log)
-        result = evaluate_trained(config, place)
-        run_folder.finish(folder, place)
-    return result
+                    _train(config, learners, place, past, console, log, follow)
+        return evaluate_trained(config, place)
 
 
 def _is_complete(config: RunConfig, place: Path) -> bool:
@@ -191,14 +217,22 @@ def _shown_name(out: str | Path) -> str:
     return text.shown(os.path.basename(os.path.abspath(out)))
 
 
-def _begin(learners: Learners, place: Path) -> Past:
+def begin(learners: Learners, place: Path) -> Past:
     """The past of a training that begins, with its checkpoint."""
     past: Past = {"history": [], "seconds": 0.0}
     learners.save_checkpoint(place / "checkpoint", past)
     return past
 
 
-def _train(config: RunConfig, learners: Learners, out: Path, past: Past, console: Console | None, log: Logs) -> None:
+def _train(
+    config: RunConfig,
+    learners: Learners,
+    out: Path,
+    past: Past,
+    console: Console | None,
+    log: Logs,
+    follow: Follow | None,
+) -> None:
     record = Record(config, learners, out, past, Standings(config.task), log)
     if record.complete:
         _say_complete(console)
@@ -206,16 +240,18 @@ def _train(config: RunConfig, learners: Learners, out: Path, past: Past, console
     with progress_bar(console) as bar:
         task = bar.add_task("training", total=config.timesteps, completed=learners.steps_done, gain="")
 
-        def follow(done: int) -> None:
+        def played(done: int) -> None:
             record.history.add(done)
-            bar.update(task, completed=min(done, config.timesteps), gain=f"NashConv {record.gain:.2f}%")
+            bar.update(task, completed=min(done, config.timesteps), gain=f"NashConv {percent(record.gain)}")
+            if follow is not None:
+                follow(min(done, config.timesteps), record.gain)
 
         try:
             while not record.complete:
-                learners.learn(config.timesteps, until=record.until, on_episode=follow)
+                learners.learn(config.timesteps, until=record.until, on_episode=played)
                 record.checkpoint()
             record.history.add(learners.steps_done, last=True)
-            bar.update(task, gain=f"NashConv {record.gain:.3f}%")
+            played(learners.steps_done)
         except FloatingPointError:  # what has diverged is worth nothing: the last checkpoint stands
             raise
         except BaseException:  # an interrupt leaves what was computed
@@ -235,6 +271,12 @@ def progress_bar(console: Console | None) -> Progress:
     """A bar with a task's ``gain`` beside it; nothing is shown without a console."""
     columns = BarColumn(), MofNCompleteColumn(), "{task.fields[gain]}", TimeElapsedColumn(), TimeRemainingColumn()
     return Progress("{task.description}", *columns, console=console, disable=console is None)
+
+
+def algorithm_text(config: RunConfig) -> str:
+    """The algorithms of a run, as on the command line."""
+    given = config.algorithm
+    return given if isinstance(given, str) else ",".join(f"{agent}={name}" for agent, name in given.items())
 
 
 def load_policies(out: str | Path, *, trust: bool = False) -> dict[str, Policy]:
@@ -267,7 +309,7 @@ def _held(out: Path) -> Iterator[None]:
         try:
             stack.enter_context(run_folder.locked(folder))
         except OSError as error:
-            if error.errno not in _READ_ONLY:
+            if error.errno not in READ_ONLY:
                 raise
         yield
 
@@ -330,7 +372,7 @@ def _written(result: RunEvaluation, so_far: Reached, out: Path) -> RunEvaluation
     try:
         _write(result, so_far, out)
     except OSError as error:
-        if error.errno not in _READ_ONLY:
+        if error.errno not in READ_ONLY:
             raise
         return replace(result, written=False)
     return result
@@ -359,7 +401,7 @@ def write_report(out: str | Path, *, to: str | Path | None = None, trust: bool =
         try:
             text.write(path, content)
         except OSError as error:
-            if to is not None or error.errno not in _READ_ONLY:
+            if to is not None or error.errno not in READ_ONLY:
                 raise
             hint = f"{error.strerror}; --to (to=) writes the page elsewhere"
             raise OSError(error.errno, hint, str(path)) from error

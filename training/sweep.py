@@ -1,4 +1,4 @@
-"""Sweeps: scenarios x algorithms x seeds as Ray tasks, on one machine or a cluster; one table at the end.
+"""Sweeps: scenarios x algorithms x seeds side by side, on one machine or a cluster; one table at the end.
 
 ==================  ===============================================================================================
 ``sweep.json``      the trainings that were asked for last
@@ -6,6 +6,9 @@
 ``table.csv``       one row for each training that was asked for
 ``sweep.png``       relative NashConv by scenario and algorithm
 ==================  ===============================================================================================
+
+Trainings are Ray tasks or, without Ray, processes of this machine. Those that differ in their seeds alone are one task
+where the engine trains seeds together: its program is compiled once for all of them.
 
 A sweep that is started again completes itself: finished trainings stay, interrupted ones resume from their last
 checkpoint, failed ones are tried again. A checkpoint is a pickle, which runs code that is in it: go on only in a folder
@@ -22,23 +25,24 @@ import shutil
 import tarfile
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import ray
 from rich.console import Console
 
-from . import runs
-from .common import files, run_folder
-from .common.cluster import connected
-from .common.schema import checked
-from .evaluation import plots
+from . import runs, seeds
+from .common import engines, files, run_folder, workers
+from .common.extras import check_installed, needed
+from .common.workers import Crashed, Workers
 from .evaluation.metrics import Group, RunMetrics
-from .logs import check
-from .runs import RunConfig
+from .evaluation.spread import progress
+from .runs import RunConfig, algorithm_text
 
+Told = tuple[bytes | None, str]
+"""what a worker says of a training: its run directory, packed, where the driver cannot see it, and what went wrong"""
 _SWEEP, _TABLE = "sweep.json", "table.csv"
 COLUMNS = (
     *("scenario", "algorithm", "seed", "status", "relative_nash_conv", "open_loop_relative_nash_conv"),
@@ -72,10 +76,22 @@ class Row:
         return dict(zip(COLUMNS, (*told, *found, *rest), strict=True))
 
 
-def algorithm_text(config: RunConfig) -> str:
-    """The algorithms of a run, as on the command line."""
-    given = config.algorithm
-    return given if isinstance(given, str) else ",".join(f"{agent}={name}" for agent, name in given.items())
+def is_sweep(out: str | Path) -> bool:
+    """True for a folder of :func:`sweep`."""
+    return (Path(out) / _SWEEP).is_file()
+
+
+def folders_of(out: str | Path) -> list[Path]:
+    """The run directories of the trainings that were asked for last, whether they are there or not.
+
+    Raises:
+        ValueError: there are none, or they cannot be read.
+    """
+    path = Path(out) / _SWEEP
+    named = files.read_json(path).get("runs")
+    if not isinstance(named, dict) or not all(name == _folder_name(name) for name in named):
+        raise ValueError(f"run: {str(path)!r} cannot be read: expected trainings by name, got {named!r:.100}")
+    return [Path(out) / "runs" / name for name in named]
 
 
 def sweep(
@@ -93,7 +109,7 @@ def sweep(
         configs: the trainings.
         out: the folder of the sweep.
         overwrite: True if trainings of the same names, but with other configurations, may be replaced.
-        address: of a Ray cluster; None: this machine.
+        address: of a Ray cluster; None: this machine, or the cluster that this process is connected to.
         console: for the progress bar; None: there is none.
         logs: of each training beside TensorBoard; see :mod:`.logs`.
 
@@ -101,31 +117,47 @@ def sweep(
         a row for each of ``configs``, in their order; a training that failed has no metrics and a ``note``.
 
     Raises:
-        ImportError: a library that logs is missing here.
-        ValueError: nothing to train, two trainings of one name, no cluster at the address, or the folder holds
-            something else, or another sweep writes it; nothing has been written or removed then.
+        ImportError: a library that learns or logs is missing here, or Ray for an address.
+        ValueError: nothing to train, two trainings of one name, an engine that has processes of its own, no cluster at
+            the address, or the folder holds something else, or another sweep writes it; nothing has been written or
+            removed then.
         KeyboardInterrupt: after the table of finished trainings was written.
     """
-    check(logs)
+    needed("logs", "train").check(logs)
     named, out = _named(configs), run_folder.real(Path(out))
+    for name in dict.fromkeys(config.engine for config in configs):
+        check_installed(*engines.find(name).library)
+        if engines.find(name).distributed:
+            others = [each for each, engine in engines.ENGINES.items() if not engine.distributed]
+            raise ValueError(f"engine: expected one of {others} in a sweep, got {name!r}")
     _check_folder(named, out, overwrite)
-    with connected(address), run_folder.made(out), runs.progress_bar(console) as bar:
+    with workers.opened(address) as there, run_folder.made(out), runs.progress_bar(console) as bar:
         _check_folder(named, out, overwrite)  # again: it may have been another sweep's until now
-        rows = {name: found for name, config in named.items() if (found := _finished(name, config, out)) is not None}
+        folder = out / "runs"
+        rows = {n: row for n, config in named.items() if (row := _finished(n, config, folder / n)) is not None}
         missing = {name: config for name, config in named.items() if name not in rows}
         token = uuid.uuid4().hex
         document = {"token": token, "runs": {name: asdict(config) for name, config in named.items()}}
         files.write_json(out / _SWEEP, document)
         task = bar.add_task("sweep", total=len(named), completed=len(rows), gain="")
         try:
-            for row in _train(missing, out.absolute(), token, logs):
-                rows[row.name] = row
-                failed = sum(each.metrics is None for each in rows.values())
-                bar.update(task, completed=len(rows), gain=f"{failed} failed" if failed else "")
+            with _trained(_cells(missing), there, out.absolute(), token, logs) as ended:
+                for row in ended:
+                    rows[row.name] = row
+                    bar.update(task, completed=len(rows), gain=_standing(rows.values()))
         finally:  # an interrupt leaves what was computed
+            for name in missing:  # saved, if not told
+                if name not in rows and (row := _finished(name, named[name], folder / name)) is not None:
+                    rows[name] = row
             listed = [rows[name] for name in named if name in rows]
             _write(listed, out)
     return listed
+
+
+def _standing(rows: Collection[Row]) -> str:
+    failed = sum(each.metrics is None for each in rows)
+    gains = progress(each.metrics["relative_nash_conv"] for each in rows if each.metrics is not None)
+    return ", ".join(filter(None, [gains, f"{failed} failed" if failed else ""]))
 
 
 def _named(configs: Sequence[RunConfig]) -> dict[str, RunConfig]:
@@ -164,13 +196,12 @@ def _differs(folder: Path, config: RunConfig) -> bool:
         return False
 
 
-def _finished(name: str, config: RunConfig, out: Path) -> Row | None:
+def _finished(name: str, config: RunConfig, folder: Path) -> Row | None:
     """The row of a training that is finished; None where it is not, or where a file of it cannot be read."""
-    folder = out / "runs" / name
     try:
         same = runs.load_config(folder) == config  # first: it finishes a replacement that was cut off
         path = folder / "metrics.json"
-        metrics = checked(files.read_json(path), RunMetrics, path)
+        metrics = needed("common.schema", "train").checked(files.read_json(path), RunMetrics, path)
         seconds = runs.load_circumstances(folder)["seconds"]
         done = same and metrics["timesteps_done"] >= config.timesteps
     except ValueError:
@@ -178,59 +209,81 @@ def _finished(name: str, config: RunConfig, out: Path) -> Row | None:
     return Row(name, config, metrics, seconds) if done else None
 
 
-def _train(missing: Mapping[str, RunConfig], out: Path, token: str, logs: Sequence[str]) -> Iterator[Row]:
+def _cells(missing: Mapping[str, RunConfig]) -> list[dict[str, RunConfig]]:
+    """Trainings by task: those of one program together."""
+    cells: dict[str, dict[str, RunConfig]] = {}
+    for name, config in missing.items():
+        together = engines.find(config.engine).together
+        cells.setdefault(seeds.alike(config) if together else name, {})[name] = config
+    return list(cells.values())
+
+
+@contextmanager
+def _trained(
+    cells: Sequence[Mapping[str, RunConfig]], there: Workers, out: Path, token: str, logs: Sequence[str]
+) -> Iterator[Iterator[Row]]:
     """Rows as trainings end."""
-    remote = ray.remote(num_cpus=1, max_retries=3)(_train_one)
-    running = {remote.remote(config, name, str(out), token, logs): name for name, config in missing.items()}
-    try:
-        while running:
-            (ended, *_), _ = ray.wait(list(running))
-            name = running.pop(ended)
-            config = missing[name]
+    share = there.processors(len(cells))
+    tasks = [(cell, str(out), token, logs, share) for cell in cells]
+    processors = share if any(len(cell) > 1 for cell in cells) else 1
+    with there.run(_train_cell, tasks, processors) as ended:
+        yield (row for task, found in ended for row in _rows(cells[task], found, out))
+
+
+def _rows(cell: Mapping[str, RunConfig], found: Mapping[str, Told] | Crashed, out: Path) -> Iterator[Row]:
+    for name, config in cell.items():
+        packed, note = (None, found.reason) if isinstance(found, Crashed) else found[name]
+        folder = out / "runs" / name
+        if packed is not None:
             try:
-                packed, note = ray.get(ended)
-            except ray.exceptions.RayError as crash:  # the worker or its node died, again and again
-                packed, note = None, f"{type(crash).__name__}: {crash}"
-            if packed is not None:
-                try:
-                    _unpack(packed, out / "runs" / name)
-                except ValueError as error:  # something else stands there, or another process writes it
-                    note = str(error)
-            row = _finished(name, config, out)
-            yield Row(name, config, note=note or "no metrics came back") if row is None else replace(row, note=note)
-    finally:  # in a session that goes on, nothing may be left that writes into the folder
-        for task in running:
-            ray.cancel(task, force=True)
+                _unpack(packed, folder)
+            except ValueError as error:  # something else stands there, or another process writes it
+                note = str(error)
+        row = _finished(name, config, folder)
+        yield Row(name, config, note=note or "no metrics came back") if row is None else replace(row, note=note)
 
 
-def _train_one(
-    config: RunConfig, name: str, out: str, token: str, logs: Sequence[str] = ()
-) -> tuple[bytes | None, str]:
-    """On a worker: train or resume; the run directory where the driver cannot see it, and the error."""
+def _train_cell(
+    cell: Mapping[str, RunConfig], out: str, token: str, logs: Sequence[str] = (), threads: int = 1
+) -> dict[str, Told]:
+    """On a worker: train or go on; by name the run directory where the driver cannot see it, and the error."""
     shared = _sees(Path(out), token)
     with tempfile.TemporaryDirectory(prefix="makertaker-") as own:
-        folder = (Path(out) / "runs" if shared else Path(own)) / name
+        place = Path(out) / "runs" if shared else Path(own)
+        folders = {name: place / name for name in cell}
         try:
-            note = _train_or_go_on(config, folder, logs)
+            notes = _train_or_go_on(cell, folders, logs, threads)
         except Exception as error:
-            # whatever goes wrong in one training is reported, and the others go on
-            return None, f"{type(error).__name__}: {error}"
-        packed = None if shared else Path(shutil.make_archive(f"{own}/packed", "gztar", folder)).read_bytes()
-    return packed, note
+            # whatever goes wrong in one task is reported, and the others go on
+            failed = f"{type(error).__name__}: {error}"
+            notes = {name: "" if _finished(name, cell[name], folders[name]) else failed for name in cell}
+        told: dict[str, Told] = {}
+        for name, folder in folders.items():
+            sent = not shared and _finished(name, cell[name], folder) is not None
+            packed = Path(shutil.make_archive(f"{own}/packed", "gztar", folder)).read_bytes() if sent else None
+            told[name] = (packed, notes[name])
+    return told
 
 
-def _train_or_go_on(config: RunConfig, folder: Path, logs: Sequence[str]) -> str:
-    """Leave a finished run in the folder; returns the reason where it had to begin again."""
-    note = ""
-    place = run_folder.unfinished(folder)
-    if list(place.glob("checkpoint*")) and not _differs(place, config):
+def _train_or_go_on(
+    cell: Mapping[str, RunConfig], folders: Mapping[str, Path], logs: Sequence[str], threads: int = 1
+) -> dict[str, str]:
+    """Leave finished runs in the folders; by name the reason where one had to begin again."""
+    name, config = next(iter(cell.items()))
+    if engines.find(config.engine).together:
+        by_seed = {each.seed: each for each in cell.values()}
+        named = {each.seed: folders[name] for name, each in cell.items()}
+        notes = seeds.train_or_go_on(by_seed, named, logs=logs, threads=threads)
+        return {name: notes.get(each.seed, "") for name, each in cell.items()}
+    folder, note = folders[name], ""
+    if seeds.can_go_on(folder, config):
         try:
             runs.resume(folder, logs=logs or None)
-            return ""
+            return {name: ""}
         except ValueError as error:
-            note = f"trained from the start, since it could not go on: {error}"
+            note = f"{seeds.BEGAN_AGAIN}: {error}"
     runs.train(config, folder, overwrite=True, logs=logs)
-    return note
+    return {name: note}
 
 
 def _sees(out: Path, token: str) -> bool:
@@ -252,7 +305,7 @@ def _write(rows: Sequence[Row], out: Path) -> None:
     files.write_csv(out / _TABLE, [COLUMNS, *(row.cells().values() for row in rows)])
     groups = summary(rows)
     if any(each["relative_nash_conv"] for each in groups):
-        plots.save_sweep(groups, out / "sweep.png")
+        needed("evaluation.plots", "train").save_sweep(groups, out / "sweep.png")
     else:
         (out / "sweep.png").unlink(missing_ok=True)  # it would show an earlier table
 

@@ -61,7 +61,13 @@ BUDGET = "--timesteps 2560 --out"
 FEATURES = {
     "": ["makertaker solve acas --json", f"python -c {shlex.quote(NO_TORCH + PLAY)}"],
     "plots": [f"python -c {shlex.quote(NO_TORCH + PLAY + 'assert env.render().ndim == 3')}"],
-    "train": [f"makertaker train acas {BUDGET} run", "makertaker evaluate run --json", "makertaker report run"],
+    "train": [
+        f"makertaker train acas {BUDGET} run",
+        "makertaker evaluate run --json",
+        "makertaker report run",
+        f"makertaker sweep acas --seeds 2 {BUDGET} swept",
+        "makertaker compare run swept --to page.html",
+    ],
     "jax": [
         "python -c "
         + shlex.quote(
@@ -86,12 +92,16 @@ FEATURES = {
 """what each extra is for, with nothing installed but itself"""
 HINTS = {
     "plots": [f"python -c {shlex.quote(PLAY + 'env.render()')}"],
-    "train": ["makertaker train acas --out x", "makertaker evaluate x", "python -m makertaker.training.cli report x"],
+    "train": [
+        "makertaker train acas --out x",
+        "makertaker sweep acas --out x",
+        "makertaker evaluate x",
+        "python -m makertaker.training.cli report x",
+    ],
     "jax": ["python -c 'import makertaker.envs.jax_env'"],
     "torchrl": ["python -c 'import makertaker.envs.torchrl_env'"],
     "ray": [
         "makertaker train acas --engine ray --out x",
-        "makertaker sweep acas --out x",
         "python -c 'import makertaker.training.rllib'",
     ],
 }

@@ -16,7 +16,7 @@ pytest.importorskip("stable_baselines3")
 
 from makertaker.envs import read_scenario  # noqa: E402
 from makertaker.training import IndependentLearners, cli, runs, sweep  # noqa: E402
-from makertaker.training.common import cluster, run_folder  # noqa: E402
+from makertaker.training.common import cluster, files, run_folder  # noqa: E402
 from support.interruptions import interrupt_after  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_machine")
@@ -134,7 +134,7 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(swept, tmp_path, mo
     (tmp_path / "sweep.json").write_text('{"token": "t"}')
     with monkeypatch.context() as patched:
         patched.setattr(runs, "train", lambda *_, **__: pytest.fail("trained from the start"))
-        assert sweep._train_one(config(), "acas-ppo-0", str(tmp_path), "t") == (None, "")
+        assert sweep._train_cell({"acas-ppo-0": config()}, str(tmp_path), "t") == {"acas-ppo-0": (None, "")}
     (row,) = sweep.sweep([config()], tmp_path)
     assert not row.note
     expected = (out / "runs" / "acas-ppo-0" / "metrics.json").read_bytes()
@@ -145,10 +145,10 @@ def test_every_training_of_a_sweep_logs_where_it_is_told_to(tmp_path, monkeypatc
     asked = []
     monkeypatch.setattr(runs, "train", lambda *_, logs, **__: asked.append(("train", logs)))
     monkeypatch.setattr(runs, "resume", lambda *_, logs: asked.append(("resume", logs)))
-    (tmp_path / "runs" / "b" / "checkpoint").mkdir(parents=True)
-    for name in "ab":
-        sweep._train_or_go_on(config(), tmp_path / "runs" / name, ["wandb"])
-    sweep._train_or_go_on(config(), tmp_path / "runs" / "b", [])
+    (tmp_path / "b" / "checkpoint").mkdir(parents=True)
+    files.write_json(tmp_path / "b" / "config.json", config().document())
+    for name, logs in (("a", ["wandb"]), ("b", ["wandb"]), ("b", [])):
+        sweep._train_or_go_on({name: config()}, {name: tmp_path / name}, logs)
     assert asked == [("train", ["wandb"]), ("resume", ["wandb"]), ("resume", None)]  # None: as it began
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ImportError, match=r"this needs wandb: pip install 'makertaker\[logs\]'"):
@@ -171,7 +171,7 @@ def test_a_failed_training_is_reported_and_the_others_go_on(tmp_path):
 
 def test_a_worker_that_does_not_see_the_folder_sends_the_run_back(swept, tmp_path):
     out, _, _ = swept
-    packed, error = sweep._train_one(config(), "acas-ppo-0", str(tmp_path / "elsewhere"), "token")
+    packed, error = sweep._train_cell({"acas-ppo-0": config()}, str(tmp_path / "elsewhere"), "token")["acas-ppo-0"]
     assert not error
     assert packed is not None
     sweep._unpack(packed, tmp_path / "acas-ppo-0")
@@ -214,7 +214,7 @@ def test_tasks_end_with_the_sweep(tmp_path, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweep.ray, "wait", interrupt)
+    monkeypatch.setattr(cluster.ray, "wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
         sweep.sweep([config(timesteps=10**6)], tmp_path / "out")
     monkeypatch.undo()
@@ -222,6 +222,23 @@ def test_tasks_end_with_the_sweep(tmp_path, monkeypatch):
     while ray.available_resources().get("CPU") != 2 and time.monotonic() < deadline:
         time.sleep(0.2)
     assert ray.available_resources()["CPU"] == 2
+
+
+def test_seeds_that_an_engine_trains_together_are_one_task(tmp_path):
+    pytest.importorskip("jax")
+    asked = ("acas", "execution-2", "--engine", "jax", "--seeds", "2", "--hp", "ppo.net_arch=[8]")
+    result = command(tmp_path / "out", *asked, "--json")
+    assert result.exit_code == 0, result.output
+    rows = table(tmp_path / "out")
+    assert [(row["scenario"], row["seed"], row["status"]) for row in rows] == [
+        (scenario, seed, "done") for scenario in ("acas", "execution-2") for seed in "01"
+    ]
+    configs = [runs.load_config(tmp_path / "out" / row["run"]) for row in rows]
+    named = {row["run"]: each for row, each in zip(rows, configs, strict=True)}
+    assert [list(cell) for cell in sweep._cells(named)] == [
+        [row["run"] for row in rows[:2]],
+        [row["run"] for row in rows[2:]],
+    ]
 
 
 def test_many_agents_have_a_short_name():
@@ -254,6 +271,7 @@ def test_other_settings_are_refused_or_replaced(swept, tmp_path):
         (["acas", "--algorithm", "dqn"], "algorithm: expected one of .* got 'dqn'"),
         (["acas", "--hp", "sac.tau=0.1"], r"hyperparameters: expected tables of \['ppo', .* got 'sac'"),
         (["nowhere"], "scenario: expected one of .* got 'nowhere'"),
+        (["acas", "--engine", "ray"], r"engine: expected one of \['sb3', 'jax'\] in a sweep, got 'ray'"),
     ],
 )
 def test_bad_arguments_are_refused_before_anything_is_written(arguments, message, tmp_path):
@@ -285,7 +303,7 @@ def test_what_is_not_a_run_is_not_replaced(swept, tmp_path):
     (row,) = sweep.sweep([config()], out, overwrite=True)
     assert "is not a run directory" in row.note
     assert "precious.txt" in row.note
-    packed, _ = sweep._train_one(config(), "acas-ppo-0", str(tmp_path / "elsewhere"), "token")
+    packed, _ = sweep._train_cell({"acas-ppo-0": config()}, str(tmp_path / "elsewhere"), "token")["acas-ppo-0"]
     with pytest.raises(ValueError, match="is not a run directory"):
         sweep._unpack(packed, out / "runs" / "acas-ppo-0")
     assert [path.name for path in (out / "runs" / "acas-ppo-0").iterdir()] == ["precious.txt"]
@@ -304,7 +322,7 @@ def test_a_replacement_that_was_interrupted_goes_on(swept, tmp_path, monkeypatch
     with monkeypatch.context() as patched:
         patched.setattr(runs, "train", lambda *_, **__: pytest.fail("trained from the start"))
         token = json.loads((out / "sweep.json").read_text())["token"]
-        assert sweep._train_one(other, "acas-ppo-0", str(out), token) == (None, "")
+        assert sweep._train_cell({"acas-ppo-0": other}, str(out), token) == {"acas-ppo-0": (None, "")}
     assert runs.load_config(folder) == other
 
 

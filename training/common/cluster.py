@@ -7,12 +7,14 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
 
 import ray
 
 from . import stops
+from .workers import Crashed, Workers
 
 _LOCAL = "local"
 _TIMEOUT = 5.0
@@ -53,6 +55,41 @@ def connected(address: str | None = None) -> Iterator[None]:
         ray.shutdown()
         for each, level in levels.items():
             each.setLevel(level)
+
+
+class Tasks(Workers):
+    """Ray tasks, in a session that goes on: where this is left, none goes on writing."""
+
+    def processors(self, tasks: int) -> int:
+        """See :meth:`.Workers.processors`: no more than one machine has."""
+        largest = max((int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]), default=1)
+        together = int(ray.cluster_resources().get("CPU", 1))
+        return max(1, min(together // max(1, tasks), largest))
+
+    @contextmanager
+    def run(
+        self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], processors: int
+    ) -> Iterator[Iterator[tuple[int, Any]]]:
+        """See :meth:`.Workers.run`."""
+        with closing(self._run(function, tasks, processors)) as results:
+            yield results
+
+    def _run(
+        self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], processors: int
+    ) -> Generator[tuple[int, Any], None, None]:
+        remote = ray.remote(num_cpus=processors, max_retries=3)(function)
+        running = {remote.remote(*each): task for task, each in enumerate(tasks)}
+        try:
+            while running:
+                (ended, *_), _ = ray.wait(list(running))
+                task = running.pop(ended)
+                try:
+                    yield task, ray.get(ended)
+                except ray.exceptions.RayError as crash:  # the worker or its node died, again and again
+                    yield task, Crashed(f"{type(crash).__name__}: {crash}")
+        finally:
+            for each in running:
+                ray.cancel(each, force=True)
 
 
 def _probe(address: str) -> None:

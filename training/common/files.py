@@ -11,7 +11,7 @@ import struct
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
-    """Write a CSV file, whole; the first row is its header."""
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """The contents of a CSV file; the first row is its header."""
     written = io.StringIO(newline="")
     csv.writer(written).writerows(rows)
-    text.write(path, written.getvalue())
+    return written.getvalue()
+
+
+def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
+    """Write a CSV file, whole; the first row is its header."""
+    text.write(path, csv_text(rows))
 
 
 def read_csv(path: Path) -> list[list[str]]:
@@ -55,6 +60,15 @@ def read_csv(path: Path) -> list[list[str]]:
         return list(csv.reader(io.StringIO(text.read(path), newline="")))
     except csv.Error as error:
         raise ValueError(str(error)) from error
+
+
+def flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The entries of a document, those of tables in it by names with dots; values as texts."""
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value)
 
 
 @contextmanager

@@ -31,8 +31,8 @@ _RESULTS = ("metrics.json", "report.html", "figures", *(f"figures/{name}" for na
 """of an evaluation"""
 _CHECKPOINT = ("checkpoint", "checkpoint.new", "checkpoint.old")
 _LOCKS = (".lock", ".holder.json")
-_WRITTEN = (*_FILES, ".holder.json", "sweep.json", "table.csv", "sweep.png")
-"""files that a run or a sweep writes whole"""
+_WRITTEN = (*_FILES, ".holder.json", "sweep.json", "table.csv", "sweep.png", "seeds.json", "seeds.csv")
+"""files that a run, a sweep or a group of seeds writes whole"""
 _PARTIAL, _COMPLETE, _MOVING = ".partial", ".complete", ".moving"
 
 
@@ -177,6 +177,20 @@ def unfinished(out: Path) -> Path:
     """Where a resumed training goes on: a new run that has not yet taken the older one's place, else the folder."""
     partial = out / _PARTIAL
     return partial if (partial / _FILES[0]).is_file() else out
+
+
+@contextmanager
+def resumed(folder: Path) -> Iterator[Path]:
+    """The place of a training that goes on, held by this process; when it has ended it has the folder.
+
+    Raises:
+        ValueError: another process holds the folder.
+    """
+    with locked(folder):
+        settle(folder)
+        place = unfinished(folder)
+        yield place
+        finish(folder, place)
 
 
 def finish(folder: Path, place: Path) -> None:

@@ -126,7 +126,7 @@ def comparison(result: Evaluation) -> dict[str, go.Figure]:
             name = f"{game.agents[agent]}, {kind}"
             figure.add_scatter(x=times, y=values, mode="lines", line=line, name=name)
         figure.update_xaxes(title_text="time", range=[times[0], times[-1]])
-        _layout(figure, 320).update_layout(showlegend=False)
+        layout(figure, 320).update_layout(showlegend=False)
     return figures
 
 
@@ -147,9 +147,10 @@ def learning(history: Array, result: Evaluation) -> go.Figure:
     title = "relative NashConv (open-loop opponents)"
     figure.update_yaxes(type="log", title_text=title, exponentformat="power", dtick=1)
     figure.update_xaxes(title_text="joint market steps")
-    return _layout(figure, 420).update_layout(legend={"orientation": "h", "y": -0.2})
+    return layout(figure, 420).update_layout(legend={"orientation": "h", "y": -0.2})
 
 
-def _layout(figure: go.Figure, height: int) -> go.Figure:
+def layout(figure: go.Figure, height: int) -> go.Figure:
+    """The look that all figures share."""
     margin = {"l": 60, "r": 10, "t": 10, "b": 45}
     return figure.update_layout(template="plotly_white", height=height, margin=margin)

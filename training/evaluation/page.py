@@ -1,8 +1,8 @@
-"""The page of a report; names behind a dollar are filled in."""
+"""The pages of reports; names behind a dollar are filled in."""
 
 from string import Template
 
-PAGE = Template("""<!doctype html>
+_HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>makertaker: $name</title><style>
 :root { color-scheme: light; }
@@ -17,10 +17,18 @@ table { border-collapse: collapse; margin-bottom: .9rem; font-variant-numeric: t
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 thead th { border-bottom: 2px solid #888; white-space: normal; vertical-align: bottom; }
+.scroll td:first-child, .scroll th:first-child { position: sticky; left: 0; background: #fff; }
+@media (max-width: 45rem) { .scroll td:first-child, .scroll th:first-child { white-space: normal; max-width: 9rem;
+  overflow-wrap: break-word; } }
 pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .85rem; }
 </style><script>$plotly</script></head>
 <body><main>
-<h1>$scenario: learned policies beside the Nash equilibrium</h1>
+"""
+_END = """</main></body></html>
+"""
+PAGE = Template(
+    _HEAD
+    + """<h1>$scenario: learned policies beside the Nash equilibrium</h1>
 <p class="muted">$description. Algorithm $algorithm, $timesteps joint market steps, seed $seed, information of the
 actors: $information.</p>
 <p class="lead">Relative NashConv <strong>$nash_conv</strong>: the sum of all agents' gains by best responses
@@ -35,5 +43,27 @@ deviating.</p>
 <h2>Exploitability over training</h2>$learning
 <h2>Configuration</h2><div class="scroll"><pre>$config</pre></div>
 <h2>Run</h2><div class="scroll"><pre>$run</pre></div>
-</main></body></html>
-""")
+"""
+    + _END
+)
+"""of a run"""
+COMPARISON = Template(
+    _HEAD
+    + """<h1>$name</h1>
+<p class="muted">Groups of trainings that differ in their seeds alone, the least relative NashConv first: the sum of all
+agents' gains by best responses, over the sum of the equilibrium payoffs' sizes. Numbers are medians over seeds;
+intervals are 95% bootstrap intervals of the median. They lie between the least and the greatest seed: fewer than six
+seeds give them less than their name says.</p>$remarks
+<div class="scroll">$groups</div>
+<p>$downloads</p>
+<h2>Final NashConv</h2>
+<p class="muted">A dot for each seed, a diamond at the median, and its interval.</p>$final
+<h2>NashConv over training</h2>
+<p class="muted">Against open-loop opponents, evaluated without exploration: the median over seeds, and a band for the
+middle half of them.</p><p>$legend</p>$learning
+<h2>What differs in configuration</h2>
+$settings
+"""
+    + _END
+)
+"""of trainings beside each other"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import rich.table
@@ -24,6 +24,19 @@ class Table(NamedTuple):
     def first(self, columns: int) -> Table:
         """The table without its last columns."""
         return Table(self.header[:columns], [row[:columns] for row in self.rows])
+
+    def without(self, names: Collection[str]) -> Table:
+        """The table without some columns."""
+        kept = [i for i, name in enumerate(self.header) if name not in names]
+        return Table([self.header[i] for i in kept], [[row[i] for i in kept] for row in self.rows])
+
+    def without_constant(self, names: Collection[str]) -> tuple[dict[str, str], Table]:
+        """Values that are the same in all of several rows, of some columns, by name; and the table without these."""
+        if len(self.rows) < 2:
+            return {}, self
+        columns = dict(zip(self.header, zip(*self.rows, strict=True), strict=True))
+        same = {name: each[0] for name, each in columns.items() if name in names and len(set(each)) == 1}
+        return same, self.without(same)
 
 
 def percent(value: float | None) -> str:
@@ -209,12 +222,16 @@ def remarks(notes: Iterable[str]) -> list[str]:
 
 
 def aligned(content: Table) -> rich.table.Table:
-    """A table of text, numbers to the right and in one piece; a standard error stands below its value."""
+    """A table of text, numbers to the right and in one piece, as are words of names; a standard error stands below its
+    value."""
     table = rich.table.Table(*content.header)
     rows = [[cell.replace(" ±", "\n±") for cell in row] for row in content.rows]
+    names = [word for row in (content.header, *rows) for word in row[0].split()]
+    table.columns[0].min_width = max(map(len, names), default=1)
     for index, column in enumerate(table.columns[1:], start=1):
         column.justify = "right"
-        column.min_width = max((len(line) for row in rows for line in row[index].splitlines()), default=1)
+        parts = [*content.header[index].split(), *(line for row in rows for line in row[index].splitlines())]
+        column.min_width = max(map(len, parts), default=1)
     for row in rows:
         table.add_row(*row)
     return table

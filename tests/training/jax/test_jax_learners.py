@@ -462,13 +462,47 @@ def test_seeds_that_are_interrupted_go_on_together(tmp_path, monkeypatch):
         same_files(tmp_path / "cut" / f"seed-{seed}", tmp_path / "whole" / f"seed-{seed}")
 
 
-def test_other_engines_train_one_seed_at_a_time(tmp_path):
-    other = runs.RunConfig.of(read_scenario("acas"), "ppo", STEPS, "sb3")
-    with pytest.raises(ValueError, match="seeds: engine 'sb3' trains one at a time"):
-        seeds.train_seeds(other, SEEDS, tmp_path / "group")
-    with pytest.raises(ValueError, match="seeds: expected different ones"):
-        seeds.train_seeds(config(), (1, 1), tmp_path / "group")
-    assert not (tmp_path / "group").exists()
+def test_a_seed_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
+    learn = JaxLearners.learn
+
+    def diverging(self, timesteps, **limits):
+        learn(self, timesteps, **limits)
+        if self.steps_done > 4 * EPISODE and (self._arrays()["key"] == unlucky["key"]).all():
+            raise FloatingPointError("not finite")
+
+    with config(seed=1).learners() as first:
+        unlucky = first._arrays()
+    monkeypatch.setattr(JaxLearners, "learn", diverging)
+    with pytest.raises(FloatingPointError, match=r"^seed 1: not finite$"):
+        seeds.train_seeds(config(), SEEDS, tmp_path / "group")
+    monkeypatch.undo()
+    runs.train(config(seed=2), tmp_path / "alone")
+    same_files(tmp_path / "group" / "seed-2", tmp_path / "alone")
+    assert not (tmp_path / "group" / "seed-1" / "metrics.json").exists()
+
+
+def test_a_task_of_a_sweep_goes_on_with_what_was_interrupted_and_begins_the_rest(tmp_path, monkeypatch):
+    """Of three seeds one is new, one was interrupted, and the checkpoint of one is damaged."""
+    three, folders = (1, 2, 3), {seed: tmp_path / f"{seed}" for seed in (1, 2, 3)}
+    checkpoint = record.Record.checkpoint
+
+    def interrupted(self):
+        checkpoint(self)
+        if self.learners.steps_done >= 6 * EPISODE:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(record.Record, "checkpoint", interrupted)
+        for seed in (1, 2):
+            with pytest.raises(KeyboardInterrupt):
+                runs.train(config(seed=seed), folders[seed])
+    (folders[2] / "checkpoint" / "state.safetensors").write_bytes(b"damaged")
+    notes = seeds.train_or_go_on({seed: config(seed=seed) for seed in three}, folders)
+    assert list(notes) == [2]
+    assert notes[2].startswith("trained from the start, since it could not go on: ")
+    seeds.train_seeds(config(), three, tmp_path / "whole")
+    for seed in three:
+        same_files(folders[seed], tmp_path / "whole" / f"seed-{seed}")
 
 
 def test_the_engine_says_what_it_does_not_have():

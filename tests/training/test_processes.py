@@ -1,0 +1,86 @@
+"""Tasks in processes of this machine, and sweeps on them, where there is no Ray."""
+
+import json
+import multiprocessing
+import operator
+import time
+
+import pytest
+
+pytest.importorskip("filelock")
+
+from makertaker.training.common import workers
+from makertaker.training.common.processes import Processes
+from support.run_folders import ARGUMENTS, BUDGET
+
+NOBODY_TRADES = """
+description = "all payoffs are zero"
+steps = 5
+trader_terminal_penalty = 0.0
+maker_terminal_penalty = 0.0
+buy_flow = 0.0
+sell_flow = 0.0
+"""
+
+
+def test_every_task_has_its_result():
+    with Processes().run(operator.mul, [(2, 3), (5, 7), (11, 13)], 1) as ended:
+        assert dict(ended) == {0: 6, 1: 35, 2: 143}
+    assert not multiprocessing.active_children()
+
+
+def test_a_process_that_dies_takes_nothing_along():
+    tasks = [("__import__('os')._exit(1)",), ("6 * 7",), ("__import__('os').environ['OMP_NUM_THREADS']",)]
+    with Processes().run(eval, tasks, 1) as ended:
+        found = dict(ended)
+    assert found[1] == 42
+    assert int(found[2]) >= 1
+    assert isinstance(found[0], workers.Crashed)
+    assert found[0].reason.startswith("its process died 3 times")
+
+
+def test_an_interrupt_ends_the_processes():
+    """They are asked to end, and would sleep for ten minutes."""
+
+    def interrupted():
+        with Processes().run(time.sleep, [(0,), (600,), (600,)], 1) as ended:
+            next(ended)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not multiprocessing.active_children()
+
+
+def test_processors_are_shared(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert [Processes().processors(tasks) for tasks in (1, 3, 8, 100)] == [8, 2, 1, 1]
+
+
+def test_an_address_needs_ray(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.delitem(__import__("sys").modules, "makertaker.training.common.cluster", raising=False)
+    with (
+        pytest.raises(ImportError, match=r"this needs ray: pip install 'makertaker\[ray\]'"),
+        workers.opened("10.0.0.1:6379"),
+    ):
+        pass
+
+
+def test_a_sweep_without_ray_is_the_same_table(tmp_path, monkeypatch, command, finished):
+    """What fails is told, and the exit code says so; what is done is not done again."""
+    monkeypatch.setattr(workers, "find_spec", lambda name: None)
+    (tmp_path / "nobody.toml").write_text(NOBODY_TRADES)
+    out = tmp_path / "out"
+    asked = ("sweep", str(tmp_path / "nobody.toml"), *ARGUMENTS, "--seeds", "1", "--out", str(out), "--json")
+    code, printed, _ = command(*asked)
+    assert code == 1
+    failed, done = json.loads(printed)["rows"]
+    assert (failed["status"], done["status"], done["timesteps"]) == ("failed", "done", BUDGET)
+    assert "all equilibrium payoffs are zero" in failed["note"]
+    assert (out / "runs" / "acas-ppo-0" / "metrics.json").read_bytes() == finished[0]["metrics.json"]
+    assert json.loads(finished[0]["metrics.json"])["relative_nash_conv"] == done["relative_nash_conv"]
+    before = (out / "runs" / "acas-ppo-0" / "metrics.json").stat().st_mtime_ns
+    code, again, _ = command(*asked)
+    assert (code, again) == (1, printed)
+    assert (out / "runs" / "acas-ppo-0" / "metrics.json").stat().st_mtime_ns == before

@@ -1,0 +1,363 @@
+"""Trainings beside each other: those that differ in their seeds alone are one group, and groups are compared.
+
+Only finished runs are compared, by what their ``metrics.json`` and ``history.csv`` say: nothing is evaluated again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..envs import text
+from ..envs.arrays import Array
+from . import seeds, sweep
+from .common import files
+from .common.extras import needed
+from .evaluation.metrics import RunMetrics
+from .evaluation.spread import Spread, between, spread
+from .evaluation.tables import MISSING, Table, number, percent, remarks
+from .record import load_circumstances, load_history
+from .run_config import RunConfig, load_config
+from .runs import algorithm_text
+
+_TOLD = "values.description"
+"""of the entries of a configuration the one that is no setting"""
+_NAMED = 3
+"""labels that the name of a group has at most"""
+
+
+class FinishedRun(NamedTuple):
+    """A training that came to its end."""
+
+    folder: Path
+    label: str
+    """what it is called: the name of its folder or, without its seed, of the folder of seeds or of its sweep's cell"""
+    config: RunConfig
+    metrics: RunMetrics
+    history: Array
+    """joint market steps, NashConv and relative NashConv over training, (rows, 3)"""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """Trainings that differ in their seeds alone, by seed."""
+
+    name: str
+    runs: Sequence[FinishedRun]
+
+    @property
+    def config(self) -> RunConfig:
+        """Of the first: the others have other seeds."""
+        return self.runs[0].config
+
+    @cached_property
+    def nash_conv(self) -> Spread:
+        """Relative NashConv over seeds."""
+        return spread(each.metrics["relative_nash_conv"] for each in self.runs)
+
+    @property
+    def against(self) -> str:
+        """The opponents against which best responses were found."""
+        return "; ".join(dict.fromkeys(each.metrics["exploitability_against"] for each in self.runs))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What to know of the equilibrium when reading NashConv."""
+        notes = (note for each in self.runs for note in each.metrics["equilibrium"].get("notes", ()))
+        return remarks(dict.fromkeys(notes))
+
+    def median(self, of: Callable[[FinishedRun], float | None]) -> float | None:
+        """Over the seeds that have such a number; None where none has."""
+        found = [value for each in self.runs if (value := of(each)) is not None]
+        return float(np.median(found)) if found else None
+
+    def numbers(self) -> dict[str, float | None]:
+        """Medians over seeds of what is compared beside NashConv; None where it is not defined."""
+        return {name: self.median(of) for name, of in _NUMBERS.items()}
+
+    def document(self) -> dict[str, object]:
+        """As JSON has it."""
+        config = self.config
+        return {
+            "name": self.name,
+            **{"scenario": config.scenario, "algorithm": algorithm_text(config), "engine": config.engine},
+            **{"information": config.information, "timesteps": config.timesteps},
+            "relative_nash_conv": self.nash_conv.document(),
+            "exploitability_against": self.against,
+            **self.numbers(),
+            "seeds": {str(each.config.seed): each.metrics["relative_nash_conv"] for each in self.runs},
+            "runs": [text.shown(each.folder) for each in self.runs],
+            "remarks": self.remarks,
+        }
+
+
+def _feedback_index(run: FinishedRun) -> float | None:
+    found = run.metrics.get("feedback")
+    return None if found is None else found["collusion_index"]
+
+
+def _over_starts(run: FinishedRun) -> float | None:
+    found = run.metrics.get("random_starts")
+    return None if found is None else found["relative_nash_conv"]
+
+
+_NUMBERS: dict[str, Callable[[FinishedRun], float | None]] = {
+    "open_loop_relative_nash_conv": lambda run: run.metrics["open_loop_relative_nash_conv"],
+    "random_starts_relative_nash_conv": _over_starts,
+    "control_distance": lambda run: run.metrics["control_distance"],
+    "collusion_index": lambda run: run.metrics["collusion_index"],
+    "feedback_collusion_index": _feedback_index,
+    "seconds": lambda run: run.seconds,
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Groups of finished trainings, the least median of relative NashConv first."""
+
+    groups: Sequence[Group]
+    left_out: Mapping[str, str]
+    """runs of folders that are not compared, with reasons"""
+
+    @cached_property
+    def differences(self) -> dict[str, list[str | None]]:
+        """Entries of the configurations that are not the same in all groups, with every group's value as text; None for
+        one that does not have the entry. Those that all have come first."""
+        found = [dict(files.flat(each.config.document())) for each in self.groups]
+        names = dict.fromkeys(name for each in found for name in each if name not in ("seed", _TOLD))
+        values = {name: [each.get(name) for each in found] for name in names}
+        other = {name: each for name, each in values.items() if len(set(each)) > 1}
+        return dict(sorted(other.items(), key=lambda entry: None in entry[1]))
+
+    @property
+    def scenarios(self) -> list[str]:
+        """Names of the scenarios."""
+        return list(dict.fromkeys(each.config.scenario for each in self.groups))
+
+    def remarks(self) -> list[str]:
+        """What to know when reading the table."""
+        said = [f"{each.config.scenario}, {line}" for each in self.groups for line in each.remarks]
+        if len(self.scenarios) > 1:
+            said.append("scenarios differ: relative NashConv alone compares them")
+        elif any(name.startswith("values.") or name == "steps" for name in self.differences):
+            said.append("markets differ: relative NashConv alone compares them")
+        if len({each.against for each in self.groups}) > 1:
+            said.append(f"NashConv is against different opponents, the column {_OPEN_LOOP!r} against the same for all")
+        return list(dict.fromkeys(said))
+
+    def against(self) -> list[str]:
+        """Lines that say against which opponents NashConv is."""
+        names: dict[str, list[str]] = {}
+        for each in self.groups:
+            names.setdefault(each.against, []).append(each.name)
+        if len(names) == 1:
+            return [f"relative NashConv is against {opponents}" for opponents in names]
+        return [f"NashConv of {', '.join(listed)} is against {opponents}" for opponents, listed in names.items()]
+
+    def table(self) -> Table:
+        """A row for each group; columns that none of them has are left out."""
+        columns = {name: [cells(each) for each in self.groups] for name, cells in _COLUMNS.items()}
+        shown = {name: each for name, each in columns.items() if set(each) != {MISSING}}
+        if len({each.against for each in self.groups}) == 1 and "open-loop" in self.groups[0].against:
+            del shown[_OPEN_LOOP]
+        return Table(list(shown), [list(row) for row in zip(*shown.values(), strict=True)])
+
+    def difference_table(self) -> Table:
+        """A row for each entry of :attr:`differences`."""
+        rows = [[name, *(each or MISSING for each in values)] for name, values in self.differences.items()]
+        return Table(["setting", *(each.name for each in self.groups)], rows)
+
+    def document(self) -> dict[str, object]:
+        """As JSON has it."""
+        names = [each.name for each in self.groups]
+        differences = {key: dict(zip(names, each, strict=True)) for key, each in self.differences.items()}
+        return {
+            "groups": [each.document() for each in self.groups],
+            "differences": differences,
+            "remarks": self.remarks(),
+            "left_out": dict(self.left_out),
+        }
+
+    def group_rows(self) -> list[list[object]]:
+        """The table with numbers in full, its header first."""
+        documents = [{**each.document(), "seeds": len(each.runs), **each.nash_conv.document()} for each in self.groups]
+        header = [name for name in documents[0] if name not in ("relative_nash_conv", "runs", "remarks")]
+        return [[*header], *([each[name] for name in header] for each in documents)]
+
+    def run_rows(self) -> list[list[object]]:
+        """Every run's numbers in full, a header first."""
+        header: list[object] = ["group", "run", "seed", "relative_nash_conv", *_NUMBERS]
+        rows: list[list[object]] = [
+            [group.name, text.shown(each.folder), each.config.seed, each.metrics["relative_nash_conv"]]
+            + [of(each) for of in _NUMBERS.values()]
+            for group in self.groups
+            for each in group.runs
+        ]
+        return [header, *rows]
+
+
+_OPEN_LOOP = "against open-loop opponents"
+SETTINGS = ("scenario", "algorithm", "engine", "information", "seeds", "joint market steps")
+"""columns of :meth:`Comparison.table` that may be the same in all rows"""
+_COLUMNS: dict[str, Callable[[Group], str]] = {
+    "group": lambda group: group.name,
+    "relative NashConv, median": lambda group: percent(group.nash_conv.median),
+    "95% interval": lambda group: between(group.nash_conv.low, group.nash_conv.high) or MISSING,
+    "interquartile mean": lambda group: percent(group.nash_conv.interquartile_mean),
+    "scenario": lambda group: group.config.scenario,
+    "algorithm": lambda group: algorithm_text(group.config),
+    "engine": lambda group: group.config.engine,
+    "information": lambda group: group.config.information,
+    "seeds": lambda group: str(len(group.runs)),
+    "joint market steps": lambda group: f"{group.config.timesteps:,}",
+    "against": lambda group: group.against,
+    _OPEN_LOOP: lambda group: percent(group.numbers()["open_loop_relative_nash_conv"]),
+    "over random starts": lambda group: percent(group.numbers()["random_starts_relative_nash_conv"]),
+    "control distance": lambda group: percent(group.numbers()["control_distance"]),
+    "collusion index": lambda group: number(group.numbers()["collusion_index"]),
+    "collusion index, feedback Nash at 0": lambda group: number(group.numbers()["feedback_collusion_index"]),
+    "seconds": lambda group: f"{np.median([each.seconds for each in group.runs]):,.0f}",
+}
+
+
+def compare(paths: Iterable[str | Path]) -> Comparison:
+    """Compare run directories, folders of seeds and folders of sweeps.
+
+    Runs of a folder that are not finished are left out; so is one that is there twice.
+
+    Args:
+        paths: of the directories.
+
+    Raises:
+        ValueError: a path is none of these, a run that was named is not finished, or a folder has no finished run.
+    """
+    read, left_out = dict[Path, FinishedRun](), dict[str, str]()
+    for path in map(Path, paths):
+        members, refused = _read(path)
+        left_out |= refused
+        read |= {each.folder.resolve(): each for each in members}
+    if not read:
+        raise ValueError("run: expected at least one to compare, got none")
+    return Comparison(_grouped(read.values(), left_out), left_out)
+
+
+def write_page(found: Comparison, title: str, to: str | Path) -> Path:
+    """Write a comparison as one HTML page; returns its path.
+
+    Args:
+        found: the comparison.
+        title: of the page.
+        to: the file.
+
+    Raises:
+        ImportError: plotly is missing.
+        OSError: it cannot be written.
+    """
+    module = needed("evaluation.comparison_page", "train")
+    shown = [
+        module.Trained(
+            each.name,
+            [run.history for run in each.runs],
+            [run.metrics["relative_nash_conv"] for run in each.runs],
+            each.nash_conv,
+        )
+        for each in found.groups
+    ]
+    said = [*found.remarks(), *(f"left out: {reason}" for reason in found.left_out.values())]
+    settings = found.difference_table()
+    downloads = {
+        "groups": files.csv_text(found.group_rows()),
+        "runs": files.csv_text(found.run_rows()),
+        "settings": files.csv_text([settings.header, *settings.rows]),
+    }
+    path = Path(to)
+    text.write(path, module.page(title, shown, found.table(), settings, downloads, said))
+    return path
+
+
+def _read(path: Path) -> tuple[list[FinishedRun], dict[str, str]]:
+    """The finished runs of a path, and the reasons why others of a folder are left out."""
+    members = _members(path)
+    if members is None:
+        return [_finished(path, name_of(path))], {}
+    found, left_out = list[FinishedRun](), dict[str, str]()
+    for folder, label in members:
+        try:
+            found.append(_finished(folder, label))
+        except ValueError as error:
+            left_out[text.shown(folder)] = str(error)
+    if not found:
+        reason = next(iter(left_out.values()), "it has none")
+        raise ValueError(f"run: no run in {text.shown(path)!r} is finished: {reason}")
+    return found, left_out
+
+
+def _members(path: Path) -> list[tuple[Path, str]] | None:
+    """The run directories of a folder of seeds or of a sweep, with their labels; None for another path."""
+    if seeds.is_group(path):
+        return [(folder, name_of(path)) for folder in seeds.folders_of(path)]
+    if sweep.is_sweep(path):
+        return [(folder, re.sub(r"-\d+$", "", name_of(folder))) for folder in sweep.folders_of(path)]
+    return None
+
+
+def name_of(path: Path) -> str:
+    """What a folder is called, whichever way a path leads to it."""
+    return text.shown(os.path.basename(os.path.abspath(path)))
+
+
+def _finished(folder: Path, label: str) -> FinishedRun:
+    """A finished run. Raises ValueError where it is not one, or a file of it cannot be read."""
+    config, path = load_config(folder), folder / "metrics.json"
+    advice = "'makertaker train' goes on with --resume"
+    if not path.is_file():
+        raise ValueError(f"run: {text.shown(folder)!r} is unfinished, it has no metrics.json; {advice}")
+    metrics = needed("common.schema", "train").checked(files.read_json(path), RunMetrics, path)
+    if metrics["timesteps_done"] < config.timesteps:
+        done = f"{metrics['timesteps_done']:,} of {config.timesteps:,} joint market steps"
+        raise ValueError(f"run: {text.shown(folder)!r} is unfinished, {done}; {advice}")
+    return FinishedRun(folder, label, config, metrics, load_history(folder), load_circumstances(folder)["seconds"])
+
+
+def _grouped(runs: Iterable[FinishedRun], left_out: dict[str, str]) -> list[Group]:
+    """Groups by all of the configuration but the seed; a training that was done twice is left out once."""
+    members: dict[str, dict[int, FinishedRun]] = {}
+    for each in runs:
+        same = members.setdefault(seeds.alike(each.config), {})
+        if each.config.seed in same:
+            other = text.shown(same[each.config.seed].folder)
+            left_out[text.shown(each.folder)] = f"{text.shown(each.folder)!r} is the same training as {other!r}"
+        else:
+            same[each.config.seed] = each
+    groups = [Group("", [found[seed] for seed in sorted(found)]) for found in members.values()]
+    named = [Group(name, each.runs) for name, each in zip(_names(groups), groups, strict=True)]
+    return sorted(named, key=lambda each: each.nash_conv.median)
+
+
+def _names(groups: Sequence[Group]) -> list[str]:
+    """A name for each group, all different: labels of its runs, where they are not enough their folders."""
+    found = [_joined(each.label for each in group.runs) for group in groups]
+    for further in (_joined(_parent(each) for each in group.runs) for group in groups), map(str, itertools.count(1)):
+        counts = Counter(found)
+        found = [f"{name} ({more})" if counts[name] > 1 else name for name, more in zip(found, further, strict=False)]
+    return found
+
+
+def _joined(labels: Iterable[str]) -> str:
+    listed = list(dict.fromkeys(labels))
+    return ", ".join(listed[:_NAMED]) + (f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else "")
+
+
+def _parent(run: FinishedRun) -> str:
+    """Where a run stands."""
+    return text.shown(run.folder.parent)
