@@ -21,10 +21,12 @@ from . import runs
 from . import seeds as groups
 from .cli_options import (
     Address,
+    History,
     Hyperparameters,
     Json,
     LogNames,
     Markets,
+    Memory,
     Overrides,
     RunFolder,
     ScenarioName,
@@ -214,6 +216,8 @@ def train(
     ] = 1,
     steps: Steps = None,
     information: Seen = "time",
+    history: History = 1,
+    memory: Memory = "none",
     spread: Spread = 0.0,
     markets: Markets = None,
     engine: Annotated[
@@ -256,7 +260,7 @@ def train(
                 result = runs.resume(out_folder, console=err, address=address, logs=logs or None)
         else:
             settings = {"timesteps": timesteps, "information": information, "markets": markets, "runners": runners}
-            settings |= {"inventory_spread": spread}
+            settings |= {"inventory_spread": spread, "history": history, "memory": memory}
             settings["hyperparameters"] = read_hyperparameters(hyperparameters or [])
             given = read_scenario(name, overrides or [])
             config = runs.RunConfig.of(given, algorithm, steps, engine, seed=seed, **settings)
@@ -302,6 +306,8 @@ def sweep(
     timesteps: Timesteps = 160_000,
     steps: Steps = None,
     information: Seen = "time",
+    history: History = 1,
+    memory: Memory = "none",
     spread: Spread = 0.0,
     markets: Markets = None,
     address: Address = None,
@@ -318,6 +324,7 @@ def sweep(
     sweeps = needed("sweep", "ray")
     check_count("seeds", seeds)
     settings = {"timesteps": timesteps, "information": information, "markets": markets, "inventory_spread": spread}
+    settings |= {"history": history, "memory": memory}
     tables = read_hyperparameters(hyperparameters or [])
     given = [read_scenario(name, overrides or []) for name in names]
     configs = product(given, algorithm or ["ppo"], range(seeds), steps, hyperparameters=tables, **settings)
