@@ -81,7 +81,7 @@ class RunConfig:
         engine = engines.find(self.engine)
         engine.check_memory(self.engine, self.history, self.memory)
         if self.history > 1 or self.memory != NONE:
-            check_use(self.load().game, self.information, self.history, self.memory)
+            check_use(self.load().game, self.steps, self.information, self.history, self.memory)
         if self.runners and not engine.distributed:
             raise ValueError(f"runners: expected 0 with engine {self.engine!r}, got {self.runners}")
         if not isinstance(self.algorithm, str) and set(self.algorithm.values()) == {_EQUILIBRIUM}:

@@ -14,17 +14,19 @@ pytest.importorskip("safetensors")
 
 from safetensors.numpy import load_file, save_file  # noqa: E402
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations  # noqa: E402
+from typer.testing import CliRunner  # noqa: E402
 
 from makertaker.envs import State, draw_noise, read_scenario, rollout  # noqa: E402
 from makertaker.envs.market import Market  # noqa: E402
-from makertaker.training import runs, score  # noqa: E402
+from makertaker.training import cli, runs, score  # noqa: E402
 from makertaker.training.common import actor_file, engines  # noqa: E402
 from makertaker.training.common.actor import Actor, Gru, Layer, Lstm  # noqa: E402
 from makertaker.training.common.joint_market import JointMarket, LearnedPolicy, RememberingPolicy  # noqa: E402
 from makertaker.training.common.memory import Remembering, empty, pushed, shown  # noqa: E402
 from makertaker.training.common.torch_layers import as_numbers  # noqa: E402
-from makertaker.training.run_config import RunConfig, load_config  # noqa: E402
-from support.learning import GAME, STEPS  # noqa: E402
+from makertaker.training.run_config import RunConfig, load_config, product  # noqa: E402
+from support.learning import GAME, STEPS, learners  # noqa: E402
+from support.run_folders import during_training, result_of  # noqa: E402
 
 MARKET = Market(GAME, STEPS)
 (WIDTH,) = MARKET.observation_space.shape
@@ -263,6 +265,7 @@ def config(name="execution-2", **changes):
     [
         ({"history": 0}, "history: expected a positive whole number, got 0"),
         ({"history": 2.0}, "history: expected a positive whole number, got 2.0"),
+        ({"history": 6}, "history: expected at most the 5 observations of an episode, got 6"),
         ({"memory": "gpt"}, r"memory: expected one of \['none', 'gru', 'lstm'\], got 'gpt'"),
         ({"memory": None}, r"memory: expected one of \['none', 'gru', 'lstm'\], got None"),
         ({"memory": "gru"}, r"memory: expected one of \['none', 'lstm'\] with engine 'sb3', got 'gru'"),
@@ -278,6 +281,21 @@ def test_what_cannot_be_is_refused_in_one_line(changes, message):
     with pytest.raises(ValueError, match=message) as raised:
         config(**changes)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"history": STEPS + 1, "information": "own"}, "history: expected at most the 5 observations"),
+        ({"history": 2}, "history: expected 1 with information 'time'"),
+        ({"history": 0, "information": "own"}, "history: expected a positive whole number"),
+        ({"memory": "gru", "information": "own"}, "memory: expected 'lstm' with one of"),
+        ({"memory": "x", "information": "own"}, r"memory: expected one of \['none', 'gru', 'lstm'\]"),
+    ],
+)
+def test_learners_refuse_the_same(changes, message):
+    with pytest.raises(ValueError, match=message):
+        learners(**changes)
 
 
 def test_engines_that_do_not_remember_are_asked_as_before():
@@ -336,3 +354,47 @@ def test_policies_of_a_run_are_scored_in_an_environment(tmp_path):
     found = score(execution_v0.parallel_env(steps=5), runs.load_policies(tmp_path / "run"))
     assert found.nash_conv == pytest.approx(metrics["nash_conv"], rel=1e-9)
     assert any(note.startswith("policies remember") for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"history": 2, "algorithm": "trader_0=ppo,trader_1=sac"}, {"memory": "lstm"}], ids=str
+)
+def test_an_interrupted_run_goes_on_to_the_same_end(changes, tmp_path, monkeypatch):
+    asked = config(**changes, timesteps=120, checkpoints=6)
+    runs.train(asked, tmp_path / "straight")
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    during_training(monkeypatch, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        runs.train(asked, tmp_path / "run")
+    assert runs.load_circumstances(tmp_path / "run")["joint_market_steps"] < 120
+    runs.resume(tmp_path / "run")
+    assert result_of(tmp_path / "run") == result_of(tmp_path / "straight")
+
+
+def test_sweeps_are_of_trainings_with_a_memory():
+    given = {"information": "own", "history": 3, "memory": "none", "timesteps": 80}
+    found = product([read_scenario("execution-2")], ["ppo", "sac"], range(2), 5, hyperparameters={}, **given)
+    assert [(each.history, each.memory) for each in found] == [(3, "none")] * 4
+
+
+def test_the_command_takes_a_memory(tmp_path):
+    arguments = [
+        "--steps",
+        "5",
+        "--markets",
+        "4",
+        "--timesteps",
+        "40",
+        "--information",
+        "own",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    for asked in (["--history", "2"], ["--memory", "lstm", "--overwrite"]):
+        done = CliRunner().invoke(cli.app, ["train", "execution-2", *arguments, *asked], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        found = load_config(tmp_path / "run")
+        assert {"--history": str(found.history), "--memory": found.memory}[asked[0]] == asked[1]

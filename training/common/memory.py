@@ -39,15 +39,18 @@ def check_memory(memory: object) -> str:
     return str(memory)
 
 
-def check_use(game: Game, information: str, history: int, memory: str) -> None:
-    """Raises ValueError for actors who are to remember observations that show nothing but time.
+def check_use(game: Game, steps: int, information: str, history: int, memory: str) -> None:
+    """Raises ValueError for actors who are to remember observations that there are not, or that show nothing but time.
 
     Args:
         game: with a factor, whose path is worth remembering, ``"time"`` shows it as well.
+        steps: of an episode.
         information: of the actors, by its own name.
         history: number of observations.
         memory: name of the recurrent unit.
     """
+    if history > steps:
+        raise ValueError(f"history: expected at most the {steps} observations of an episode, got {history}")
     if information != "time" or game.factor is not None:
         return
     for name, value, plain in (("history", history, 1), ("memory", memory, NONE)):

@@ -100,9 +100,9 @@ class IndependentLearners(Learners):
             markets = min((each.markets for each in self.algorithms.values()), default=1)
         check_count("markets", markets)
         seen, self.history = visible(game, information), check_count("history", history)
-        check_use(game, check_information(information), history, memory)
         torch.set_num_threads(1)
         super().__init__(Market(game, learners_options(options), batch=(markets,)), fixed)
+        check_use(game, self.market.steps, check_information(information), history, memory)
         self.hub = Hub(self.market, agents, self.fixed, seed=seed, history=history)
         self._states: dict[str, tuple[np.ndarray, ...] | None] = {}
         self.progress = algorithms.Progress()
