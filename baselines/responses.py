@@ -40,7 +40,8 @@ def best_response_to_policies(
     another game with noise, :mod:`.noise.reacting_response`; otherwise the deviator's schedule is optimised, see
     :func:`.search.schedule_response`. And, where policies look at time, factor and inventories alone and there are at
     most five of the latter two, fitted backward induction, see :mod:`.closed_loop.response`: ``bound`` is then what no
-    deviation near the paths gains more than.
+    deviation near the paths gains more than. Policies that remember are asked in whole episodes alone, so that for them
+    there is the search, and no bound.
 
     Args:
         game: the game, or any description or environment of it that :func:`makertaker.baselines.solve` takes.

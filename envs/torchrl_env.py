@@ -322,7 +322,8 @@ class ActorPolicy:
         return result
 
     def __call__(self, k: int, state: State) -> np.ndarray:
-        """Physical controls (..., 1) of a trader, (..., 2) of a maker; in double precision."""
+        """Physical controls (..., 1) of a trader, (..., 2) of a maker; in double precision. Raises ValueError for an
+        actor that remembers."""
         market, view = self._market, self._market.view
         inventories, *rest = (market._tensor(each) for each in (state.inventories, state.quotes, state.volumes))
         factor, price = (None if each is None else market._tensor(each) for each in (state.factor, state.price))
@@ -333,6 +334,11 @@ class ActorPolicy:
         groups = market.grouped(observation=view.observe(view.state(int(k), position, quotes, volumes, context)))
         with torch.no_grad(), set_exploration_type(ExplorationType.DETERMINISTIC):
             acted = self._actor(TensorDict(groups, batch_size=inventories.shape[:-1], device=market.device))
+        if "next" in acted.keys():  # noqa: SIM118  # a tensordict is no mapping
+            raise ValueError(
+                f"{self._agent}: expected an actor without memory, got one that writes 'next', which is what recurrent "
+                "ones remember; it would be forgotten between steps"
+            )
         controls = market.controls(acted)
         plain = Controls(*(each.to("cpu", torch.float64).numpy() for each in controls))
         return agent_controls(market.game, plain, self._agent)  # type: ignore[no-any-return]

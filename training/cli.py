@@ -23,10 +23,12 @@ from . import seeds as groups
 from . import sweep as sweeps
 from .cli_options import (
     Address,
+    History,
     Hyperparameters,
     Json,
     LogNames,
     Markets,
+    Memory,
     Overrides,
     RunFolder,
     ScenarioName,
@@ -216,6 +218,8 @@ def train(
     ] = 1,
     steps: Steps = None,
     information: Seen = "time",
+    history: History = 1,
+    memory: Memory = "none",
     spread: Spread = 0.0,
     markets: Markets = None,
     engine: Annotated[
@@ -259,7 +263,7 @@ def train(
                 result = runs.resume(out_folder, console=err, address=address, logs=logs or None)
         else:
             settings = {"timesteps": timesteps, "information": information, "markets": markets, "runners": runners}
-            settings |= {"inventory_spread": spread}
+            settings |= {"inventory_spread": spread, "history": history, "memory": memory}
             settings["hyperparameters"] = read_hyperparameters(hyperparameters or [])
             given = read_scenario(name, overrides or [])
             config = runs.RunConfig.of(given, algorithm, steps, engine, seed=seed, **settings)
@@ -311,6 +315,8 @@ def sweep(
     timesteps: Timesteps = 160_000,
     steps: Steps = None,
     information: Seen = "time",
+    history: History = 1,
+    memory: Memory = "none",
     spread: Spread = 0.0,
     markets: Markets = None,
     engine: Annotated[
@@ -329,7 +335,7 @@ def sweep(
     """
     check_count("seeds", seeds)
     settings: dict[str, Any] = {"timesteps": timesteps, "information": information, "markets": markets}
-    settings |= {"inventory_spread": spread, "engine": engine}
+    settings |= {"inventory_spread": spread, "engine": engine, "history": history, "memory": memory}
     tables = read_hyperparameters(hyperparameters or [])
     given = [read_scenario(name, overrides or []) for name in names]
     configs = product(given, algorithm or ["ppo"], range(seeds), steps, hyperparameters=tables, **settings)

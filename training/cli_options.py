@@ -17,6 +17,20 @@ Overrides = Annotated[
 ]
 Timesteps = Annotated[int, typer.Option(help="Joint market steps of a training.")]
 Seen = Annotated[str, typer.Option("--information", help="What actors see: time, own, market or full.")]
+History = Annotated[
+    int,
+    typer.Option(
+        help="Number of the last observations that actors act on, the newest last, with zeros before the first. With "
+        "--engine sb3; with --information time only where there is a factor."
+    ),
+]
+Memory = Annotated[
+    str,
+    typer.Option(
+        help="none, or the recurrent unit before the layers of actors and critics: lstm, with --engine sb3 and "
+        "--algorithm ppo; with --information time only where there is a factor."
+    ),
+]
 Markets = Annotated[int | None, typer.Option(help="Markets played at once; default: the algorithm's.")]
 Spread = Annotated[
     float,

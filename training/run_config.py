@@ -17,6 +17,7 @@ from .common import engines, files, run_folder
 from .common.hyperparameters import Settings, Table, check_tables, plain
 from .common.information import Information, check_information
 from .common.learners import Learners
+from .common.memory import NONE, check_memory, check_use
 from .common.ranges import CHECKS
 from .task import Task
 
@@ -40,6 +41,9 @@ class RunConfig:
         timesteps: joint market steps.
         steps: of an episode.
         information: of the actors.
+        history: number of observations that actors see, the newest last; see :mod:`.common.memory`.
+        memory: of the actors: ``"none"``, or the recurrent unit before their layers, ``"lstm"`` or ``"gru"``, whichever
+            the engine has.
         inventory_spread: standard deviation of normal noise on the initial inventories of every episode of the
             training, in shares; see :class:`~makertaker.envs.Options`. A run with one is evaluated over random starts
             as well.
@@ -69,10 +73,15 @@ class RunConfig:
     runners: int = 0
     hyperparameters: Mapping[str, Table] = field(default_factory=dict)
     inventory_spread: float = 0.0
+    history: int = 1
+    memory: str = NONE
 
     def __post_init__(self) -> None:
         assign(self, **self._plain())
         engine = engines.find(self.engine)
+        engine.check_memory(self.engine, self.history, self.memory)
+        if self.history > 1 or self.memory != NONE:
+            check_use(self.load().game, self.steps, self.information, self.history, self.memory)
         if self.runners and not engine.distributed:
             raise ValueError(f"runners: expected 0 with engine {self.engine!r}, got {self.runners}")
         if not isinstance(self.algorithm, str) and set(self.algorithm.values()) == {_EQUILIBRIUM}:
@@ -91,7 +100,7 @@ class RunConfig:
         """The fields but for hyperparameters as ``config.json`` holds them: Python's own numbers and texts."""
         if not isinstance(self.values, Mapping):
             raise ValueError(f"values: expected the contents of a scenario file, got {self.values!r}")
-        counts = {"timesteps": 1, "steps": 1, "checkpoints": 1, "seed": 0, "runners": 0}
+        counts = {"timesteps": 1, "steps": 1, "checkpoints": 1, "seed": 0, "runners": 0, "history": 1}
         if self.markets is not None:
             counts["markets"] = 1
         return {
@@ -100,6 +109,7 @@ class RunConfig:
             "information": str(check_information(self.information)),
             "algorithm": _names(self.algorithm),
             "values": in_words(self.values),
+            "memory": check_memory(self.memory),
             "inventory_spread": as_spread(self.inventory_spread),
             **{name: check_count(name, getattr(self, name), least=least) for name, least in counts.items()},
         }
@@ -155,7 +165,7 @@ class RunConfig:
         engine, tables = engines.find(self.engine), check_tables(self.hyperparameters)
         names = [self.algorithm] if isinstance(self.algorithm, str) else self.algorithm.values()
         found = {
-            name: engine.algorithm(name).changed(tables.get(name, {}), name)
+            name: engine.algorithm(name, self.memory).changed(tables.get(name, {}), name)
             for name in dict.fromkeys(names)
             if name != _EQUILIBRIUM or isinstance(self.algorithm, str)
         }
@@ -182,6 +192,8 @@ class RunConfig:
         if address is not None and not engine.distributed:
             raise ValueError(f"address: expected none with engine {self.engine!r}, got {address!r}")
         own = {name: getattr(self, name) for name in ("steps", "information", "markets", "seed", "inventory_spread")}
+        if engine.remembers:
+            own |= {"history": self.history, "memory": self.memory}
         shared = {"game": self.task.game, "fixed": self.fixed(), **own}
         return engine.build(
             engines.Training(self.settings(), self.timesteps, self.runners, address, tensorboard, shared)

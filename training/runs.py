@@ -282,6 +282,8 @@ def algorithm_text(config: RunConfig) -> str:
 def load_policies(out: str | Path, *, trust: bool = False) -> dict[str, Policy]:
     """Every agent's policy of a run, as training left it, from files of numbers: nothing in them is run.
 
+    Those that remember do so for one batch of markets at a time; see :class:`.common.joint_market.RememberingPolicy`.
+
     Args:
         out: the run directory.
         trust: True: models without such a file, of earlier versions or of policies of your own, are read as pickles,

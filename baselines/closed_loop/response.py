@@ -106,20 +106,20 @@ def looks_at_more(game: Game, policies: Mapping[str, Policy], steps: int, seed: 
     factor = None if game.factor is None else np.broadcast_to(game.factor.initial, (4, game.factor.size))
     order = rng.permutation(steps)[: min(steps, 6)]
 
-    def ask(k: int, size: float) -> dict[str, Array]:
+    def shown(k: int, size: float) -> State:
         other = size * rng.standard_normal((4, 2, game.makers)) * getattr(game, "margin", 1.0)
         price = game.initial_price * (1 + 0.1 * size * rng.standard_normal(4))
         volumes = spread * size * rng.random((4, 2))
         shock = spread * size * rng.standard_normal(states[:, 0].shape)
         time = k * game.horizon / steps
-        state = State(time, factor, states[:, k], other, shock if size else None, price, volumes)
-        return {name: np.asarray(policy(int(k), state), dtype=float) for name, policy in policies.items()}
+        return State(time, factor, states[:, k], other, shock if size else None, price, volumes)
 
     for k in order:
+        both = [shown(k, size) for size in (0.0, _OTHER)]
         for name in game.agents:
             try:
-                first, second = (ask(k, size)[name] for size in (0.0, _OTHER))
-            except ValueError:  # it follows a path that it has to be shown from the start
+                first, second = (np.asarray(policies[name](int(k), state), dtype=float) for state in both)
+            except ValueError:  # it follows a path, or remembers one, that it has to be shown from the start
                 return name
             if np.abs(first - second).max() > 1e-6 * game.control_unit(name):
                 return name

@@ -342,6 +342,19 @@ def test_only_all_markets_are_reset(name: str) -> None:
         TorchMarket(env.game, 1, normalize=False, control_units=True)
 
 
+def test_recurrent_actors_are_refused_in_one_line() -> None:
+    """What they write for the next step would be forgotten, and they would act as in the first one ever again."""
+    env = TorchMarket("execution-2", steps=STEPS)
+
+    def act(state: Any) -> Any:
+        state["trader", "action"] = torch.zeros(*state.batch_size, 2, 1)
+        state["next", "hidden"] = torch.zeros(*state.batch_size, 4)
+        return state
+
+    with pytest.raises(ValueError, match="trader_0: expected an actor without memory, got one that writes 'next'"):
+        rollout(env.game, env.policies(act), STEPS)
+
+
 @pytest.mark.parametrize("name", ["approximation", "execution-signal", "maker-taker-3x3"])
 def test_policies_of_an_actor_see_what_the_environment_shows(name: str) -> None:
     """With a factor and noise: in every state of a batch of markets the policies play what the actor plays there."""

@@ -99,8 +99,6 @@ def test_an_actor_with_a_memory_is_written_and_read(tmp_path):
         np.testing.assert_allclose(action, expected, rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match="one with a GRU: it acts by `step`"):
         read.act(SEEN)
-    with pytest.raises(ValueError, match="expected an actor without memory"):
-        actor_file.load(MARKET, "maker_0", tmp_path / "maker_0.safetensors")
 
 
 def test_a_step_without_memory_is_the_action():

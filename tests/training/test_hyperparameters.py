@@ -51,7 +51,10 @@ OTHER = {  # of every hyperparameter a value that is no algorithm's default
     "target_update_interval": 3,
     "policy_delay": 5,
     "top_quantiles_to_drop_per_net": 1,
+    "lstm_hidden_size": 5,
 }
+EVERY = [*((name, {}) for name in ALGORITHMS), ("ppo", {"memory": "lstm", "information": "own"})]
+"""algorithms, and what else makes one of their name another"""
 
 
 def config(algorithm="ppo", tables=None, **changes):
@@ -100,7 +103,7 @@ def rest(model, key):
     """A hyperparameter that has no schedule, read off a stable-baselines3 model."""
     extractor = getattr(model.policy, "mlp_extractor", None)
     networks = [model.actor, model.critic] if extractor is None else [extractor.policy_net, extractor.value_net]
-    rollout = MARKETS * STEPS
+    rollout, units = MARKETS * STEPS, layers(model.policy, torch.nn.LSTM)
     special = {
         "minibatches": lambda: rollout / model.batch_size,
         "replay_episodes": lambda: model.replay_buffer.buffer_size / STEPS,
@@ -109,6 +112,7 @@ def rest(model, key):
         "rms_prop_eps": lambda: model.policy.optimizer.defaults["eps"],
         "ent_coef": lambda: f"auto_{model.log_ent_coef.exp().item():.2f}",
         "n_critics": lambda: len(model.critic.q_networks),
+        "lstm_hidden_size": lambda: np.unique([each.hidden_size for each in units]).item(),
         "n_quantiles": lambda: layers(model.critic)[-1].out_features,
     }
     if key == "net_arch":
@@ -121,12 +125,12 @@ def rest(model, key):
     return found(1.0) if callable(found) else found
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_what_is_asked_for_is_what_a_model_has_and_what_is_recorded(name):
-    known = find(name).hyperparameters()
+@pytest.mark.parametrize(("name", "changes"), EVERY, ids=str)
+def test_what_is_asked_for_is_what_a_model_has_and_what_is_recorded(name, changes):
+    known = config(name, **changes).hyperparameters[name]
     asked = {key: OTHER[key] for key in known}
     assert all(value != known[key] for key, value in asked.items())
-    made = config(name, read_hyperparameters(hp({name: asked})[1::2]))
+    made = config(name, read_hyperparameters(hp({name: asked})[1::2]), **changes)
     assert made.hyperparameters == {name: asked}
     trained = made.learners()
     rates, spreads, learns = schedules(trained, "maker_0")
@@ -135,22 +139,23 @@ def test_what_is_asked_for_is_what_a_model_has_and_what_is_recorded(name):
     assert learns == [asked.pop("critic_first", 0.0) == 0.0, False, True] if "tau" in asked else learns
     model = trained.models["maker_0"]
     assert {key: rest(model, key) for key in asked} == asked
-    with_defaults = config(name).learners().models["maker_0"]
+    with_defaults = config(name, **changes).learners().models["maker_0"]
     assert {key: rest(with_defaults, key) for key in asked} != asked
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_every_hyperparameter_has_a_range_and_is_not_left_to_the_library(name):
+@pytest.mark.parametrize(("name", "memory"), [*((name, "none") for name in ALGORITHMS), ("ppo", "lstm")])
+def test_every_hyperparameter_has_a_range_and_is_not_left_to_the_library(name, memory):
     """Explicit are all arguments of the class that are not fixed by the market, the schedules or a file of logs."""
-    assert set(find(name).hyperparameters()) <= set(CHECKS)
-    of_class = set(inspect.signature(ALGORITHMS[name].model.__init__).parameters)
+    algorithm = find(name, memory)
+    assert set(algorithm.hyperparameters()) <= set(CHECKS)
+    of_class = set(inspect.signature(algorithm.model.__init__).parameters)
     elsewhere = {"self", "policy", "env", "policy_kwargs", "n_steps", "train_freq", "buffer_size", "seed", "device"}
     elsewhere |= {"rollout_buffer_class", "rollout_buffer_kwargs", "replay_buffer_class", "replay_buffer_kwargs"}
     elsewhere |= {"action_noise", "optimize_memory_usage", "target_entropy", "target_policy_noise", "target_noise_clip"}
     elsewhere |= {"use_sde", "use_sde_at_warmup", "sde_sample_freq", "stats_window_size", "tensorboard_log", "verbose"}
-    elsewhere |= {"_init_setup_model"} | ({"ent_coef"} if ALGORITHMS[name].kind == "on_policy" else set())
+    elsewhere |= {"_init_setup_model"} | ({"ent_coef"} if algorithm.kind == "on_policy" else set())
     elsewhere |= {"batch_size"} if name == "ppo" else set()
-    assert of_class - elsewhere == set(find(name).hyperparameters()) & of_class
+    assert of_class - elsewhere == set(algorithm.hyperparameters()) & of_class
 
 
 TABLES = {"ppo": {"learning_rate": 1e-3, "n_epochs": 2}, "trader_0": {"gamma": 0.9}, "maker_1": {"net_arch": [8]}}

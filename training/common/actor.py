@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...envs.arrays import Array, namespace
+from .memory import pushed
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "tanh": np.tanh,
@@ -50,20 +51,64 @@ class Gru(NamedTuple):
     bias_hh: Array
     """(3 h,)"""
 
-    def __call__(self, x: Array, memory: Array) -> Array:
-        """The next memory (..., h) from inputs (..., inputs) and the memory (..., h)."""
-        h = memory.shape[-1]
+    @property
+    def size(self) -> int:
+        """Number of entries of its memory."""
+        return int(self.weight_hh.shape[-1])
+
+    def __call__(self, x: Array, memory: Array) -> tuple[Array, Array]:
+        """What the layers see, (..., h), and the next memory, which is the same, from inputs (..., inputs) and the
+        memory (..., h)."""
+        h = self.size
         given = x @ self.weight_ih.T + self.bias_ih
         kept = memory @ self.weight_hh.T + self.bias_hh
         gates = _sigmoid(given[..., : 2 * h] + kept[..., : 2 * h])
         reset, update = gates[..., :h], gates[..., h:]
         new = namespace(x).tanh(given[..., 2 * h :] + reset * kept[..., 2 * h :])
-        return (1.0 - update) * new + update * memory
+        hidden = (1.0 - update) * new + update * memory
+        return hidden, hidden
+
+
+class Lstm(NamedTuple):
+    """Long short-term memory with h hidden entries; equations and order of gates as of PyTorch's ``LSTMCell``."""
+
+    weight_ih: Array
+    """(4 h, inputs): input, forget, cell and output"""
+    weight_hh: Array
+    """(4 h, h)"""
+    bias_ih: Array
+    """(4 h,)"""
+    bias_hh: Array
+    """(4 h,)"""
+
+    @property
+    def size(self) -> int:
+        """Number of entries of its memory: the hidden ones, and those of the cell."""
+        return 2 * int(self.weight_hh.shape[-1])
+
+    def __call__(self, x: Array, memory: Array) -> tuple[Array, Array]:
+        """What the layers see, (..., h), and the next memory (..., 2 h), from inputs (..., inputs) and the memory."""
+        hidden, cell = np.split(memory, 2, axis=-1)
+        gates = x @ self.weight_ih.T + self.bias_ih + hidden @ self.weight_hh.T + self.bias_hh
+        entering, kept, new, leaving = np.split(gates, 4, axis=-1)
+        cell = _sigmoid(kept) * cell + _sigmoid(entering) * np.tanh(new)
+        hidden = _sigmoid(leaving) * np.tanh(cell)
+        return hidden, np.concatenate([hidden, cell], axis=-1)
+
+
+UNITS: Mapping[str, type[Gru | Lstm]] = {"gru": Gru, "lstm": Lstm}
+"""recurrent units by name, those of :data:`.memory.MEMORIES`"""
+GATES: Mapping[str, int] = {"gru": 3, "lstm": 4}
+"""rows of their weights, in hidden entries"""
 
 
 @dataclass(frozen=True, eq=False)
 class Actor:
-    """A multilayer perceptron of a prefix of the observation, behind a memory if it has one.
+    """A multilayer perceptron of a prefix of the observation, or of each of the last few, behind a recurrent unit if it
+    has one.
+
+    What it remembers is one array: the earlier observations of its history, and what its unit remembers; see
+    :mod:`.memory`.
 
     Args:
         observations: number of entries of an observation.
@@ -74,7 +119,12 @@ class Actor:
         low: lower end of the range of actions, (m,) in the market's units.
         high: its upper end, (m,).
         layers: from the inputs to the m outputs.
-        gru: what the layers see in place of the prefix; None: there is no memory.
+        gru: what the layers see in place of the prefix; None: there is none.
+        lstm: the same in place of ``gru``.
+        history: number of observations that it sees a prefix of, the newest last.
+
+    Raises:
+        ValueError: there are two recurrent units.
     """
 
     observations: int
@@ -85,31 +135,59 @@ class Actor:
     high: Array
     layers: tuple[Layer, ...]
     gru: Gru | None = None
+    lstm: Lstm | None = None
+    history: int = 1
+
+    def __post_init__(self) -> None:
+        if self.gru is not None and self.lstm is not None:
+            raise ValueError("expected one recurrent unit at most, got a GRU and an LSTM")
+
+    @property
+    def unit(self) -> Gru | Lstm | None:
+        """The recurrent unit before the layers; None where there is none."""
+        return self.gru if self.lstm is None else self.lstm
+
+    @property
+    def remembers(self) -> bool:
+        """True where it acts on more than one observation."""
+        return self.history > 1 or self.unit is not None
+
+    @property
+    def acting(self) -> Callable[[Array], Array] | Actor:
+        """What a policy is made of: itself where it remembers, otherwise its actions."""
+        return self if self.remembers else self.act
 
     def act(self, seen: Array) -> Array:
         """Actions (..., m) from observations (..., d). Raises ValueError for an actor with a memory."""
-        if self.gru is not None:
-            raise ValueError("expected an actor without memory, got one with a GRU: it acts by `step`")
+        if self.remembers:
+            what = "a history" if self.unit is None else "a GRU" if self.lstm is None else "an LSTM"
+            raise ValueError(f"expected an actor without memory, got one with {what}: it acts by `step`")
         return self._output(self._inputs(seen))
 
     def start(self, *batch: int) -> Array:
-        """The memory at the beginning of an episode, (*batch, h) zeros; h is 0 without one."""
-        return np.zeros((*batch, 0 if self.gru is None else self.gru.weight_hh.shape[1]))
+        """The memory at the beginning of an episode, (*batch, size) zeros; its size is 0 without one."""
+        size = 0 if self.unit is None else self.unit.size
+        return np.zeros((*batch, (self.history - 1) * self.visible + size))
 
     def step(self, seen: Array, memory: Array) -> tuple[Array, Array]:
-        """Actions (..., m), and the next memory (..., h), from observations (..., d) and the memory (..., h)."""
-        inputs = self._inputs(seen)
-        if self.gru is not None:
-            inputs = memory = self.gru(inputs, memory)
-        return self._output(inputs), memory
+        """Actions (..., m), and the next memory (..., size), from observations (..., d) and the memory."""
+        inputs, unit = self._inputs(seen), self.unit
+        at = (self.history - 1) * self.visible
+        inputs, earlier = pushed(memory[..., :at], inputs)
+        if unit is None:
+            return self._output(inputs), earlier
+        outputs, kept = unit(inputs, memory[..., at:])
+        return self._output(outputs), np.concatenate([earlier, kept], axis=-1)
 
     def arrays(self) -> dict[str, Array]:
         """Its numbers by name, in single precision, as files have them."""
         named = {"low": self.low, "high": self.high}
         for i, layer in enumerate(self.layers):
             named |= {f"layers.{i}.{name}": value for name, value in layer._asdict().items()}
-        if self.gru is not None:
-            named |= {f"gru.{name}": value for name, value in self.gru._asdict().items()}
+        for kind in UNITS:
+            unit: Gru | Lstm | None = getattr(self, kind)
+            if unit is not None:
+                named |= {f"{kind}.{name}": value for name, value in unit._asdict().items()}
         return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in named.items()}
 
     def _inputs(self, seen: Array) -> Array:

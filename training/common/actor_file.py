@@ -7,7 +7,9 @@ A file is one of the library safetensors: a header in JSON, and arrays of single
 ``format``        1; a reader refuses later ones
 ``observations``  number of entries of an observation
 ``visible``       number of leading entries that the actor sees
-``gru``           entries of memory of a gated recurrent unit before the layers; 0: there is none
+``history``       number of observations that it sees them of, the newest last; 1 where the entry is missing
+``gru``           hidden entries of a gated recurrent unit before the layers; 0: there is none
+``lstm``          the same of long short-term memory; 0 where the entry is missing
 ``hidden``        widths of the hidden layers
 ``activation``    between the layers: ``"tanh"``, ``"relu"``, ``"elu"``, ``"leaky_relu"`` or ``"silu"``
 ``squashed``      true: outputs pass through tanh onto the range of actions; false: they are truncated at it
@@ -16,7 +18,8 @@ A file is one of the library safetensors: a header in JSON, and arrays of single
 
 Arrays: ``low`` and ``high``, the range of actions in the market's units; ``layers.0.weight`` (outputs, inputs) and
 ``layers.0.bias`` and so on, the last layer behind the hidden ones; ``gru.weight_ih``, ``gru.weight_hh``,
-``gru.bias_ih`` and ``gru.bias_hh`` as PyTorch's ``GRUCell`` has them.
+``gru.bias_ih`` and ``gru.bias_hh`` as PyTorch's ``GRUCell`` has them, or ``lstm.weight_ih`` and so on as its
+``LSTMCell`` has them.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -34,7 +37,7 @@ from safetensors.numpy import save
 from ...envs import text
 from ...envs.arrays import Array
 from ...envs.market import Market
-from .actor import Actor, Gru, Layer
+from .actor import GATES, UNITS, Actor, Layer
 
 SUFFIX = "safetensors"
 FORMAT = 1
@@ -51,6 +54,15 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
     activation: Literal["tanh", "relu", "elu", "leaky_relu", "silu"]
     squashed: bool
     actions: _Count
+    history: _Count = 1
+    lstm: Annotated[int, msgspec.Meta(ge=0, le=2**31)] = 0
+
+    def units(self) -> dict[str, int]:
+        """Hidden entries of the recurrent units, by name; of one at most."""
+        found = {name: getattr(self, name) for name in UNITS if getattr(self, name)}
+        if len(found) > 1:
+            raise ValueError(f"expected one recurrent unit at most, got {found}")
+        return found
 
 
 def write(actor: Actor, path: Path) -> None:
@@ -63,7 +75,8 @@ def write(actor: Actor, path: Path) -> None:
         "format": FORMAT,
         "observations": actor.observations,
         "visible": actor.visible,
-        "gru": actor.start().shape[-1],
+        **{name: 0 if (unit := getattr(actor, name)) is None else unit.weight_hh.shape[1] for name in UNITS},
+        "history": actor.history,
         "hidden": [len(each.bias) for each in actor.layers[:-1]],
         "activation": actor.activation,
         "squashed": actor.squashed,
@@ -100,41 +113,42 @@ def _header(written: str | None) -> _Header:
 
 def _built(header: _Header, arrays: dict[str, Array]) -> Actor:
     """The actor. Raises ValueError where arrays are not those that the header asks for."""
-    memory, visible, actions = header.gru, header.visible, header.actions
-    widths = [memory or visible, *header.hidden, actions]
+    units, inputs, actions = header.units(), header.history * header.visible, header.actions
+    widths = [*(units.values() or [inputs]), *header.hidden, actions]
     expected: dict[str, tuple[int, ...]] = {"low": (actions,), "high": (actions,)}
-    for i, (inputs, outputs) in enumerate(pairwise(widths)):
-        expected |= {f"layers.{i}.weight": (outputs, inputs), f"layers.{i}.bias": (outputs,)}
-    if memory:
-        expected |= {"gru.weight_ih": (3 * memory, visible), "gru.weight_hh": (3 * memory, memory)}
-        expected |= {"gru.bias_ih": (3 * memory,), "gru.bias_hh": (3 * memory,)}
+    for i, (before, after) in enumerate(pairwise(widths)):
+        expected |= {f"layers.{i}.weight": (after, before), f"layers.{i}.bias": (after,)}
+    for name, hidden in units.items():
+        rows = GATES[name] * hidden
+        expected |= {f"{name}.weight_ih": (rows, inputs), f"{name}.weight_hh": (rows, hidden)}
+        expected |= {f"{name}.bias_ih": (rows,), f"{name}.bias_hh": (rows,)}
     given = {name: value.shape for name, value in arrays.items()}
     if given != expected:
         raise ValueError(f"expected arrays {expected}, got {given}")
-    if visible > header.observations:
-        raise ValueError(f"visible: expected at most the {header.observations} observations, got {visible}")
+    if header.visible > header.observations:
+        raise ValueError(f"visible: expected at most the {header.observations} observations, got {header.visible}")
     for name, value in arrays.items():
         if not np.isfinite(value).all():
             raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
     exact = {name: value.astype(float) for name, value in arrays.items()}
     layers = (Layer(exact[f"layers.{i}.weight"], exact[f"layers.{i}.bias"]) for i in range(len(widths) - 1))
-    gru = Gru(*(exact[f"gru.{name}"] for name in Gru._fields)) if memory else None
+    recurrent: dict[str, Any] = {
+        name: UNITS[name](*(exact[f"{name}.{part}"] for part in UNITS[name]._fields)) for name in units
+    }
     low, high = exact["low"], exact["high"]
-    shape = header.observations, visible, header.activation, header.squashed
-    return Actor(*shape, low, high, tuple(layers), gru)
+    shape = header.observations, header.visible, header.activation, header.squashed
+    return Actor(*shape, low, high, tuple(layers), history=header.history, **recurrent)
 
 
 def load(market: Market, agent: str, path: Path) -> Actor:
     """An agent's actor in a market.
 
     Raises:
-        ValueError: as :func:`read` does; or it is of another game, or has a memory, which no policy has here.
+        ValueError: as :func:`read` does; or it is of another game.
         OSError: the file cannot be read.
     """
     actor, space = read(path), market.action_space(agent)
     same = np.array_equal(actor.low, space.low) and np.array_equal(actor.high, space.high)
     if not same or (actor.observations,) != market.observation_space.shape:
         raise ValueError("its observations or actions are not those of the game")
-    if actor.gru is not None:
-        raise ValueError("expected an actor without memory, which evaluation is of, got one with a GRU")
     return actor

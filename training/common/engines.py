@@ -15,8 +15,9 @@ from . import jax_algorithms
 from .extras import needed
 from .files import DAMAGE
 from .hyperparameters import PPO, Settings
-from .joint_market import Act
+from .joint_market import Act, Acting
 from .learners import Learners
+from .memory import NONE, check_memory
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Training:
         address: of a cluster; None: this machine.
         tensorboard: folder for the learners' own logs.
         shared: the arguments that all learners take: ``game``, ``steps``, ``information``, ``markets``, ``seed``,
-            ``inventory_spread`` and ``fixed``.
+            ``inventory_spread`` and ``fixed``; and, where the engine has actors that remember, ``history`` and
+            ``memory``.
     """
 
     algorithms: Mapping[str, Settings]
@@ -57,10 +59,37 @@ class Engine(ABC):
     """True if it trains several seeds in one process; see :meth:`.Learners.with_seed`"""
     individual = True
     """True if agents may learn with different hyperparameters of one algorithm"""
+    histories = False
+    """True if its actors can see more than one observation"""
+    memories: tuple[str, ...] = (NONE,)
+    """recurrent units that its actors can have, of :data:`~.memory.MEMORIES`; its learners take ``history`` and
+    ``memory`` where there is one, or a history"""
+
+    @property
+    def remembers(self) -> bool:
+        """True if its learners take ``history`` and ``memory``."""
+        return self.histories or self.memories != (NONE,)
+
+    def check_memory(self, name: str, history: int, memory: str) -> None:
+        """Raises ValueError for a memory that the actors of the engine, whose name this is, cannot have."""
+        if history > 1 and not self.histories:
+            raise ValueError(f"history: expected 1 with engine {name!r}, got {history}")
+        if check_memory(memory) not in self.memories:
+            raise ValueError(f"memory: expected one of {list(self.memories)} with engine {name!r}, got {memory!r}")
+        if history > 1 and memory != NONE:
+            raise ValueError(f"history: expected 1 with memory {memory!r}, which remembers all of them, got {history}")
 
     @abstractmethod
-    def algorithm(self, name: str) -> Settings:
-        """An algorithm with its default hyperparameters. Raises ValueError for one that the engine does not have."""
+    def algorithm(self, name: str, memory: str = NONE) -> Settings:
+        """An algorithm with its default hyperparameters.
+
+        Args:
+            name: of the algorithm.
+            memory: of its actors, of :attr:`memories`.
+
+        Raises:
+            ValueError: the engine does not have it, or not with this memory.
+        """
 
     @abstractmethod
     def build(self, training: Training) -> Learners:
@@ -72,7 +101,7 @@ class Engine(ABC):
 
     def load(
         self, market: Market, algorithms: Mapping[str, str], folder: Path, *, trust: bool = False
-    ) -> dict[str, Act]:
+    ) -> dict[str, Acting]:
         """Actions without exploration of the models in a folder, by agent that learned.
 
         Args:
@@ -85,7 +114,7 @@ class Engine(ABC):
             ValueError: a model is missing, corrupt or of another run, or has no file of numbers.
         """
         numbers = needed("common.actor_file", "train")
-        acts: dict[str, Act] = {}
+        acts: dict[str, Acting] = {}
         for agent, name in algorithms.items():
             path = folder / f"{agent}.{numbers.SUFFIX}"
             pickled = path if self.pickled is None else folder / f"{agent}.{self.pickled}"
@@ -100,7 +129,7 @@ class Engine(ABC):
                 if not use.is_file():  # libraries look for other names as well
                     raise FileNotFoundError("there is no such file")
                 if use == path:
-                    acts[agent] = numbers.load(market, agent, path).act
+                    acts[agent] = numbers.load(market, agent, path).acting
                 else:
                     acts[agent] = self.read_pickled(market, agent, name, pickled)
             except DAMAGE as error:
@@ -114,10 +143,12 @@ class StableBaselines3(Engine):
     packages = ("stable-baselines3", "sb3-contrib", "greenlet")
     library = ("stable_baselines3", "train")
     pickled = "zip"
+    histories = True
+    memories = (NONE, "lstm")
 
-    def algorithm(self, name: str) -> Settings:
-        """One of :data:`~.sb3.algorithms.ALGORITHMS`. Raises ValueError for another name."""
-        found: Settings = needed("sb3.algorithms", "train").find(name)
+    def algorithm(self, name: str, memory: str = NONE) -> Settings:
+        """See :func:`~.sb3.algorithms.find`."""
+        found: Settings = needed("sb3.algorithms", "train").find(name, memory)
         return found
 
     def build(self, training: Training) -> Learners:
@@ -142,7 +173,7 @@ class RLlib(Engine):
     distributed = True
     individual = False
 
-    def algorithm(self, name: str) -> Settings:
+    def algorithm(self, name: str, memory: str = NONE) -> Settings:
         """PPO. Raises ValueError for anything else."""
         if name != "ppo":
             raise ValueError(f"algorithm: with --engine ray expected 'ppo', got {name!r}")
@@ -170,7 +201,10 @@ class Jax(Engine):
     together = True
     individual = False
 
-    def algorithm(self, name: str) -> Settings:
+    histories = True
+    memories = (NONE, "gru")
+
+    def algorithm(self, name: str, memory: str = NONE) -> Settings:
         """One of :data:`~.jax_algorithms.ALGORITHMS`. Raises ValueError for another name."""
         return jax_algorithms.find(name)
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from gymnasium.spaces import Box
 
 from ...envs import Policy, State
 from ...envs.market import Market, Setting
 from ...envs.packing import agent_columns, check_steps, join_controls, split_controls
+from .memory import Remembering, empty, pushed
 
 Act = Callable[[np.ndarray], np.ndarray]
 """An agent's actions (B, 1) or (B, 2), in the market's units, from its observations (B, d)."""
+Acting: TypeAlias = Act | Remembering
+"""The same, or what remembers earlier observations; see :mod:`.memory`."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,67 @@ class LearnedPolicy:
         return physical.reshape(*seen.shape[:-1], -1)
 
 
-def everyone(market: Setting, acts: Mapping[str, Act], fixed: Mapping[str, Policy]) -> dict[str, Policy]:
+class RememberingPolicy:
+    """The same of a learner that remembers: it is asked once in every step, from the first on.
+
+    What it remembers is of one market, or one batch of markets of any shape, and is forgotten at step 0.
+
+    Args:
+        acting: the actions, without exploration.
+        market: gives observations their units and actions their range; the grid is its own.
+        agent: its name.
+    """
+
+    remembers = True
+
+    def __init__(self, acting: Remembering, market: Setting, agent: str) -> None:
+        self.steps = market.steps
+        self._acting, self._market, self._agent = acting, market, agent
+        self._next, self._memory = 0, np.zeros(0)
+
+    def __call__(self, k: int, state: State) -> np.ndarray:
+        """Controls (..., 1) or (..., 2) of the agent.
+
+        Raises:
+            ValueError: a step was left out or asked for again, or another batch of markets asks in the middle of an
+                episode.
+        """
+        market, index = self._market, self._market.game.positions[self._agent]
+        seen = market.observer.one(index, state._replace(inventories=np.asarray(state.inventories)))
+        batch = seen.shape[:-1]
+        if k == 0:
+            self._memory = self._acting.start(*batch)
+        elif k != self._next or self._memory.shape[:-1] != batch:
+            raise ValueError(
+                f"{self._agent}: its policy remembers one batch of markets from the first step on; expected step "
+                f"{self._next} of a batch of shape {self._memory.shape[:-1]}, got step {k} of one of shape {batch}: "
+                "markets that are played at once take policies of their own"
+            )
+        actions, self._memory = self._acting.step(seen, self._memory)
+        self._next = k + 1
+        return market.scale.physical_action(self._agent, np.asarray(actions, dtype=float))
+
+
+def policy_of(acting: Acting, market: Setting, agent: str) -> Policy:
+    """A learner's policy in physical units; a fresh one, where it remembers."""
+    if isinstance(acting, Remembering):
+        return RememberingPolicy(acting, market, agent)
+    return LearnedPolicy(acting, market, agent)
+
+
+def everyone(market: Setting, acts: Mapping[str, Acting], fixed: Mapping[str, Policy]) -> dict[str, Policy]:
     """Every agent's policy, from the actions of those who learned and the policies of the others."""
     return {
-        agent: LearnedPolicy(acts[agent], market, agent) if agent in acts else fixed[agent]
-        for agent in market.game.agents
+        agent: policy_of(acts[agent], market, agent) if agent in acts else fixed[agent] for agent in market.game.agents
     }
+
+
+def stacked_space(space: Box, history: int) -> Box:
+    """Bounds of the last observations side by side; zeros stand for those that there are not."""
+    if history == 1:
+        return space
+    low, high = (np.tile(each, history) for each in (np.minimum(space.low, 0.0), np.maximum(space.high, 0.0)))
+    return Box(low, high)
 
 
 class JointMarket:
@@ -56,6 +116,7 @@ class JointMarket:
         fixed: policies of the others.
         seed: of random initial inventories, of price noise and of factors.
         inventory_spread: standard deviation of noise on initial inventories, in place of the market's option.
+        history: number of observations that learners are shown, the newest last; see :mod:`.memory`.
 
     Raises:
         ValueError: an agent neither learns nor has a policy, or does both.
@@ -69,6 +130,7 @@ class JointMarket:
         *,
         seed: int | Sequence[int],
         inventory_spread: float | None = None,
+        history: int = 1,
     ) -> None:
         if sorted([*learners, *fixed]) != sorted(market.game.agents):
             raise ValueError(
@@ -79,22 +141,29 @@ class JointMarket:
         if not learners:
             raise ValueError("expected at least one learner, got none")
         self.market, self.learners, self.fixed = market, list(learners), dict(fixed)
-        self.observation_space = market.observation_space
+        self._history = history
+        self.observation_space = stacked_space(market.observation_space, history)
         self.rng = np.random.default_rng(seed)
         self._spread = inventory_spread
         self._columns = {agent: agent_columns(market.game, agent) for agent in market.game.agents}
         self._seen: np.ndarray | None = None
+        self._earlier = np.zeros(0)
         self.reset()
 
     def reset(self, inventories: np.ndarray | None = None) -> None:
         """Start an episode; from given inventories (B, n) if there are any."""
-        self.market.reset(self.rng, inventories, self._spread)
+        market = self.market
+        market.reset(self.rng, inventories, self._spread)
         self._seen = None
+        (width,) = market.observation_space.shape
+        self._earlier = empty((market.batch[0], len(market.game.agents)), self._history, width)
 
     def observations(self) -> np.ndarray:
-        """Every agent's observations (B, n, d)."""
+        """Every agent's observations (B, n, d), the last ones side by side where there is a history."""
         if self._seen is None:
             self._seen = self.market.observations()
+            if self._history > 1:
+                self._seen, self._earlier = pushed(self._earlier, self._seen)
         return self._seen
 
     def play(self, actions: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -107,6 +176,8 @@ class JointMarket:
             FloatingPointError: actions are NaN.
         """
         market = self.market
+        if self._history > 1:
+            self.observations()  # they are remembered, looked at or not
         joint = np.zeros((market.batch[0], market.game.traders + 2 * market.game.makers), order="F")
         for agent in self.learners:
             joint[:, self._columns[agent]] = actions[agent]

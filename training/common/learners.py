@@ -11,7 +11,7 @@ from ...envs import Game, Options, Policy
 from ...envs.market import Market
 from .actor import Actor
 from .extras import needed
-from .joint_market import Act, everyone
+from .joint_market import Acting, everyone
 
 
 def learning(game: Game, fixed: Mapping[str, Policy]) -> list[str]:
@@ -87,7 +87,7 @@ class Learners(ABC):
         """Joint market steps so far."""
 
     @abstractmethod
-    def acts(self) -> Mapping[str, Act]:
+    def acts(self) -> Mapping[str, Acting]:
         """Each learner's current actions, without exploration: those of :meth:`numbers`, where there are some."""
 
     @abstractmethod

@@ -113,6 +113,7 @@ CHECKS: dict[str, Check] = {
     "rms_prop_eps": _positive,
     "net_arch": _widths,
     "activation_fn": _activation,
+    "lstm_hidden_size": _whole(1),
     "n_critics": _whole(1),
     "n_quantiles": _whole(1),
     "batch_size": _whole(1),

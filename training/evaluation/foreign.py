@@ -147,6 +147,11 @@ class _Stateful:
     policy: Policy
     agent: str
 
+    @property
+    def remembers(self) -> bool:
+        """True if it says that it remembers earlier observations."""
+        return bool(getattr(self.policy, "remembers", False))
+
     def __call__(self, k: int, state: State) -> np.ndarray:
         try:
             return np.asarray(self.policy(k, state))

@@ -12,6 +12,7 @@ from plotly.offline import get_plotlyjs
 from ...baselines.reference_points import FEEDBACK
 from ...envs import Game
 from ...envs.arrays import Array
+from ..common.memory import NONE
 from . import tables
 from .metrics import Metrics
 from .page import PAGE
@@ -41,7 +42,8 @@ def page(
     """
     metrics = result.metrics
     text = {
-        **{key: config[key] for key in ("scenario", "algorithm", "seed", "information")},
+        **{key: config[key] for key in ("scenario", "algorithm", "seed")},
+        "information": f"{config['information']}{_remembered(config)}",
         "name": name,
         "description": description,
         "timesteps": f"{run['joint_market_steps']:,}",
@@ -70,6 +72,14 @@ def page(
         "learning": draw(learning(history, result)),
     }
     return PAGE.substitute(parts, **{key: html.escape(str(value)) for key, value in text.items()})
+
+
+def _remembered(config: Mapping[str, object]) -> str:
+    """What actors remember, behind what they see; nothing where they remember nothing."""
+    history, memory = config["history"], config["memory"]
+    if memory != NONE:
+        return f", with a memory ({memory})"
+    return "" if history == 1 else f", the last {history} observations"
 
 
 def draw(figure: go.Figure) -> str:

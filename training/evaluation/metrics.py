@@ -117,6 +117,8 @@ class Metrics(TypedDict):
     baselines: dict[str, ProfileMetrics]
     deviator: NotRequired[str]
     """what a deviator may look at; older files do not say"""
+    memory: NotRequired[str]
+    """where policies react and remember: what that does to gains"""
     exploitability_bounds: NotRequired[dict[str, float]]
     """by agent: no deviation near the paths gains more, where that is known"""
     feedback: NotRequired[FeedbackMetrics]

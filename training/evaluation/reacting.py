@@ -19,6 +19,7 @@ from ...baselines.profiles import Reference, undisturbed
 from ...envs import Game, Noise, Policy, Trajectory
 from ...envs.arrays import Array
 from ...envs.observation import Kind as Seen
+from ..common.memory import remembering
 from .distances import relative_distance, relevant
 from .metrics import FeedbackMetrics, ProfileMetrics, ReactionMetrics
 from .reference_table import index_of
@@ -60,6 +61,8 @@ def feedback_metrics(
         "note": reference.note,
     }
     try:
+        if remembering(policies):
+            raise ValueError("policies remember what they saw, and react to that as well")
         learned = reactions(game, policies, kind.steps)
     except ValueError as error:
         learned = {}

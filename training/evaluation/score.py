@@ -151,7 +151,8 @@ def score(
     In a Gymnasium environment, or a batch of markets with one learner, the learner's policy is enough: the others'
     are the environment's.
 
-    Policies are functions of what is observed, or draw their actions given that: they keep no memory.
+    Policies are functions of what is observed, or draw their actions given that: they keep no memory. Those of a run
+    whose actors remember (:func:`~makertaker.training.runs.load_policies`) may; gains against them are lower bounds.
 
     In an environment with an ``inventory_spread`` the score is that from the game's own initial inventories, and
     ``metrics["random_starts"]`` has the means over random ones; not where policies draw their actions, or markets are

@@ -21,6 +21,7 @@ from ...envs.observation import Kind as Seen
 from ...envs.options import as_spread
 from ...envs.packing import agent_controls
 from ..common.information import Information, check_information
+from ..common.memory import remembering
 from .distances import agent_distances, along, control_distance, relative_distance
 from .metrics import AgentMetrics, Metrics
 from .reacting import feedback_metrics
@@ -28,6 +29,11 @@ from .reference_table import index_error, index_of, profile_entry, reference_pro
 from .sampled import sampled_gains
 from .starts import random_starts
 
+MEMORY = (
+    "policies remember what they saw, so that a deviation is answered later as well and inventories do not say how: "
+    "gains are lower bounds, by deviations that are searched in whole episodes, without a bound from above"
+)
+"""said of gains against policies with a memory"""
 _SAME = 1e-6
 """control units by which controls may differ by rounding"""
 
@@ -63,7 +69,8 @@ def evaluate(
     payoffs and gains are means over simulated paths, with standard errors, and gains are lower bounds: in the execution
     game by deviations linear in the factor and its integral, in others by a deviator's own decoupling field. So they
     are where policies look at the market price, whose martingale part is random, or draw their actions; schedules and
-    distances are then those of mean controls.
+    distances are then those of mean controls. Against policies that react and remember earlier observations, deviations
+    are searched in whole episodes alone, and there is no upper bound; ``memory`` in the metrics says so.
 
     Args:
         game: the game; or a scenario, its name, the path of its file, a mapping of its contents; or an environment.
@@ -131,6 +138,8 @@ def evaluate(
         },
         "baselines": compared,
     }
+    if _reacts(kind, information) and remembering(policies):
+        metrics["memory"] = MEMORY
     if gains.bounds is not None:
         metrics["exploitability_bounds"] = dict(zip(game.agents, gains.bounds.tolist(), strict=True))
     if reference is not None:

@@ -170,6 +170,8 @@ def feedback_remarks(metrics: Metrics) -> list[str]:
         said.append(f"collusion index with its zero at the feedback equilibrium: {number(found['collusion_index'])}")
     if found["note"]:
         said.append(found["note"])
+    if "memory" in metrics:
+        said.append(metrics["memory"])
     if "deviator" in metrics:
         said.append(f"a deviator may look at {metrics['deviator']}")
     return said

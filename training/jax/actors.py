@@ -63,17 +63,14 @@ class Actors:
         memory = jnp.concatenate([memory[..., self.visible :], seen], axis=-1)
         return memory, jax.vmap(self._perceive)(trained, memory)
 
-    def seen(self, observed: Array) -> Array:
-        """(L, K, B, i) what they see in an episode with observations (L, K, B, d)."""
-        prefix = observed[..., : self.visible]
+    def last(self, observed: Array) -> Array:
+        """(L, K, B, history x d) the last observations, the newest last, in an episode with observations (L, K, B, d);
+        see :mod:`~makertaker.training.common.memory`."""
         if self.history == 1:
-            return prefix
-        back = [(0, 0)] * prefix.ndim
-        windows = []
-        for age in reversed(range(self.history)):
-            back[1] = (age, 0)
-            windows.append(jnp.pad(prefix, back)[:, : self.steps])
-        return jnp.concatenate(windows, axis=-1)
+            return observed
+        ages = reversed(range(self.history))
+        shifted = [jnp.pad(observed, [(0, 0), (age, 0), (0, 0), (0, 0)])[:, : self.steps] for age in ages]
+        return jnp.concatenate(shifted, axis=-1)
 
     def means(self, trained: Weights, seen: Array) -> Array:
         """One learner's mean actions (S, m) from what it sees (S, i); with a recurrent unit, of whole episodes, whose
@@ -91,8 +88,8 @@ class Actors:
 
     def _recall(self, trained: Weights, memory: Array, seen: Array) -> tuple[Array, Array]:
         assert isinstance(trained, Recurrent)
-        memory = trained.gru(seen, memory)
-        return memory, output(trained.layers, memory, self.activation)
+        hidden, memory = trained.gru(seen, memory)
+        return memory, output(trained.layers, hidden, self.activation)
 
 
 def gru(rng: np.random.Generator, inputs: int, width: int) -> Gru:

@@ -24,10 +24,11 @@ from ...envs.parameters import check_count
 from ..common import checkpoint_folder
 from ..common.actor import Actor, Gru, Layer
 from ..common.files import DAMAGE
-from ..common.information import Information, visible
+from ..common.information import Information, check_information, visible
 from ..common.jax_algorithms import JAX_PPO, JaxSettings
-from ..common.joint_market import Act
+from ..common.joint_market import Acting
 from ..common.learners import Learners, diverged, learners_options, learning
+from ..common.memory import NONE, check_use
 from . import cache
 from .actors import Actors, Recurrent
 from .markets import Markets
@@ -50,9 +51,9 @@ class JaxLearners(Learners):
             units of the game.
         algorithm: hyperparameters of all learners.
         information: of the actors.
-        history: number of observations that actors see, the last one among them.
-        memory: ``"gru"``: actors remember by a gated recurrent unit as wide as their first hidden layer; None: they
-            remember nothing else.
+        history: number of the last observations that actors and critics see; see :mod:`~.common.memory`.
+        memory: ``"gru"``: actors have a gated recurrent unit as wide as their first hidden layer; critics, which see
+            the state, have none.
         markets: number of markets played at once; by default the algorithm's own.
         seed: the result is a function of it and of the other arguments.
         fixed: schedules of the agents that do not learn.
@@ -75,7 +76,7 @@ class JaxLearners(Learners):
         algorithm: JaxSettings = JAX_PPO,
         information: Information = "time",
         history: int = 1,
-        memory: str | None = None,
+        memory: str = NONE,
         markets: int | None = None,
         seed: int = 0,
         fixed: Mapping[str, Policy] | None = None,
@@ -87,10 +88,16 @@ class JaxLearners(Learners):
         super().__init__(Market(game, options, batch=(count,)), fixed)
         if not self.agents:
             raise ValueError("expected at least one learner, got none")
+        steps = self.market.steps
+        check_use(game, steps, check_information(information), check_count("history", history), memory)
+        if memory not in (NONE, "gru"):
+            raise ValueError(f"memory: expected {NONE!r} or 'gru' in JAX, got {memory!r}")
+        if memory != NONE and not algorithm.net_arch:
+            raise ValueError("net_arch: expected a hidden layer, whose width is the recurrent unit's, got none")
         cache.use()
         with _single():
             played = Markets(game, self.market.options, count, learning(game, fixed), fixed)
-            width = None if memory is None else algorithm.net_arch[0]
+            width = algorithm.net_arch[0] if memory == "gru" else None
             actors = Actors(visible(game, information), algorithm.activation_fn, played.steps, history, width)
             self.trainer = Trainer(played, algorithm, actors)
             self.state: TrainState = self.trainer.init(seed)
@@ -107,9 +114,9 @@ class JaxLearners(Learners):
         """Joint market steps so far."""
         return int(self.state.iteration) * self.episode
 
-    def acts(self) -> dict[str, Act]:
+    def acts(self) -> dict[str, Acting]:
         """Each learner's current actions, without exploration."""
-        return {agent: each.act for agent, each in self.numbers().items()}
+        return {agent: each.acting for agent, each in self.numbers().items()}
 
     def numbers(self) -> dict[str, Actor]:
         """See :meth:`.Learners.numbers`; actions are truncated by the markets."""
@@ -126,7 +133,7 @@ class JaxLearners(Learners):
         layers = tuple(Layer(weight.T.astype(float), bias.astype(float)) for weight, bias in pairs)
         size_ = self.trainer.markets.env.observation_size
         shape = size_, self.trainer.actors.visible, self.trainer.settings.activation_fn
-        return Actor(*shape, False, space.low, space.high, layers, gru)
+        return Actor(*shape, False, space.low, space.high, layers, gru, history=self.trainer.actors.history)
 
     def learn(
         self, timesteps: int, *, until: int | None = None, on_episode: Callable[[int], None] | None = None

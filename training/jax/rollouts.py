@@ -81,7 +81,7 @@ class Rollouts:
         actor: Weights = layers if unit is None else Recurrent(unit, layers)
         if not self.rule.value:
             return Networks(actor, ())
-        size = self.markets.env.observation_size + self._names.shape[1]
+        size = self.actors.history * self.markets.env.observation_size + self._names.shape[1]
         return Networks(actor, network(rng, (size, *hidden, 1), _LAST_CRITIC, 1))
 
     def schedules(self, actor: Weights) -> Array:
@@ -103,7 +103,8 @@ class Rollouts:
         """An episode as learners take it."""
         episode, noise = self.play(trained.actor, key, deviation)
         observed = jnp.moveaxis(episode.observations, 2, 0)
-        seen = None if self.scheduled else flat(self.actors.seen(observed))
+        seen = None if self.scheduled else flat(self.actors.last(observed[..., : self.actors.visible]))
+        observed = self.actors.last(observed)
         rewards = jnp.moveaxis(episode.rewards, 2, 0)
         names = jnp.broadcast_to(self._names[:, None, None], (*observed.shape[:3], self._names.shape[1]))
         observed = jnp.concatenate([observed, names], axis=-1)

@@ -9,7 +9,7 @@ mean what they mean with stable-baselines3 (:mod:`~makertaker.training.sb3.algor
 
 Actors that see time alone, in a game without factor, are evaluated at the K times of the grid in place of all samples,
 and every critic once an episode: the same numbers for fewer operations. Minibatches of actors with a recurrent unit are
-whole episodes.
+whole episodes; their critics, which see the state, have no unit.
 """
 
 from __future__ import annotations

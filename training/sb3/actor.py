@@ -16,27 +16,69 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
 
 from ...envs.market import Market
-from ..common.actor import Actor
+from ..common.actor import Actor, Lstm
 from ..common.joint_market import Act
-from ..common.torch_layers import stacked
+from ..common.torch_layers import as_numbers, stacked
 from .algorithm import Algorithm
 from .algorithms import Progress, find, learning_rate
-from .prefix_policies import PrefixActorCriticPolicy, PrefixSACPolicy, PrefixTD3Policy, PrefixTQCPolicy
+from .prefix_policies import (
+    PrefixActorCriticPolicy,
+    PrefixRecurrentPolicy,
+    PrefixSACPolicy,
+    PrefixTD3Policy,
+    PrefixTQCPolicy,
+)
+
+_ACTOR_CRITICS = (PrefixActorCriticPolicy, PrefixRecurrentPolicy)
+"""policies whose actions are means, truncated at the range"""
 
 
 def numbers(policy: Any) -> Actor | None:
     """A policy's actor as numbers; None for a policy of the user's own, and for one with other layers."""
-    squashed = type(policy) is not PrefixActorCriticPolicy
+    squashed = type(policy) not in _ACTOR_CRITICS
     found = stacked(_modules(policy))
     if found is None or policy.squash_output != squashed:
         return None
     (layers, activation), (width,), range_ = found, policy.observation_space.shape, policy.action_space
-    return Actor(width, policy.visible, activation, squashed, range_.low, range_.high, layers)
+    shape = width // policy.history, policy.visible, activation, squashed
+    lstm = Lstm(*_weights(policy.lstm_actor)) if type(policy) is PrefixRecurrentPolicy else None
+    return Actor(*shape, range_.low, range_.high, layers, lstm=lstm, history=policy.history)
+
+
+def _weights(lstm: nn.LSTM) -> Iterable[np.ndarray]:
+    """Those of its one layer, in the order of :class:`.Lstm`."""
+    return (as_numbers(getattr(lstm, f"{name}_l0")) for name in Lstm._fields)
+
+
+class Predicting:
+    """The library's own predictions with an LSTM, for a policy that is no file of numbers: acts on observations and on
+    what it remembers; see :class:`~makertaker.training.common.memory.Remembering`.
+
+    Args:
+        model: of sb3-contrib's RecurrentPPO.
+    """
+
+    def __init__(self, model: BaseAlgorithm) -> None:
+        self._model, policy = model, cast(PrefixRecurrentPolicy, model.policy)
+        self._hidden = policy.lstm_actor.hidden_size
+
+    def start(self, *batch: int) -> np.ndarray:
+        """Zeros (*batch, 2 h)."""
+        return np.zeros((*batch, 2 * self._hidden), dtype=np.float32)
+
+    def step(self, seen: np.ndarray, memory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Actions (..., m) without exploration, and the next memory."""
+        rows, kept = seen.reshape(-1, seen.shape[-1]), memory.reshape(-1, memory.shape[-1])
+        state = tuple(each[None] for each in np.split(kept, 2, axis=-1))
+        action, after = self._model.predict(rows, state, np.zeros(len(rows)), deterministic=True)
+        assert after is not None, "it is recurrent"
+        together = np.concatenate([each[0] for each in after], axis=-1)
+        return action.reshape(*seen.shape[:-1], -1), together.reshape(memory.shape)
 
 
 def _modules(policy: Any) -> Iterable[nn.Module]:
     """The modules from the visible observation to the mean action, before it is squashed; none where more happens."""
-    if type(policy) is PrefixActorCriticPolicy and type(policy.features_extractor) is FlattenExtractor:
+    if type(policy) in _ACTOR_CRITICS and type(policy.features_extractor) is FlattenExtractor:
         return [*policy.mlp_extractor.policy_net, policy.action_net]
     if type(policy) in (PrefixSACPolicy, PrefixTQCPolicy):
         return [*policy.actor.latent_pi, policy.actor.mu]

@@ -9,22 +9,26 @@ from typing import Any, Literal, Self, get_args
 
 import stable_baselines3
 import torch
+from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
 from ..common.hyperparameters import PPO, Settings, Table, plain
 from ..common.ranges import ACTIVATIONS, checked
+from .prefix_policies import PrefixRecurrentPolicy
 
 Kind = Literal["on_policy", "entropy", "action_noise"]
 _BUILT = frozenset(
     {
         *("policy", "env", "policy_kwargs", "learning_rate", "n_steps", "train_freq", "buffer_size", "seed", "device"),
-        *("observation_space", "action_space", "lr_schedule", "visible", "_init_setup_model", "self"),
+        *("observation_space", "action_space", "lr_schedule", "visible", "history", "_init_setup_model", "self"),
         *("replay_buffer_class", "replay_buffer_kwargs", "action_noise", "verbose", "tensorboard_log"),
         *("target_entropy", "target_policy_noise", "target_noise_clip"),
+        *("n_lstm_layers", "shared_lstm", "enable_critic_lstm", "lstm_kwargs"),
     }
 )
-"""arguments of a class or policy that follow from the market, the schedules and the training"""
+"""arguments of a class or policy that follow from the market, the schedules and the training, or that a file of numbers
+does not have"""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,9 @@ class Algorithm(Settings):
         for name, value, base in (("model", self.model, BaseAlgorithm), ("policy", self.policy, BasePolicy)):
             if not isinstance(value, type) or not issubclass(value, base):
                 raise ValueError(f"{name}: expected a subclass of {base.__name__}, got {value!r}")
+        if self.recurrent != issubclass(self.policy, PrefixRecurrentPolicy):
+            wanted = "PrefixRecurrentPolicy with RecurrentPPO alone"
+            raise ValueError(f"policy: expected a {wanted}, got {self.policy.__name__} with {self.model.__name__}")
         if self.kind not in get_args(Kind):
             raise ValueError(f"kind: expected one of {list(get_args(Kind))}, got {self.kind!r}")
         for name in (*self._own(), "markets"):
@@ -86,7 +93,12 @@ class Algorithm(Settings):
     @property
     def has_minibatches(self) -> bool:
         """True for PPO, whose ``batch_size`` is a part of a rollout."""
-        return issubclass(self.model, stable_baselines3.PPO)
+        return self.recurrent or issubclass(self.model, stable_baselines3.PPO)
+
+    @property
+    def recurrent(self) -> bool:
+        """True if its networks remember what they saw."""
+        return issubclass(self.model, RecurrentPPO)
 
     def hyperparameters(self) -> dict[str, object]:
         """See :meth:`~.hyperparameters.Settings.hyperparameters`."""

@@ -24,13 +24,13 @@ Differences from stable-baselines3's defaults, and their reasons:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 import stable_baselines3
 import torch
-from sb3_contrib import TQC
+from sb3_contrib import TQC, RecurrentPPO
 from stable_baselines3 import DDPG, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import NStepReplayBuffer
@@ -40,6 +40,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
 from ..common.hyperparameters import PPO, geometric
+from ..common.memory import NONE
 from . import prefix_policies
 from .algorithm import Algorithm as Algorithm
 from .algorithm import Kind
@@ -53,10 +54,14 @@ class Progress:
     fraction: float = 0.0
 
 
-def _on_policy(model: type[BaseAlgorithm], settings: Mapping[str, object], **changes: Any) -> Algorithm:
+def _on_policy(
+    model: type[BaseAlgorithm],
+    settings: Mapping[str, object],
+    policy: type[BasePolicy] = prefix_policies.PrefixActorCriticPolicy,
+    **changes: Any,
+) -> Algorithm:
     network = {"net_arch": PPO.net_arch, "activation_fn": "tanh"}
     shared = {"normalize_advantage": True, "vf_coef": PPO.vf_coef, "max_grad_norm": PPO.max_grad_norm}
-    policy = prefix_policies.PrefixActorCriticPolicy
     return Algorithm(model, policy, "on_policy", settings={**settings, **shared}, network=network, **changes)
 
 
@@ -127,15 +132,45 @@ ALGORITHMS: dict[str, Algorithm] = {
 }
 
 
-def find(name: str) -> Algorithm:
-    """An algorithm by name. Raises ValueError for an unknown one."""
+_PPO = ALGORITHMS["ppo"]
+RECURRENT: dict[str, Algorithm] = {
+    "ppo": replace(
+        _PPO,
+        model=RecurrentPPO,
+        policy=prefix_policies.PrefixRecurrentPolicy,
+        network={**_PPO.network, "lstm_hidden_size": 32},
+    )
+}
+"""those of actors with an LSTM, by the name of the algorithm; PPO's is sb3-contrib's, with the same hyperparameters"""
+
+
+def find(name: str, memory: str = NONE) -> Algorithm:
+    """An algorithm by name.
+
+    Args:
+        name: of :data:`ALGORITHMS`.
+        memory: ``"lstm"`` for actors and critics with one: of :data:`RECURRENT`.
+
+    Raises:
+        ValueError: an unknown one, or one that has no such memory.
+    """
     if not isinstance(name, str) or name not in ALGORITHMS:
         raise ValueError(f"algorithm: expected one of {list(ALGORITHMS)}, got {name!r}")
-    return ALGORITHMS[name]
+    if memory == NONE:
+        return ALGORITHMS[name]
+    if name not in RECURRENT or memory != "lstm":
+        raise ValueError(f"memory: expected 'lstm' with one of {list(RECURRENT)}, got {memory!r} with {name!r}")
+    return RECURRENT[name]
 
 
 def build(
-    algorithm: Algorithm, env: LearnerVecEnv, visible: int, seed: int, progress: Progress, tensorboard: str | None
+    algorithm: Algorithm,
+    env: LearnerVecEnv,
+    visible: int,
+    seed: int,
+    progress: Progress,
+    tensorboard: str | None,
+    history: int = 1,
 ) -> BaseAlgorithm:
     """The stable-baselines3 model of one learner."""
     steps, settings = env.hub.market.steps, dict(algorithm.settings)
@@ -147,7 +182,7 @@ def build(
                 raise ValueError(
                     f"markets: PPO needs at least {least} steps in all markets of an episode, got {samples}"
                 )
-            settings["batch_size"] = samples // algorithm.minibatches
+            settings["batch_size"] = _batch_size(algorithm, samples)
     else:
         settings["buffer_size"] = algorithm.replay_episodes * steps * env.num_envs
         settings["replay_buffer_class"] = NStepReplayBuffer
@@ -159,7 +194,7 @@ def build(
         algorithm.policy,
         env,
         learning_rate=learning_rate(algorithm, progress),
-        policy_kwargs={**algorithm.policy_keywords(), "visible": visible},
+        policy_kwargs={**algorithm.policy_keywords(), "visible": visible, "history": history},
         seed=seed,
         device="cpu",
         verbose=0,
@@ -176,6 +211,15 @@ def build(
         bias = cast(torch.nn.Linear, model.actor.log_std).bias
         bias.data = torch.as_tensor(np.log(algorithm.exploration[0] * env.unit)).float()
     return model
+
+
+def _batch_size(algorithm: Algorithm, samples: int) -> int:
+    """Of PPO's minibatches. sb3-contrib's RecurrentPPO divides by the standard deviation of the advantages of the last,
+    smaller one even where it is a single step's, which has none: its minibatches leave no such rest."""
+    size = samples // algorithm.minibatches
+    while algorithm.recurrent and samples % size == 1:
+        size += 1
+    return size
 
 
 def learning_rate(algorithm: Algorithm, progress: Progress) -> Callable[[float], float]:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from ...envs import Options, Policy
@@ -25,13 +26,15 @@ from ..common import checkpoint_folder
 from ..common.actor import Actor
 from ..common.files import DAMAGE, check_nameable
 from ..common.generators import Generators, generators, set_generators
-from ..common.information import Information, visible
-from ..common.joint_market import Act
+from ..common.information import Information, check_information, visible
+from ..common.joint_market import Acting
 from ..common.learners import Learners, diverged, learners_options, learning
+from ..common.memory import NONE, Stacked, check_memory, check_use
 from . import algorithms, logs
-from .actor import mean, not_read, numbers
+from .actor import Predicting, mean, not_read, numbers
 from .algorithm import Algorithm
 from .hub import Hub, LearnerVecEnv
+from .prefix_policies import PrefixRecurrentPolicy
 
 
 class _State(checkpoint_folder.State, Generators):
@@ -50,6 +53,8 @@ class IndependentLearners(Learners):
             units of the game.
         algorithm: of all learners, or one for each: names of :data:`.algorithms.ALGORITHMS`, or algorithms of your own.
         information: of the actors.
+        history: number of observations that actors and critics see, the newest last; see :mod:`~.common.memory`.
+        memory: ``"lstm"``: algorithms that are names are those with an LSTM, PPO alone.
         markets: number of markets played at once; by default the algorithms' own, the smallest if they differ.
         seed: the result is a function of it and of the other arguments.
         fixed: policies of the agents that do not learn.
@@ -73,6 +78,8 @@ class IndependentLearners(Learners):
         *,
         algorithm: str | Algorithm | Mapping[str, str | Algorithm] = "ppo",
         information: Information = "time",
+        history: int = 1,
+        memory: str = NONE,
         markets: int | None = None,
         seed: int = 0,
         fixed: Mapping[str, Policy] | None = None,
@@ -80,7 +87,7 @@ class IndependentLearners(Learners):
         **arguments: Any,
     ) -> None:
         game, options, *_ = describe_game(game, options, arguments)
-        fixed = fixed or {}
+        fixed, memory = fixed or {}, check_memory(memory)
         agents = learning(game, fixed)
         given = dict(algorithm) if isinstance(algorithm, Mapping) else dict.fromkeys(agents, algorithm)
         if sorted(given) != sorted(agents):
@@ -88,14 +95,16 @@ class IndependentLearners(Learners):
         if tensorboard is not None:
             check_nameable("tensorboard", tensorboard)
         folder = None if tensorboard is None else str(tensorboard)
-        self.algorithms = {agent: _algorithm(given[agent]) for agent in agents}
+        self.algorithms = {agent: _algorithm(given[agent], memory) for agent in agents}
         if markets is None:
             markets = min((each.markets for each in self.algorithms.values()), default=1)
         check_count("markets", markets)
-        seen = visible(game, information)
+        seen, self.history = visible(game, information), check_count("history", history)
         torch.set_num_threads(1)
         super().__init__(Market(game, learners_options(options), batch=(markets,)), fixed)
-        self.hub = Hub(self.market, agents, self.fixed, seed=seed)
+        check_use(game, self.market.steps, check_information(information), history, memory)
+        self.hub = Hub(self.market, agents, self.fixed, seed=seed, history=history)
+        self._states: dict[str, tuple[np.ndarray, ...] | None] = {}
         self.progress = algorithms.Progress()
         seeds = np.random.SeedSequence(seed).generate_state(len(agents))
         self.models = {
@@ -106,6 +115,7 @@ class IndependentLearners(Learners):
                 int(seeds[i] % 2**31),
                 self.progress,
                 folder,
+                history,
             )
             for i, agent in enumerate(agents)
         }
@@ -115,13 +125,21 @@ class IndependentLearners(Learners):
         """Joint market steps so far."""
         return self.hub.steps_done
 
-    def acts(self) -> dict[str, Act]:
+    def acts(self) -> dict[str, Acting]:
         """Each learner's current actions, without exploration."""
         found = self.numbers()
         return {
-            agent: partial(mean, model) if (actor := found[agent]) is None else actor.act
+            agent: self._of_library(model) if (actor := found[agent]) is None else actor.acting
             for agent, model in self.models.items()
         }
+
+    def _of_library(self, model: BaseAlgorithm) -> Acting:
+        """Actions of a policy that is no network of :mod:`.prefix_policies`."""
+        if isinstance(model.policy, PrefixRecurrentPolicy):
+            return Predicting(model)
+        act = partial(mean, model)
+        (width,) = self.market.observation_space.shape
+        return act if self.history == 1 else Stacked(act, self.history, width)
 
     def numbers(self) -> dict[str, Actor | None]:
         """See :meth:`.Learners.numbers`; None for a policy that is not one of :mod:`.prefix_policies`."""
@@ -232,9 +250,13 @@ class IndependentLearners(Learners):
             raise
 
     def _act(self, agent: str, seen: np.ndarray) -> np.ndarray:
-        action, _ = self.models[agent].predict(seen, deterministic=False)
+        """Of a learner that has ended; what it remembers is forgotten where an episode begins."""
+        begins = self.market.k == 0
+        action, self._states[agent] = self.models[agent].predict(
+            seen, None if begins else self._states.get(agent), np.full(len(seen), begins), deterministic=False
+        )
         return np.asarray(action)
 
 
-def _algorithm(given: str | Algorithm) -> Algorithm:
-    return given if isinstance(given, Algorithm) else algorithms.find(given)
+def _algorithm(given: str | Algorithm, memory: str) -> Algorithm:
+    return given if isinstance(given, Algorithm) else algorithms.find(given, memory)

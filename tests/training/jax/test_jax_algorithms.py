@@ -155,7 +155,7 @@ def test_learners_who_remember_take_whole_episodes_into_minibatches():
         learners("ppo", information="own", memory="gru", markets=1)
 
 
-@pytest.mark.parametrize(("history", "memory"), [(1, "gru"), (3, None)])
+@pytest.mark.parametrize(("history", "memory"), [(1, "gru"), (3, "none")])
 def test_gradients_of_what_was_seen_are_those_of_what_was_played(history, memory):
     """Means that learners recompute are the means of the episode: ratios are 1 before anything has moved."""
     trained = learners("ppo", "execution-signal", information="own", history=history, memory=memory)

@@ -266,7 +266,7 @@ def test_every_kind_of_game_and_information_is_learned_with(scenario, informatio
         {"information": "full"},
         {"information": "own", "history": 3},
         {"information": "market", "memory": "gru"},
-        {"information": "own", "history": 2, "memory": "gru", "scenario": "execution-signal"},
+        {"information": "time", "memory": "gru", "scenario": "execution-signal"},
     ],
     ids=str,
 )
