@@ -336,11 +336,12 @@ def evaluate_run(out: str | Path, *, trust: bool = False) -> RunEvaluation:
         return _written(_compared(load_config(out), so_far, trust), so_far, out)
 
 
-def evaluate_trained(config: RunConfig, out: Path) -> RunEvaluation:
-    """The comparison of a training in this process with the equilibrium, which is written into its folder."""
+def evaluate_trained(config: RunConfig, out: Path, *, figures: bool = True) -> RunEvaluation:
+    """The comparison of a training in this process with the equilibrium, which is written into its folder; without
+    figures, which take longer than quick trainings do."""
     so_far = reached(out)
     result = _compared(config, so_far, True)
-    _write(result, so_far, out)
+    _write(result, so_far, out, figures=figures)
     return result
 
 
@@ -364,8 +365,9 @@ def _compared(config: RunConfig, so_far: Reached, trust: bool) -> RunEvaluation:
     return RunEvaluation(result.learned, result.equilibrium, metrics)
 
 
-def _write(result: RunEvaluation, so_far: Reached, out: Path) -> None:
-    needed("evaluation.plots", "train").save(result, so_far.history, out / "figures")
+def _write(result: RunEvaluation, so_far: Reached, out: Path, *, figures: bool = True) -> None:
+    if figures:
+        needed("evaluation.plots", "train").save(result, so_far.history, out / "figures")
     files.write_json(out / "metrics.json", result.metrics)  # last: a run with metrics is complete
 
 

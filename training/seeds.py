@@ -9,7 +9,8 @@
 
 Each seed's run is that of a training alone, to the bits of its models and metrics. An engine that compiles its program
 (:attr:`.Engine.together`) compiles it once, trains as many seeds at once as there are processors, and finds the best
-responses of all of them together. Another one trains one seed after the other.
+responses of all of them together; it leaves figures, which take longer, to ``makertaker evaluate`` of a seed. Another one
+trains one seed after the other.
 """
 
 from __future__ import annotations
@@ -406,7 +407,7 @@ def _train_together(
         for record in complete.values():
             record.save(complete=True)
     for seed in complete:
-        results[seed] = runs.evaluate_trained(group.configs[seed], places[seed])
+        results[seed] = runs.evaluate_trained(group.configs[seed], places[seed], figures=False)
         claims[seed].close()
     _say_diverged(diverged)
 
