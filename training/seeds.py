@@ -9,8 +9,8 @@
 
 Each seed's run is that of a training alone, to the bits of its models and metrics. An engine that compiles its program
 (:attr:`.Engine.together`) compiles it once, trains as many seeds at once as there are processors, and finds the best
-responses of all of them together; it leaves figures, which take longer, to ``makertaker evaluate`` of a seed. Another one
-trains one seed after the other.
+responses of all of them together; it leaves figures, which take longer, to ``makertaker evaluate`` of a seed. Another
+one trains one seed after the other.
 """
 
 from __future__ import annotations
