@@ -89,7 +89,10 @@ def begun(path: Path) -> list[Path]:
 
 def _stem(target: Path) -> str:
     """The beginning of the names of a file's new versions, with room for the rest: names have 255 bytes at most."""
-    return f".{target.name.encode('utf-8', 'surrogateescape')[:100].decode('utf-8', 'ignore')}."
+    name = target.name
+    while len(os.fsencode(name)) > 100:
+        name = name[:-1]
+    return f".{name}."
 
 
 def shown(name: str | Path) -> str:

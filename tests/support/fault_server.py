@@ -29,6 +29,7 @@ import traceback
 import types
 from collections import Counter
 from functools import partial
+from importlib.machinery import ModuleSpec
 
 HANGS_AFTER = 120
 """seconds"""
@@ -123,6 +124,9 @@ class Watch:
 def _ray():
     """In place of Ray: tasks that are done in this process when they are waited for."""
     ray = types.ModuleType("ray")
+    ray.__spec__ = ModuleSpec("ray", None)
+    ray.nodes = lambda: [{"Alive": True, "Resources": {"CPU": 1}}]
+    ray.cluster_resources = lambda: {"CPU": 1}
     ray.is_initialized = lambda: True
     ray.get_runtime_context = lambda: types.SimpleNamespace(gcs_address="here")
     ray.remote = lambda **_: lambda function: types.SimpleNamespace(remote=lambda *given: partial(function, *given))

@@ -85,7 +85,8 @@ references|handel ½.toml
 train|größer.toml|--out|Lauf|--timesteps|64|--markets|8|--hp|mine.toml|--set|description="ß"
 rename|Lauf|Lauf ü
 report|Lauf ü
-evaluate|Lauf ü"""
+evaluate|Lauf ü
+compare|Lauf ü|--to|Vergleich ü.html"""
 SWEEP = "sweep|plain.toml|--out|S|--timesteps|64|--markets|8|--seeds|1|--algorithm|trader_0=ppo,maker_0=equilibrium"
 PLACES = {"C": "ascii", "en_US.CP1252": "cp1252", "C.UTF-8": "utf-8"}
 """locales, and their encodings"""
@@ -138,14 +139,15 @@ def test_every_command_in_every_locale(name, environment, tmp_path, request):
     page = (inner / os.fsdecode("Lauf ü".encode(names)) / "report.html").read_bytes().decode("utf-8")
     assert "<title>makertaker: Lauf ü<" in page
     assert "größer" in page
+    compared = (inner / os.fsdecode("Vergleich ü.html".encode(names))).read_bytes().decode("utf-8")
+    assert "<h1>Comparison of Lauf ü</h1>" in compared
     assert '"description": "ß"' in page.replace("&quot;", '"')
     for word in ("acas-risk-neutral", "gain of best response", "Assumption", "cooperative", "wrote ", "files in "):
         assert word in printed
 
 
 def test_a_sweep_in_a_locale_of_ascii(tmp_path):
-    """In a folder that the locale can name: Ray asks for it."""
-    pytest.importorskip("ray")
+    """In a folder that the locale can name, which Ray asks for where it is installed."""
     pytest.importorskip("stable_baselines3")
     inner, _, printed = in_locale("C", tmp_path, SWEEP, tmp_path, inside="plain")
     assert [row.split(",")[:4] for row in (inner / "S" / "table.csv").read_text("utf-8").splitlines()[1:]] == [
