@@ -16,6 +16,22 @@ def check_names(game: Game, named: Mapping[str, object]) -> None:
         raise ValueError(f"expected one entry for each of {list(game.agents)}, got {sorted(named)}")
 
 
+def check_goes_on(agent: str, asked: tuple[int, tuple[int, ...]], expected: tuple[int, tuple[int, ...]]) -> None:
+    """Raises ValueError where a policy that remembers is not asked step by step by one batch of markets.
+
+    Args:
+        agent: whose policy it is.
+        asked: step, not the first, and batch axes.
+        expected: the same of the step after the last one.
+    """
+    if asked != expected:
+        raise ValueError(
+            f"{agent}: its policy remembers one batch of markets from the first step on; expected step {expected[0]} "
+            f"of a batch of shape {expected[1]}, got step {asked[0]} of one of shape {asked[1]}: markets that are "
+            "played at once take policies of their own"
+        )
+
+
 def check_steps(policies: Mapping[str, object], steps: int) -> None:
     """Raises ValueError for a policy made for a grid with another number of steps; a policy may say so in ``steps``."""
     for name, policy in policies.items():

@@ -38,7 +38,7 @@ from .grid import Policy, Position, State, advance, closing_rates
 from .noise import Noise, scaled
 from .observation import LIMIT, Kind
 from .options import OptionsLike
-from .packing import agent_controls, agent_index
+from .packing import agent_controls, agent_index, check_goes_on
 from .parameters import check_count
 from .random_markets import Drawn, RandomMarkets
 from .roles import RoleView, role_action
@@ -189,14 +189,17 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
             result.set((group, "action"), torch.addcmul(low, width, draw))
         return result
 
-    def policies(self, actor: Callable[[TensorDictBase], TensorDictBase]) -> dict[str, Policy]:
+    def policies(
+        self, actor: Callable[[TensorDictBase], TensorDictBase], memory: TensorDictBase | None = None
+    ) -> dict[str, Policy]:
         """Each agent's policy: an actor without exploration, as simulation and evaluation take it.
 
         Args:
             actor: a tensordict module that writes every ``(group, "action")`` from ``(group, "observation")``, in this
                 environment's units. It is not copied: the policies change as it learns.
+            memory: of a recurrent actor; see :class:`ActorPolicy`.
         """
-        return {agent: ActorPolicy(self, actor, agent) for agent in self.game.agents}
+        return {agent: ActorPolicy(self, actor, agent, memory) for agent in self.game.agents}
 
     def _reset(self, tensordict: TensorDictBase | None = None, **_: object) -> TensorDictBase:
         mask = None if tensordict is None else tensordict.get("_reset", None)
@@ -296,19 +299,56 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
 class ActorPolicy:
     """A :data:`~makertaker.envs.grid.Policy`: a tensordict module's actions for one agent, without exploration.
 
+    What a recurrent module writes below ``"next"`` it is given in the next step, and ``"is_init"`` is true in the first
+    step of an episode, as in TorchRL. Such a policy is asked once in every step, from the first on, by one batch of
+    markets.
+
     Args:
         market: gives the module's observations and the units of its actions; its batch size does not matter.
         actor: writes ``(group, "action")`` from ``(group, "observation")``.
         agent: name of the agent.
+        memory: entries that a recurrent module is given in the first step, of one market; None: it needs none.
 
     Raises:
         ValueError: an unknown agent.
     """
 
-    def __init__(self, market: TorchMarket, actor: Callable[[TensorDictBase], TensorDictBase], agent: str) -> None:
+    def __init__(
+        self,
+        market: TorchMarket,
+        actor: Callable[[TensorDictBase], TensorDictBase],
+        agent: str,
+        memory: TensorDictBase | None = None,
+    ) -> None:
         self.steps, self._market, self._actor, self._agent = market.steps, market, actor, agent
         self._context: np.ndarray | None = None
+        self._memory, self._next = memory, 0
+        self._kept: TensorDictBase | None = None
+        """what the module wrote for the next step"""
+        self._batch: torch.Size = torch.Size()
         agent_index(market.game, agent)
+
+    @property
+    def remembers(self) -> bool:
+        """True if the module writes something for the next step, or is given something in the first."""
+        return self._memory is not None or self._kept is not None
+
+    def _remembered(self, k: int, given: TensorDictBase) -> TensorDictBase:
+        """What the module is given, with what it remembers; in one row where there is a memory of the first step, which
+        recurrent modules expect."""
+        batch = given.batch_size
+        if k and self.remembers:
+            check_goes_on(self._agent, (k, tuple(batch)), (self._next, tuple(self._batch)))
+        self._batch = batch
+        if self._memory is not None:
+            given = given.reshape(-1)
+        begins = torch.full((*given.batch_size, 1), k == 0, dtype=torch.bool, device=given.device)
+        given.set("is_init", begins)
+        if k and self._kept is not None:
+            given.update(self._kept)
+        elif self._memory is not None:
+            given.update(self._memory.expand(given.batch_size).clone())
+        return given
 
     @property
     def sees(self) -> Kind:
@@ -322,8 +362,11 @@ class ActorPolicy:
         return result
 
     def __call__(self, k: int, state: State) -> np.ndarray:
-        """Physical controls (..., 1) of a trader, (..., 2) of a maker; in double precision. Raises ValueError for an
-        actor that remembers."""
+        """Physical controls (..., 1) of a trader, (..., 2) of a maker; in double precision.
+
+        Raises:
+            ValueError: an actor that remembers is not asked step by step from the first, by one batch of markets.
+        """
         market, view = self._market, self._market.view
         inventories, *rest = (market._tensor(each) for each in (state.inventories, state.quotes, state.volumes))
         factor, price = (None if each is None else market._tensor(each) for each in (state.factor, state.price))
@@ -332,14 +375,11 @@ class ActorPolicy:
             context = market._tensor(self._context).expand(*inventories.shape[:-1], -1)
         quotes, volumes = rest
         groups = market.grouped(observation=view.observe(view.state(int(k), position, quotes, volumes, context)))
+        given = self._remembered(int(k), TensorDict(groups, batch_size=inventories.shape[:-1], device=market.device))
         with torch.no_grad(), set_exploration_type(ExplorationType.DETERMINISTIC):
-            acted = self._actor(TensorDict(groups, batch_size=inventories.shape[:-1], device=market.device))
-        if "next" in acted.keys():  # noqa: SIM118  # a tensordict is no mapping
-            raise ValueError(
-                f"{self._agent}: expected an actor without memory, got one that writes 'next', which is what recurrent "
-                "ones remember; it would be forgotten between steps"
-            )
-        controls = market.controls(acted)
+            acted = self._actor(given)
+        self._next, self._kept = int(k) + 1, acted.get("next", None)
+        controls = market.controls(acted.reshape(inventories.shape[:-1]))
         plain = Controls(*(each.to("cpu", torch.float64).numpy() for each in controls))
         return agent_controls(market.game, plain, self._agent)  # type: ignore[no-any-return]
 

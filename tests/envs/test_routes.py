@@ -342,17 +342,24 @@ def test_only_all_markets_are_reset(name: str) -> None:
         TorchMarket(env.game, 1, normalize=False, control_units=True)
 
 
-def test_recurrent_actors_are_refused_in_one_line() -> None:
-    """What they write for the next step would be forgotten, and they would act as in the first one ever again."""
-    env = TorchMarket("execution-2", steps=STEPS)
+def test_recurrent_actors_are_given_what_they_wrote() -> None:
+    """An actor that counts the steps of an episode, and trades by their number."""
+    env = TorchMarket("execution-2", steps=STEPS, control_units=True)
 
     def act(state: Any) -> Any:
-        state["trader", "action"] = torch.zeros(*state.batch_size, 2, 1)
-        state["next", "hidden"] = torch.zeros(*state.batch_size, 4)
+        count = torch.zeros(*state.batch_size, 1) if state["is_init"].all() else state["count"] + 1
+        state["trader", "action"] = count[..., None].expand(*state.batch_size, 2, 1)
+        state["next", "count"] = count
         return state
 
-    with pytest.raises(ValueError, match="trader_0: expected an actor without memory, got one that writes 'next'"):
-        rollout(env.game, env.policies(act), STEPS)
+    policies, middle = env.policies(act), np.mean([each.rate for each in env.game.action_range()], axis=0)
+    expected = middle + np.arange(STEPS)[:, None] * env.game.control_unit("trader_0")
+    start = np.broadcast_to(env.game.start, (3, 2, 2))
+    for inventories in (start, start[0], start[0, 0]):  # each begins anew
+        rates = rollout(env.game, policies, STEPS, inventories=inventories).controls.rate
+        np.testing.assert_allclose(rates, np.broadcast_to(expected, rates.shape), rtol=1e-5)
+    with pytest.raises(ValueError, match="trader_0: its policy remembers one batch of markets from the first step on"):
+        rollout(env.game, policies, STEPS, first=2)
 
 
 @pytest.mark.parametrize("name", ["approximation", "execution-signal", "maker-taker-3x3"])

@@ -35,6 +35,7 @@ try:
     import torch
     from benchmarl.environments import TaskClass
     from benchmarl.experiment import Experiment
+    from tensordict import TensorDictBase
     from torchrl.data import Composite
     from torchrl.envs import EnvBase
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
@@ -158,6 +159,8 @@ class MarketTask(Task, TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
 def policies(experiment: Experiment) -> dict[str, Policy]:
     """Each agent's current policy in an experiment on a :class:`MarketTask`, without exploration; it learns on.
 
+    Recurrent ones remember; see :class:`~makertaker.envs.torchrl_env.ActorPolicy`.
+
     Raises:
         ValueError: the experiment's task is another one.
     """
@@ -165,7 +168,14 @@ def policies(experiment: Experiment) -> dict[str, Policy]:
     if not isinstance(task, MarketTask):
         raise ValueError(f"experiment: expected one on a MarketTask, got {type(task).__name__}")
     device = torch.device(experiment.config.sampling_device)
-    return task.market(device=device).policies(experiment.policy)
+    return task.market(device=device).policies(experiment.policy, _memory(experiment, device))
+
+
+def _memory(experiment: Experiment, device: torch.device) -> TensorDictBase | None:
+    """What recurrent models remember in the first step, of one market, on a device; None where there are none."""
+    spec = experiment.test_env.observation_spec
+    keys = [key for key in experiment.policy.in_keys if isinstance(key, tuple) and key[-1].startswith("_hidden")]
+    return spec.zero().select(*keys)[0].to(device) if keys else None
 
 
 __all__ = ["MarketTask", "policies"]

@@ -11,7 +11,7 @@ from gymnasium.spaces import Box
 
 from ...envs import Policy, State
 from ...envs.market import Market, Setting
-from ...envs.packing import agent_columns, check_steps, join_controls, split_controls
+from ...envs.packing import agent_columns, check_goes_on, check_steps, join_controls, split_controls
 from .memory import Remembering, empty, pushed
 
 Act = Callable[[np.ndarray], np.ndarray]
@@ -74,12 +74,8 @@ class RememberingPolicy:
         batch = seen.shape[:-1]
         if k == 0:
             self._memory = self._acting.start(*batch)
-        elif k != self._next or self._memory.shape[:-1] != batch:
-            raise ValueError(
-                f"{self._agent}: its policy remembers one batch of markets from the first step on; expected step "
-                f"{self._next} of a batch of shape {self._memory.shape[:-1]}, got step {k} of one of shape {batch}: "
-                "markets that are played at once take policies of their own"
-            )
+        else:
+            check_goes_on(self._agent, (k, batch), (self._next, self._memory.shape[:-1]))
         actions, self._memory = self._acting.step(seen, self._memory)
         self._next = k + 1
         return market.scale.physical_action(self._agent, np.asarray(actions, dtype=float))

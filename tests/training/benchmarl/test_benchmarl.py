@@ -18,12 +18,14 @@ pytest.importorskip("benchmarl")
 import torch
 from benchmarl.algorithms import IppoConfig, MappoConfig, MasacConfig
 from benchmarl.experiment import Callback, Experiment, ExperimentConfig
+from benchmarl.models import GruConfig, LstmConfig, SequenceModelConfig
+from benchmarl.models.common import ModelConfig
 from benchmarl.models.mlp import MlpConfig
 from torchrl.envs import check_env_specs
 from torchrl.envs.utils import ExplorationType, set_exploration_type
 
 from makertaker.baselines import exploitability, solve
-from makertaker.envs import Controls, ExecutionGame, MakerTakerGame, load_scenario, rollout, simulate
+from makertaker.envs import Controls, ExecutionGame, MakerTakerGame, State, load_scenario, rollout, simulate
 from makertaker.envs.observation import market_size
 from makertaker.training.benchmarl_callbacks import Anneal, NashConvHistory
 from makertaker.training.benchmarl_task import MarketTask, policies
@@ -51,12 +53,17 @@ def experiment(
     callbacks: tuple[Callback, ...] = (),
     markets: int = MARKETS,
     cells: tuple[int, ...] = (16,),
+    recurrent: type[ModelConfig] | None = None,
     **changes: Any,
 ) -> Experiment:
     """A small experiment: every iteration plays one episode in every market."""
     config, settings = ExperimentConfig.get_from_yaml(), ALGORITHMS[algorithm].get_from_yaml()
-    model = MlpConfig.get_from_yaml()
+    model: Any = MlpConfig.get_from_yaml()
     model.num_cells = list(cells)
+    if recurrent is not None:
+        unit: Any = recurrent.get_from_yaml()
+        unit.hidden_size = 8
+        model = SequenceModelConfig([unit, model], intermediate_sizes=[8])
     frames = markets * task.steps
     for policy in ("on", "off"):
         setattr(config, f"{policy}_policy_collected_frames_per_batch", frames)
@@ -207,6 +214,31 @@ def test_policies_are_deterministic_and_batched(tmp_path: Path) -> None:
     assert np.ptp(batch.controls.ask[0], axis=0).max() > 1e-6  # full observations: they react
     with pytest.raises(ValueError, match="its policy was made for 5 steps, expected one for 6"):
         rollout(task.game, found, 6)
+
+
+@pytest.mark.parametrize("recurrent", [GruConfig, LstmConfig])
+def test_recurrent_policies_remember_through_an_episode(tmp_path: Path, recurrent: type[ModelConfig]) -> None:
+    """They play what the library's own environment, which carries their memory, has them play."""
+    task = MarketTask("acas", steps=STEPS, observation="full", volatility=0.0)  # they look at the price
+    run = experiment(task, "ippo", tmp_path, recurrent=recurrent)
+    run.run()
+    found = policies(run)
+    with torch.no_grad(), set_exploration_type(ExplorationType.DETERMINISTIC):
+        played = run.test_env.rollout(STEPS, run.policy)
+    again = rollout(task.game, found, STEPS).controls
+    expected = task.market().controls(played)
+    for name in Controls._fields:
+        flat = getattr(expected, name).reshape(-1, STEPS, getattr(again, name).shape[-1])
+        np.testing.assert_allclose(getattr(again, name), flat[0], rtol=1e-4, atol=1e-5)
+    start = task.game.start * np.linspace(0.5, 1.5, 6).reshape(2, 3, 1)
+    batch = rollout(task.game, found, STEPS, inventories=start).controls
+    alone = rollout(task.game, found, STEPS, inventories=start[1, 2]).controls
+    np.testing.assert_allclose(batch.ask[1, 2], alone.ask, rtol=1e-5)
+    state = State(0.0, None, task.game.start, np.zeros((2, task.game.makers)), None, np.array(100.0), np.zeros(2))
+    with pytest.raises(ValueError, match=r"maker_0: its policy remembers one batch of markets .* expected step 5"):
+        found["maker_0"](1, state)
+    metrics = evaluate(task.game, found, STEPS, "full").metrics
+    assert metrics["memory"].startswith("policies remember")
 
 
 def test_heterogeneous_agents_and_games(tmp_path: Path) -> None:
