@@ -21,14 +21,14 @@ History = Annotated[
     int,
     typer.Option(
         help="Number of the last observations that actors act on, the newest last, with zeros before the first. With "
-        "--engine sb3; with --information time only where there is a factor."
+        "--engine sb3 and jax; with --information time only where there is a factor."
     ),
 ]
 Memory = Annotated[
     str,
     typer.Option(
-        help="none, or the recurrent unit before the layers of actors and critics: lstm, with --engine sb3 and "
-        "--algorithm ppo; with --information time only where there is a factor."
+        help="none, or the recurrent unit before the layers of actors: lstm, with --engine sb3 and --algorithm ppo, or "
+        "gru, with --engine jax; with --information time only where there is a factor."
     ),
 ]
 Markets = Annotated[int | None, typer.Option(help="Markets played at once; default: the algorithm's.")]

@@ -300,7 +300,7 @@ def test_learners_refuse_the_same(changes, message):
 
 def test_engines_that_do_not_remember_are_asked_as_before():
     """Their learners take no such arguments."""
-    assert [name for name, each in engines.ENGINES.items() if each.remembers] == ["sb3"]
+    assert [name for name, each in engines.ENGINES.items() if each.remembers] == ["sb3", "jax"]
 
 
 def test_a_factor_is_worth_remembering():

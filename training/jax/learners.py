@@ -194,7 +194,9 @@ class JaxLearners(Learners):
                     raise ValueError(f"{name}: expected {expected.get(name)}, got {given.get(name)}")
             _, shape = jax.tree.flatten(self.state)
             with _single():
-                self.state = jax.tree.unflatten(shape, [jnp.asarray(arrays[name]) for name in expected])
+                (device,) = self.state.key.devices()
+                stored = jax.tree.unflatten(shape, [jnp.asarray(arrays[name]) for name in expected])
+                self.state = jax.device_put(stored, device)
             if self.steps_done != state["steps_done"]:
                 raise ValueError(f"expected {state['steps_done']} joint market steps, got {self.steps_done}")
         except DAMAGE as error:

@@ -14,6 +14,7 @@ whole episodes; their critics, which see the state, have no unit.
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -63,18 +64,22 @@ class Trainer:
         self.rule = rule(settings)
         self.rollouts = Rollouts(markets, actors, settings, self.rule)
         self.updates = Updates(self.rollouts)
+        self._devices = cycle(jax.local_devices())
         self.run = jax.jit(self._run)
         self.run_seeds = jax.jit(jax.vmap(self._run, in_axes=(0, None, None)))
         self.schedules = jax.jit(self.rollouts.schedules)
         self.finite = jax.jit(jax.vmap(_is_finite))
 
     def init(self, seed: int) -> TrainState:
-        """A training at its start. Raises ValueError unless the seed is a whole number of at least 0."""
+        """A training at its start, on the next device where there are several. Raises ValueError unless the seed is a
+        whole number of at least 0."""
         words, drawn = np.random.SeedSequence(check_count("seed", seed, least=0)).spawn(2)
         networks = self.rollouts.networks(np.random.default_rng(drawn))
         magnet = networks.actor if self.rule.magnet else None
         key = jnp.asarray(words.generate_state(2, np.uint32))
-        return TrainState(networks, self.updates.moments(networks), magnet, key, jnp.zeros((), jnp.int32))
+        state = TrainState(networks, self.updates.moments(networks), magnet, key, jnp.zeros((), jnp.int32))
+        placed: TrainState = jax.device_put(state, next(self._devices))
+        return placed
 
     def _run(self, state: TrainState, iterations: Array | int, total: Array | int) -> TrainState:
         """Some iterations of a training of ``total``. One program whatever their numbers: it does not matter to the

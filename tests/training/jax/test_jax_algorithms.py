@@ -1,5 +1,9 @@
 """The algorithms in JAX beside PPO."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -208,3 +212,25 @@ def test_scores_in_compiled_programs_are_those_of_exploitability(name):
         scorer(name, 4)(nash.controls)
     with pytest.raises(ValueError, match="game: expected one without noise and factor"):
         scorer("approximation")
+
+
+ON_DEVICES = """
+import jax
+from makertaker.training.common.jax_algorithms import find
+from makertaker.training.jax.learners import JaxLearners
+settings = find("reinforce").changed({"net_arch": [8]}, "reinforce")
+first = JaxLearners("execution-2", algorithm=settings, steps=5, markets=8, seed=3)
+second = first.with_seed(3)
+for each in (first, second):
+    each.learn(120)
+assert len({next(iter(each.state.key.devices())) for each in (first, second)}) == 2
+mine, theirs = (jax.device_get(each.state.networks.actor) for each in (first, second))
+assert all((a == b).all() for a, b in zip(jax.tree.leaves(mine), jax.tree.leaves(theirs), strict=True))
+"""
+
+
+def test_seeds_are_spread_over_devices():
+    """Their number is fixed when JAX starts, hence another process; the same seed is the same on both."""
+    flags = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", ON_DEVICES], env=flags, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
