@@ -2,10 +2,10 @@
 
     python benchmarks/reactions.py [--seeds 10] [--spreads 0 0.5 1 3] [--information full] [--out runs/reactions]
 
-Independent PPO in three markets: two equal buyers, makers alone, and a buyer with two makers who start far apart. Each
-training is scored from the game's start and over random ones, and its reactions are compared with those of the feedback
-equilibrium. Runs that are finished are not repeated. The figure's curve is exact: Nash equilibria of two buyers who
-answer each other's inventory by ``kappa`` shares per unit of time and share.
+Independent PPO, or another ``--algorithm``, in three markets: two equal buyers, makers alone, and a buyer with two
+makers who start far apart. Each training is scored from the game's start and over random ones, and its reactions are
+compared with those of the feedback equilibrium. Runs that are finished are not repeated. The figure's curve is exact: Nash
+equilibria of two buyers who answer each other's inventory by ``kappa`` shares per unit of time and share.
 """
 
 from __future__ import annotations
@@ -75,14 +75,23 @@ class Result:
     """mean reaction of the first agent's first control to the others' inventories"""
 
 
-def result(market: str, spread: float, seed: int, information: str, engine: str, timesteps: int, out: Path) -> Result:
+def result(
+    market: str, spread: float, seed: int, information: str, engine: str, algorithm: str, timesteps: int, out: Path
+) -> Result:
     """One training's numbers, from its directory if they are there."""
     warnings.filterwarnings("ignore")
     folder = out / f"{market.split(',')[0]}-{spread:g}-{seed}"
     name, overrides = MARKETS[market]
     scenario = read_scenario(name, overrides)
     config = runs.RunConfig.of(
-        scenario, "ppo", None, engine, information=information, seed=seed, timesteps=timesteps, inventory_spread=spread
+        scenario,
+        algorithm,
+        None,
+        engine,
+        information=information,
+        seed=seed,
+        timesteps=timesteps,
+        inventory_spread=spread,
     )
     done = folder / "reactions.json"
     if done.is_file():
@@ -210,13 +219,19 @@ def main() -> None:
     parser.add_argument("--markets", nargs="+", default=list(MARKETS), choices=list(MARKETS))
     parser.add_argument("--information", default="full")
     parser.add_argument("--engine", default="sb3", help="sb3, or jax, which is faster")
+    parser.add_argument("--algorithm", default="ppo")
     parser.add_argument("--timesteps", type=int, default=160_000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=Path("runs/reactions"))
     parser.add_argument("--figure", type=Path)
     arguments = parser.parse_args()
     wanted = [
-        (market, spread, seed, arguments.information, arguments.engine, arguments.timesteps, arguments.out)
+        (
+            market,
+            spread,
+            seed,
+            *(getattr(arguments, name) for name in ("information", "engine", "algorithm", "timesteps", "out")),
+        )
         for market in arguments.markets
         for seed in range(arguments.seeds)
         for spread in arguments.spreads
