@@ -4,8 +4,8 @@
 
 Independent PPO, or another ``--algorithm``, in three markets: two equal buyers, makers alone, and a buyer with two
 makers who start far apart. Each training is scored from the game's start and over random ones, and its reactions are
-compared with those of the feedback equilibrium. Runs that are finished are not repeated. The figure's curve is exact: Nash
-equilibria of two buyers who answer each other's inventory by ``kappa`` shares per unit of time and share.
+compared with those of the feedback equilibrium. Runs that are finished are not repeated. The figure's curve is exact:
+Nash equilibria of two buyers who answer each other's inventory by ``kappa`` shares per unit of time and share.
 """
 
 from __future__ import annotations
