@@ -394,6 +394,8 @@ def evaluate(run: RunFolder, trust: Trust = False, as_json: Json = False) -> Non
     if groups.is_group(run):
         _show_seeds(groups.evaluate_seeds(run, trust=trust), run, as_json)
         return
+    if sweeps.is_sweep(run):
+        raise ValueError(f"run: {str(run)!r} is a sweep's folder: 'makertaker compare' reads it")
     _show_run(runs.evaluate_run(run, trust=trust), run, as_json)
 
 

@@ -119,7 +119,7 @@ def test_what_is_to_know_of_an_equilibrium_stands_beside_its_nash_conv(tmp_path,
     assert compare.compare([tmp_path / "a"]).remarks() == ["acas, equilibrium: rates are truncated"]
 
 
-def test_cells_of_a_sweep_are_groups(tmp_path, make):
+def test_cells_of_a_sweep_are_groups(tmp_path, make, command):
     names = ("acas-ppo-0", "acas-ppo-1", "acas-a2c-0")
     for name in names[:2]:
         make(tmp_path / "swept" / "runs" / name, int(name[-1]))
@@ -127,6 +127,7 @@ def test_cells_of_a_sweep_are_groups(tmp_path, make):
     found = compare.compare([tmp_path / "swept"])
     assert [(each.name, len(each.runs)) for each in found.groups] == [("acas-ppo", 2)]
     assert list(found.left_out) == [str(tmp_path / "swept" / "runs" / "acas-a2c-0")]
+    assert_one_line(command("evaluate", str(tmp_path / "swept")), "is a sweep's folder: 'makertaker compare' reads it")
     (tmp_path / "swept" / "sweep.json").write_text('{"runs": {"../x": {}}}')
     with pytest.raises(ValueError, match="expected trainings by name"):
         compare.compare([tmp_path / "swept"])
