@@ -8,6 +8,7 @@ from time import perf_counter
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from makertaker.baselines import exploitability_many
 from makertaker.envs import read_scenario, rollout
@@ -48,5 +49,8 @@ axes.set(
     ylabel="seeds",
     title=f"{given.algorithm} on {given.scenario}, {given.timesteps:,} joint market steps",
 )
+axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+axes.xaxis.set_major_formatter("{x:g}")
+axes.xaxis.set_minor_locator(NullLocator())
 axes.legend(frameon=False)
 figure.savefig(given.out, dpi=150)
