@@ -448,8 +448,8 @@ def compare(
 
 
 def _say_left_out(found: comparisons.Comparison) -> None:
-    for reason in found.left_out.values():
-        err.print(f"left out: {reason}", style="yellow", markup=False, soft_wrap=True)
+    for line in found.left_out_lines():
+        err.print(line, style="yellow", markup=False, soft_wrap=True)
 
 
 def _show_seeds(found: groups.Evaluated, folder: Path, as_json: bool) -> None:

@@ -33,6 +33,8 @@ _TOLD = "values.description"
 """of the entries of a configuration the one that is no setting"""
 _NAMED = 3
 """labels that the name of a group has at most"""
+_SAID = 5
+"""reasons that are said one by one, where runs are left out"""
 
 
 class FinishedRun(NamedTuple):
@@ -128,6 +130,11 @@ class Comparison:
     groups: Sequence[Group]
     left_out: Mapping[str, str]
     """runs of folders that are not compared, with reasons"""
+
+    def left_out_lines(self) -> list[str]:
+        """Why runs are left out, for people; of many the first, and how many others."""
+        said = [f"left out: {reason}" for reason in self.left_out.values()]
+        return said if len(said) <= _SAID else [*said[:_SAID], f"and {len(said) - _SAID} others"]
 
     @cached_property
     def differences(self) -> dict[str, list[str | None]]:
@@ -273,7 +280,7 @@ def write_page(found: Comparison, title: str, to: str | Path) -> Path:
         )
         for each in found.groups
     ]
-    said = [*found.remarks(), *(f"left out: {reason}" for reason in found.left_out.values())]
+    said = [*found.remarks(), *found.left_out_lines()]
     settings = found.difference_table()
     downloads = {
         "groups": files.csv_text(found.group_rows()),

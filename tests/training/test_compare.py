@@ -216,3 +216,9 @@ def test_bands_are_quartiles_of_what_was_evaluated():
     np.testing.assert_allclose(high, [1.75, 5.5, 5.75])
     steps, quartiles = over_seeds([second[1:2]])
     assert (steps.shape, quartiles.shape) == ((0,), (3, 0))
+
+
+def test_of_many_runs_that_are_left_out_the_first_are_named():
+    few, many = ({str(i): f"run: {i} is unfinished" for i in range(count)} for count in (5, 120))
+    assert compare.Comparison([], few).left_out_lines() == [f"left out: run: {i} is unfinished" for i in range(5)]
+    assert compare.Comparison([], many).left_out_lines()[-2:] == ["left out: run: 4 is unfinished", "and 115 others"]

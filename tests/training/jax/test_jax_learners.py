@@ -361,7 +361,9 @@ def test_agents_that_follow_the_equilibrium_are_not_learned():
 def test_what_is_not_compiled_is_refused():
     with pytest.raises(ValueError, match="fixed: maker_0 follows no schedule"):
         JaxLearners("acas", fixed={"maker_0": lambda k, state: np.zeros(2)})
-    with pytest.raises(ValueError, match="markets: the algorithm needs at least 4 steps in all markets of an episode, got 3"):
+    with pytest.raises(
+        ValueError, match="the algorithm needs at least 4 steps in all markets of an episode, got 3"
+    ):
         learners(steps=3, markets=1)
 
 
