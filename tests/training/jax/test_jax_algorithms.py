@@ -50,8 +50,8 @@ def test_natural_steps_solve_the_fisher_informations_equations(information):
     """Against matrices: every sample's Jacobian by differences in double precision, one agent at a time."""
     trained = learners("npg", information=information)
     trainer, actor, deviation = trained.trainer, trained.state.networks.actor, 0.7
-    samples = trainer.rollouts.samples(trained.state.networks, jax.random.key(5), deviation)
-    ways = trainer.updates.natural(actor, samples, deviation)
+    samples = jax.jit(trainer.rollouts.samples)(trained.state.networks, jax.random.key(5), deviation)
+    ways = jax.jit(trainer.updates.natural)(actor, samples, deviation)
     seen = np.asarray(samples.observations, dtype=float)[..., : trainer.actors.visible]
     for i, size in enumerate(trainer.markets.sizes):
         layers = [[np.asarray(each[i], dtype=float) for each in layer] for layer in actor]
@@ -95,11 +95,11 @@ def test_critics_of_a_role_learn_from_all_its_agents():
     """The shared gradient is the mean of those that each would have alone."""
     trained = learners("mappo")
     trainer, state = trained.trainer, trained.state
-    samples = trainer.rollouts.samples(state.networks, jax.random.key(5), 0.7)
+    samples = jax.jit(trainer.rollouts.samples)(state.networks, jax.random.key(5), 0.7)
     batch = jax.numpy.arange(EPISODE // 2)
-    shared = trainer.updates.gradients(state.networks, samples, batch, 0.7).critic
+    shared = jax.jit(trainer.updates.gradients)(state.networks, samples, batch, 0.7).critic
     trainer.updates.rule = trainer.rule._replace(shared=False)
-    alone = trainer.updates.gradients(state.networks, samples, batch, 0.7).critic
+    alone = jax.jit(trainer.updates.gradients)(state.networks, samples, batch, 0.7).critic
     for both, each in zip(jax.tree.leaves(shared), jax.tree.leaves(alone), strict=True):
         np.testing.assert_allclose(both[0], each[0], rtol=1e-5, atol=1e-7)
         for maker in (1, 2):
@@ -137,7 +137,7 @@ def test_a_strong_magnet_holds_actors_where_they_began():
 def test_reinforce_has_no_critic_and_weighs_actions_against_other_markets():
     trained = learners("reinforce")
     assert trained.state.networks.critic == ()
-    samples = trained.trainer.rollouts.samples(trained.state.networks, jax.random.key(0), 0.5)
+    samples = jax.jit(trained.trainer.rollouts.samples)(trained.state.networks, jax.random.key(0), 0.5)
     np.testing.assert_allclose(samples.advantages.reshape(3, STEPS, MARKETS).mean(axis=-1), 0.0, atol=1e-5)
 
 
@@ -164,8 +164,8 @@ def test_gradients_of_what_was_seen_are_those_of_what_was_played(history, memory
     """Means that learners recompute are the means of the episode: ratios are 1 before anything has moved."""
     trained = learners("ppo", "execution-signal", information="own", history=history, memory=memory)
     trainer, actor = trained.trainer, trained.state.networks.actor
-    episode, _ = trainer.rollouts.play(actor, jax.random.key(1), 0.5)
-    samples = trainer.rollouts.samples(trained.state.networks, jax.random.key(1), 0.5)
+    episode, _ = jax.jit(trainer.rollouts.play)(actor, jax.random.key(1), 0.5)
+    samples = jax.jit(trainer.rollouts.samples)(trained.state.networks, jax.random.key(1), 0.5)
     means = jax.vmap(trainer.actors.means)(actor, samples.seen)
     expected = np.moveaxis(np.asarray(episode.means), 2, 0).reshape(means.shape)
     np.testing.assert_allclose(means, expected, atol=1e-5)

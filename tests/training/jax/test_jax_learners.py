@@ -279,7 +279,7 @@ def test_saved_actors_act_as_the_networks_do(given, tmp_path):
     trained.learn(3 * EPISODE)
     trained.save_models(tmp_path)
     trainer = trained.trainer
-    episode, _ = trainer.rollouts.play(trained.state.networks.actor, jax.random.key(0), 0.0)
+    episode, _ = jax.jit(trainer.rollouts.play)(trained.state.networks.actor, jax.random.key(0), 0.0)
     for i, agent in enumerate(trained.agents):
         actor = actor_file.load(trained.market, agent, tmp_path / f"{agent}.safetensors")
         space, memory = trained.market.action_space(agent), actor.start(MARKETS)
@@ -361,9 +361,7 @@ def test_agents_that_follow_the_equilibrium_are_not_learned():
 def test_what_is_not_compiled_is_refused():
     with pytest.raises(ValueError, match="fixed: maker_0 follows no schedule"):
         JaxLearners("acas", fixed={"maker_0": lambda k, state: np.zeros(2)})
-    with pytest.raises(
-        ValueError, match="the algorithm needs at least 4 steps in all markets of an episode, got 3"
-    ):
+    with pytest.raises(ValueError, match="the algorithm needs at least 4 steps in all markets of an episode, got 3"):
         learners(steps=3, markets=1)
 
 
