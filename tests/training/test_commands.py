@@ -9,7 +9,7 @@ import pytest
 
 from makertaker.baselines import solve
 from makertaker.envs import load_scenario, read_scenario, scenario_names
-from makertaker.training import cli
+from makertaker.training.commands import games
 from support.commands import assert_one_line
 
 
@@ -94,7 +94,7 @@ def test_what_a_machine_cannot_do_is_one_line_and_exit_code_2(command, error, mo
     def fail(*_):
         raise error("more than there is")
 
-    monkeypatch.setattr(cli, "task", fail)
+    monkeypatch.setattr(games, "task", fail)
     assert_one_line(command("solve", "acas"), "makertaker: more than there is")
 
 
