@@ -77,10 +77,13 @@ def test_solve_prints_a_table_without_json(command):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("solve", "akas"), "scenario: expected one of"),
+        (("solve", "akas"), "unknown scenario 'akas': did you mean 'acas'? expected one of"),
         (("solve", "nowhere.toml"), "there is no file 'nowhere.toml'"),
         (("solve", "acas", "--steps", "0"), "steps: expected a positive whole number, got 0"),
-        (("solve", "acas", "--set", "gamma=1"), "unknown key 'gamma'"),
+        (
+            ("solve", "acas", "--set", "gamma=1"),
+            "unknown key 'gamma' in scenario 'acas': did you mean 'competition.gamma'? expected",
+        ),
         (("solve", "acas", "--set", "horizon"), "--set: expected key=value"),
         (("solve", "acas", "--set", "horizon=-1", "--json"), "horizon: expected a finite number > 0, got -1"),
     ],
