@@ -1,7 +1,7 @@
 """Games in JAX with dictionaries by agent's name: the interface of JaxMARL's ``MultiAgentEnv``.
 
 What JaxMARL's learners and wrappers call is here, so that they run with another environment in their first line. Needs
-JAX alone: ``pip install 'makertaker[jax]'``.
+JAX alone: ``pip install '.[jax]'``.
 
     env = JaxMARLMarket("acas", homogenisation_method="max")
     observations, state = env.reset(key)

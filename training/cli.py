@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -13,18 +14,30 @@ from . import compare as comparisons
 from . import runs
 from . import seeds as groups
 from . import sweep as sweeps
-from .cli_options import Json, RunFolder, Trust
+from .cli_options import Json, RunFolder, Trust, examples
 from .commands import games, trainings
 from .commands.output import err, out, show
 from .commands.results import say_left_out, show_run, show_seeds
+from .common import progress
 from .common.console import never_fail
 from .evaluation import tables
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    a training of a sweep failed, or the reader of a pipe left
+  2    a bad argument, a missing library, no equilibrium, a file that
+       cannot be read or written; one line on stderr says which
+  130  Ctrl-C    143  SIGTERM    129  SIGHUP
+       'train' and 'sweep' have saved what was learned by then"""
 
 app = typer.Typer(
     help="Markets of liquidity takers and makers: solve, learn, and compare the learned with the equilibrium.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its tables cut names of options where a terminal is narrow
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"{EXIT_CODES}\n\n{examples('makertaker solve acas', 'makertaker train acas --out runs/acas')}",
 )
 
 
@@ -32,7 +45,7 @@ def main() -> None:
     """Run the command; a bad argument is one line on stderr and exit code 2."""
     never_fail()
     try:
-        app()
+        app(prog_name="makertaker")
     except (ValueError, EquilibriumNotFound, ImportError, OSError, ArithmeticError, MemoryError) as error:
         err.print(f"makertaker: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
@@ -54,15 +67,43 @@ def options(
     pass
 
 
-app.command()(games.scenarios)
-app.command()(games.solve)
-app.command()(games.check)
-app.command()(games.references)
-app.command()(trainings.train)
-app.command()(trainings.sweep)
+app.command(
+    short_help="Scenarios, or the keys of one.", epilog=examples("makertaker scenarios", "makertaker scenarios acas")
+)(games.scenarios)
+app.command(
+    short_help="The Nash equilibrium, checked.",
+    epilog=examples("makertaker solve acas", "makertaker solve acas --steps 50 --set competition.gamma=2.0"),
+)(games.solve)
+app.command(
+    short_help="Conditions: hold, by what margin.",
+    epilog=examples("makertaker check execution-2", "makertaker check acas --verbose"),
+)(games.check)
+app.command(
+    short_help="Nash, colluders, rules of thumb.",
+    epilog=examples("makertaker references execution-2", "makertaker references softmax-1x2 --steps 10"),
+)(games.references)
+app.command(
+    short_help="Train, compare with equilibrium.",
+    epilog=examples(
+        "makertaker train acas --out runs/acas",
+        "makertaker train acas --hp ppo.learning_rate=1e-3 --seeds 3 --out runs/three",
+        "makertaker train acas --algorithm trader_0=sac,maker_0=equilibrium --out runs/mix",
+        "makertaker train acas --resume --out runs/acas",
+    ),
+)(trainings.train)
+app.command(
+    short_help="Many trainings, one table.",
+    epilog=examples(
+        "makertaker sweep acas execution-2 --seeds 5 --out runs/sweep",
+        "makertaker sweep acas --algorithm ppo --algorithm a2c --out runs/two",
+    ),
+)(trainings.sweep)
 
 
-@app.command()
+@app.command(
+    short_help="A run beside the equilibrium.",
+    epilog=examples("makertaker evaluate runs/acas", "makertaker evaluate runs/acas --json"),
+)
 def evaluate(run: RunFolder, trust: Trust = False, as_json: Json = False) -> None:
     """Compare a run with the equilibrium: payoffs, exploitability, distances, rules of thumb; writes metrics.json.
 
@@ -70,15 +111,25 @@ def evaluate(run: RunFolder, trust: Trust = False, as_json: Json = False) -> Non
     numbers.
     """
     if groups.is_group(run):
-        show_seeds(groups.evaluate_seeds(run, trust=trust), run, as_json)
+        with progress.shown(err):
+            seeds = groups.evaluate_seeds(run, trust=trust)
+        show_seeds(seeds, run, as_json)
         return
-    show_run(runs.evaluate_run(run, trust=trust), run, as_json)
+    with progress.shown(err):
+        result = runs.evaluate_run(run, trust=trust)
+    show_run(result, run, as_json)
 
 
-@app.command()
+@app.command(
+    short_help="A run's page, with figures.",
+    epilog=examples("makertaker report runs/acas --open", "makertaker report runs/acas --to acas.html"),
+)
 def report(
     run: RunFolder,
-    to: Annotated[Path | None, typer.Option(help="The page's file; default: report.html in the run directory.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The page's file; default: report.html in the run directory.")
+    ] = None,
+    show_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     trust: Trust = False,
 ) -> None:
     """Write a self-contained HTML page with tables and interactive figures; of a folder of seeds or a sweep that of
@@ -91,16 +142,22 @@ def report(
         say_left_out(found)
         page = comparisons.write_page(found, f"Trainings of {comparisons.name_of(run)}", to or run / "report.html")
     else:
-        page = runs.write_report(run, to=to, trust=trust)
+        with progress.shown(err):
+            page = runs.write_report(run, to=to, trust=trust)
     out.print(f"wrote {page}", soft_wrap=True)
+    if show_it and not webbrowser.open(page.resolve().as_uri()):
+        err.print("no browser was found to open it with", style="yellow")
 
 
-@app.command()
+@app.command(
+    short_help="Trainings beside each other.",
+    epilog=examples("makertaker compare runs/acas runs/mix", "makertaker compare runs/sweep --to sweep.html"),
+)
 def compare(
     folders: Annotated[
         list[Path], typer.Argument(metavar="RUN", help="Run directories, folders of seeds, folders of sweeps.")
     ],
-    to: Annotated[Path | None, typer.Option(help="Write an HTML page with figures as well.")] = None,
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML page with figures as well.")] = None,
     as_json: Json = False,
 ) -> None:
     """Compare finished trainings: NashConv over seeds, the least first, and what differs in configuration.

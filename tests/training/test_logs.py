@@ -162,7 +162,7 @@ def test_a_missing_library_is_said_before_any_work(name, resumed, tmp_path, run,
     monkeypatch.setattr("makertaker.training.task.solve", lambda *_, **__: pytest.fail("solved"))
     out, before = tmp_path / "X", contents(run)
     command = ["acas", "--resume", "--out", str(run)] if resumed else [*ARGUMENTS, "--out", str(out)]
-    with pytest.raises(ImportError, match=rf"this needs {name}: pip install 'makertaker\[logs\]'"):
+    with pytest.raises(ImportError, match=rf"this needs {name}: pip install '\.\[logs\]'"):
         CliRunner().invoke(cli.app, ["train", *command, "--log", name], catch_exceptions=False)
     assert not out.exists()
     assert contents(run) == before

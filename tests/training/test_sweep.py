@@ -151,7 +151,7 @@ def test_every_training_of_a_sweep_logs_where_it_is_told_to(tmp_path, monkeypatc
         sweep._train_or_go_on({name: config()}, {name: tmp_path / name}, logs)
     assert asked == [("train", ["wandb"]), ("resume", ["wandb"]), ("resume", None)]  # None: as it began
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(ImportError, match=r"this needs wandb: pip install 'makertaker\[logs\]'"):
+    with pytest.raises(ImportError, match=r"this needs wandb: pip install '\.\[logs\]'"):
         command(tmp_path / "out", "acas", "--log", "wandb")
     assert not (tmp_path / "out").exists()
 

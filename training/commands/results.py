@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
+from ...envs import text
 from .. import compare as comparisons
 from .. import runs
 from .. import seeds as groups
@@ -11,6 +13,13 @@ from ..evaluation import tables
 from ..evaluation.spread import in_words, spread
 from ..evaluation.tables import percent, remarks
 from .output import err, out, show
+
+
+def say_next(folder: Path, as_json: bool) -> None:
+    """The command that shows a training."""
+    if not as_json:
+        name = shlex.quote(text.shown(folder))
+        out.print(f"next: makertaker report {name} --open", markup=False, highlight=False, soft_wrap=True)
 
 
 def say_left_out(found: comparisons.Comparison) -> None:

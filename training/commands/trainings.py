@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ...envs import read_scenario
 from ...envs.parameters import check_count
-from .. import runs
+from .. import completion, runs
 from .. import seeds as groups
 from .. import sweep as sweeps
 from ..cli_options import (
@@ -36,23 +36,27 @@ from ..evaluation.metrics import Group
 from ..evaluation.tables import percent, remarks
 from ..run_config import product
 from .output import err, out, show
-from .results import show_run, show_seeds
+from .results import say_next, show_run, show_seeds
 
 
 def train(
     context: typer.Context,
     name: ScenarioName,
-    out_folder: Annotated[Path, typer.Option("--out", help="Run directory to write.")],
+    out_folder: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Run directory to write.")],
     algorithm: Annotated[
         str,
         typer.Option(
-            help="ppo, a2c, sac, td3, ddpg or tqc for all; or trader_0=sac,maker_0=equilibrium,... (the others: ppo)."
+            metavar="NAME",
+            autocompletion=completion.algorithms,
+            help="One for all: ppo, a2c, sac, td3, ddpg or tqc, of --engine jax ppo, a2c, reinforce, npg, magnet or "
+            "mappo. Or agent=name with commas between, where a name may be equilibrium (agents not named: ppo).",
         ),
     ] = "ppo",
     timesteps: Timesteps = 160_000,
-    seed: Annotated[int, typer.Option(help="The result is a function of it.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="The result is a function of it.")] = 0,
     seeds: Annotated[
-        int, typer.Option(help="Number of seeds, from --seed on; several have a run directory each in --out.")
+        int,
+        typer.Option(metavar="N", help="Number of seeds, from --seed on; several have a run directory each in --out."),
     ] = 1,
     steps: Steps = None,
     information: Seen = "time",
@@ -63,10 +67,14 @@ def train(
     engine: Annotated[
         str,
         typer.Option(
-            help="Library: sb3 (stable-baselines3, in this process), ray (RLlib; ppo only) or jax (ppo only)."
+            metavar="NAME",
+            autocompletion=completion.engines,
+            help="Library: sb3 (stable-baselines3, in this process), ray (RLlib; ppo only) or jax (compiled).",
         ),
     ] = "sb3",
-    runners: Annotated[int, typer.Option(help="With --engine ray: processes that play; 0: the one that learns.")] = 0,
+    runners: Annotated[
+        int, typer.Option(metavar="N", help="With --engine ray: processes that play; 0: the one that learns.")
+    ] = 0,
     address: Address = None,
     logs: LogNames = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run directory.")] = False,
@@ -93,6 +101,7 @@ def train(
             with stops.interrupting():
                 found = groups.resume_seeds(out_folder, console=err, address=address, logs=logs or None)
             show_seeds(groups.Evaluated(found, {}), out_folder, as_json)
+            say_next(out_folder, as_json)
             return
         if resume:
             config = runs.unfinished_config(out_folder)
@@ -118,6 +127,7 @@ def train(
                         logs=logs or (),
                     )
                 show_seeds(groups.Evaluated(found, {}), out_folder, as_json)
+                say_next(out_folder, as_json)
                 return
             with stops.interrupting():
                 result = runs.train(
@@ -130,6 +140,7 @@ def train(
         err.print(f"interrupted{advice}", style="yellow", markup=False, soft_wrap=True)
         raise SystemExit(stops.exit_code(interrupt)) from None
     show_run(result, out_folder, as_json)
+    say_next(out_folder, as_json)
 
 
 def _advice(config: runs.RunConfig | None, out_folder: Path) -> str:
@@ -143,12 +154,26 @@ def _advice(config: runs.RunConfig | None, out_folder: Path) -> str:
 
 
 def sweep(
-    names: Annotated[list[str], typer.Argument(help="Scenarios: names that 'makertaker scenarios' lists, or paths.")],
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder; trainings that it has are not repeated.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SCENARIO...",
+            autocompletion=completion.scenarios,
+            help="Names that 'makertaker scenarios' lists, or paths.",
+        ),
+    ],
+    out_folder: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="Folder; trainings that it has are not repeated.")
+    ],
     algorithm: Annotated[
-        list[str] | None, typer.Option(help="As of 'makertaker train'; repeatable; default: ppo.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=completion.algorithms,
+            help="As of 'makertaker train'; repeatable; default: ppo.",
+        ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Number of seeds, from 0.")] = 3,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Number of seeds, from 0.")] = 3,
     timesteps: Timesteps = 160_000,
     steps: Steps = None,
     information: Seen = "time",
@@ -157,7 +182,12 @@ def sweep(
     spread: Spread = 0.0,
     markets: Markets = None,
     engine: Annotated[
-        str, typer.Option(help="Library: sb3 or jax, which trains seeds that differ in nothing else as one program.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=completion.engines,
+            help="Library: sb3 or jax, which trains seeds that differ in nothing else as one program.",
+        ),
     ] = "sb3",
     address: Address = None,
     logs: LogNames = None,
@@ -193,6 +223,7 @@ def sweep(
         for scenario, line in said:
             out.print(f"{scenario}, {line}", markup=False, soft_wrap=True)
         out.print(f"table, figure and run directories in {out_folder}", soft_wrap=True)
+        say_next(out_folder, as_json)
     if any(each["failed"] for each in groups):
         raise SystemExit(1)
 
