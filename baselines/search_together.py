@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..envs.arrays import Array
+from .progress import told
 
 Values = Callable[[Array, Array], Array]
 """(schedules (D, P, S), places (P,) of the searches they are of) -> payoffs (D, P); per unit"""
@@ -70,7 +71,7 @@ def climb_together(
     payoff = values(x[None], np.arange(len(x)))[0]
     matrices = np.broadcast_to(matrix, (len(x), *matrix.shape)).copy()
     members, before = np.arange(len(x)), None
-    for _ in range(iterations):
+    for _ in told("best responses by search", range(iterations)):
         low, high = (each[members] for each in limits)
         here = x[members]
         slope = _slope(values, here, members, low, high, width)

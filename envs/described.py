@@ -59,7 +59,7 @@ def changed(game: Game, parameters: Mapping[str, object], own: Sequence[str] = (
     if strange:
         arguments = ["game", "scenario", "random", *own, "options", *NAMES, "max_cycles"]
         taken = f"arguments of the environment, some of {arguments}"
-        raise unknown(strange, f"{taken}, or parameters of the game, some of {known}")
+        raise unknown(strange, f"{taken}, or parameters of the game, some of {known}", [*arguments, *known])
     values = {name: parameter(name, value) for name, value in parameters.items()}
     return replace(game, **values) if values else game  # type: ignore[type-var]
 

@@ -1,6 +1,6 @@
 """One agent learns in JAX, the others follow policies: the interface of gymnax, which PureJaxRL's learners call.
 
-Needs JAX alone: ``pip install 'makertaker[jax]'``. With the equilibrium as everybody else's policy it is made by
+Needs JAX alone: ``pip install '.[jax]'``. With the equilibrium as everybody else's policy it is made by
 :func:`makertaker.baselines.gymnax_envs.gymnax_market`.
 
     env = GymnaxMarket("acas", agent="maker_0", others={"trader_0": schedule, "maker_1": policy})

@@ -3,7 +3,7 @@
 The shape that users of gymnax and JaxMARL expect, agents grouped by role: observations, actions, rewards and dones are
 dictionaries ``{"trader": ..., "maker": ...}`` with a leading axis over the agents of the role; an action is ``(N, 1)``
 and ``(M, 2)``. The dynamics are those of :func:`~makertaker.envs.grid.advance`, the same function that the NumPy
-environments call. Needs JAX: ``pip install 'makertaker[jax]'``; double precision with ``jax_enable_x64``.
+environments call. Needs JAX: ``pip install '.[jax]'``; double precision with ``jax_enable_x64``.
 
     env = JaxMarket("acas")
     observations, state = env.reset(key)
@@ -16,11 +16,13 @@ from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 
+from .text import how_to_install
+
 try:
     import jax as jax
     import jax.numpy as jnp
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
-    raise ImportError("makertaker.envs.jax_env needs JAX: pip install 'makertaker[jax]'") from error
+    raise ImportError(f"makertaker.envs.jax_env needs JAX: {how_to_install('jax')}") from error
 
 from .described import Described, describe
 from .game import Coefficients, Controls

@@ -1,7 +1,7 @@
 """Games in JAX with dictionaries by agent's name: the interface of JaxMARL's ``MultiAgentEnv``.
 
 What JaxMARL's learners and wrappers call is here, so that they run with another environment in their first line. Needs
-JAX alone: ``pip install 'makertaker[jax]'``.
+JAX alone: ``pip install '.[jax]'``.
 
     env = JaxMARLMarket("acas", homogenisation_method="max")
     observations, state = env.reset(key)
@@ -22,6 +22,7 @@ import numpy as np
 from .described import Described
 from .jax_env import Array, JaxMarket, JaxPlayed, JaxState, jax
 from .jax_spaces import jax_box
+from .names import unknown
 from .options import OptionsLike
 from .roles import role_action
 
@@ -112,7 +113,7 @@ class JaxMARLMarket:
 
     def _known(self, agent: str) -> None:
         if agent not in self.sizes:
-            raise ValueError(f"agent: expected one of {self.agents}, got {agent!r}")
+            raise unknown("agent", agent, self.agents)
 
     def reset(self, key: Array) -> tuple[Agents, JaxState]:
         """Start an episode: observations by agent, (size,), and the state.

@@ -35,6 +35,7 @@ from .arrays import Array, as_like, namespace
 from .competition import best_quote
 from .game import Controls, Game
 from .grid import State
+from .names import unknown
 
 Kind = Literal["time", "own", "market", "full"]
 KindName = Literal["time", "own", "market", "full", "open_loop"]
@@ -53,7 +54,7 @@ def check_kind(kind: str, name: str = "observation") -> Kind:
     for each in KINDS:
         if kind == each or (kind == "open_loop" and each == "time"):
             return each
-    raise ValueError(f"{name}: expected one of {list(KINDS)}, got {kind!r}")
+    raise unknown(name, kind, KINDS)
 
 
 def width(game: Game, kind: str) -> int:

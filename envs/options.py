@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 
 from .actions import ActionKind, Range
+from .names import suggestion
 from .observation import Kind, KindName, check_kind
 from .parameters import as_number, assign, check_count
 
@@ -136,10 +137,10 @@ class UnknownArgument(TypeError, ValueError):
     """A keyword that nothing takes: a TypeError, as of any function, and a ValueError, as all bad input here."""
 
 
-def unknown(names: list[str], known: str) -> UnknownArgument:
-    """An error in Python's words; libraries look for them when they try a keyword."""
+def unknown(names: list[str], known: str, like: Iterable[str]) -> UnknownArgument:
+    """An error in Python's words; libraries look for them when they try a keyword. Suggested are names of ``like``."""
     listed = ", ".join(map(repr, names))
-    return UnknownArgument(f"got an unexpected keyword argument {listed}: expected {known}")
+    return UnknownArgument(f"got an unexpected keyword argument {listed}: {suggestion(names[0], like)}expected {known}")
 
 
 def as_spread(value: float) -> float:
@@ -162,7 +163,7 @@ def merged(options: OptionsLike, **changes: Unpack[Fields]) -> Options:
     given = [*changes, *(options if isinstance(options, Mapping) else ())]
     strange = [name for name in given if name not in NAMES]
     if strange:
-        raise unknown(strange, f"options of the environment, some of {list(NAMES)}")
+        raise unknown(strange, f"options of the environment, some of {list(NAMES)}", NAMES)
     if options is None or isinstance(options, Mapping):
         return Options(**(options or {}) | changes)
     return replace(options if isinstance(options, Options) else Options(options), **changes)

@@ -8,6 +8,7 @@ import numpy as np
 
 from .arrays import Array, as_numpy, reshaped
 from .game import Controls, Game
+from .names import unknown
 
 
 def check_names(game: Game, named: Mapping[str, object]) -> None:
@@ -128,5 +129,5 @@ def learner(game: Game, agent: str | None) -> str:
 def agent_index(game: Game, agent: str) -> int:
     """Position of an agent in arrays. Raises ValueError for an unknown name."""
     if agent not in game.positions:
-        raise ValueError(f"agent: expected one of {list(game.agents)}, got {agent!r}")
+        raise unknown("agent", agent, game.agents)
     return game.positions[agent]

@@ -15,6 +15,7 @@ from .described import Described, Description, describe, named
 from .game import Controls
 from .infos import everyone
 from .market import Given, Market
+from .names import unknown
 from .observation import state_space
 from .options import OptionsLike
 from .packing import agent_columns, join_controls
@@ -56,7 +57,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         **arguments: Any,
     ) -> None:
         if render_mode is not None and render_mode not in RENDER_MODES:
-            raise ValueError(f"render_mode: expected one of {list(RENDER_MODES)} or None, got {render_mode!r}")
+            raise unknown("render_mode", render_mode, RENDER_MODES, more=" or None")
         found = describe(game, scenario, options, arguments, own=("render_mode", "name"))
         self.game = found.game
         self.market = Market(found.game, found.options, found.random)

@@ -18,6 +18,7 @@ import numpy as np
 from .arrays import Array, namespace
 from .distributions import Choice, Distribution, from_table, to_table
 from .game import C, Controls, Game
+from .names import unknown
 from .parameters import assign, check_count
 
 _SAMPLE = 64
@@ -76,7 +77,7 @@ class RandomMarkets:
         known = drawable(self.game)
         for name, each in self.distributions.items():
             if name not in known:
-                raise ValueError(f"random.{name}: expected some of {known}, got {name!r}")
+                raise unknown("parameter", name, known, " in random", some=True)
             size = np.size(each.value(np.zeros(each.width)))
             count = _count(self.game, name)
             if (each.size is None and name in _LISTS) or (each.size is not None and size != count):

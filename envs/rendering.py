@@ -11,6 +11,7 @@ import numpy as np
 from .arrays import Array
 from .game import Game
 from .market import Market
+from .text import how_to_install
 
 if TYPE_CHECKING:  # matplotlib may be missing
     from matplotlib.axes import Axes
@@ -63,7 +64,7 @@ class Renderer:
             from matplotlib.backends.backend_agg import FigureCanvasAgg
             from matplotlib.figure import Figure
         except ImportError as error:
-            raise ImportError("rendering needs matplotlib: pip install 'makertaker[plots]'") from error
+            raise ImportError(f"rendering needs matplotlib: {how_to_install('plots')}") from error
         self.game, self.times = game, times
         if mode == "human":
             from matplotlib import pyplot

@@ -95,6 +95,11 @@ def _stem(target: Path) -> str:
     return f".{name}."
 
 
+def how_to_install(extra: str) -> str:
+    """What to do where a library of one of the package's extras is missing: no index has the package."""
+    return f"pip install '.[{extra}]' in the folder of makertaker's source"
+
+
 def shown(name: str | Path) -> str:
     """A path, or an argument of the command line, as text: its bytes are UTF-8, where the locale could not read them.
 

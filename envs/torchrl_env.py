@@ -4,7 +4,7 @@ The dynamics are those of :func:`~makertaker.envs.grid.advance` on tensors. A te
 for each role that the game has (``"trader"``, ``"maker"``), a tensordict of batch size (B, N) or (B, M), as
 TorchRL's other multi-agent environments do: ``(role, "observation")`` (B, N, size), ``(role, "action")`` (B, N, 1) or
 (B, M, 2) and ``(role, "reward")`` (B, N, 1); the state is beside them. Markets have a common clock, end together and
-are reset together. Needs TorchRL 0.11 or later: ``pip install 'makertaker[torchrl]'``.
+are reset together. Needs TorchRL 0.11 or later: ``pip install '.[torchrl]'``.
 
 By default actions count from the middle of the action range in units of ``game.control_unit`` and rewards are in units
 of ``game.payoff_unit``, so that one learning rate and one exploration suit everybody; see :class:`.Options`.
@@ -22,6 +22,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .text import how_to_install
+
 try:
     import torch
     from tensordict import TensorDict, TensorDictBase
@@ -29,7 +31,7 @@ try:
     from torchrl.envs import EnvBase
     from torchrl.envs.utils import ExplorationType, set_exploration_type
 except ModuleNotFoundError as error:  # pragma: no cover - depends on the installation
-    raise ImportError(f"makertaker.envs.torchrl_env needs {error.name}: pip install 'makertaker[torchrl]'") from error
+    raise ImportError(f"makertaker.envs.torchrl_env needs {error.name}: {how_to_install('torchrl')}") from error
 
 from .actions import ActionKind
 from .described import Described, describe

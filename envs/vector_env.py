@@ -15,6 +15,7 @@ from .described import Described, describe
 from .grid import Policy
 from .infos import agent_info
 from .market import Given, Market
+from .names import unknown
 from .options import OptionsLike
 from .packing import agent_index, learner
 from .parameters import check_count
@@ -157,5 +158,4 @@ def _mode(given: AutoresetMode | str) -> AutoresetMode:
     for mode in AutoresetMode:
         if given in (mode, mode.value, mode.name):
             return mode
-    expected = [mode.value for mode in AutoresetMode]
-    raise ValueError(f"autoreset_mode: expected one of {expected}, got {given!r}")
+    raise unknown("autoreset_mode", given, [mode.value for mode in AutoresetMode])

@@ -7,35 +7,65 @@ from typing import Annotated
 
 import typer
 
+from . import completion
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help; its lines stay as they are."""
+    return "\b\n" + "\n".join(["Examples:", *(f"  {each}" for each in commands)])
+
+
 ScenarioName = Annotated[
-    str, typer.Argument(help="A name that 'makertaker scenarios' lists, or a path to a .toml file.")
+    str,
+    typer.Argument(
+        metavar="SCENARIO",
+        autocompletion=completion.scenarios,
+        help="A name that 'makertaker scenarios' lists, or a path to a .toml file.",
+    ),
 ]
-RunFolder = Annotated[Path, typer.Argument(help="A run directory.")]
-Steps = Annotated[int | None, typer.Option(help="Steps of the grid; default: the scenario's.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or a folder of seeds.")]
+Steps = Annotated[int | None, typer.Option(metavar="K", help="Steps of the grid; default: the scenario's.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="key=value with a TOML value, e.g. competition.gamma=2.0; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A parameter of the scenario, with a TOML value; repeatable. 'makertaker scenarios SCENARIO' lists them.",
+    ),
 ]
-Timesteps = Annotated[int, typer.Option(help="Joint market steps of a training.")]
-Seen = Annotated[str, typer.Option("--information", help="What actors see: time, own, market or full.")]
+Timesteps = Annotated[int, typer.Option(metavar="N", help="Joint market steps of a training.")]
+Seen = Annotated[
+    str,
+    typer.Option(
+        "--information",
+        metavar="KIND",
+        autocompletion=completion.information,
+        help="What actors see: time, own, market or full.",
+    ),
+]
 History = Annotated[
     int,
     typer.Option(
+        metavar="N",
         help="Number of the last observations that actors act on, the newest last, with zeros before the first. With "
-        "--engine sb3 and jax; with --information time only where there is a factor."
+        "--engine sb3 and jax; with --information time only where there is a factor.",
     ),
 ]
 Memory = Annotated[
     str,
     typer.Option(
+        metavar="UNIT",
+        autocompletion=completion.memories,
         help="none, or the recurrent unit before the layers of actors: lstm, with --engine sb3 and --algorithm ppo, or "
-        "gru, with --engine jax; with --information time only where there is a factor."
+        "gru, with --engine jax; with --information time only where there is a factor.",
     ),
 ]
-Markets = Annotated[int | None, typer.Option(help="Markets played at once; default: the algorithm's.")]
+Markets = Annotated[int | None, typer.Option(metavar="N", help="Markets played at once; default: the algorithm's.")]
 Spread = Annotated[
     float,
     typer.Option(
         "--inventory-spread",
+        metavar="SHARES",
         help="Standard deviation, in shares, of normal noise on the initial inventories of every episode; the "
         "evaluation looks at random starts as well.",
     ),
@@ -44,16 +74,22 @@ Hyperparameters = Annotated[
     list[str] | None,
     typer.Option(
         "--hp",
-        help="name.key=value, name an algorithm or an agent, e.g. ppo.learning_rate=1e-3 or trader_0.gamma=0.99; or a "
-        ".toml file with tables \\[algorithm.name]; repeatable. An unknown key lists what there is.",
+        metavar="NAME.KEY=VALUE",
+        help="A hyperparameter, with a TOML value; NAME is an algorithm or an agent. Or a .toml file with tables "
+        "[algorithm.NAME]. Repeatable; an unknown key lists what there is.",
     ),
 ]
 LogNames = Annotated[
     list[str] | None,
-    typer.Option("--log", help="Log to wandb or mlflow as well as to TensorBoard; repeatable; not a setting."),
+    typer.Option(
+        "--log", metavar="NAME", help="Log to wandb or mlflow as well as to TensorBoard; repeatable; not a setting."
+    ),
 ]
 Address = Annotated[
-    str | None, typer.Option(help="With Ray: address of a cluster, e.g. auto or 10.0.0.1:6379; default: this machine.")
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT", help="With Ray: address of a cluster, or auto for the one there is; default: this machine."
+    ),
 ]
 Trust = Annotated[
     bool,

@@ -25,6 +25,7 @@ from typing import Any, ClassVar, NamedTuple
 from torch.utils.tensorboard import SummaryWriter
 
 from ..envs import Game
+from ..envs.names import unknown
 from .common import files
 from .common.extras import library
 from .common.generators import generators, set_generators
@@ -203,7 +204,7 @@ def check(names: Sequence[str]) -> None:
     """Raises ValueError for an unknown log, and ImportError where its library is missing."""
     for name in names:
         if name not in _LOGS:
-            raise ValueError(f"log: expected some of {list(_LOGS)}, got {name!r}")
+            raise unknown("log", name, _LOGS, some=True)
         _LOGS[name].require()
 
 

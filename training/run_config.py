@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..envs import Policy, Scenario
+from ..envs.names import unknown
 from ..envs.options import as_spread
 from ..envs.parameters import assign, check_count
 from ..envs.scenarios.loader import build_scenario
@@ -175,7 +176,7 @@ class RunConfig:
             learners = self.algorithms() if engine.individual else {}
             for name in own:
                 if name not in learners:
-                    raise ValueError(f"hyperparameters: expected tables of {[*found, *learners]}, got {name!r}")
+                    raise unknown("name", name, [*found, *learners], " in hyperparameters", some=True)
             found |= {agent: found[learners[agent]].changed(tables[agent], agent) for agent in own}
         return found
 
@@ -202,9 +203,10 @@ class RunConfig:
 
 def _plain_tables(tables: Mapping[str, Table]) -> dict[str, dict[str, object]]:
     """Tables with checked values. Raises ValueError for a hyperparameter that no algorithm has, and for a bad value."""
-    unknown = [f"{name}.{key}" for name, table in check_tables(tables).items() for key in table if key not in CHECKS]
-    if unknown:
-        raise ValueError(f"hyperparameter {unknown[0]} is unknown: expected some of {list(CHECKS)}")
+    for name, table in check_tables(tables).items():
+        for key in table:
+            if key not in CHECKS:
+                raise unknown("hyperparameter", key, CHECKS, f" of {name}", some=True)
     return {
         name: {key: plain(CHECKS[key](f"hyperparameter {name}.{key}", value)) for key, value in table.items()}
         for name, table in tables.items()
@@ -241,7 +243,7 @@ def parse_algorithm(text: str, agents: tuple[str, ...], engine: str = "sb3") -> 
     for part in text.split(","):
         agent, name = (each.strip() for each in part.partition("=")[::2])
         if agent not in agents:
-            raise ValueError(f"algorithm: expected agents of {list(agents)}, got {agent!r}")
+            raise unknown("agent", agent, agents, " in algorithm")
         if agent in named:
             raise ValueError(f"algorithm: expected one for each agent, got {named[agent]!r} and {name!r} for {agent!r}")
         if name != _EQUILIBRIUM:
@@ -253,9 +255,9 @@ def parse_algorithm(text: str, agents: tuple[str, ...], engine: str = "sb3") -> 
 def _by_learner(algorithm: str | Mapping[str, str], agents: tuple[str, ...]) -> dict[str, str]:
     if isinstance(algorithm, str):
         return dict.fromkeys(agents, algorithm)
-    unknown = set(algorithm) - set(agents)
-    if unknown:
-        raise ValueError(f"algorithm: expected agents of {list(agents)}, got {sorted(unknown)}")
+    for agent in algorithm:
+        if agent not in agents:
+            raise unknown("agent", agent, agents, " in algorithm")
     return {agent: name for agent, name in algorithm.items() if name != _EQUILIBRIUM}
 
 

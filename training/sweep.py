@@ -33,6 +33,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from ..envs.names import unknown
 from . import runs, seeds
 from .common import engines, files, run_folder, workers
 from .common.extras import check_installed, needed
@@ -129,7 +130,7 @@ def sweep(
         check_installed(*engines.find(name).library)
         if engines.find(name).distributed:
             others = [each for each, engine in engines.ENGINES.items() if not engine.distributed]
-            raise ValueError(f"engine: expected one of {others} in a sweep, got {name!r}")
+            raise unknown("engine", name, others, " in a sweep")
     _check_folder(named, out, overwrite)
     with workers.opened(address) as there, run_folder.made(out), runs.progress_bar(console) as bar:
         _check_folder(named, out, overwrite)  # again: it may have been another sweep's until now

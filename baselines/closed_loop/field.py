@@ -16,6 +16,7 @@ from ..noise.field import Tube, as_state, inventory_sd, next_factors, sample_box
 from ..noise.polynomials import Basis, Polynomial, cubature, fit
 from ..noise.step_system import StepSystem
 from ..policies import Rule
+from ..progress import told
 from .options import ENOUGH
 from .stage import SOLVED, Controlled, StageGames, joined, separated
 from .ties import tied
@@ -121,7 +122,7 @@ def backward(
     # exactly, so that it holds far away as well
     surfaces = [fit(replace(basis, degree=2), tube.box(system.steps), states, last, sizes)]
     unsolved, flat, ties, misfit = 0, 0, 0, 0.0
-    for k in reversed(range(system.steps)):
+    for k in told("feedback equilibrium", range(system.steps)[::-1]):
         states = sample_box(tube.box(k), draw.random(points))
         factor, inventory = states[:, :d], states[:, d:]
         ahead = surfaces[-1].expected(next_factors(system, k, factor, nodes), weights, noise).first(n)

@@ -28,6 +28,7 @@ from ..noise.field import Tube, as_state, at_node, inventory_sd, next_factors, p
 from ..noise.polynomials import Basis, Box, Expected, Polynomial, cubature, fit
 from ..noise.step_system import StepSystem
 from ..profiles import BestResponse, mean_controls
+from ..progress import told
 from ..sampling import pair_mean
 from .options import DEVIATIONS, ENOUGH, REACH, FitOptions
 from .stage import SOLVED, StageGames, combinations, joined
@@ -300,7 +301,7 @@ def _backward(
     last = terminal_reward(system.coefficients(system.steps - 1, states[:, :d] if d else None), states[:, d:])
     # exactly, so that it holds far away as well
     surfaces = [fit(replace(basis, degree=2), tube.box(system.steps), states, last[:, index : index + 1], weights)]
-    for k in reversed(range(system.steps)):
+    for k in told("best responses to policies", range(system.steps)[::-1]):
         states = sample_box(tube.box(k), draw.random(points))
         games, controls = _stages(problem, k, states, surfaces[-1], degree)
         known = [surfaces[-1](states)[:, 1:]] if len(surfaces) > 1 else []

@@ -18,6 +18,7 @@ from ..errors import EquilibriumNotFound
 from ..maker_taker.equilibrium import solve_maker_taker
 from ..maker_taker.mean_field_limit import mean_field
 from ..noise.equilibrium import DecouplingEquilibrium
+from ..progress import told
 from .condition import Condition, Margin, if_not_negative, if_positive, smallest_of, stated
 from .factor import least_flows
 from .in_time import across, largest, least_in_time, least_margin, smallest
@@ -304,7 +305,7 @@ def observations(game: MakerTakerGame, steps: int) -> list[Condition]:
     found = Condition(name, True, digits, reference, f"digits of the residual beside adjoints; {first.message}")
     units = np.array([game.control_unit(agent) for agent in game.agents])
     rng, distances, failed = np.random.default_rng(1), [0.0], 0
-    for _ in range(_STARTS):
+    for _ in told("other starts", range(_STARTS)):
         guess = first.adjoints + _noise(game, first.adjoints, rng)
         other = solve_maker_taker(game, times, throw=False, guess=guess)
         if not other.converged:

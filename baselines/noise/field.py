@@ -27,6 +27,7 @@ from ...envs.grid import Trajectory, step, terminal_reward
 from ...envs.parameters import check_count
 from ..errors import EquilibriumNotFound
 from ..policies import Rule
+from ..progress import told
 from .polynomials import Box, cubature
 from .step_system import AgentsInStep, StepSystem, held_gain
 
@@ -340,7 +341,7 @@ def fit_field(
     last = np.concatenate([-2 * system.terminal * inventory, terminal_reward(end, inventory)], axis=-1)
     surface = regress(tube.box(system.steps), states, last, sizes)
     surfaces, worst, unsolved = [surface], 0.0, 0
-    for k in reversed(range(system.steps)):
+    for k in told("decoupling field", range(system.steps)[::-1]):
         states, factor, inventory = sample(k)
         c = system.coefficients(k, factor)
         everyone, running = system.everyone(c), system.running(k)

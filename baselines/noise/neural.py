@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...envs.arrays import Array
+from ...envs.text import how_to_install
 from .field import Regressor, as_state
 from .polynomials import Box
 
@@ -115,7 +116,7 @@ def neural_regressor(seed: int, units: Array, hidden: int = HIDDEN, iterations: 
     try:
         import torch
     except ModuleNotFoundError as error:
-        raise ImportError("a neural regressor needs PyTorch: pip install 'makertaker[train]'") from error
+        raise ImportError(f"a neural regressor needs PyTorch: {how_to_install('train')}") from error
     latest: list[torch.Tensor] = []
 
     def regress(box: Box, states: Array, values: Array, sizes: Array) -> Network:

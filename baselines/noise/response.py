@@ -24,6 +24,7 @@ from ...envs.arrays import Array
 from ...envs.grid import agent_controls
 from ..errors import EquilibriumNotFound
 from ..profiles import BestResponse, Profile, replaced, undisturbed
+from ..progress import told
 from ..sampling import scored
 from .field import REACH, as_state, at_node, inventory_sd, next_factors, power_of_two, solve_points
 from .polynomials import Basis, Box, Expected, Polynomial, cubature, fit
@@ -162,7 +163,7 @@ class _Response:
         away = deviations(system.steps)
         ahead = self._fit(system.steps, basis, away, [-2 * terminal * (own[:, -1] + away)], np.ones(batch, dtype=bool))
         self.surfaces = []
-        for k in reversed(range(system.steps)):
+        for k in told("best responses under noise", range(system.steps)[::-1]):
             role = self._in_role(k, paths)
             away = deviations(k)
             held = own[:, k] + away

@@ -11,6 +11,7 @@ import re
 from functools import cache
 from typing import Any
 
+import command_line
 import equation_map
 from figures import FIGURES
 from latex2mathml.converter import convert
@@ -127,6 +128,11 @@ def _link(found: re.Match[str]) -> str:
     if name not in homes():
         return f"<code>{name}</code>"
     return f'<autoref identifier="{homes()[name]}" optional><code>{name}</code></autoref>'
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put the commands' help where a page asks for it."""
+    return markdown.replace(command_line.MARK, command_line.markdown()) if command_line.MARK in markdown else markdown
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> Any:

@@ -78,6 +78,7 @@ from ..impact import CrowdedImpact, QuadraticImpact, QuarticImpact
 from ..intensity import Exponential, Softplus
 from ..intensity_shares import BestQuote, ProductShare
 from ..maker_taker_game import MakerTakerGame
+from ..names import suggestion, unknown
 from ..parameters import check_count
 from ..random_markets import RandomMarkets
 from ..softmax_share import SoftmaxShare
@@ -161,7 +162,7 @@ def build_scenario(name: str, values: Mapping[str, object]) -> Scenario:
     known = _names(kind)
     for key in parameters:
         if key not in known:
-            raise ValueError(f"unknown key {key!r} in scenario {name!r}: expected some of {[*_HEADER, *known]}")
+            raise _unknown_key(key, f" in scenario {name!r}", [*_HEADER, *known], values)
     game = kind(**{key: _toml_parameter(key, value) for key, value in parameters.items()})
     steps = check_count("steps", values.get("steps", 20))
     description = values.get("description", "")
@@ -170,6 +171,24 @@ def build_scenario(name: str, values: Mapping[str, object]) -> Scenario:
     drawn = values.get("random")
     random = None if drawn is None else RandomMarkets(game, flat(drawn), steps, name)
     return Scenario(name, description, game, steps, dict(values), random)
+
+
+def _unknown_key(key: str, where: str, known: list[str], values: Mapping[str, object]) -> ValueError:
+    """The error for a key that no scenario of its game has; one of a part's table is suggested with the part."""
+    tables = {each: values.get(each) for each in PARTS if each in known}
+    inner = [f"{part}.{name}" for part, table in tables.items() for name in _part_names(part, table)]
+    meant = suggestion(key, [*known, *inner])
+    return ValueError(f"unknown key {key!r}{where}: {meant}expected some of {known}")
+
+
+def _part_names(key: str, table: object) -> list[str]:
+    """Keys of a part's table, of its own kind where it says which."""
+    given = table if isinstance(table, Mapping) else {}
+    kinds = PARTS[key]
+    names = _names(kinds.get(str(given.get("kind")), next(iter(kinds.values()))))
+    if "intensity" in names:
+        names += _names(INTENSITIES.get(str(given.get("intensity")), Exponential))
+    return [*names, "kind"]
 
 
 def flat(random: object) -> dict[str, Distribution]:
@@ -195,11 +214,12 @@ def _values(name: str) -> dict[str, object]:
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
-            raise ValueError(f"scenario: there is no file {shown(name)!r}")
+            stem = suggestion(path.stem, scenario_names())
+            raise ValueError(f"scenario: there is no file {shown(name)!r}{stem and f'; {stem.strip()}'}")
         text = read(path)
     else:
         if name not in scenario_names():
-            raise ValueError(f"scenario: expected one of {scenario_names()} or a path to a .toml file, got {name!r}")
+            raise unknown("scenario", shown(name), scenario_names(), more=" or a path to a .toml file")
         text = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
     try:
         return tomllib.loads(text)
@@ -281,9 +301,9 @@ def _function(key: str, table: Mapping[str, object]) -> object:
 
 def _make(key: str, kind: Callable[..., object], table: Mapping[str, object], known: list[str]) -> object:
     """A kind of thing with the values of a table. Raises ValueError for an unknown key."""
-    unknown = sorted(set(table) - set(known))
-    if unknown:
-        raise ValueError(f"{key}: unknown key {unknown[0]!r}, expected some of {known}")
+    strange = sorted(set(table) - set(known))
+    if strange:
+        raise unknown("key", strange[0], known, f" in {key}", some=True)
     try:
         return kind(**{name: tuple(each) if isinstance(each, list) else each for name, each in table.items()})
     except (TypeError, ValueError) as error:
@@ -297,5 +317,5 @@ def _names(kind: Callable[..., object]) -> list[str]:
 
 def _choice(key: str, value: object, choices: Mapping[str, object]) -> str:
     if value not in list(choices):
-        raise ValueError(f"{key}: expected one of {list(choices)}, got {value!r}")
+        raise unknown(key, value, choices)
     return str(value)

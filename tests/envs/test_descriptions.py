@@ -301,7 +301,7 @@ def test_nothing_is_too_little(way):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("akas", r"scenario: expected one of \['acas', .* got 'akas'"),
+        ("akas", r"unknown scenario 'akas': .*expected one of \['acas', .*"),
         ("nowhere.toml", r"scenario: there is no file 'nowhere\.toml'"),
         ({"gamma": 1.0}, "unknown key 'gamma' in scenario 'custom'"),
         (3, r"game: expected a game, a scenario, its name, .* got 3"),
@@ -327,8 +327,8 @@ def test_an_unknown_keyword_is_refused(way):
 def test_a_bad_parameter_is_refused(way):
     for changes, message in (
         ({"horizon": -1.0}, "horizon: expected a finite number > 0"),
-        ({"competition": {"kind": "auction"}}, r"competition\.kind: expected one of"),
-        ({"competition": {"kind": "softmax", "speed": 1.0}}, "competition: unknown key 'speed'"),
+        ({"competition": {"kind": "auction"}}, r"unknown competition\.kind .*expected one of"),
+        ({"competition": {"kind": "softmax", "speed": 1.0}}, "unknown key 'speed' in competition"),
     ):
         with pytest.raises(ValueError, match=message):
             WAYS[way](scenario="acas", **changes)

@@ -172,7 +172,7 @@ def test_a_batch_is_a_function_of_its_seed(execution_market):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"agent": "maker_0"}, "agent: expected one of .* got 'maker_0'"),
+        ({"agent": "maker_0"}, "unknown agent 'maker_0': .*expected one of"),
         ({"others": {}}, r"others: expected policies of \['trader_1', 'trader_2'\], got \[\]"),
         ({"quote_range": (0.0, 1.0)}, "quote_range: nobody quotes in this game"),
         ({"num_envs": 0}, "num_envs: expected a positive whole number, got 0"),

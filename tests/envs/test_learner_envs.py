@@ -139,7 +139,7 @@ def test_episode_statistics_of_gymnasium_see_the_payoff():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"agent": "taker_0"}, "agent: expected one of .* got 'taker_0'"),
+        ({"agent": "taker_0"}, "unknown agent 'taker_0': .*expected one of"),
         ({"others": {}}, r"others: expected policies of \['maker_0', 'maker_1'\], got \[\]"),
         ({"others": {"maker_0": None, "maker_1": None, "maker_2": None}}, "others: expected policies of"),
         ({"num_envs": 0}, "num_envs: expected a positive whole number, got 0"),

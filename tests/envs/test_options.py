@@ -112,7 +112,7 @@ def test_an_object_and_its_fields_make_the_same_environment(name):
     ("changes", "message"),
     [
         ({"steps": 0}, "steps: expected a positive whole number, got 0"),
-        ({"observation": "all"}, r"observation: expected one of \['time', 'own', 'market', 'full'\], got 'all'"),
+        ({"observation": "all"}, r"unknown observation 'all': .*expected one of \['time', 'own', 'market', 'full'\]"),
         ({"units": "cents"}, "units: expected 'game' or 'currency', got 'cents'"),
         ({"normalize": 1}, "normalize: expected True or False, got 1"),
         ({"identity": None}, "identity: expected True or False, got None"),
@@ -134,7 +134,7 @@ def test_what_is_wrong_is_refused_everywhere(name, changes, message):
 def test_an_unknown_keyword_is_refused_everywhere(name):
     """As of any function, in the words that libraries look for when they try a keyword; and as all bad input here."""
     for error in (TypeError, ValueError, UnknownArgument):
-        with pytest.raises(error, match=r"got an unexpected keyword argument 'speed': expected .* some of \["):
+        with pytest.raises(error, match=r"got an unexpected keyword argument 'speed': .*expected .* some of \["):
             ADAPTERS[name](speed=2)
 
 

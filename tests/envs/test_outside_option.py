@@ -112,5 +112,5 @@ def test_a_file_a_mapping_and_a_draw_know_it():
     drawn_games = RandomMarkets(game, {"competition.outside": Uniform(-3.0, 0.0)}).games(5, seed=1)
     assert len({each.competition.outside for each in drawn_games}) == 5
     without = MakerTakerGame(competition=SoftmaxShare())
-    with pytest.raises(ValueError, match=r"random\.competition\.outside: expected some of"):
+    with pytest.raises(ValueError, match=r"unknown parameter 'competition.outside' in random: expected some of"):
         RandomMarkets(without, {"competition.outside": Uniform(-3.0, 0.0)})

@@ -364,16 +364,16 @@ def test_reset_refuses_inventories_that_do_not_fit(inventory, message):
     [
         ({"steps": 0}, "steps: expected a positive whole number, got 0"),
         ({"steps": 2.5}, r"steps: expected a positive whole number, got 2\.5"),
-        ({"observation": "all"}, r"observation: expected one of \['time', 'own', 'market', 'full'\], got 'all'"),
+        ({"observation": "all"}, r"unknown observation 'all': .*expected one of \['time', 'own', 'market', 'full'\]"),
         ({"reward": "utility"}, "reward: expected 'payoff' or 'wealth', got 'utility'"),
-        ({"render_mode": "ansi"}, "render_mode: expected one of .* got 'ansi'"),
+        ({"render_mode": "ansi"}, "unknown render_mode 'ansi': .*expected one of"),
         ({"rate_range": (2.0, 1.0)}, r"rate_range: expected two increasing numbers within \[0, inf\]"),
         (
             {"quote_range": (-60.0, 1.0), "max_quote": 50.0},
             r"quote_range: expected two increasing numbers within \[-50, 50\]",
         ),
         ({"inventory_spread": -1.0}, "inventory_spread: expected a finite number >= 0"),
-        ({"gamma": 1.0}, "unexpected keyword argument 'gamma': expected .* some of"),
+        ({"gamma": 1.0}, "unexpected keyword argument 'gamma': .*expected .* some of"),
         ({"horizon": -1.0}, "horizon: expected a finite number > 0"),
     ],
 )

@@ -26,20 +26,23 @@ def test_scenario_tables(part, table, expected):
     [
         (
             {"competition": {"kind": "cournot"}},
-            r"competition\.kind: expected one of \['best_quote', 'softmax', 'product'\]",
+            r"unknown competition\.kind .*expected one of \['best_quote', 'softmax', 'product'\]",
         ),
-        ({"competition": {"intensity": "linear"}}, r"competition\.intensity: expected one of"),
-        ({"competition": {"kind": "softmax", "gamma": 1.0}}, "competition: unknown key 'gamma'"),
+        ({"competition": {"intensity": "linear"}}, r"unknown competition\.intensity .*expected one of"),
+        ({"competition": {"kind": "softmax", "gamma": 1.0}}, "unknown key 'gamma' in competition"),
         ({"competition": {"kind": "softmax", "offsets": [0.0, 0.0, 0.0]}}, r"competition\.offsets: expected 2"),
         ({"competition": {"kind": "softmax", "rate": -1.0}}, r"competition\.rate: expected a positive finite number"),
         ({"competition": {"kind": "product", "floor": 1.0}}, r"competition\.floor: expected a number in \(0, 1\)"),
         ({"competition": {"gamma": 0.0}}, "gamma: expected a positive finite number"),
         ({"competition": 1.0}, "competition: expected a table"),
-        ({"impact": {"kind": "linear"}}, r"impact\.kind: expected one of \['quadratic', 'crowded', 'quartic'\]"),
+        (
+            {"impact": {"kind": "linear"}},
+            r"unknown impact\.kind .*expected one of \['quadratic', 'crowded', 'quartic'\]",
+        ),
         ({"impact": {"kind": "crowded", "crowding": 2.0}}, r"impact\.crowding: expected a number in \(-2, 2\)"),
         ({"impact": {"kind": "crowded", "crowding": -2.0}}, r"impact\.crowding: expected a number in \(-2, 2\)"),
         ({"impact": {"kind": "quartic", "quartic": -1.0}}, r"impact\.quartic: expected a finite number >= 0"),
-        ({"impact": {"crowding": 1.0}}, "impact: unknown key 'crowding'"),
+        ({"impact": {"crowding": 1.0}}, "unknown key 'crowding' in impact"),
         ({"impact": {"beta": 0.0}}, r"impact\.beta"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from makertaker.baselines import solve
 from makertaker.envs import load_scenario, read_scenario, scenario_names
-from makertaker.training import cli
+from makertaker.training.commands import games
 from support.commands import assert_one_line
 
 
@@ -77,10 +77,13 @@ def test_solve_prints_a_table_without_json(command):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("solve", "akas"), "scenario: expected one of"),
+        (("solve", "akas"), "unknown scenario 'akas': did you mean 'acas'? expected one of"),
         (("solve", "nowhere.toml"), "there is no file 'nowhere.toml'"),
         (("solve", "acas", "--steps", "0"), "steps: expected a positive whole number, got 0"),
-        (("solve", "acas", "--set", "gamma=1"), "unknown key 'gamma'"),
+        (
+            ("solve", "acas", "--set", "gamma=1"),
+            "unknown key 'gamma' in scenario 'acas': did you mean 'competition.gamma'? expected",
+        ),
         (("solve", "acas", "--set", "horizon"), "--set: expected key=value"),
         (("solve", "acas", "--set", "horizon=-1", "--json"), "horizon: expected a finite number > 0, got -1"),
     ],
@@ -94,7 +97,7 @@ def test_what_a_machine_cannot_do_is_one_line_and_exit_code_2(command, error, mo
     def fail(*_):
         raise error("more than there is")
 
-    monkeypatch.setattr(cli, "task", fail)
+    monkeypatch.setattr(games, "task", fail)
     assert_one_line(command("solve", "acas"), "makertaker: more than there is")
 
 
@@ -130,5 +133,6 @@ def test_a_library_that_is_missing_is_said_with_its_extra(library, extra, monkey
     from makertaker.training.common import extras
 
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(ImportError, match=rf"^this needs {library}: pip install 'makertaker\[{extra}\]'$"):
+    hint = rf"^this needs {library}: pip install '\.\[{extra}\]' in the folder of makertaker's source$"
+    with pytest.raises(ImportError, match=hint):
         extras.check_installed(library, extra)

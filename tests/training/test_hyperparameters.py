@@ -227,7 +227,7 @@ def test_trainings_of_a_sweep_take_the_tables_that_concern_them():
         for algorithm in ("ppo", "a2c")
         for seed in range(2)
     ]
-    with pytest.raises(ValueError, match=r"hyperparameters: expected tables of \['ppo', .*\], got 'sac'"):
+    with pytest.raises(ValueError, match=r"unknown name 'sac' in hyperparameters: expected some of \['ppo', "):
         product([ACAS], ["ppo"], [0], STEPS, hyperparameters={"sac": {"tau": 0.1}})
 
 
@@ -243,11 +243,11 @@ FILES = {
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("pppo.gamma=0.9", "hyperparameters: expected tables of ['ppo', 'trader_0', 'maker_0', 'maker_1'], got 'pppo'"),
-        ("sac.tau=0.9", "hyperparameters: expected tables of ['ppo', 'trader_0'"),
-        ("ppo.lr=0.9", "hyperparameter ppo.lr is unknown: expected some of ['learning_rate', 'exploration', "),
-        ("maker_0.tau=0.9", "hyperparameter maker_0.tau is unknown: expected some of ['learning_rate'"),
-        ("ppo.ent_coef=0.1", "hyperparameter ppo.ent_coef is unknown"),
+        ("pppo.gamma=0.9", "unknown name 'pppo' in hyperparameters: did you mean 'ppo'? expected some of ['ppo', "),
+        ("sac.tau=0.9", "unknown name 'sac' in hyperparameters: expected some of ['ppo', 'trader_0'"),
+        ("ppo.lr=0.9", "unknown hyperparameter 'lr' of ppo: expected some of ['learning_rate', 'exploration', "),
+        ("maker_0.tau=0.9", "unknown hyperparameter 'tau' of maker_0: expected some of ['learning_rate'"),
+        ("ppo.ent_coef=0.1", "unknown hyperparameter 'ent_coef' of ppo"),
         ("ppo.gamma=1.5", "hyperparameter ppo.gamma: expected a number in [0, 1], got 1.5"),
         ("ppo.gamma=true", "hyperparameter ppo.gamma: expected a number in [0, 1], got True"),
         ("ppo.learning_rate=[1e-3]", "hyperparameter ppo.learning_rate: expected a number > 0, or a list of two"),
@@ -319,10 +319,10 @@ def test_an_algorithm_of_the_users_is_learned_with():
             r"learning_rate: expected a number > 0, or a list of two.* got \(0.001, 0.0\)",
         ),
         ({"exploration": "wide"}, "exploration: expected a number > 0"),
-        ({"kind": "noisy"}, r"kind: expected one of \['on_policy', 'entropy', 'action_noise'\], got 'noisy'"),
+        ({"kind": "noisy"}, r"unknown kind 'noisy': .*expected one of \['on_policy', 'entropy', 'action_noise'\]"),
         ({"model": "PPO"}, "model: expected a subclass of BaseAlgorithm, got 'PPO'"),
         ({"policy": int}, "policy: expected a subclass of BasePolicy"),
-        ({"settings": {"lr": 1.0}}, "settings: PPO takes no 'lr' here, expected some of "),
+        ({"settings": {"lr": 1.0}}, "settings: PPO takes no 'lr' here: expected some of "),
         ({"settings": {"n_steps": 7}}, "settings: PPO takes no 'n_steps' here"),
         ({"settings": {"gamma": 2.0}}, r"gamma: expected a number in \[0, 1\], got 2.0"),
         ({"network": {"depth": 3}}, "network: PrefixActorCriticPolicy takes no 'depth' here"),
@@ -346,7 +346,7 @@ def test_networks_of_actor_and_critic_may_differ():
 
 def test_what_is_no_algorithm_is_refused():
     for bad in (3, {"trader_0": "ppo", "maker_0": PPO, "maker_1": "ppo"}):
-        with pytest.raises(ValueError, match=r"algorithm: expected one of \['ppo', "):
+        with pytest.raises(ValueError, match=r"unknown algorithm .*expected one of \['ppo', "):
             learners(algorithm=bad)
 
 

@@ -61,7 +61,7 @@ def test_an_address_needs_ray(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     monkeypatch.delitem(__import__("sys").modules, "makertaker.training.common.cluster", raising=False)
     with (
-        pytest.raises(ImportError, match=r"this needs ray: pip install 'makertaker\[ray\]'"),
+        pytest.raises(ImportError, match=r"this needs ray: pip install '\.\[ray\]'"),
         workers.opened("10.0.0.1:6379"),
     ):
         pass

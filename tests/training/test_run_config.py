@@ -89,7 +89,7 @@ def test_values_become_plain(tmp_path):
         ({"algorithm": {}}, "algorithm: expected a name, or names by agent, got {}"),
         ({"algorithm": {"trader_0": None}}, "algorithm.trader_0: expected a name, got None"),
         ({"engine": ["sb3"]}, r"engine: expected a name, got \['sb3'\]"),
-        ({"information": None}, "information: expected one of .* got None"),
+        ({"information": None}, "unknown information None: .*expected one of"),
         ({"inventory_spread": -1.0}, r"inventory_spread: expected a finite number >= 0, got -1\.0"),
         ({"inventory_spread": "wide"}, "inventory_spread: expected a finite number >= 0, got 'wide'"),
     ],

@@ -195,12 +195,15 @@ NOTHING = [
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "acas", "--algorithm", "dqn", "--out", "x"], "algorithm: expected one of .* got 'dqn'"),
-        (["train", "acas", "--algorithm", "maker_7=sac", "--out", "x"], "expected agents of .* got 'maker_7'"),
-        (["train", "acas", "--information", "all", "--out", "x"], "information: expected one of .* got 'all'"),
+        (["train", "acas", "--algorithm", "dqn", "--out", "x"], "unknown algorithm 'dqn': .*expected one of"),
+        (
+            ["train", "acas", "--algorithm", "maker_7=sac", "--out", "x"],
+            "unknown agent 'maker_7' in algorithm: did you mean 'maker_1' or 'maker_0'",
+        ),
+        (["train", "acas", "--information", "all", "--out", "x"], "unknown information 'all': .*expected one of"),
         (["train", "acas", "--timesteps", "0", "--out", "x"], "timesteps: expected a positive whole number, got 0"),
         (["train", "acas", "--markets", "0", "--out", "x"], "markets: expected a positive whole number, got 0"),
-        (["train", "nowhere", "--out", "x"], "scenario: expected one of .* got 'nowhere'"),
+        (["train", "nowhere", "--out", "x"], "unknown scenario 'nowhere': .*expected one of"),
         (["train", "acas", "--resume", "--out", "x"], "'x' is not a run directory"),
         (
             ["train", "acas", "--steps", "1", "--markets", "1", "--out", "x"],

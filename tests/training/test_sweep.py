@@ -151,7 +151,7 @@ def test_every_training_of_a_sweep_logs_where_it_is_told_to(tmp_path, monkeypatc
         sweep._train_or_go_on({name: config()}, {name: tmp_path / name}, logs)
     assert asked == [("train", ["wandb"]), ("resume", ["wandb"]), ("resume", None)]  # None: as it began
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(ImportError, match=r"this needs wandb: pip install 'makertaker\[logs\]'"):
+    with pytest.raises(ImportError, match=r"this needs wandb: pip install '\.\[logs\]'"):
         command(tmp_path / "out", "acas", "--log", "wandb")
     assert not (tmp_path / "out").exists()
 
@@ -268,10 +268,10 @@ def test_other_settings_are_refused_or_replaced(swept, tmp_path):
     [
         (["acas", "--seeds", "0"], "seeds: expected a positive whole number, got 0"),
         (["acas", "acas"], "expected different trainings, got 'acas-ppo-0' twice"),
-        (["acas", "--algorithm", "dqn"], "algorithm: expected one of .* got 'dqn'"),
-        (["acas", "--hp", "sac.tau=0.1"], r"hyperparameters: expected tables of \['ppo', .* got 'sac'"),
-        (["nowhere"], "scenario: expected one of .* got 'nowhere'"),
-        (["acas", "--engine", "ray"], r"engine: expected one of \['sb3', 'jax'\] in a sweep, got 'ray'"),
+        (["acas", "--algorithm", "dqn"], "unknown algorithm 'dqn': .*expected one of"),
+        (["acas", "--hp", "sac.tau=0.1"], r"unknown name 'sac' in hyperparameters: expected some of \['ppo', "),
+        (["nowhere"], "unknown scenario 'nowhere': .*expected one of"),
+        (["acas", "--engine", "ray"], r"unknown engine 'ray' in a sweep: .*expected one of \['sb3', 'jax'\]"),
     ],
 )
 def test_bad_arguments_are_refused_before_anything_is_written(arguments, message, tmp_path):

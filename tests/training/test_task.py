@@ -110,7 +110,7 @@ def test_a_task_is_a_game_on_a_grid():
 
 
 def test_a_run_names_its_engine():
-    with pytest.raises(ValueError, match=r"engine: expected one of \['sb3', 'ray', 'jax'\], got 'tpu'"):
+    with pytest.raises(ValueError, match=r"unknown engine 'tpu': .*expected one of \['sb3', 'ray', 'jax'\]"):
         config(engine="tpu")
     with pytest.raises(ValueError, match="runners: expected 0 with engine 'sb3', got 2"):
         config(runners=2)
@@ -123,7 +123,7 @@ def test_a_run_names_its_engine():
 def test_open_loop_is_another_name_of_time(given):
     assert config(information=given).information == "time"
     with pytest.raises(
-        ValueError, match=r"information: expected one of \['time', 'own', 'market', 'full'\], got 'all'"
+        ValueError, match=r"unknown information 'all': .*expected one of \['time', 'own', 'market', 'full'\]"
     ):
         config(information="all")
 

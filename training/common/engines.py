@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...envs.market import Market
+from ...envs.names import unknown
 from . import jax_algorithms
 from .extras import needed
 from .files import DAMAGE
@@ -75,7 +76,7 @@ class Engine(ABC):
         if history > 1 and not self.histories:
             raise ValueError(f"history: expected 1 with engine {name!r}, got {history}")
         if check_memory(memory) not in self.memories:
-            raise ValueError(f"memory: expected one of {list(self.memories)} with engine {name!r}, got {memory!r}")
+            raise unknown("memory", memory, self.memories, f" with engine {name!r}")
         if history > 1 and memory != NONE:
             raise ValueError(f"history: expected 1 with memory {memory!r}, which remembers all of them, got {history}")
 
@@ -176,7 +177,7 @@ class RLlib(Engine):
     def algorithm(self, name: str, memory: str = NONE) -> Settings:
         """PPO. Raises ValueError for anything else."""
         if name != "ppo":
-            raise ValueError(f"algorithm: with --engine ray expected 'ppo', got {name!r}")
+            raise unknown("algorithm", name, ["ppo"], " with engine 'ray'")
         return PPO
 
     def build(self, training: Training) -> Learners:
@@ -221,5 +222,5 @@ ENGINES: dict[str, Engine] = {"sb3": StableBaselines3(), "ray": RLlib(), "jax": 
 def find(name: str) -> Engine:
     """The engine of a name. Raises ValueError for an unknown one."""
     if name not in ENGINES:
-        raise ValueError(f"engine: expected one of {list(ENGINES)}, got {name!r}")
+        raise unknown("engine", name, ENGINES)
     return ENGINES[name]

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
+from ...envs.names import unknown
 from .ranges import checked
 
 Table = Mapping[str, object]
@@ -42,7 +43,7 @@ class Settings(ABC):
         known = self.hyperparameters()
         for key in values:
             if key not in known:
-                raise ValueError(f"hyperparameter {name}.{key} is unknown: expected some of {list(known)}")
+                raise unknown("hyperparameter", key, known, f" of {name}", some=True)
         try:
             return self._with(values)
         except ValueError as error:

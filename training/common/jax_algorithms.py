@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ...envs.names import unknown
 from .hyperparameters import FieldSettings, PPOSettings
 
 
@@ -143,5 +144,5 @@ ALGORITHMS: Mapping[str, JaxSettings] = {
 def find(name: str) -> JaxSettings:
     """An algorithm by name. Raises ValueError for an unknown one."""
     if not isinstance(name, str) or name not in ALGORITHMS:
-        raise ValueError(f"algorithm: with --engine jax expected one of {list(ALGORITHMS)}, got {name!r}")
+        raise unknown("algorithm", name, ALGORITHMS, " with engine 'jax'")
     return ALGORITHMS[name]

@@ -25,6 +25,7 @@ import numpy as np
 
 from ...envs import Game
 from ...envs.arrays import Array, namespace
+from ...envs.names import unknown
 
 T = TypeVar("T")
 NONE = "none"
@@ -35,7 +36,7 @@ MEMORIES = (NONE, "gru", "lstm")
 def check_memory(memory: object) -> str:
     """The name of a recurrent unit. Raises ValueError for an unknown one."""
     if memory not in MEMORIES:
-        raise ValueError(f"memory: expected one of {list(MEMORIES)}, got {memory!r}")
+        raise unknown("memory", memory, MEMORIES)
     return str(memory)
 
 

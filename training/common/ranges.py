@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import cast
 
 from ...envs.arrays import is_number, is_whole
+from ...envs.names import suggestion
 
 Check = Callable[[str, object], object]
 """from a name, for messages, and a value to the value as it is kept: numbers as float or int, lists as tuples"""
@@ -66,7 +67,7 @@ def _widths(name: str, value: object) -> tuple[int, ...]:
 
 def _activation(name: str, value: object) -> str:
     if not isinstance(value, str) or value not in ACTIVATIONS:
-        raise _refused(name, f"one of {list(ACTIVATIONS)}", value)
+        raise ValueError(f"{name}: {suggestion(value, ACTIVATIONS)}expected one of {list(ACTIVATIONS)}, got {value!r}")
     return value
 
 

@@ -3,6 +3,7 @@
 Needs the extra ``ray``.
 """
 
+from ...envs.text import how_to_install
 from ..common.hyperparameters import PPOSettings
 
 try:
@@ -10,6 +11,6 @@ try:
     from .learners import RLlibLearners
     from .runner import MarketRunner
 except ModuleNotFoundError as error:
-    raise ImportError(f"makertaker.training.rllib needs {error.name}: pip install 'makertaker[ray]'") from error
+    raise ImportError(f"makertaker.training.rllib needs {error.name}: {how_to_install('ray')}") from error
 
 __all__ = ["MarketRunner", "PPOSettings", "RLlibLearners", "ppo_config"]

@@ -13,6 +13,7 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
+from ...envs.names import suggestion, unknown
 from ..common.hyperparameters import PPO, Settings, Table, plain
 from ..common.ranges import ACTIVATIONS, checked
 from .prefix_policies import PrefixRecurrentPolicy
@@ -78,7 +79,7 @@ class Algorithm(Settings):
             wanted = "PrefixRecurrentPolicy with RecurrentPPO alone"
             raise ValueError(f"policy: expected a {wanted}, got {self.policy.__name__} with {self.model.__name__}")
         if self.kind not in get_args(Kind):
-            raise ValueError(f"kind: expected one of {list(get_args(Kind))}, got {self.kind!r}")
+            raise unknown("kind", self.kind, get_args(Kind))
         for name in (*self._own(), "markets"):
             object.__setattr__(self, name, checked(name, getattr(self, name)))
         for name, owner in (("settings", self.model), ("network", self.policy)):
@@ -135,7 +136,8 @@ class Algorithm(Settings):
             known -= {"batch_size"}
         for key in given:
             if key not in known:
-                raise ValueError(f"{name}: {owner.__name__} takes no {key!r} here, expected some of {sorted(known)}")
+                expected = f"{suggestion(key, known)}expected some of {sorted(known)}"
+                raise ValueError(f"{name}: {owner.__name__} takes no {key!r} here: {expected}")
         return {key: self._value(key, value) for key, value in given.items()}
 
     def _value(self, key: str, value: object) -> object:

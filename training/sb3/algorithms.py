@@ -39,6 +39,7 @@ from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNo
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
+from ...envs.names import unknown
 from ..common.hyperparameters import PPO, geometric
 from ..common.memory import NONE
 from . import prefix_policies
@@ -155,7 +156,7 @@ def find(name: str, memory: str = NONE) -> Algorithm:
         ValueError: an unknown one, or one that has no such memory.
     """
     if not isinstance(name, str) or name not in ALGORITHMS:
-        raise ValueError(f"algorithm: expected one of {list(ALGORITHMS)}, got {name!r}")
+        raise unknown("algorithm", name, ALGORITHMS)
     if memory == NONE:
         return ALGORITHMS[name]
     if name not in RECURRENT or memory != "lstm":

@@ -506,7 +506,7 @@ def test_a_task_of_a_sweep_goes_on_with_what_was_interrupted_and_begins_the_rest
 
 
 def test_the_engine_says_what_it_does_not_have():
-    with pytest.raises(ValueError, match=r"algorithm: with --engine jax expected one of .*, got 'sac'"):
+    with pytest.raises(ValueError, match=r"unknown algorithm 'sac' with engine 'jax': .*expected one of"):
         runs.RunConfig.of(read_scenario("acas"), "sac", STEPS, "jax")
-    with pytest.raises(ValueError, match=r"hyperparameters: expected tables of \['ppo'\], got 'trader_0'"):
+    with pytest.raises(ValueError, match=r"unknown name 'trader_0' in hyperparameters: expected some of \['ppo'\]"):
         config(hyperparameters={"trader_0": {"gamma": 0.9}})

@@ -1,0 +1,1 @@
+"""The commands of ``makertaker``, by what they are about; :mod:`..cli` puts them together."""

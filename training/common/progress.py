@@ -1,0 +1,61 @@
+"""The progress of what is computed, on a console: a bar, or lines where it is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn, TimeRemainingColumn
+
+from ...baselines.progress import listening
+
+_QUIET = 3.0
+"""seconds before the first line"""
+_BETWEEN = 10.0
+"""seconds from line to line"""
+
+
+@contextmanager
+def shown(console: Console) -> Iterator[None]:
+    """Show how far computations of :mod:`makertaker.baselines` are, with the time that is left of each: on a terminal
+    a bar, which goes in the end; elsewhere a line now and then, and none of what takes seconds."""
+    if not console.is_terminal:
+        with listening(_Lines(console)):
+            yield
+        return
+    columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress("{task.description}", *columns, console=console, transient=True) as bar, listening(_Bar(bar)):
+        yield
+
+
+class _Bar:
+    """One task of a bar, which begins anew with each computation."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task: TaskID | None = None
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if self._task is None:
+            self._task = self._bar.add_task(what, total=total)
+        elif done == 0:
+            self._bar.reset(self._task, description=what, total=total)
+        self._bar.update(self._task, completed=done)
+
+
+class _Lines:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._begun = time.monotonic()
+        self._next = self._begun + _QUIET
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done == 0:
+            self._begun = now
+        elif now >= self._next and done < total:
+            left = (now - self._begun) / done * (total - done)
+            self._next = now + _BETWEEN
+            self._console.print(f"{what}: {done} of {total} steps, about {left:.0f} s left of them", soft_wrap=True)
