@@ -18,6 +18,7 @@ from ..baselines import Equilibrium, EquilibriumNotFound, Exploitability, check,
 from ..envs import read_scenario, scenario_names
 from ..envs.parameters import check_count
 from . import compare as comparisons
+from . import render as films
 from . import runs
 from . import seeds as groups
 from . import sweep as sweeps
@@ -415,6 +416,40 @@ def report(
     else:
         page = runs.write_report(run, to=to, trust=trust)
     out.print(f"wrote {page}", soft_wrap=True)
+
+
+@app.command()
+def render(
+    source: Annotated[
+        str, typer.Argument(metavar="RUN|SCENARIO", help="A run directory; or a scenario, by name or .toml file.")
+    ],
+    to: Annotated[Path, typer.Option("--out", help="The film's file: .gif, or .mp4 where ffmpeg is installed.")],
+    policies: Annotated[
+        str | None,
+        typer.Option(help="Who plays: learned or equilibrium; default: learned of a run, otherwise equilibrium."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    fps: Annotated[int, typer.Option(help="Frames, which are steps, per second.")] = 10,
+    steps: Steps = None,
+    overrides: Overrides = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    trust: Trust = False,
+) -> None:
+    """Write a film of one episode, with the equilibrium as a ghost: of a run's learned policies, or of a scenario's
+    equilibrium."""
+    film = films.render(
+        source,
+        to,
+        policies=policies,
+        seed=seed,
+        fps=fps,
+        steps=steps,
+        overrides=overrides or (),
+        overwrite=overwrite,
+        trust=trust,
+        console=err,
+    )
+    out.print(f"wrote {film.path}: {film.frames} frames, {film.size / 1e6:.2f} MB", markup=False, soft_wrap=True)
 
 
 @app.command()
