@@ -168,10 +168,9 @@ class Ladder(_Panel):
         self._volumes = axes.barh([0.0, 0.0], [0.0, 0.0], height=0.0, color=_PALE, zorder=0.5)
         self._best = [axes.axhline(0.0, color=_DARK, linewidth=1.1, zorder=1, visible=False) for _ in range(2)]
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
-        self._texts = [
-            axes.text(0.98, 0.0, "", transform=axes.get_yaxis_transform(), ha="right", va=va, fontsize=8, bbox=box)
-            for va in ("bottom", "top")
-        ]
+        ends = zip((0.98, 0.02), ("top", "bottom"), strict=True)
+        style: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "fontsize": 8, "bbox": box, "zorder": 6}
+        self._texts = [axes.text(0.98, y, "", va=side, **style) for y, side in ends]
         self.lines = [[_line(axes, look, side == 1, "default") for look in looks] for side in range(2)]
         for each in self.lines[0] + self.lines[1]:
             each.set(linewidth=2 * each.get_linewidth(), markevery=[-1])
@@ -195,7 +194,7 @@ class Ladder(_Panel):
             if best is not None:
                 at, thick = float(np.clip(best[side], low, high)), _THICK * (high - low)
                 line.set_ydata([at, at])
-                text.set(text=names[side].format(best[side], volumes[side]), y=at + (0.6, -0.6)[side] * thick)
+                text.set_text(names[side].format(best[side], volumes[side]))
                 bar.set(y=at - thick / 2, height=thick, width=self._clipped(volumes[side]))
         places = np.concatenate([quotes.ravel(), volumes if best is None else np.array(best)])
         self._mark(np.clip(places, low, high), np.concatenate([fills.ravel(), volumes]))

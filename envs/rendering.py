@@ -165,8 +165,8 @@ class Renderer:
             axes.yaxis.label.set_fontsize(9)
             axes.tick_params(labelsize=8)
             axes.spines[["top", "right"]].set_visible(False)
-        figure.suptitle(self._title, x=0.01, y=0.985, ha="left", va="top", fontsize=11, fontweight="bold")
-        self._clock = figure.text(0.99, 0.985, "", ha="right", va="top", fontsize=11, in_layout=False)
+        self._above = figure.suptitle(self._title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        self._clock = figure.text(0.99, 1.0, "", ha="right", va="top", fontsize=11, in_layout=False)
 
     def begin(self, bounds: Limits, ghost: Ghost | None) -> None:
         """Set the limits, the ghost, the legend, and with them the layout of an episode's frames; nothing is changed
@@ -189,6 +189,7 @@ class Renderer:
         self._figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
         self._figure.draw_without_rendering()
         self._figure.set_layout_engine("none")  # panels keep their places
+        self._clock.set_y(self._above.get_position()[1])
 
     def draw(self, frames: Sequence[Frame]) -> np.ndarray | None:
         """Draw an episode's frames, of which the first is its beginning."""
