@@ -189,6 +189,9 @@ class Renderer:
         self._figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
         self._figure.draw_without_rendering()
         self._figure.set_layout_engine("none")  # panels keep their places
+        dots = np.tile(_DPI * np.array(_SIZE), 2)
+        for axes in self._figure.axes:  # whole dots, whatever the layout was before
+            axes.set_position(tuple(np.round(axes.get_position().bounds * dots) / dots))
         self._clock.set_y(self._above.get_position()[1])
 
     def draw(self, frames: Sequence[Frame]) -> np.ndarray | None:
