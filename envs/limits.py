@@ -34,6 +34,8 @@ class Ghost(NamedTuple):
     """(K+1, n)"""
     controls: Controls
     """(K, N), (K, M), (K, M)"""
+    prices: np.ndarray
+    """(K+1,) market price, without noise of its own"""
     payoffs: np.ndarray | None
     """(n,)"""
 
@@ -63,7 +65,8 @@ def as_ghost(game: Game, steps: int, played: object, label: str) -> Ghost:
     payoffs = getattr(played, "payoffs", None)
     if payoffs is not None:
         payoffs = _shaped("payoffs", payoffs, (count,))
-    return Ghost(label, arrays["inventories"], Controls(*(arrays[name] for name in shapes)), payoffs)
+    controls = Controls(*(arrays[name] for name in shapes))
+    return Ghost(label, arrays["inventories"], controls, np.asarray(simulate(game, controls, steps).mid), payoffs)
 
 
 def _shaped(name: str, value: object, shape: tuple[int, ...]) -> np.ndarray:

@@ -134,7 +134,7 @@ class Prices(Paths):
     """
 
     def __init__(self, axes: Axes, looks: Sequence[Look]) -> None:
-        super().__init__(axes, [Look("market price", _DARK, "", 1.5)])
+        super().__init__(axes, [Look("market price", _DARK, ".", 1.5)])
         self.trades = []
         for each in looks:
             style: dict[str, Any] = {"marker": each.marker or ".", "markersize": 3.5, "linestyle": "none"}
@@ -143,6 +143,7 @@ class Prices(Paths):
     def show_trades(self, times: Array, prices: Array, paid: Array) -> None:
         """Draw market prices (m + 1,) at times (m + 1,), and what traders paid (m, N) in the steps between."""
         self.show(times, prices[:, None], times[-1])
+        self.lines[0].set_markevery([len(times) - 1])
         middle = (times[1:] + times[:-1]) / 2
         for i, line in enumerate(self.trades):
             line.set_data(middle, self._clipped(paid[:, i]))
@@ -232,7 +233,7 @@ class Bars(_Panel):
         """Set limits, and marks at values (n,)."""
         self.limit(values)
         if self._values:
-            self._room.set_text(max(map(_number, values), key=len))
+            self._room.set_text(max((*map(_number, values), _number(-0.1)), key=len))
         ends = () if ghosts is None else zip(self._places, self._clipped(ghosts), strict=True)
         self._ghosts.set_segments([[(value, i - 0.48), (value, i + 0.48)] for i, value in ends])
 

@@ -179,7 +179,7 @@ class Renderer:
         self._earned.begin(bounds.payoff, None if ghost is None else ghost.payoffs)
         if self._prices is not None:
             self._played.begin(self.times, bounds.control, None if controls is None else controls.rate)
-            self._prices.begin(self.times, bounds.price, None)
+            self._prices.begin(self.times, bounds.price, None if ghost is None else ghost.prices[:, None])
         else:
             both = None if controls is None else np.concatenate([controls.ask, -controls.bid], axis=1)
             self._played.begin(self.times, bounds.control, both)

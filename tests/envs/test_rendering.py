@@ -155,6 +155,9 @@ def test_axes_do_not_move_and_a_first_frame_is_complete(makers, ghost):
     if ghost:
         name, path = ("maker_0, bid", -nash.controls.bid) if makers else ("trader_0", nash.controls.rate)
         np.testing.assert_array_equal(line(below, f"_{name}, ghost")[:-1, 1], path[:, 0])
+    if ghost and not makers:
+        expected = simulate(env.game, nash.controls, STEPS).mid
+        np.testing.assert_array_equal(line(panels["Prices"], "_market price, ghost")[:, 1], expected)
     named = [each.get_text() for each in env._renderer._figure.legends[0].get_texts()]
     assert ("equilibrium" in named) == ghost
     assert f"step 0 of {STEPS}" in env._renderer._clock.get_text()
