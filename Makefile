@@ -12,7 +12,7 @@ TORCH ?= torch==2.13.0
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: run test test-ray test-benchmarl test-clients test-slow check format bench docs docs-serve wheel clean
+.PHONY: run test test-ray test-benchmarl test-clients test-slow check format bench docs docs-serve gifs wheel clean
 
 run: $(READY)  ## train on the default market, compare with its equilibrium, write runs/acas/report.html
 	$(BIN)/makertaker train acas --seed $(SEED) --out runs/acas --overwrite
@@ -54,6 +54,13 @@ docs: $(DOCS_READY)  ## the documentation site, in build/site
 
 docs-serve: $(DOCS_READY)  ## the same on http://127.0.0.1:8000, built anew as files change
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+gifs: $(READY)  ## the films of the environments' pages, docs/figures/*.gif; make docs shows those that are there
+	$(BIN)/makertaker train acas --engine jax --algorithm reinforce --out runs/gif --overwrite
+	$(BIN)/makertaker render runs/gif --fps 5 --out docs/figures/acas.gif --overwrite
+	for name in execution-2 maker-taker-3x3 approximation; do \
+		$(BIN)/makertaker render $$name --fps 5 --out docs/figures/$$name.gif --overwrite || exit 1; \
+	done
 
 wheel: $(READY)
 	rm -rf build dist

@@ -389,6 +389,11 @@ class Game(ABC, Generic[C]):
     def activity(self, c: C, controls: Controls) -> Activity:
         """Everything that happens under controls (..., N), (..., M), (..., M)."""
 
+    def fills(self, activity: Activity, controls: Controls) -> Array:
+        """(..., 2, M) shares per unit of time that each maker sells at its ask and buys at its bid, under controls with
+        this activity."""
+        return np.zeros((*np.shape(activity.buy_volume), 2, 0))
+
     @abstractmethod
     def control_unit(self, agent: str) -> float:
         """Scale by which an agent explores its controls, from the parameters: a third of what characterises them, so

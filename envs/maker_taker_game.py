@@ -30,7 +30,7 @@ import numpy as np
 
 from .action_range import Sizes, marginal_values
 from .arrays import Array, as_like, namespace
-from .competition import Competition
+from .competition import Competition, Fill
 from .factor import Factor
 from .game import EXPLORED, Activity, Controls, Flow, Game
 from .impact import Impact, QuadraticImpact
@@ -246,8 +246,7 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
         xp = namespace(rate)
         asks, bids = self.competition.fill(ask), self.competition.fill(bid)
         buy_volume, sell_volume = self.volumes(c, rate)
-        sold = buy_volume[..., None] * asks.share
-        bought = sell_volume[..., None] * bids.share
+        sold, bought = self._filled((buy_volume, sell_volume), (asks, bids))
         spread = self.spread_paid(c, asks.best, bids.best)
         cost = self.impact.cost(c.impact, rate)
         return Activity(
@@ -259,6 +258,16 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
             best_ask=asks.best,
             best_bid=bids.best,
         )
+
+    def _filled(self, volumes: tuple[Array, Array], fills: tuple[Fill, Fill]) -> list[Array]:
+        """Shares per unit of time that each maker sells and buys, (..., M) each."""
+        return [volume[..., None] * fill.share for volume, fill in zip(volumes, fills, strict=True)]
+
+    def fills(self, activity: Activity, controls: Controls) -> Array:
+        """(..., 2, M) shares per unit of time that each maker sells at its ask and buys at its bid."""
+        fill = self.competition.fill
+        filled = self._filled((activity.buy_volume, activity.sell_volume), (fill(controls.ask), fill(controls.bid)))
+        return namespace(*filled).stack(filled, axis=-2)
 
     def control_unit(self, agent: str) -> float:
         """A third of a maker's margin ``1 / gamma``, a third of a trader's average rate ``|q_0| / T``."""

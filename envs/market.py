@@ -305,6 +305,19 @@ class Market(Setting):
         return self._volumes
 
     @property
+    def fills(self) -> Array:
+        """(..., 2, M) shares that each maker sold at its ask and bought at its bid in the last step; zero before the
+        first."""
+        if self.activity is None:
+            return np.zeros((*self.batch, 2, self.game.makers))
+        return self.dt * self._played.fills(self.activity, Controls(self.rate, *self._quoted))
+
+    @property
+    def terminal(self) -> Array:
+        """(..., n) the terminal penalty of the inventories as they are, as a reward."""
+        return terminal_reward(self._coefficients[0], self.inventories)
+
+    @property
     def state(self) -> State:
         """The state that policies see."""
         time, quotes = float(self.times[self.k]), self.quotes

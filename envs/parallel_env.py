@@ -14,12 +14,13 @@ from pettingzoo.utils import OrderEnforcingWrapper, parallel_to_aec
 from .described import Described, Description, describe, named
 from .game import Controls
 from .infos import everyone
+from .limits import Ghost, Limits, as_ghost, limits
 from .market import Given, Market
 from .names import unknown
 from .observation import state_space
 from .options import OptionsLike
 from .packing import agent_columns, join_controls
-from .rendering import Frame, Renderer, frame
+from .rendering import Recording, Renderer, check_display
 
 Arrays: TypeAlias = dict[str, np.ndarray]
 Info: TypeAlias = dict[str, float | np.ndarray]
@@ -27,6 +28,8 @@ Infos: TypeAlias = dict[str, Info]
 Outcome: TypeAlias = tuple[Arrays, dict[str, float], dict[str, bool], dict[str, bool], Infos]
 Sequential: TypeAlias = AECEnv[str, np.ndarray, np.ndarray]
 RENDER_MODES = ("human", "rgb_array")
+_FPS = 10
+"""frames per second"""
 
 
 class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore[misc]  # PettingZoo is untyped
@@ -36,15 +39,15 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         game: the game; or a scenario, its name, the path of its file, or a mapping of its contents.
         options: of the environment.
         scenario: in place of a game.
-        render_mode: ``"human"``, ``"rgb_array"`` or None.
+        render_mode: ``"human"``, ``"rgb_array"`` or None; see :meth:`render`.
         name: the environment's name; by default the game's.
         arguments: fields of :class:`.Options`, and parameters of the game.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of its range; or ``"human"`` without a display.
     """
 
-    metadata: dict[str, object] = {"render_modes": list(RENDER_MODES), "render_fps": 10, "is_parallelizable": True}  # noqa: RUF012
+    metadata: dict[str, object] = {"render_modes": list(RENDER_MODES), "render_fps": _FPS, "is_parallelizable": True}  # noqa: RUF012
 
     def __init__(
         self,
@@ -59,11 +62,14 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise unknown("render_mode", render_mode, RENDER_MODES, more=" or None")
         found = describe(game, scenario, options, arguments, own=("render_mode", "name"))
+        if render_mode == "human":
+            check_display()
         self.game = found.game
         self.market = Market(found.game, found.options, found.random)
         self.options = self.market.options
         self.render_mode = render_mode
-        self.metadata = {**type(self).metadata, "name": found.game.environment if name is None else name}
+        self._name = found.game.environment if name is None else name
+        self.metadata = {**type(self).metadata, "name": self._name}
         self.possible_agents = list(self.game.agents)
         self.agents: list[str] = []
         self.observation_spaces = dict.fromkeys(self.possible_agents, self.market.observation_space)
@@ -71,7 +77,9 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         self.state_space = state_space(self.game, self.market.context)
         self._rng = np.random.default_rng()
         self._renderer: Renderer | None = None
-        self._frames: list[Frame] = []
+        self._recording: Recording | None = None
+        self._ghost: Ghost | None = None
+        self._limits: Limits | None = None
 
     def observation_space(self, agent: str) -> Box:
         """Space of one agent's observations."""
@@ -95,8 +103,10 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
             self._rng = np.random.default_rng(seed)
         self.market.reset(self._rng, (options or {}).get("inventory"))
         self.agents = list(self.possible_agents)
-        self._frames = []
-        self._look()
+        self._recording = None if self.render_mode is None else Recording(self.market)
+        self._limits = None
+        if self.render_mode == "human":
+            self.render()
         return self._observations(), self._infos()
 
     def step(self, actions: Arrays) -> Outcome:
@@ -115,12 +125,13 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         """Play one step with physical controls (N,), (M,), (M,) within the game's constraints."""
         self._check_open()
         market = self.market
-        rewards = market.advance(self.game.complete(controls), market.draw(self._rng)).tolist()
-        agents, done = self.agents, market.done
+        earned = market.advance(self.game.complete(controls), market.draw(self._rng))
+        rewards, agents, done = earned.tolist(), self.agents, market.done
         observations, infos = self._observations(), self._infos()
         if done:
             self.agents = []
-        self._look()
+        if self._recording is not None:
+            self._recording.add(earned)
         if self.render_mode == "human":
             self.render()
         return (
@@ -130,11 +141,6 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
             dict.fromkeys(agents, False),
             infos,
         )
-
-    def _look(self) -> None:
-        """Remember what pictures show of the market as it stands, if there are to be any."""
-        if self.render_mode is not None:
-            self._frames.append(frame(self.market))
 
     def _check_open(self) -> None:
         if not self.agents:
@@ -155,15 +161,41 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         normalised."""
         return self.market.observer.state(self.market.state)
 
+    def set_ghost(self, played: object, label: str = "equilibrium") -> None:
+        """Draw something behind every episode to compare it with: dashed paths of inventories and quotes or rates, and
+        marks at payoffs.
+
+        Args:
+            played: of this game and grid: an equilibrium, a :class:`.Trajectory`, or anything else with ``inventories``
+                (K+1, n) and ``controls``, whose ``payoffs`` (n,) are marked if it has them; None: nothing is drawn.
+            label: its name in the legend.
+
+        Raises:
+            ValueError: something is missing, or a shape does not fit.
+        """
+        self._ghost = None if played is None else as_ghost(self.game, self.market.steps, played, label)
+        self._limits = None
+
     def render(self) -> np.ndarray | None:
-        """The episode so far, inventories and quotes from its beginning on, whenever it is looked at; as an RGB array
-        (H, W, 3) or in a window; with a ``render_mode``."""
+        """The episode so far from its beginning on, whenever it is looked at: as an RGB array (H, W, 3), of one size,
+        or in a window; with a ``render_mode``. Axes do not move within an episode; :mod:`.limits` says where they end.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            ValueError: there is no display for a window.
+        """
         if self.render_mode is None:
             warn(f"render: nothing is drawn without a render_mode, one of {list(RENDER_MODES)}")
             return None
+        market = self.market
+        if self._recording is None:  # before the first reset
+            self._recording = Recording(market)
         if self._renderer is None:
-            self._renderer = Renderer(self.game, self.market.times, self.render_mode)
-        return self._renderer.draw(self._frames or [frame(self.market)])
+            self._renderer = Renderer(self.game, market.times, self.render_mode, self._name, 1 / _FPS)
+        if self._limits is None:
+            self._limits = limits(market, self._ghost)
+        self._renderer.begin(self._limits, self._ghost)
+        return self._renderer.draw(self._recording.frames)
 
     def close(self) -> None:
         """Release the window, if there is one."""

@@ -1,50 +1,101 @@
-"""Pictures of an episode so far: inventories, and beside them quotes, or prices where nobody quotes. Needs
-matplotlib."""
+"""Pictures of an episode so far. Above inventories and payoffs, below quotes and the ladder of the last step; or,
+where nobody quotes, rates and prices. Needs matplotlib.
+
+Axes, layout and size are the same for all frames of an episode (:mod:`.limits`), and a first frame is complete.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .arrays import Array
 from .game import Game
+from .limits import Ghost, Limits
 from .market import Market
+from .palette import colors, groups, legend, markers, width
 from .text import how_to_install
 
-if TYPE_CHECKING:  # matplotlib may be missing
-    from matplotlib.axes import Axes
-
-NAMED = 12
-"""agents up to which a legend names them"""
+_SIZE, _DPI = (10.0, 5.8), 100
+"""of a picture, in inches and dots per inch: whole and even numbers of dots, which video formats want"""
 _COLUMNS = 7
 """entries of a legend in a row"""
+_NO_DISPLAY = (
+    "render_mode: 'human' shows a window, and matplotlib has none here (backend {}): render_mode='rgb_array' returns "
+    "pictures, and 'makertaker render' writes a GIF"
+)
 
 
 class Frame(NamedTuple):
     """A market at one time."""
 
     k: int
-    inventories: Array
+    inventories: np.ndarray
+    """(n,)"""
+    payoffs: np.ndarray
+    """(n,) sum of the rewards so far, in currency, with the terminal penalty of the inventories as they are"""
     price: float
-    paid: Array | None
     quotes: np.ndarray
+    """(2, M) asks and bids of the last step"""
+    fills: np.ndarray
+    """(2, M) shares that makers sold and bought in the last step"""
+    volumes: np.ndarray
+    """(2,) shares bought and sold in the last step"""
+    rates: np.ndarray | None
+    """(N,) of the last step; None before the first, as what follows"""
+    paid: np.ndarray | None
+    """(N,) price per share"""
+    best: tuple[float, float] | None
+    """best ask and bid; None where nobody quotes"""
 
 
-def frame(market: Market) -> Frame:
-    """A single market as it stands."""
-    return Frame(market.k, market.inventories, float(market.price), market.paid, market.quotes)
+class Recording:
+    """The frames of a single market's episode.
+
+    Args:
+        market: at the beginning of its episode.
+    """
+
+    def __init__(self, market: Market) -> None:
+        self._market, self._earned = market, np.zeros(len(market.game.agents))
+        self.frames = [self._frame()]
+
+    def add(self, rewards: Array) -> None:
+        """The market as it stands after a step with these rewards (n,), in the units of its options."""
+        units = self._market.reward_units
+        self._earned = self._earned + (rewards if units is None else rewards * units)
+        self.frames.append(self._frame())
+
+    def _frame(self) -> Frame:
+        market, activity = self._market, self._market.activity
+        charged = market.done if market.reward_units is None else market.k > 0
+        payoffs = self._earned if charged else self._earned + market.terminal
+        rates, best = None, None
+        if activity is not None:
+            rates = activity.inventory_rate[: market.game.traders]
+            if activity.best_ask is not None and activity.best_bid is not None:
+                best = float(activity.best_ask), float(activity.best_bid)
+        played = market.quotes, market.fills, market.volumes
+        return Frame(market.k, market.inventories, payoffs, float(market.price), *played, rates, market.paid, best)
 
 
-def groups(game: Game) -> dict[str, Sequence[int]]:
-    """Positions of the agents that share a colour, by what a legend says of them: every agent by its name; or, where
-    they are many, the traders and the makers."""
-    count, everyone = len(game.agents), range(len(game.agents))
-    if count <= NAMED:
-        return {agent: [i] for i, agent in enumerate(game.agents)}
-    roles = {"trader": everyone[: game.traders], "maker": everyone[game.traders :]}
-    return {f"{len(who)} {role}{'s' * (len(who) > 1)}": who for role, who in roles.items() if who}
+def check_display() -> None:
+    """Raises ValueError where matplotlib has no display to show windows on, ImportError without matplotlib."""
+    try:
+        from matplotlib import pyplot
+        from matplotlib.backends.registry import BackendFilter, backend_registry
+    except ImportError as error:
+        raise ImportError(f"rendering needs matplotlib: {how_to_install('plots')}") from error
+    backend = str(pyplot.get_backend())
+    if backend.lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):  # type: ignore[no-untyped-call]
+        raise ValueError(_NO_DISPLAY.format(backend))
+    if not pyplot.get_fignums():  # windows that there are show that there is a display
+        try:
+            pyplot.switch_backend(backend)
+        except ImportError as error:  # a backend that was asked for, and finds no display
+            raise ValueError(_NO_DISPLAY.format(backend)) from error
 
 
 class Renderer:
@@ -54,89 +105,153 @@ class Renderer:
         game: the game.
         times: (K+1,) of the grid.
         mode: ``"human"`` shows a window, ``"rgb_array"`` returns the picture.
+        title: above the picture.
+        pause: seconds that a window shows a frame for, at least.
 
     Raises:
         ImportError: matplotlib is not installed.
+        ValueError: there is no display for a window.
     """
 
-    def __init__(self, game: Game, times: np.ndarray, mode: str) -> None:
+    def __init__(self, game: Game, times: np.ndarray, mode: str, title: str, pause: float = 0.1) -> None:
         try:
             from matplotlib.backends.backend_agg import FigureCanvasAgg
             from matplotlib.figure import Figure
         except ImportError as error:
             raise ImportError(f"rendering needs matplotlib: {how_to_install('plots')}") from error
-        self.game, self.times = game, times
+        self.game, self.times, self._pause = game, times, pause
         if mode == "human":
+            check_display()
             from matplotlib import pyplot
 
-            self._pyplot, self._figure = pyplot, pyplot.figure(figsize=(9, 4), layout="constrained")
+            self._pyplot, self._figure = pyplot, pyplot.figure(figsize=_SIZE, dpi=_DPI)
         else:
-            self._figure = Figure(figsize=(9, 4), dpi=100, layout="constrained")
+            self._figure = Figure(figsize=_SIZE, dpi=_DPI)
         self._canvas = None if mode == "human" else FigureCanvasAgg(self._figure)
-        self._groups = groups(game)
-        shown = {i: f"C{g % 10}" for g, who in enumerate(self._groups.values()) for i in who}
-        self._colors = [shown[i] for i in range(len(game.agents))]
-        self._width = 1.5 if len(game.agents) <= NAMED else 0.8
+        self._begun: tuple[Limits, Ghost | None] | None = None
+        self._title = title
+        self._build()
+
+    def _build(self) -> None:
+        """The panels, without anything of an episode."""
+        from .pictures import Bars, Ladder, Look, Paths, Prices
+
+        game, figure = self.game, self._figure
+        grid = figure.add_gridspec(2, 2, width_ratios=(1.6, 1.0))
+        held, earned = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
+        below = figure.add_subplot(grid[1, 0], sharex=held)
+        looks = [Look(*each, width(game)) for each in zip(game.agents, colors(game), markers(game), strict=True)]
+        traders, makers = looks[: game.traders], looks[game.traders :]
+        self._held, self._earned = Paths(held, looks), Bars(earned, looks, groups(game))
+        self._ladder: Ladder | None = None
+        self._prices: Prices | None = None
+        held.set(title="Inventories", ylabel="shares")
+        held.tick_params(labelbottom=False)
+        earned.set(title="Payoffs, were the episode to end now", xlabel="currency")
+        if game.makers:
+            beside = figure.add_subplot(grid[1, 1], sharey=below)
+            self._played, self._ladder = Paths(below, makers, ("ask", "bid"), held=True), Ladder(beside, makers)
+            below.set(title="Quotes", xlabel="time", ylabel="less reference price\n(currency)")
+            beside.set(title="Ladder of the last step", xlabel="shares in the step")
+            beside.tick_params(labelleft=False)
+        else:
+            beside = figure.add_subplot(grid[1, 1])
+            self._played, self._prices = Paths(below, traders, held=True), Prices(beside, traders)
+            below.set(title="Trading rates", xlabel="time", ylabel="shares / time")
+            beside.set(title="Prices", xlabel="time", ylabel="currency per share")
+        for axes in figure.axes:
+            axes.title.set_fontsize(10)
+            axes.xaxis.label.set_fontsize(9)
+            axes.yaxis.label.set_fontsize(9)
+            axes.tick_params(labelsize=8)
+            axes.spines[["top", "right"]].set_visible(False)
+        self._above = figure.suptitle(self._title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        self._clock = figure.text(0.99, 1.0, "", ha="right", va="top", fontsize=11, in_layout=False)
+
+    def begin(self, bounds: Limits, ghost: Ghost | None) -> None:
+        """Set the limits, the ghost, the legend, and with them the layout of an episode's frames; nothing is changed
+        where they are those of the episode before."""
+        if self._begun is not None and self._begun[0] == bounds and self._begun[1] is ghost:
+            return
+        self._begun = bounds, ghost
+        controls = None if ghost is None else ghost.controls
+        self._held.begin(self.times, bounds.inventory, None if ghost is None else ghost.inventories)
+        self._earned.begin(bounds.payoff, None if ghost is None else ghost.payoffs)
+        if self._prices is not None:
+            self._played.begin(self.times, bounds.control, None if controls is None else controls.rate)
+            self._prices.begin(self.times, bounds.price, None if ghost is None else ghost.prices[:, None])
+        else:
+            both = None if controls is None else np.concatenate([controls.ask, -controls.bid], axis=1)
+            self._played.begin(self.times, bounds.control, both)
+        if self._ladder is not None:
+            self._ladder.limit(bounds.volume)
+        self._legend(ghost)
+        self._figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
+        self._figure.draw_without_rendering()
+        self._figure.set_layout_engine("none")  # panels keep their places
+        dots = np.tile(_DPI * np.array(_SIZE), 2)
+        for axes in self._figure.axes:  # whole dots, whatever the layout was before
+            axes.set_position(tuple(np.round(axes.get_position().bounds * dots) / dots))
+        self._clock.set_y(self._above.get_position()[1])
 
     def draw(self, frames: Sequence[Frame]) -> np.ndarray | None:
         """Draw an episode's frames, of which the first is its beginning."""
         self._paint(frames)
         if self._canvas is None:
-            self._pyplot.pause(0.001)
+            self._pyplot.pause(self._pause)
             return None
         self._canvas.draw()  # type: ignore[no-untyped-call]
         return np.asarray(self._canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
 
     def _paint(self, frames: Sequence[Frame]) -> None:
-        figure, game = self._figure, self.game
-        figure.clear()
-        left, right = figure.subplots(1, 2)
-        times = self.times[[frame.k for frame in frames]]
-        for i, color in enumerate(self._colors):
-            path = [frame.inventories[i] for frame in frames]
-            left.plot(times, path, color=color, linewidth=self._width, marker="o", markersize=2)
-        left.axhline(0, color="0.7", linewidth=0.8, zorder=0)
-        left.set(xlabel="time", ylabel="inventory (shares)", title="Inventories")
-        played = [frame for frame in frames if frame.k]
-        if game.makers:
-            self._paint_quotes(right, played)
-        else:
-            right.plot(times, [frame.price for frame in frames], color="0.2")
-            self._paint_trades(right, played)
-        for axes in (left, right):
-            axes.set_xlim(self.times[0], self.times[-1])
-        self._legend()
+        game, last, played = self.game, frames[-1], [frame for frame in frames if frame.k]
+        now, end, at = self.times[last.k], self.times[-1], self.times[[frame.k for frame in frames]]
+        self._clock.set_text(f"step {last.k} of {len(self.times) - 1}, time {now:.3g} of {end:.3g}")
+        self._held.show(at, np.stack([frame.inventories for frame in frames]), now)
+        self._earned.show(last.payoffs)
+        if self._ladder is not None:
+            quotes = [np.concatenate([frame.quotes[0], -frame.quotes[1]]) for frame in played]
+            self._played.show(at, _stacked(quotes, 2 * game.makers), now)
+            best = None if last.best is None else (last.best[0], -last.best[1])
+            self._ladder.show(last.quotes * np.array([[1.0], [-1.0]]), last.fills, last.volumes, best)
+        if self._prices is not None:
+            self._played.show(at, _stacked([frame.rates for frame in played], game.traders), now)
+            paid = _stacked([frame.paid for frame in played], game.traders)
+            self._prices.show_trades(at, np.array([frame.price for frame in frames]), paid)
 
-    def _legend(self) -> None:
+    def _legend(self, ghost: Ghost | None) -> None:
         from matplotlib.lines import Line2D
 
-        handles = [Line2D([], [], color=self._colors[who[0]], label=name) for name, who in self._groups.items()]
+        from .pictures import DASHES
+
+        for each in self._figure.legends:
+            each.remove()
+        shapes, members = markers(self.game), groups(self.game)
+        handles = [
+            Line2D([], [], color=shade, marker=shapes[members[name][0]], markersize=4.5, label=name)
+            for name, shade in legend(self.game).items()
+        ]
+        few, grey = bool(shapes[0]), "0.35"
+        lines: dict[str, dict[str, Any]] = {
+            "market price": {},
+            "price of a trade": {"linestyle": "none", "marker": "."},
+        }
         if self.game.makers:
-            handles += [Line2D([], [], color="0.3", label="ask"), Line2D([], [], color="0.3", ls="--", label="bid")]
-        else:
-            handles += [Line2D([], [], color="0.2", label="market price")]
-            handles += [Line2D([], [], color="0.5", ls="none", marker=".", label="price of a trade")]
-        columns = min(len(handles), _COLUMNS)
-        self._figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
-
-    def _paint_quotes(self, axes: Axes, played: Sequence[Frame]) -> None:
-        if played:
-            quotes = np.stack([frame.quotes for frame in [*played, played[-1]]])  # a quote holds until its step's end
-            at = self.times[[*(frame.k - 1 for frame in played), played[-1].k]]
-            for j, color in enumerate(self._colors[self.game.traders :]):
-                for side, style in ((quotes[:, 0, j], "-"), (-quotes[:, 1, j], "--")):
-                    axes.step(at, side, color=color, where="post", linestyle=style, linewidth=self._width)
-        axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
-        axes.set(xlabel="time", ylabel="quote - reference price (currency)", title="Quotes")
-
-    def _paint_trades(self, axes: Axes, played: Sequence[Frame]) -> None:
-        middle = [(self.times[frame.k - 1] + self.times[frame.k]) / 2 for frame in played]
-        for i, color in enumerate(self._colors if played else ()):
-            paid = [frame.paid[i] for frame in played if frame.paid is not None]
-            axes.plot(middle, paid, color=color, marker=".", linestyle="none")
-        axes.set(xlabel="time", ylabel="price (currency per share)", title="Prices")
+            lines = {"ask": {"marker": "o"}, "bid": {"marker": "o", "markerfacecolor": "white"}}
+            lines = lines if few else {"ask": {}, "bid": {"linestyle": ":"}}
+        if ghost is not None:
+            lines[ghost.label] = {"linestyle": DASHES, "linewidth": 0.9}
+        handles += [Line2D([], [], color=grey, markersize=4.5, label=name, **each) for name, each in lines.items()]
+        rows = -(-len(handles) // _COLUMNS)
+        columns = -(-len(handles) // rows)
+        self._figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
 
     def close(self) -> None:
         """Close the window, if there is one."""
         if self._canvas is None:
             self._pyplot.close(self._figure)
+
+
+def _stacked(rows: Sequence[np.ndarray | None], count: int) -> np.ndarray:
+    """(m, count) of rows (count,)."""
+    return np.stack([each for each in rows if each is not None]) if rows else np.zeros((0, count))

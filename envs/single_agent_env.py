@@ -85,6 +85,10 @@ class SingleAgentEnv(PlainSpec, gymnasium.Env[np.ndarray, np.ndarray]):
         agent = self.agent
         return observations[agent], rewards[agent], terminations[agent], truncations[agent], infos[agent]
 
+    def set_ghost(self, played: object, label: str = "equilibrium") -> None:
+        """See :meth:`GameParallelEnv.set_ghost`."""
+        self.parallel.set_ghost(played, label)
+
     def render(self) -> np.ndarray | None:
         """See :meth:`GameParallelEnv.render`."""
         return self.parallel.render()

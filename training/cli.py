@@ -11,10 +11,11 @@ import typer
 
 from ..baselines import EquilibriumNotFound
 from . import compare as comparisons
+from . import render as films
 from . import runs
 from . import seeds as groups
 from . import sweep as sweeps
-from .cli_options import Json, RunFolder, Trust, examples
+from .cli_options import Json, Overrides, RunFolder, Steps, Trust, examples
 from .commands import games, trainings
 from .commands.output import err, out, show
 from .commands.results import say_left_out, show_run, show_seeds
@@ -149,6 +150,46 @@ def report(
     out.print(f"wrote {page}", soft_wrap=True)
     if show_it and not webbrowser.open(page.resolve().as_uri()):
         err.print("no browser was found to open it with", style="yellow")
+
+
+@app.command(
+    short_help="A film of one episode.",
+    epilog=examples("makertaker render runs/acas --out acas.gif", "makertaker render acas --out nash.gif --fps 5"),
+)
+def render(
+    source: Annotated[
+        str, typer.Argument(metavar="RUN|SCENARIO", help="A run directory; or a scenario, by name or .toml file.")
+    ],
+    to: Annotated[
+        Path,
+        typer.Option("--out", metavar="FILE", help="The film's file: .gif, or .mp4 where ffmpeg is installed."),
+    ],
+    policies: Annotated[
+        str | None,
+        typer.Option(help="Who plays: learned or equilibrium; default: learned of a run, otherwise equilibrium."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    fps: Annotated[int, typer.Option(help="Frames, which are steps, per second.")] = 10,
+    steps: Steps = None,
+    overrides: Overrides = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    trust: Trust = False,
+) -> None:
+    """Write a film of one episode, with the equilibrium as a ghost: of a run's learned policies, or of a scenario's
+    equilibrium."""
+    film = films.render(
+        source,
+        to,
+        policies=policies,
+        seed=seed,
+        fps=fps,
+        steps=steps,
+        overrides=overrides or (),
+        overwrite=overwrite,
+        trust=trust,
+        console=err,
+    )
+    out.print(f"wrote {film.path}: {film.frames} frames, {film.size / 1e6:.2f} MB", markup=False, soft_wrap=True)
 
 
 @app.command(

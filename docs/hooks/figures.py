@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from makertaker.baselines import FieldOptions, references, solve
 from makertaker.baselines.noise.equilibrium import DecouplingEquilibrium
 from makertaker.envs import load_scenario
-
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+from makertaker.envs.palette import COLORS
 
 
 def _panels(count: int, titles: tuple[str, ...]) -> tuple[Figure, list[Axes]]:

@@ -21,6 +21,15 @@ from mkdocs.structure.pages import Page
 
 ROOT = equation_map.ROOT
 ENVIRONMENTS = ("acas_v0", "maker_taker_v0", "execution_v0", "approximation_v0")
+FILMS = {  # of `make gifs`
+    "acas_v0": ("acas", "What REINFORCE learned in the scenario `acas`, with the equilibrium as a dashed ghost."),
+    "maker_taker_v0": ("maker-taker-3x3", "The equilibrium of the scenario `maker-taker-3x3`."),
+    "execution_v0": ("execution-2", "The equilibrium of the scenario `execution-2`; the price is noisy."),
+    "approximation_v0": (
+        "approximation",
+        "The equilibrium of the scenario `approximation` on one path of the noise; dashed, the mean of all paths.",
+    ),
+}
 PACKAGES = {
     "envs": "Games, their parts, environments, scenarios.",
     "baselines": "Equilibria, best responses, reference points, conditions.",
@@ -44,6 +53,7 @@ MORE: dict[str, dict[str, tuple[str, ...]]] = {  # beside what the packages expo
         "common.information": ("visible",),
         "evaluation.scoring": ("Evaluation", "evaluate"),
         "run_config": ("RunConfig",),
+        "render": ("render", "Film"),
         "runs": ("train", "resume", "load_policies", "evaluate_run"),
     },
 }
@@ -57,8 +67,11 @@ def tree(path: str) -> ast.Module:
 
 
 def environment(name: str) -> str:
-    """An environment's page: its module docstring."""
-    text = ast.get_docstring(tree(f"envs/{name}.py")) or ""
+    """An environment's page: its module docstring, with a film below the title."""
+    title, _, text = (ast.get_docstring(tree(f"envs/{name}.py")) or "").partition("\n")
+    film, caption = FILMS[name]
+    shown = f"![An episode of {film}, step by step](../figures/{film}.gif)\n\n*{caption}*"
+    text = f"{title}\n\n{shown} [How to read it](../concepts/rendering.md).\n{text}"
     return re.sub(r"\((\w+_v0)\.py\)", r"(\1.md)", text)
 
 

@@ -7,38 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...envs import Game
 from ...envs.arrays import Array
-from ...envs.rendering import NAMED, groups
+from ...envs.palette import COLORS as COLORS
+from ...envs.palette import NAMED
+from ...envs.palette import color as color
+from ...envs.palette import colors as colors
+from ...envs.palette import legend as legend
+from ...envs.palette import width as width
 from .metrics import Metrics
 from .scoring import Evaluation
-
-COLORS = (
-    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
-    *("#000000", "#999999", "#882255", "#44AA99", "#DDCC77", "#332288"),
-)
-"""Okabe and Ito's palette, told apart by colour-blind readers, and six more of Tol's"""
-
-
-def color(index: int) -> str:
-    """A colour by its number."""
-    return COLORS[index % len(COLORS)]
-
-
-def colors(game: Game) -> list[str]:
-    """Every agent's colour: that of its entry in :func:`legend`."""
-    found = {i: color(g) for g, who in enumerate(groups(game).values()) for i in who}
-    return [found[i] for i in range(len(game.agents))]
-
-
-def legend(game: Game) -> dict[str, str]:
-    """Colours of the agents by name or, where they are many, of traders and makers."""
-    return {name: color(g) for g, name in enumerate(groups(game))}
-
-
-def width(game: Game) -> float:
-    """Of a line, in points."""
-    return 1.5 if len(game.agents) <= NAMED else 0.7
 
 
 def named(agents: Sequence[str]) -> Sequence[str]:
