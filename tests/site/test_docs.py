@@ -30,7 +30,9 @@ def blocks(language, text=README):
 
 
 def commands(text, program="makertaker"):
+    """Arguments of a program's commands in blocks, and of those in the last cells of tables."""
     lines = [line for block in blocks("console", text) for line in block.splitlines()]
+    lines += re.findall(r"\| `([^`]+)` \|$", text, flags=re.M)
     return [tuple(shlex.split(line.partition("#")[0])[1:]) for line in lines if line.startswith(f"{program} ")]
 
 
@@ -40,12 +42,15 @@ NEEDS = {
     "makertaker.training.benchmarl": "benchmarl",
     "makertaker.envs.torchrl_env": "torchrl",
     "makertaker.envs.jax_env": "jax",
+    "import supersuit": "supersuit",
 }
 """what pages need that speak of a module"""
 RECIPES = "docs/pipelines/your_library.md"
 """a page whose blocks stand alone, each for a library"""
+CLI = "docs/cli.md"
+"""the page of commands, which follow from one another"""
 COMMANDS = list(dict.fromkeys(each for text in (README, *PAGES.values()) for each in commands(text)))
-SCRIPTS = [each for text in PAGES.values() for each in commands(text, "python")]
+SCRIPTS = list(dict.fromkeys(each for text in (README, *PAGES.values()) for each in commands(text, "python")))
 
 
 def run(block, where, names):
@@ -66,11 +71,20 @@ def test_python_runs(block, capsys):
     assert len(capsys.readouterr().out.splitlines()) >= 3
 
 
-def test_the_second_block_trains_and_scores_in_few_lines():
+def test_the_readme_shows_what_its_first_block_prints(capsys):
+    """To the last digit shown; a zero's sign is that of rounding."""
+    run(blocks("python")[0], "README.md", {})
+    assert re.sub(r"-(0\.[\s\]])", r" \1", capsys.readouterr().out).split() == blocks("text")[0].split()
+
+
+def test_the_readme_is_short():
+    """Its second block trains and scores in twelve lines."""
+    assert len(README.splitlines()) <= 120
+    assert len(README.split()) < 1500
     block = blocks("python")[1]
     assert "score(env" in block
     assert ".learn(" in block
-    assert len(block.splitlines()) <= 25
+    assert len(block.splitlines()) <= 12
 
 
 def test_a_page_that_plays_another_game_is_caught():
@@ -151,21 +165,21 @@ def test_the_command_knows_its_version():
 
 
 def test_training_commands_run_one_after_the_other(tmp_path, monkeypatch):
-    """In the README's order and with its arguments, but for a budget cut to a few episodes."""
+    """In the order of their page and with its arguments, but for a budget cut to a few episodes."""
     pytest.importorskip("stable_baselines3")
     monkeypatch.chdir(tmp_path)
-    run_with_small_budgets(each for each in commands(README) if not needs_ray(each))
+    run_with_small_budgets(each for each in commands(PAGES[CLI]) if not needs_ray(each))
     assert (tmp_path / "runs" / "ppo" / "report.html").is_file()
 
 
 def test_commands_on_ray_run_one_after_the_other(tmp_path, monkeypatch):
-    """Of the README and of Ray's page, but for those that want more processors than every machine has, or a cluster."""
+    """Of the page of commands and of Ray's, but for those that want more processors than every machine has, or a cluster."""
     ray = pytest.importorskip("ray")
     monkeypatch.chdir(tmp_path)
     ray.shutdown()  # the page's own code leaves it running
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     page = commands(PAGES["docs/pipelines/ray.md"])
-    asked = dict.fromkeys(each for each in [*commands(README), *page] if needs_ray(each) or each in page)
+    asked = dict.fromkeys(each for each in [*commands(PAGES[CLI]), *page] if needs_ray(each) or each in page)
     run_with_small_budgets(each for each in asked if "--address" not in each)
     ray.shutdown()
     assert (tmp_path / "runs" / "ray" / "report.html").is_file()
@@ -190,7 +204,9 @@ def run_with_small_budgets(asked):
 
 
 def test_files_the_readme_links_to_exist():
-    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README) + re.findall(r'<img src="([^"]+)"', README)
+    assert links
+    for link in links:
         assert (ROOT / link).exists(), link
 
 
