@@ -27,8 +27,8 @@ EXIT_CODES = """\b
 Exit codes:
   0    done
   1    a training of a sweep failed, or the reader of a pipe left
-  2    a bad argument, a missing library, no equilibrium, a file that
-       cannot be read or written; one line on stderr says which
+  2    a bad argument, a missing library, no equilibrium, a training
+       that diverged, a file that cannot be read or written
   130  Ctrl-C    143  SIGTERM    129  SIGHUP
        'train' and 'sweep' have saved what was learned by then"""
 

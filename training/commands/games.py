@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.table import Table
 
 from ...baselines import Equilibrium, Exploitability, exploitability
 from ...baselines import check as check_conditions
@@ -170,15 +169,21 @@ def references(name: ScenarioName, steps: Steps = None, overrides: Overrides = N
     with progress.shown(err):
         points = reference_points(given.game, given.steps).values()
     listed = {}
-    table, notes = Table("profile", "total payoff", "collusion index", "NashConv, played open loop"), []
+    rows, notes = [], []
     for each in points:
         payoffs = None if each.payoffs is None else dict(zip(given.game.agents, each.payoffs, strict=True))
         numbers = {"total": each.total, "collusion_index": each.collusion_index, "nash_conv": each.nash_conv}
         listed[each.name] = {"payoffs": payoffs, **numbers, "note": each.note}
         cells = [tables.MISSING if value is None else f"{value:.4g}" for value in numbers.values()]
-        table.add_row(each.name, *cells)
+        rows.append([each.name, *cells])
         if each.note and each.note != "converged":
             notes.append(f"{each.name}: {each.note}")
     if notes and given.game.makers and not isinstance(getattr(given.game, "competition", None), SoftmaxShare):
         notes.append(f"under shares that sum to one: makertaker references {shlex.quote(name)} --set {_SOFTMAX}")
-    show({"scenario": name, "steps": given.steps, "references": listed}, as_json, table, *notes)
+    header = ["profile", "total payoff", "collusion index", "NashConv, played open loop"]
+    show(
+        {"scenario": name, "steps": given.steps, "references": listed},
+        as_json,
+        tables.aligned(tables.Table(header, rows)),
+        *notes,
+    )

@@ -25,7 +25,7 @@ def show(document: object, as_json: bool, *content: Table | str) -> None:
             if isinstance(each, Table):
                 out.print_table(each)
             else:
-                out.print(each, markup=False, soft_wrap=True)
+                out.print(each, markup=False, highlight=False, soft_wrap=True)
 
 
 def hint(text: str) -> None:

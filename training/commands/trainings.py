@@ -157,7 +157,7 @@ def sweep(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="SCENARIO...",
+            metavar="SCENARIO",
             autocompletion=completion.scenarios,
             help="Names that 'makertaker scenarios' lists, or paths.",
         ),
@@ -229,13 +229,13 @@ def sweep(
 
 
 def _by_seed(groups: list[Group]) -> Table:
-    table = Table("scenario", "algorithm", "relative NashConv by seed", "median", "seconds")
+    header, rows = ["scenario", "algorithm", "relative NashConv by seed", "median", "seconds"], []
     for each in groups:
         values = [percent(value) for value in each["relative_nash_conv"].values()]
         values += [f"seed {seed} failed" for seed in each["failed"]]
         seconds = tables.MISSING if each["seconds"] is None else f"{each['seconds']:.0f}"
-        table.add_row(each["scenario"], each["algorithm"], ", ".join(values), percent(each["median"]), seconds)
-    return table
+        rows.append([each["scenario"], each["algorithm"], ", ".join(values), percent(each["median"]), seconds])
+    return tables.aligned(tables.Table(header, rows))
 
 
 def _only_resume(context: typer.Context, name: str, scenario_name: str) -> None:
