@@ -173,7 +173,7 @@ def test_training_commands_run_one_after_the_other(tmp_path, monkeypatch):
 
 
 def test_commands_on_ray_run_one_after_the_other(tmp_path, monkeypatch):
-    """Of the page of commands and of Ray's, but for those that want many processors, or a cluster."""
+    """Of the pages of commands and of Ray, without those that want a cluster, or many processors."""
     ray = pytest.importorskip("ray")
     monkeypatch.chdir(tmp_path)
     ray.shutdown()  # the page's own code leaves it running
