@@ -17,8 +17,8 @@ from .palette import NAMED
 _DARK, _GREY, _PALE = "0.2", "0.5", "0.85"
 DASHES = (0, (4, 2))
 """of a ghost's lines, which are thin besides"""
-_APART = 4
-"""steps between the markers of a line, where there are as many agents"""
+_TURNS, _MARKED = 4, 20
+"""agents that take turns with their markers, and places on the horizon at which there are some"""
 _THICK = 0.08
 """part of the ladder's height that a side's volume takes"""
 _OUT: dict[str, Any] = {"linestyle": "none", "color": _DARK, "markersize": 6, "clip_on": False, "zorder": 5}
@@ -77,7 +77,7 @@ class Paths(_Panel):
 
     def __init__(self, axes: Axes, looks: Sequence[Look], sides: Sequence[str] = (), *, held: bool = False) -> None:
         super().__init__(axes)
-        self._held, self._agents = held, len(looks)
+        self._held, self._agents, self._apart = held, len(looks), 1
         style = "steps-post" if held else "default"
         if sides:
             looks = [look._replace(name=f"{look.name}, {side}") for side in sides for look in looks]
@@ -89,17 +89,18 @@ class Paths(_Panel):
     def begin(self, times: Array, values: Range, ghosts: Array | None) -> None:
         """Set limits, and ghosts (K+1, lines) or, where values hold for a step, (K, lines)."""
         self.axes.set_xlim(times[0], times[-1])
+        self._apart = -(-(len(times) - 1) // _MARKED)
         self.limit(values)
         for i, line in enumerate(self.ghosts):
             line.set_data(*(([], []) if ghosts is None else (times, self._until(ghosts[:, i]))))
 
     def show(self, times: Array, values: Array, now: float) -> None:
         """Draw values (m, lines) at times (m,), or (m + 1,) where they hold for a step."""
-        every = range(len(values))
+        every, turns = range(len(values)), min(self._agents, _TURNS)
         for i, line in enumerate(self.lines):
             path = self._until(values[:, i])
             line.set_data(times[: len(path)], self._clipped(path))
-            marked = every[i % self._agents :: min(self._agents, _APART)]  # by turns, so that lines on lines show
+            marked = every[i % self._agents % turns * self._apart :: turns * self._apart]  # lines on lines show so
             line.set_markevery([*marked, *every[-1:]])
         self._now.set_xdata([now, now])
         self._mark(*_flat(times[: len(values)], values))
@@ -219,7 +220,7 @@ class Bars(_Panel):
         axes.axvline(0, color=_GREY, linewidth=0.8, zorder=1)
         axes.set_ylim(count - 0.4, -0.6)
         axes.set_yticks([float(np.mean(who)) for who in groups.values()], list(groups))
-        axes.tick_params(axis="y", length=0)
+        axes.tick_params(axis="y", length=0, pad=8)
         self._ghosts = axes.vlines([], [], [], color="black", zorder=3, linewidth=1.2, linestyles=(0, (2, 1)))
         few = count <= NAMED
         place = axes.get_yaxis_transform()

@@ -161,8 +161,9 @@ class Renderer:
             beside.set(title="Prices", xlabel="time", ylabel="currency per share")
         for axes in figure.axes:
             axes.title.set_fontsize(10)
-            axes.xaxis.label.set_fontsize(9)
-            axes.yaxis.label.set_fontsize(9)
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.label.set_fontsize(9)
+                axis.offsetText.set_fontsize(8)
             axes.tick_params(labelsize=8)
             axes.spines[["top", "right"]].set_visible(False)
         self._above = figure.suptitle(self._title, x=0.01, ha="left", fontsize=11, fontweight="bold")
