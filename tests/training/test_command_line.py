@@ -171,7 +171,7 @@ def test_a_long_computation_is_told_and_a_quick_one_is_not(capsys, monkeypatch):
     with progress.shown(Console(stderr=True)):
         list(told("field", range(30)))
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "field: 2 of 30 steps, about 28 s left of them"  # the clock starts with the context
+    assert lines[0] == "field: 2 of 30 steps, about 28 s left; 3 s so far"  # the clock starts with the context
     assert len(lines) == 3
     monkeypatch.setattr(progress.time, "monotonic", time.time)
     with progress.shown(Console(stderr=True)):

@@ -15,6 +15,8 @@ _QUIET = 3.0
 """seconds before the first line"""
 _BETWEEN = 10.0
 """seconds from line to line"""
+_TELLING = 1.0
+"""seconds of steps after which they tell how long the others take"""
 
 
 @contextmanager
@@ -48,14 +50,16 @@ class _Bar:
 class _Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._begun = time.monotonic()
-        self._next = self._begun + _QUIET
+        self._start = self._begun = time.monotonic()
+        self._next = self._start + _QUIET
 
     def __call__(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
         if done == 0:
             self._begun = now
         elif now >= self._next and done < total:
-            left = (now - self._begun) / done * (total - done)
+            spent = now - self._begun
+            left = f", about {spent / done * (total - done):.0f} s left" if spent >= _TELLING else ""
             self._next = now + _BETWEEN
-            self._console.print(f"{what}: {done} of {total} steps, about {left:.0f} s left of them", soft_wrap=True)
+            text = f"{what}: {done} of {total} steps{left}; {now - self._start:.0f} s so far"
+            self._console.print(text, highlight=False, soft_wrap=True)
