@@ -20,7 +20,7 @@ from .names import unknown
 from .observation import state_space
 from .options import OptionsLike
 from .packing import agent_columns, join_controls
-from .rendering import Recording, Renderer, check_display
+from .rendering import Recording, Renderer, has_display
 
 Arrays: TypeAlias = dict[str, np.ndarray]
 Info: TypeAlias = dict[str, float | np.ndarray]
@@ -44,7 +44,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         arguments: fields of :class:`.Options`, and parameters of the game.
 
     Raises:
-        ValueError: an argument is out of its range; or ``"human"`` without a display.
+        ValueError: an argument is out of its range.
     """
 
     metadata: dict[str, object] = {"render_modes": list(RENDER_MODES), "render_fps": _FPS, "is_parallelizable": True}  # noqa: RUF012
@@ -62,8 +62,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise unknown("render_mode", render_mode, RENDER_MODES, more=" or None")
         found = describe(game, scenario, options, arguments, own=("render_mode", "name"))
-        if render_mode == "human":
-            check_display()
+        self._shown = render_mode == "human" and has_display()
         self.game = found.game
         self.market = Market(found.game, found.options, found.random)
         self.options = self.market.options
@@ -105,7 +104,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
         self.agents = list(self.possible_agents)
         self._recording = None if self.render_mode is None else Recording(self.market)
         self._limits = None
-        if self.render_mode == "human":
+        if self._shown:
             self.render()
         return self._observations(), self._infos()
 
@@ -132,7 +131,7 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
             self.agents = []
         if self._recording is not None:
             self._recording.add(earned)
-        if self.render_mode == "human":
+        if self._shown:
             self.render()
         return (
             observations,
@@ -182,16 +181,17 @@ class GameParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore
 
         Raises:
             ImportError: matplotlib is not installed.
-            ValueError: there is no display for a window.
         """
         if self.render_mode is None:
             warn(f"render: nothing is drawn without a render_mode, one of {list(RENDER_MODES)}")
+            return None
+        if self.render_mode == "human" and not self._shown:  # which a warning has said
             return None
         market = self.market
         if self._recording is None:  # before the first reset
             self._recording = Recording(market)
         if self._renderer is None:
-            self._renderer = Renderer(self.game, market.times, self.render_mode, self._name, 1 / _FPS)
+            self._renderer = Renderer(self.game, market.times, self._shown, self._name, 1 / _FPS)
         if self._limits is None:
             self._limits = limits(market, self._ghost)
         self._renderer.begin(self._limits, self._ghost)

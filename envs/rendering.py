@@ -6,6 +6,7 @@ Axes, layout and size are the same for all frames of an episode (:mod:`.limits`)
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -81,8 +82,9 @@ class Recording:
         return Frame(market.k, market.inventories, payoffs, float(market.price), *played, rates, market.paid, best)
 
 
-def check_display() -> None:
-    """Raises ValueError where matplotlib has no display to show windows on, ImportError without matplotlib."""
+def has_display() -> bool:
+    """True where matplotlib has a display to show windows on; a warning where it has none. Raises ImportError without
+    matplotlib."""
     try:
         from matplotlib import pyplot
         from matplotlib.backends.registry import BackendFilter, backend_registry
@@ -90,12 +92,15 @@ def check_display() -> None:
         raise ImportError(f"rendering needs matplotlib: {how_to_install('plots')}") from error
     backend = str(pyplot.get_backend())
     if backend.lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):  # type: ignore[no-untyped-call]
-        raise ValueError(_NO_DISPLAY.format(backend))
+        warnings.warn(_NO_DISPLAY.format(backend), stacklevel=3)
+        return False
     if not pyplot.get_fignums():  # windows that there are show that there is a display
         try:
             pyplot.switch_backend(backend)
-        except ImportError as error:  # a backend that was asked for, and finds no display
-            raise ValueError(_NO_DISPLAY.format(backend)) from error
+        except ImportError:  # a backend that was asked for, and finds no display
+            warnings.warn(_NO_DISPLAY.format(backend), stacklevel=3)
+            return False
+    return True
 
 
 class Renderer:
@@ -104,30 +109,28 @@ class Renderer:
     Args:
         game: the game.
         times: (K+1,) of the grid.
-        mode: ``"human"`` shows a window, ``"rgb_array"`` returns the picture.
+        shown: True: a window shows the frames; False: pictures are returned.
         title: above the picture.
         pause: seconds that a window shows a frame for, at least.
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: there is no display for a window.
     """
 
-    def __init__(self, game: Game, times: np.ndarray, mode: str, title: str, pause: float = 0.1) -> None:
+    def __init__(self, game: Game, times: np.ndarray, shown: bool, title: str, pause: float = 0.1) -> None:
         try:
             from matplotlib.backends.backend_agg import FigureCanvasAgg
             from matplotlib.figure import Figure
         except ImportError as error:
             raise ImportError(f"rendering needs matplotlib: {how_to_install('plots')}") from error
         self.game, self.times, self._pause = game, times, pause
-        if mode == "human":
-            check_display()
+        if shown:
             from matplotlib import pyplot
 
             self._pyplot, self._figure = pyplot, pyplot.figure(figsize=_SIZE, dpi=_DPI)
         else:
             self._figure = Figure(figsize=_SIZE, dpi=_DPI)
-        self._canvas = None if mode == "human" else FigureCanvasAgg(self._figure)
+        self._canvas = None if shown else FigureCanvasAgg(self._figure)
         self._begun: tuple[Limits, Ghost | None] | None = None
         self._title = title
         self._build()

@@ -297,7 +297,7 @@ def product(
             configs += [RunConfig.of(scenario, text, steps, engine, seed=seed, **own) for seed in seeds]
     for name in hyperparameters:
         if name not in known:
-            raise ValueError(f"hyperparameters: expected tables of {list(known)}, got {name!r}")
+            raise unknown("name", name, known, " in hyperparameters", some=True)
     return configs
 
 

@@ -33,6 +33,10 @@ class Stage(NamedTuple):
     """(s, s) covariance of ``x'``"""
 
 
+_LEAST = 1e-120
+"""size of what is as good as nothing"""
+
+
 class LinearQuadraticGame:
     """The grid game's stages and final reward.
 
@@ -86,11 +90,11 @@ class LinearQuadraticGame:
     @cached_property
     def _sizes(self) -> Array:
         """(s - 1 + N,) of inventories, factors and rates: where they differ as in the game, no form drowns in the
-        rounding of another."""
+        rounding of another. Their squares are numbers."""
         game = self.game
         rates = np.array([game.control_unit(agent) for agent in game.agents])
         scale = np.zeros(0) if game.factor is None else game.factor.scale(game.horizon)
-        return np.concatenate([game.horizon * rates, scale, rates])
+        return np.maximum(np.concatenate([game.horizon * rates, scale, rates]), _LEAST)
 
     def _rewards(self, k: int, points: Array) -> Array:
         """Rewards (points, N) of step ``k`` at inventories, factors and rates side by side."""

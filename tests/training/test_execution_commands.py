@@ -61,7 +61,7 @@ def test_check_prints_json_where_a_problem_is_singular(command):
 def test_commands_print_tables_without_json(command, name):
     code, out, err = command(name, "execution-2")
     assert (code, err) == (0, "")
-    assert {"check": "Assumption", "references": "TWAP", "solve": "trader_1"}[name] in out
+    assert {"check": "concave Hamiltonians", "references": "TWAP", "solve": "trader_1"}[name] in out
 
 
 @pytest.mark.parametrize(

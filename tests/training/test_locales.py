@@ -142,7 +142,14 @@ def test_every_command_in_every_locale(name, environment, tmp_path, request):
     compared = (inner / os.fsdecode("Vergleich ü.html".encode(names))).read_bytes().decode("utf-8")
     assert "<h1>Comparison of Lauf ü</h1>" in compared
     assert '"description": "ß"' in page.replace("&quot;", '"')
-    for word in ("acas-risk-neutral", "gain of best response", "Assumption", "cooperative", "wrote ", "files in "):
+    for word in (
+        "acas-risk-neutral",
+        "gain of best response",
+        "volume on both sides",
+        "cooperative",
+        "wrote ",
+        "files in ",
+    ):
         assert word in printed
 
 

@@ -290,7 +290,7 @@ def test_what_cannot_be_is_refused_in_one_line(changes, message):
         ({"history": 2}, "history: expected 1 with information 'time'"),
         ({"history": 0, "information": "own"}, "history: expected a positive whole number"),
         ({"memory": "gru", "information": "own"}, "memory: expected 'lstm' with one of"),
-        ({"memory": "x", "information": "own"}, r"memory: expected one of \['none', 'gru', 'lstm'\]"),
+        ({"memory": "x", "information": "own"}, r"unknown memory 'x': expected one of \['none', 'gru', 'lstm'\]"),
     ],
 )
 def test_learners_refuse_the_same(changes, message):
