@@ -327,7 +327,8 @@ def main() -> None:
     if alone:
         import jax
 
-        console.print(f"JAX {jax.__version__} on {jax.devices()[0].device_kind}")
+        (kind,) = {each.device_kind for each in jax_mesh().devices}  # first of all: the number of devices is fixed then
+        console.print(f"JAX {jax.__version__} on {kind}")
     table = Table("route", "measured", "unit", "per second of a core", "of the bare NumPy step")
     base = numpy_batch(1000)
     rows: list[Row] = [
