@@ -12,8 +12,7 @@ import typer
 from ..baselines import EquilibriumNotFound
 from . import compare as comparisons
 from . import render as films
-from . import runs
-from . import seeds as groups
+from . import runs, seed_folder
 from . import sweep as sweeps
 from .cli_options import Json, Overrides, RunFolder, Steps, Trust, examples
 from .commands import games, trainings
@@ -111,9 +110,9 @@ def evaluate(run: RunFolder, trust: Trust = False, as_json: Json = False) -> Non
     Of a folder of seeds all runs, with the median of NashConv. Nothing in the directory is run: models are files of
     numbers.
     """
-    if groups.is_group(run):
+    if seed_folder.is_group(run):
         with progress.shown(err):
-            seeds = groups.evaluate_seeds(run, trust=trust)
+            seeds = seed_folder.evaluate_seeds(run, trust=trust)
         show_seeds(seeds, run, as_json)
         return
     if sweeps.is_sweep(run):
@@ -140,7 +139,7 @@ def report(
 
     Nothing in the directory is run: models are files of numbers.
     """
-    if groups.is_group(run) or sweeps.is_sweep(run):
+    if seed_folder.is_group(run) or sweeps.is_sweep(run):
         found = comparisons.compare([run])
         say_left_out(found)
         page = comparisons.write_page(found, f"Trainings of {comparisons.name_of(run)}", to or run / "report.html")

@@ -19,14 +19,14 @@ import numpy as np
 
 from ..envs import text
 from ..envs.arrays import Array
-from . import seeds, sweep
+from . import seed_folder, sweep
 from .common import files
 from .common.extras import needed
 from .evaluation.metrics import RunMetrics
 from .evaluation.spread import Spread, between, spread
 from .evaluation.tables import MISSING, Table, number, percent, remarks
 from .record import load_circumstances, load_history
-from .run_config import RunConfig, load_config
+from .run_config import RunConfig, alike, load_config
 from .runs import algorithm_text
 
 _TOLD = "values.description"
@@ -311,8 +311,8 @@ def _read(path: Path) -> tuple[list[FinishedRun], dict[str, str]]:
 
 def _members(path: Path) -> list[tuple[Path, str]] | None:
     """The run directories of a folder of seeds or of a sweep, with their labels; None for another path."""
-    if seeds.is_group(path):
-        return [(folder, name_of(path)) for folder in seeds.folders_of(path)]
+    if seed_folder.is_group(path):
+        return [(folder, name_of(path)) for folder in seed_folder.folders_of(path)]
     if sweep.is_sweep(path):
         return [(folder, re.sub(r"-\d+$", "", name_of(folder))) for folder in sweep.folders_of(path)]
     return None
@@ -340,7 +340,7 @@ def _grouped(runs: Iterable[FinishedRun], left_out: dict[str, str]) -> list[Grou
     """Groups by all of the configuration but the seed; a training that was done twice is left out once."""
     members: dict[str, dict[int, FinishedRun]] = {}
     for each in runs:
-        same = members.setdefault(seeds.alike(each.config), {})
+        same = members.setdefault(alike(each.config), {})
         if each.config.seed in same:
             other = text.shown(same[each.config.seed].folder)
             left_out[text.shown(each.folder)] = f"{text.shown(each.folder)!r} is the same training as {other!r}"

@@ -19,8 +19,7 @@ from ..envs import Policy, read_scenario, scenario_names, text
 from ..envs.packing import join_actions, split_controls
 from ..envs.parallel_env import GameParallelEnv
 from ..envs.parameters import check_count
-from . import runs
-from . import seeds as groups
+from . import runs, seed_folder
 from .common.extras import library
 from .task import Task
 
@@ -114,7 +113,7 @@ def _show(source: str | Path, policies: str | None, steps: int | None, overrides
     if policies is not None and policies not in _PLAYED:
         raise ValueError(f"policies: expected one of {list(_PLAYED)}, got {policies!r}")
     folder = Path(source)
-    run = groups.is_group(folder) or (folder / "config.json").is_file()
+    run = seed_folder.is_group(folder) or (folder / "config.json").is_file()
     if not run and (not folder.is_dir() or str(source) in scenario_names()):
         if policies == "learned":
             raise ValueError(f"policies: nothing was learned in a scenario, {text.shown(source)!r}: expected a run")
@@ -123,8 +122,8 @@ def _show(source: str | Path, policies: str | None, steps: int | None, overrides
         return _Show(task, task.equilibrium.open_loop(), f"{given.name}, equilibrium")
     if steps is not None or overrides:
         raise ValueError("steps, overrides: a run is shown with its own, expected none (--steps, --set)")
-    if groups.is_group(folder):
-        listed = ", ".join(str(seed) for seed in groups.seeds_of(folder))
+    if seed_folder.is_group(folder):
+        listed = ", ".join(str(seed) for seed in seed_folder.seeds_of(folder))
         raise ValueError(f"run: {text.shown(folder)!r} holds the seeds {listed}: expected the folder of one of them")
     config = runs.load_config(folder)
     if policies == "equilibrium":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -299,6 +300,11 @@ def product(
         if name not in known:
             raise unknown("name", name, known, " in hyperparameters", some=True)
     return configs
+
+
+def alike(config: RunConfig) -> str:
+    """All of a configuration but its seed, as text: trainings of one text differ in their seeds alone."""
+    return json.dumps({**config.document(), "seed": None}, sort_keys=True)
 
 
 def load_config(out: str | Path) -> RunConfig:

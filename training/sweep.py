@@ -40,6 +40,7 @@ from .common.extras import check_installed, needed
 from .common.workers import Crashed, Workers
 from .evaluation.metrics import Group, RunMetrics
 from .evaluation.spread import progress
+from .run_config import alike
 from .runs import RunConfig, algorithm_text
 
 Told = tuple[bytes | None, str]
@@ -215,7 +216,7 @@ def _cells(missing: Mapping[str, RunConfig]) -> list[dict[str, RunConfig]]:
     cells: dict[str, dict[str, RunConfig]] = {}
     for name, config in missing.items():
         together = engines.find(config.engine).together
-        cells.setdefault(seeds.alike(config) if together else name, {})[name] = config
+        cells.setdefault(alike(config) if together else name, {})[name] = config
     return list(cells.values())
 
 

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
-from makertaker.training import IndependentLearners, runs, seeds
+from makertaker.training import IndependentLearners, runs, seed_folder, seeds
 from support.commands import assert_one_line, strict_json
 from support.run_folders import ARGUMENTS, BUDGET, config, result_of
 
@@ -54,13 +54,13 @@ def test_seeds_that_are_interrupted_go_on_where_they_were(tmp_path, finished, se
         seeds.train_seeds(config(), (0, 1, 2), out)
     assert result_of(out / "seed-0") == finished[0]
     assert (out / "seeds.csv").read_text().count("\n") == 2  # its header, and the seed that was complete
-    done, left_out = seeds.evaluate_seeds(out)
+    done, left_out = seed_folder.evaluate_seeds(out)
     assert 0 < done[1].metrics["timesteps_done"] < done[0].metrics["timesteps_done"] == BUDGET
     assert "history.csv" in left_out[2]
     seeds.resume_seeds(out)
     assert {seed: result_of(out / f"seed-{seed}") for seed in SEEDS} == finished
     assert runs.load_config(out / "seed-2") == config(2)
-    assert not seeds.evaluate_seeds(out).left_out
+    assert not seed_folder.evaluate_seeds(out).left_out
 
 
 def test_a_seed_that_diverges_does_not_stop_the_others(tmp_path, finished, second_is_disturbed):

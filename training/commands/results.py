@@ -7,8 +7,7 @@ from pathlib import Path
 
 from ...envs import text
 from .. import compare as comparisons
-from .. import runs
-from .. import seeds as groups
+from .. import runs, seed_folder
 from ..evaluation import tables
 from ..evaluation.spread import in_words, spread
 from ..evaluation.tables import percent, remarks
@@ -27,7 +26,7 @@ def say_left_out(found: comparisons.Comparison) -> None:
         err.print(line, style="yellow", markup=False, soft_wrap=True)
 
 
-def show_seeds(found: groups.Evaluated, folder: Path, as_json: bool) -> None:
+def show_seeds(found: seed_folder.Evaluated, folder: Path, as_json: bool) -> None:
     results, left_out = found
     values = {seed: each.metrics["relative_nash_conv"] for seed, each in results.items()}
     middle = spread(values.values())

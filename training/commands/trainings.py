@@ -11,8 +11,7 @@ from rich.table import Table
 
 from ...envs import read_scenario
 from ...envs.parameters import check_count
-from .. import completion, runs
-from .. import seeds as groups
+from .. import completion, runs, seed_folder
 from .. import sweep as sweeps
 from ..cli_options import (
     Address,
@@ -35,6 +34,7 @@ from ..evaluation import tables
 from ..evaluation.metrics import Group
 from ..evaluation.tables import percent, remarks
 from ..run_config import product
+from ..seeds import resume_seeds, train_seeds
 from .output import err, out, show
 from .results import say_next, show_run, show_seeds
 
@@ -96,11 +96,11 @@ def train(
     """
     config: runs.RunConfig | None = None
     try:
-        if resume and groups.is_group(out_folder):
-            _only_resume(context, name, groups.config_of(out_folder).scenario)
+        if resume and seed_folder.is_group(out_folder):
+            _only_resume(context, name, seed_folder.config_of(out_folder).scenario)
             with stops.interrupting():
-                found = groups.resume_seeds(out_folder, console=err, address=address, logs=logs or None)
-            show_seeds(groups.Evaluated(found, {}), out_folder, as_json)
+                found = resume_seeds(out_folder, console=err, address=address, logs=logs or None)
+            show_seeds(seed_folder.Evaluated(found, {}), out_folder, as_json)
             say_next(out_folder, as_json)
             return
         if resume:
@@ -117,7 +117,7 @@ def train(
             if check_count("seeds", seeds) > 1:
                 asked = range(seed, seed + seeds)
                 with stops.interrupting():
-                    found = groups.train_seeds(
+                    found = train_seeds(
                         config,
                         asked,
                         out_folder,
@@ -126,7 +126,7 @@ def train(
                         address=address,
                         logs=logs or (),
                     )
-                show_seeds(groups.Evaluated(found, {}), out_folder, as_json)
+                show_seeds(seed_folder.Evaluated(found, {}), out_folder, as_json)
                 say_next(out_folder, as_json)
                 return
             with stops.interrupting():
@@ -135,7 +135,9 @@ def train(
                 )
     except KeyboardInterrupt as interrupt:
         advice = (
-            f"; go on with --resume --out {out_folder}" if groups.is_group(out_folder) else _advice(config, out_folder)
+            f"; go on with --resume --out {out_folder}"
+            if seed_folder.is_group(out_folder)
+            else _advice(config, out_folder)
         )
         err.print(f"interrupted{advice}", style="yellow", markup=False, soft_wrap=True)
         raise SystemExit(stops.exit_code(interrupt)) from None
