@@ -122,9 +122,8 @@ class Updates:
         self, trained: Networks, samples: Samples, batch: Array, deviation: Array | float, magnet: Weights | None = None
     ) -> Networks:
         """Everyone's gradients on a minibatch (size,) of samples."""
-        own, step = samples, jnp.asarray(self.rollouts.step)[batch]
-        if self.rule.minibatches > 1:
-            own = jax.tree.map(lambda each: each[:, batch], own)
+        own: Samples = jax.tree.map(lambda each: each[:, batch], samples)
+        step = jnp.asarray(self.rollouts.step)[batch]
         loss = jax.grad(self._loss)
         given = (trained, self.rollouts.markets.own, magnet, own)
         axes = jax.tree.map(lambda _: 0, given)

@@ -21,12 +21,6 @@ STEPS, MARKETS = 5, 8
 EPISODE = STEPS * MARKETS
 
 
-@pytest.fixture(autouse=True)
-def single_precision():
-    with jax_precision(double=False):
-        yield
-
-
 def learners(algorithm, game="acas", widths=(8,), **changes):
     settings = ALGORITHMS[algorithm].changed({"net_arch": list(widths)}, algorithm)
     return JaxLearners(game, algorithm=settings, **{"steps": STEPS, "markets": MARKETS, "seed": 3} | changes)

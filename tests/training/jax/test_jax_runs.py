@@ -1,0 +1,142 @@
+"""Run directories of trainings in JAX, and of several seeds at once."""
+
+import json
+import shutil
+
+import pytest
+
+pytest.importorskip("jax")
+pytest.importorskip("optax")
+pytest.importorskip("stable_baselines3")
+
+from makertaker.envs import read_scenario
+from makertaker.training import record, runs, seeds
+from makertaker.training.jax.learners import JaxLearners
+
+STEPS, MARKETS = 5, 8
+EPISODE = STEPS * MARKETS
+
+
+def config(**changes):
+    settings = {"timesteps": 12 * EPISODE, "markets": MARKETS, "hyperparameters": {"ppo": {"net_arch": [8]}}, "seed": 1}
+    return runs.RunConfig.of(read_scenario("acas"), "ppo", STEPS, "jax", **settings | changes)
+
+
+def test_a_run_that_is_interrupted_and_resumed_ends_where_another_does(tmp_path, monkeypatch):
+    whole = runs.train(config(), tmp_path / "whole")
+    learn = JaxLearners.learn
+
+    def interrupted(self, timesteps, *, until=None, on_episode=None):
+        learn(self, timesteps, until=until, on_episode=on_episode)
+        if self.steps_done >= 6 * EPISODE:  # the second of four checkpoints, which is not written then
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(JaxLearners, "learn", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runs.train(config(), tmp_path / "cut")
+    monkeypatch.setattr(JaxLearners, "learn", learn)
+    assert runs.evaluate_run(tmp_path / "cut").metrics["timesteps_done"] == 6 * EPISODE
+    resumed = runs.resume(tmp_path / "cut")
+    assert resumed.metrics == whole.metrics
+    for name in ("config.json", "metrics.json", "history.csv", "models/trader_0.safetensors"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    # nothing is pickled, and a killed training is evaluated from its checkpoint
+    assert not list((tmp_path / "whole").rglob("*.p*kl")) + list((tmp_path / "whole").rglob("*.zip"))
+    (tmp_path / "cut" / "run.json").unlink()
+    shutil.rmtree(tmp_path / "cut" / "models")
+    assert runs.evaluate_run(tmp_path / "cut").metrics["timesteps_done"] == 12 * EPISODE
+    assert json.loads((tmp_path / "whole" / "config.json").read_text())["engine"] == "jax"
+
+
+SEEDS = (1, 2)
+
+
+def same_files(first, second):
+    for name in ("config.json", "metrics.json", "history.csv", "models/trader_0.safetensors"):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_a_seed_among_others_is_the_training_of_that_seed_alone(tmp_path):
+    """Bit for bit: it is the same program; and so is the history, whose best responses are found together."""
+    found = seeds.train_seeds(config(), SEEDS, tmp_path / "group")
+    alone = runs.train(config(seed=2), tmp_path / "alone")
+    assert found[2].metrics == alone.metrics != found[1].metrics
+    same_files(tmp_path / "group" / "seed-2", tmp_path / "alone")
+    header, *rows = (tmp_path / "group" / "seeds.csv").read_text().splitlines()
+    assert header.startswith("seed,relative_nash_conv")
+    assert [row.split(",")[:2] for row in rows] == [
+        [str(s), str(found[s].metrics["relative_nash_conv"])] for s in SEEDS
+    ]
+    with pytest.raises(ValueError, match=r"out: .*seed-1' exists; choose another directory"):
+        seeds.train_seeds(config(), SEEDS, tmp_path / "group")
+    with pytest.raises(ValueError, match="holds something else, expected a new folder for seeds"):
+        seeds.train_seeds(config(), SEEDS, tmp_path / "alone")
+
+
+def test_seeds_that_are_interrupted_go_on_together(tmp_path, monkeypatch):
+    seeds.train_seeds(config(), SEEDS, tmp_path / "whole")
+    checkpoint = record.Record.checkpoint
+
+    def interrupted(self):
+        checkpoint(self)
+        if self.learners.steps_done >= 6 * EPISODE:  # the second seed is behind then
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(record.Record, "checkpoint", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        seeds.train_seeds(config(), SEEDS, tmp_path / "cut")
+    monkeypatch.setattr(record.Record, "checkpoint", checkpoint)
+    seeds.resume_seeds(tmp_path / "cut")
+    assert (tmp_path / "cut" / "seeds.csv").read_bytes() == (tmp_path / "whole" / "seeds.csv").read_bytes()
+    for seed in SEEDS:
+        same_files(tmp_path / "cut" / f"seed-{seed}", tmp_path / "whole" / f"seed-{seed}")
+
+
+def test_a_seed_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
+    learn = JaxLearners.learn
+
+    def diverging(self, timesteps, **limits):
+        learn(self, timesteps, **limits)
+        if self.steps_done > 4 * EPISODE and (self._arrays()["key"] == unlucky["key"]).all():
+            raise FloatingPointError("not finite")
+
+    with config(seed=1).learners() as first:
+        unlucky = first._arrays()
+    monkeypatch.setattr(JaxLearners, "learn", diverging)
+    with pytest.raises(FloatingPointError, match=r"^seed 1: not finite$"):
+        seeds.train_seeds(config(), SEEDS, tmp_path / "group")
+    monkeypatch.undo()
+    runs.train(config(seed=2), tmp_path / "alone")
+    same_files(tmp_path / "group" / "seed-2", tmp_path / "alone")
+    assert not (tmp_path / "group" / "seed-1" / "metrics.json").exists()
+
+
+def test_a_task_of_a_sweep_goes_on_with_what_was_interrupted_and_begins_the_rest(tmp_path, monkeypatch):
+    """Of three seeds one is new, one was interrupted, and the checkpoint of one is damaged."""
+    three, folders = (1, 2, 3), {seed: tmp_path / f"{seed}" for seed in (1, 2, 3)}
+    checkpoint = record.Record.checkpoint
+
+    def interrupted(self):
+        checkpoint(self)
+        if self.learners.steps_done >= 6 * EPISODE:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(record.Record, "checkpoint", interrupted)
+        for seed in (1, 2):
+            with pytest.raises(KeyboardInterrupt):
+                runs.train(config(seed=seed), folders[seed])
+    (folders[2] / "checkpoint" / "state.safetensors").write_bytes(b"damaged")
+    notes = seeds.train_or_go_on({seed: config(seed=seed) for seed in three}, folders)
+    assert list(notes) == [2]
+    assert notes[2].startswith("trained from the start, since it could not go on: ")
+    seeds.train_seeds(config(), three, tmp_path / "whole")
+    for seed in three:
+        same_files(folders[seed], tmp_path / "whole" / f"seed-{seed}")
+
+
+def test_the_engine_says_what_it_does_not_have():
+    with pytest.raises(ValueError, match=r"unknown algorithm 'sac' with engine 'jax': .*expected one of"):
+        runs.RunConfig.of(read_scenario("acas"), "sac", STEPS, "jax")
+    with pytest.raises(ValueError, match=r"unknown name 'trader_0' in hyperparameters: expected some of \['ppo'\]"):
+        config(hyperparameters={"trader_0": {"gamma": 0.9}})
