@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -44,30 +44,25 @@ class Processes(Workers):
     ) -> Generator[tuple[int, Any], None, None]:
         waiting, tries = deque(range(len(tasks))), Counter[int]()
         count = max(1, (os.cpu_count() or 1) // processors)
-        while waiting:  # again where a process died: it takes its pool along
-            with _pool(min(count, len(waiting))) as pool:
-                running: dict[Future[Any], int] = {}
-                broken = False
-                while running or (waiting and not broken):
-                    while waiting and len(running) < count and not broken:  # no task waits in the pool's own queue
-                        try:
-                            running[pool.submit(_do, function, tasks[waiting[0]])] = waiting[0]
-                        except BrokenProcessPool:
-                            broken = True
+        running: dict[Future[Any], tuple[int, ProcessPoolExecutor]] = {}
+        with _pools() as pools:
+            while waiting or running:
+                while waiting and len(running) < count:
+                    pool = pools.take()
+                    with suppress(BrokenProcessPool):  # it died idle: the task waits for the next one
+                        future = pool.submit(_do, function, tasks[waiting[0]])
+                        running[future] = waiting.popleft(), pool
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    task, pool = running.pop(future)
+                    if isinstance(crash := future.exception(), BrokenProcessPool):
+                        tries[task] += 1
+                        if tries[task] < _TRIES:
+                            waiting.append(task)
                         else:
-                            waiting.popleft()
-                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in ended:
-                        task = running.pop(future)
-                        try:
-                            yield task, future.result()
-                        except BrokenProcessPool as crash:
-                            broken = True
-                            tries[task] += 1
-                            if tries[task] < _TRIES:
-                                waiting.append(task)
-                            else:
-                                yield task, Crashed(f"its process died {_TRIES} times: {crash}")
+                            yield task, Crashed(f"its process died {_TRIES} times: {crash}")
+                    else:
+                        pools.idle.append(pool)
+                        yield task, future.result()
 
 
 def _do(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
@@ -92,19 +87,39 @@ def _leave(number: int, _: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
+class _Pools:
+    """Pools of one process each: a process that dies takes its pool along, and so no task but its own."""
+
+    def __init__(self) -> None:
+        self.idle: list[ProcessPoolExecutor] = []
+        self._all: list[ProcessPoolExecutor] = []
+
+    def take(self) -> ProcessPoolExecutor:
+        """One that is idle, or a new one."""
+        if self.idle:
+            return self.idle.pop()
+        self._all.append(ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin))
+        return self._all[-1]
+
+    def close(self) -> None:
+        """Wait for what runs, and end all processes."""
+        for pool in self._all:
+            pool.shutdown(cancel_futures=True)
+
+
 @contextmanager
-def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose processes are asked to save and end where this is left by an exception."""
+def _pools() -> Iterator[_Pools]:
+    """Pools whose processes are asked to save and end where this is left by an exception."""
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin)
+    pools = _Pools()
     try:
-        yield pool
+        yield pools
     except BaseException:
         for child in set(multiprocessing.active_children()) - before:
             child.terminate()  # SIGTERM: see :func:`_do`
         raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        pools.close()
 
 
 @contextmanager
