@@ -11,9 +11,8 @@ import typer
 
 from ..baselines import EquilibriumNotFound
 from . import compare as comparisons
+from . import many, runs, seed_folder
 from . import render as films
-from . import runs, seed_folder
-from . import sweep as sweeps
 from .cli_options import Json, Overrides, RunFolder, Steps, Trust, examples
 from .commands import games, trainings
 from .commands.output import err, out, show
@@ -115,7 +114,7 @@ def evaluate(run: RunFolder, trust: Trust = False, as_json: Json = False) -> Non
             seeds = seed_folder.evaluate_seeds(run, trust=trust)
         show_seeds(seeds, run, as_json)
         return
-    if sweeps.is_sweep(run):
+    if many.is_sweep(run):
         raise ValueError(f"run: {str(run)!r} is a sweep's folder: 'makertaker compare' reads it")
     with progress.shown(err):
         result = runs.evaluate_run(run, trust=trust)
@@ -139,7 +138,7 @@ def report(
 
     Nothing in the directory is run: models are files of numbers.
     """
-    if seed_folder.is_group(run) or sweeps.is_sweep(run):
+    if seed_folder.is_group(run) or many.is_sweep(run):
         found = comparisons.compare([run])
         say_left_out(found)
         page = comparisons.write_page(found, f"Trainings of {comparisons.name_of(run)}", to or run / "report.html")

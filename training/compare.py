@@ -19,7 +19,7 @@ import numpy as np
 
 from ..envs import text
 from ..envs.arrays import Array
-from . import seed_folder, sweep
+from . import many, seed_folder
 from .common import files
 from .common.extras import needed
 from .evaluation.metrics import RunMetrics
@@ -313,8 +313,8 @@ def _members(path: Path) -> list[tuple[Path, str]] | None:
     """The run directories of a folder of seeds or of a sweep, with their labels; None for another path."""
     if seed_folder.is_group(path):
         return [(folder, name_of(path)) for folder in seed_folder.folders_of(path)]
-    if sweep.is_sweep(path):
-        return [(folder, re.sub(r"-\d+$", "", name_of(folder))) for folder in sweep.folders_of(path)]
+    if many.is_sweep(path):
+        return [(folder, re.sub(r"-\d+$", "", name_of(folder))) for folder in many.folders_of(path)]
     return None
 
 

@@ -15,7 +15,7 @@ ray = pytest.importorskip("ray")
 pytest.importorskip("stable_baselines3")
 
 from makertaker.envs import read_scenario  # noqa: E402
-from makertaker.training import IndependentLearners, cli, runs, sweep  # noqa: E402
+from makertaker.training import IndependentLearners, cli, many, runs, sweep  # noqa: E402
 from makertaker.training.common import cluster, files, run_folder  # noqa: E402
 from support.interruptions import interrupt_after  # noqa: E402
 
@@ -134,7 +134,7 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(swept, tmp_path, mo
     (tmp_path / "sweep.json").write_text('{"token": "t"}')
     with monkeypatch.context() as patched:
         patched.setattr(runs, "train", lambda *_, **__: pytest.fail("trained from the start"))
-        assert sweep._train_cell({"acas-ppo-0": config()}, str(tmp_path), "t") == {"acas-ppo-0": (None, "")}
+        assert many._train_cell({"acas-ppo-0": config()}, str(tmp_path), "t") == {"acas-ppo-0": (None, "")}
     (row,) = sweep.sweep([config()], tmp_path)
     assert not row.note
     expected = (out / "runs" / "acas-ppo-0" / "metrics.json").read_bytes()
@@ -148,7 +148,7 @@ def test_every_training_of_a_sweep_logs_where_it_is_told_to(tmp_path, monkeypatc
     (tmp_path / "b" / "checkpoint").mkdir(parents=True)
     files.write_json(tmp_path / "b" / "config.json", config().document())
     for name, logs in (("a", ["wandb"]), ("b", ["wandb"]), ("b", [])):
-        sweep._train_or_go_on({name: config()}, {name: tmp_path / name}, logs)
+        many._train_or_go_on({name: config()}, {name: tmp_path / name}, logs)
     assert asked == [("train", ["wandb"]), ("resume", ["wandb"]), ("resume", None)]  # None: as it began
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ImportError, match=r"this needs wandb: pip install '\.\[logs\]'"):
@@ -171,10 +171,10 @@ def test_a_failed_training_is_reported_and_the_others_go_on(tmp_path):
 
 def test_a_worker_that_does_not_see_the_folder_sends_the_run_back(swept, tmp_path):
     out, _, _ = swept
-    packed, error = sweep._train_cell({"acas-ppo-0": config()}, str(tmp_path / "elsewhere"), "token")["acas-ppo-0"]
+    packed, error = many._train_cell({"acas-ppo-0": config()}, str(tmp_path / "elsewhere"), "token")["acas-ppo-0"]
     assert not error
     assert packed is not None
-    sweep._unpack(packed, tmp_path / "acas-ppo-0")
+    many._unpack(packed, tmp_path / "acas-ppo-0")
     for file in ("metrics.json", "history.csv", "config.json"):
         assert (tmp_path / "acas-ppo-0" / file).read_bytes() == (out / "runs" / "acas-ppo-0" / file).read_bytes()
     assert runs.load_policies(tmp_path / "acas-ppo-0")
@@ -235,7 +235,7 @@ def test_seeds_that_an_engine_trains_together_are_one_task(tmp_path):
     ]
     configs = [runs.load_config(tmp_path / "out" / row["run"]) for row in rows]
     named = {row["run"]: each for row, each in zip(rows, configs, strict=True)}
-    assert [list(cell) for cell in sweep._cells(named)] == [
+    assert [list(cell) for cell in many._cells(named)] == [
         [row["run"] for row in rows[:2]],
         [row["run"] for row in rows[2:]],
     ]
@@ -303,9 +303,9 @@ def test_what_is_not_a_run_is_not_replaced(swept, tmp_path):
     (row,) = sweep.sweep([config()], out, overwrite=True)
     assert "is not a run directory" in row.note
     assert "precious.txt" in row.note
-    packed, _ = sweep._train_cell({"acas-ppo-0": config()}, str(tmp_path / "elsewhere"), "token")["acas-ppo-0"]
+    packed, _ = many._train_cell({"acas-ppo-0": config()}, str(tmp_path / "elsewhere"), "token")["acas-ppo-0"]
     with pytest.raises(ValueError, match="is not a run directory"):
-        sweep._unpack(packed, out / "runs" / "acas-ppo-0")
+        many._unpack(packed, out / "runs" / "acas-ppo-0")
     assert [path.name for path in (out / "runs" / "acas-ppo-0").iterdir()] == ["precious.txt"]
 
 
@@ -322,7 +322,7 @@ def test_a_replacement_that_was_interrupted_goes_on(swept, tmp_path, monkeypatch
     with monkeypatch.context() as patched:
         patched.setattr(runs, "train", lambda *_, **__: pytest.fail("trained from the start"))
         token = json.loads((out / "sweep.json").read_text())["token"]
-        assert sweep._train_cell({"acas-ppo-0": other}, str(out), token) == {"acas-ppo-0": (None, "")}
+        assert many._train_cell({"acas-ppo-0": other}, str(out), token) == {"acas-ppo-0": (None, "")}
     assert runs.load_config(folder) == other
 
 

@@ -215,7 +215,7 @@ def sweep(
         err.print("interrupted; the same command goes on", style="yellow")
         raise SystemExit(stops.exit_code(interrupt)) from None
     groups = sweeps.summary(rows)
-    show({"groups": groups, "rows": [row.cells() for row in rows]}, as_json, _by_seed(groups))
+    show({"groups": groups, "rows": [sweeps.cells(row) for row in rows]}, as_json, _by_seed(groups))
     if not as_json:
         for each in groups:
             for seed, error in each["failed"].items():
