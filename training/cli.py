@@ -14,7 +14,7 @@ from . import compare as comparisons
 from . import many, runs, seed_folder
 from . import render as films
 from .cli_options import Json, Overrides, RunFolder, Steps, Trust, examples
-from .commands import games, trainings
+from .commands import benchmarks, games, trainings
 from .commands.output import err, out, show
 from .commands.results import say_left_out, show_run, show_seeds
 from .common import progress
@@ -97,6 +97,14 @@ app.command(
         "makertaker sweep acas --algorithm ppo --algorithm a2c --out runs/two",
     ),
 )(trainings.sweep)
+app.command(
+    short_help="Suites of learners, with intervals.",
+    epilog=examples(
+        "makertaker benchmark --quick --out results",
+        "makertaker benchmark --suite learners --suite collusion --out results",
+        "makertaker benchmark --report --out results",
+    ),
+)(benchmarks.benchmark)
 
 
 @app.command(
