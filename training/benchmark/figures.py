@@ -191,11 +191,10 @@ def curves(found: Results) -> Figure | None:
                 axis.plot(steps, middle.value, label=name, linewidth=1.4, **_style(found, name))
                 shade = _style(found, name)["color"]
                 axis.fill_between(steps, middle.low, middle.high, color=shade, alpha=0.18, linewidth=0)
-        axis.set(yscale="log")
+        axis.set(yscale="log", xlabel="joint market steps")
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _thousands(int(value))))
         axis.grid(alpha=0.25)
     _logarithmic(axes[0].yaxis, low)
-    figure.supxlabel("joint market steps", fontsize="medium")
     figure.supylabel(f"{_NAME}, interquartile mean", fontsize="medium")
     most = max(axes, key=lambda axis: len(axis.get_lines()))
     _legend(figure, most)

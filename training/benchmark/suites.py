@@ -129,7 +129,8 @@ def _listed(value: Any) -> list[Any]:
 
 def _trainings(table: Mapping[str, Any]) -> Iterator[Training]:
     lists = {"set": [[]], "traders": None, "steps": None, "algorithm": "ppo", "alone": False} | dict(table)
-    seeds = range(first := check_count("first_seed", table.get("first_seed", 0), least=0), first + table["seeds"])
+    first = check_count("first_seed", table.get("first_seed", 0), least=0)
+    seeds = range(first, first + check_count("seeds", table["seeds"]))
     tables = lists.pop("hyperparameters", {})
     given = {name: _listed(value) for name, value in lists.items() if name not in ("seeds", "first_seed")}
     for values in itertools.product(*given.values()):

@@ -224,14 +224,15 @@ def remarks(notes: Iterable[str]) -> list[str]:
 
 
 def aligned(content: Table) -> rich.table.Table:
-    """A table of text, numbers to the right and in one piece, as are words of names; a standard error stands below its
-    value."""
+    """A table of text, numbers to the right and in one piece, as are words of names, to the left; a standard error
+    stands below its value."""
     table = rich.table.Table(*content.header)
     rows = [[cell.replace(" ±", "\n±") for cell in row] for row in content.rows]
     names = [word for row in (content.header, *rows) for word in row[0].split()]
     table.columns[0].min_width = max(map(len, names), default=1)
     for index, column in enumerate(table.columns[1:], start=1):
-        column.justify = "right"
+        words = all(row[index][:1].isalpha() for row in rows)
+        column.justify = "left" if words else "right"
         parts = [*content.header[index].split(), *(line for row in rows for line in row[index].splitlines())]
         column.min_width = max(map(len, parts), default=1)
     for row in rows:

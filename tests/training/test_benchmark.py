@@ -1,0 +1,302 @@
+"""Suites, the files that they leave, their statistics, and what tells collusion from something else."""
+
+import csv
+import json
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import trim_mean
+
+pd = pytest.importorskip("pandas")
+pytest.importorskip("stable_baselines3")
+
+from makertaker.baselines import feedback_nash, solve  # noqa: E402
+from makertaker.envs import load_scenario, rollout  # noqa: E402
+from makertaker.training.benchmark import statistics, suites, summary  # noqa: E402
+from makertaker.training.benchmark.report import write_report  # noqa: E402
+from makertaker.training.common import workers  # noqa: E402
+from makertaker.training.evaluation import matches  # noqa: E402
+
+OWN = """
+[small]
+about = "two seeds of a market, and one that cannot be scored"
+
+[[small.trainings]]
+scenario = ["acas", "NOBODY"]
+timesteps = 160
+steps = 5
+markets = 8
+seeds = 2
+
+[[small.trainings]]
+scenario = "acas"
+timesteps = 160
+steps = 5
+markets = 8
+algorithm = "a2c"
+seeds = 2
+"""
+NOBODY = """
+description = "all payoffs are zero"
+steps = 5
+trader_terminal_penalty = 0.0
+maker_terminal_penalty = 0.0
+buy_flow = 0.0
+sell_flow = 0.0
+"""
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Here(workers.Workers):
+    """Tasks in this process: quick."""
+
+    def processors(self, tasks):
+        return 1
+
+    @contextmanager
+    def run(self, function, tasks, processors):
+        yield ((i, function(*task)) for i, task in enumerate(tasks))
+
+
+@contextmanager
+def here(address=None):
+    yield Here()
+
+
+@pytest.fixture(scope="module")
+def benched(tmp_path_factory):
+    """A folder of results, and what the command said."""
+    from typer.testing import CliRunner
+
+    from makertaker.training import cli
+
+    folder = tmp_path_factory.mktemp("benchmark")
+    (folder / "nobody.toml").write_text(NOBODY)
+    (folder / "own.toml").write_text(OWN.replace("NOBODY", str(folder / "nobody.toml")))
+    asked = ["benchmark", "--file", str(folder / "own.toml"), "--suite", "small", "--out", str(folder / "out")]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(workers, "opened", here)
+        result = CliRunner().invoke(cli.app, [*asked, "--json"], catch_exceptions=False)
+    return folder / "out", asked, result
+
+
+def test_a_suite_leaves_a_row_a_run_and_tells_failures(benched):
+    out, _, result = benched
+    assert result.exit_code == 1
+    rows = rows_of(out / "small" / "runs.csv")
+    assert [(row["market"], row["learner"], row["seed"], row["status"]) for row in rows] == [
+        *(("acas", "ppo", seed, "done") for seed in "01"),
+        *(("nobody", "ppo", seed, "failed") for seed in "01"),
+        *(("acas", "a2c", seed, "done") for seed in "01"),
+    ]
+    for row in rows[:2] + rows[4:]:
+        metrics = json.loads((out / "runs" / row["run"] / "metrics.json").read_text())
+        assert float(row["relative_nash_conv"]) == metrics["relative_nash_conv"]
+        assert row["commit"]
+        assert "numpy=" in row["versions"]
+        agents = [each for each in rows_of(out / "small" / "agents.csv") if each["run"] == row["run"]]
+        assert sum(float(each["exploitability"]) for each in agents) == pytest.approx(metrics["nash_conv"], rel=1e-12)
+    assert len({row["configuration"] for row in rows}) == 3
+    assert "all equilibrium payoffs are zero" in rows[2]["note"]
+    assert "all equilibrium payoffs are zero" in result.stderr
+
+
+def test_what_is_printed_and_drawn_comes_from_the_files_alone(benched, tmp_path, command):
+    out, asked, result = benched
+    found = json.loads(result.stdout)["small"]
+    (tmp_path / "small").mkdir()
+    for name in ("runs.csv", "curves.csv", "suite.json"):
+        (tmp_path / "small" / name).write_bytes((out / "small" / name).read_bytes())
+    code, printed, _ = command(*asked[:-1], str(tmp_path), "--report", "--json")
+    assert code == 0
+    assert json.loads(printed)["small"] == found
+    for name in ("markets", "learners", "improvement"):
+        assert (tmp_path / "small" / f"{name}.csv").read_bytes() == (out / "small" / f"{name}.csv").read_bytes()
+    for name in ("markets", "learners", "profiles", "curves", "improvement"):
+        assert (tmp_path / "small" / f"{name}.png").stat().st_size > 5_000
+
+
+def test_numbers_are_those_of_runs(benched):
+    out, _, _ = benched
+    runs = pd.read_csv(out / "small" / "runs.csv")
+    by = {name: runs[runs["learner"] == name]["relative_nash_conv"].dropna() for name in ("ppo", "a2c")}
+    for row in rows_of(out / "small" / "markets.csv"):
+        assert float(row["median"]) == pytest.approx(by[row["learner"]].median(), rel=1e-12)
+        assert float(row["worst"]) == by[row["learner"]].max()
+    (failed,) = {row["failed"] for row in rows_of(out / "small" / "markets.csv")}
+    assert failed == "0"  # those of the market of nobody have no row
+    rows = rows_of(out / "small" / "improvement.csv")
+    chance = {(row["learner"], row["other"]): float(row["probability"]) for row in rows}
+    pairs = np.less.outer(by["ppo"].to_numpy(), by["a2c"].to_numpy())
+    assert chance["ppo", "a2c"] == pytest.approx(pairs.mean())
+    assert chance["ppo", "a2c"] + chance["a2c", "ppo"] == pytest.approx(1)
+
+
+def test_what_is_done_is_not_done_again(benched, monkeypatch, command):
+    out, asked, result = benched
+    monkeypatch.setattr(workers, "opened", here)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/metrics.json")}
+    assert len(before) == 4
+    code, printed, _ = command(*asked, "--json")
+    assert (code, printed) == (1, result.stdout)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_curves_are_marl_eval_s(benched):
+    """Environment, task, algorithm, seed, steps; https://github.com/instadeepai/marl-eval says so."""
+    out, _, _ = benched
+    document = json.loads((out / "small" / "marl_eval.json").read_text())
+    learners = document["makertaker"]["acas"]
+    assert list(learners) == ["ppo", "a2c"]
+    curves = rows_of(out / "small" / "curves.csv")
+    for name, seeds in learners.items():
+        for seed, run in seeds.items():
+            end = f"-{seed.removeprefix('seed_')}"
+            own = [each for each in curves if f"-{name}-" in each["run"] and each["run"].endswith(end)]
+            steps = [run[f"step_{i}"] for i in range(len(run) - 1)]
+            assert [each["step_count"] for each in steps] == [int(each["timesteps"]) for each in own]
+            assert [each["relative_nash_conv"] for each in steps] == [[float(e["relative_nash_conv"])] for e in own]
+            assert run["absolute_metrics"]["relative_nash_conv"] == steps[-1]["relative_nash_conv"]
+
+
+def test_every_suite_is_one():
+    """All trainings can be built, and equal ones of different suites have equal names."""
+    found = {}
+    for name in suites.read_suites():
+        suite = suites.load_suite(name)
+        for folder, training in suite.trainings.items():
+            assert found.setdefault(folder, training).config == training.config
+        cells = {}
+        for training in suite.trainings.values():
+            key = (training.market, training.learner, training.config.information, training.config.engine)
+            cells.setdefault((*key, training.config.timesteps, training.config.steps), []).append(training.config.seed)
+        off_policy = {"sac", "td3", "tqc"}
+        assert all(len(seeds) >= (5 if key[1] in off_policy else 10) for key, seeds in cells.items())
+        quick = suites.load_suite(name, quick=True)
+        assert len(quick.trainings) <= 20
+        assert {each.config.timesteps for each in quick.trainings.values()} == {8_000}
+
+
+def test_an_order_is_shared():
+    suite = suites.load_suite("agents")
+    starts = {training.market: training.config.load().game.start for training in suite.trainings.values()}
+    assert [len(start) for start in starts.values()] == [2, 5, 10, 20, 50, 100]
+    for start in starts.values():
+        np.testing.assert_allclose(start, -10 / len(start), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[a]\nabout = 'x'", "suite 'a': expected a table with about and trainings"),
+        ("a = 1", "suite 'a': expected a table"),
+        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'", "expected seeds in every table of trainings"),
+        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseed = 3", "unknown key 'seed' in trainings of"),
+        ("[a]\nabout = 'x'\nalong = 'time'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3", "unknown along 'time'"),
+        ("[a", "cannot be read"),
+        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acsa'\nseeds = 3", "acas"),
+        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'makers-only'\nseeds = 3\ntraders = 2", "that has some"),
+        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 0", "seeds: expected"),
+    ],
+)  # fmt: skip
+def test_a_bad_file_is_refused(tmp_path, text, said):
+    (tmp_path / "own.toml").write_text(text)
+    with pytest.raises(ValueError, match=said):
+        suites.load_suite("a", tmp_path / "own.toml")
+
+
+def test_results_that_are_not_there_are_said(tmp_path, command):
+    code, _, error = command("benchmark", "--report", "--out", str(tmp_path))
+    assert code == 2
+    assert "suite.json" in error
+    (tmp_path / "suite.json").write_text("{}")
+    (tmp_path / "runs.csv").write_text("run,name\na,b\n")
+    (tmp_path / "curves.csv").write_text("run\n")
+    with pytest.raises(ValueError, match=r"has no columns \['market'"):
+        summary.read_results(tmp_path)
+
+
+numbers = st.lists(st.floats(1e-6, 10), min_size=1, max_size=8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(numbers, min_size=1, max_size=4))
+def test_intervals_hold_their_number_s_neighbourhood(samples):
+    """Of the mean of the middle half; draws stay between the least and the greatest run."""
+    together = np.concatenate(samples)
+    found = statistics.interval(samples)
+    assert found.value == pytest.approx(trim_mean(together, 0.25))
+    if max(map(len, samples)) > 1:
+        assert together.min() - 1e-12 <= found.low <= found.high <= together.max() + 1e-12
+    shares = statistics.profile(samples, np.array([0.0, together.max()]))
+    np.testing.assert_allclose(shares.value, [0, 1])
+    assert statistics.improvement(samples, samples).value == pytest.approx(0.5)
+
+
+def test_the_bootstrap_draws_within_markets():
+    """Two markets that do not overlap; beside an independent loop, and draws from both together."""
+    rng = np.random.default_rng(7)
+    samples = [rng.uniform(0, 1, 12), rng.uniform(100, 101, 20)]
+    found = statistics.interval(samples)
+    drawn = []
+    for _ in range(4000):
+        again = np.concatenate([rng.choice(each, len(each)) for each in samples])
+        drawn.append(np.sort(again)[8:24].mean())
+    np.testing.assert_allclose([found.low, found.high], np.quantile(drawn, [0.025, 0.975]), rtol=2e-3)
+    pooled = [np.sort(rng.choice(np.concatenate(samples), 32))[8:24].mean() for _ in range(4000)]
+    assert np.quantile(pooled, 0.975) - np.quantile(pooled, 0.025) > 5 * (found.high - found.low)
+
+
+def policies_of(rule):
+    """A linear rule as policies."""
+
+    def of(i):
+        return lambda k, state: rule.rates(k, state.inventories, None)[..., i : i + 1]
+
+    return {agent: of(i) for i, agent in enumerate(rule.game.agents)}
+
+
+def test_a_forced_deviation_is_answered_by_who_sees_it():
+    """The answer to a state beside the path is the rule's own: gain times the difference of inventories."""
+    game, steps = load_scenario("execution-2"), 20
+    rule = feedback_nash(game, steps)
+    policies = policies_of(rule)
+    answer = matches.forced_deviation(game, policies, steps, "trader_0", 5, 1.0)
+    moved = answer.inventories[6]
+    np.testing.assert_allclose(moved, [game.horizon / steps, 0], atol=1e-12)
+    np.testing.assert_allclose(answer.controls["rate"][6], rule.gain[6] @ moved, rtol=1e-9)
+    assert not answer.controls["rate"][:5].any()
+    schedule = matches.forced_deviation(game, solve(game, steps).open_loop(), steps, "trader_0", 5, 1.0)
+    assert not schedule.controls["rate"][:, 1].any()
+    assert schedule.payoffs[0] < 0
+    with pytest.raises(ValueError, match="agent: expected one of"):
+        matches.forced_deviation(game, policies, steps, "maker_0", 5, 1.0)
+    with pytest.raises(ValueError, match=r"at: expected a step in 0\.\.19"):
+        matches.forced_deviation(game, policies, steps, "trader_0", 20, 1.0)
+
+
+def test_partners_of_other_trainings():
+    game, steps = load_scenario("execution-2"), 20
+    profiles = [solve(game, steps).open_loop(), policies_of(feedback_nash(game, steps))]
+    found = matches.rematched(game, profiles, steps)
+    for i, own in enumerate(profiles):
+        for j, theirs in enumerate(profiles):
+            mixed = {"trader_0": own["trader_0"], "trader_1": theirs["trader_1"]}
+            np.testing.assert_array_equal(found[i, j], rollout(game, mixed, steps).payoffs)
+
+
+def test_nothing_is_drawn_of_nothing(benched, tmp_path):
+    out, _, _ = benched
+    for name in ("runs.csv", "curves.csv", "suite.json"):
+        (tmp_path / name).write_bytes((out / "small" / name).read_bytes())
+    runs = pd.read_csv(tmp_path / "runs.csv")
+    runs[runs["status"] == "failed"].to_csv(tmp_path / "runs.csv", index=False)
+    with pytest.raises(ValueError, match=r"no run in .* is finished"):
+        write_report(tmp_path)
