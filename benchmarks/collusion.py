@@ -1,143 +1,198 @@
-"""Do independent learners collude? Two equal traders, placed between Nash equilibrium and cooperative optimum.
+"""Do learning traders and makers collude? The suite `collusion`, and the tests that tell collusion from something else.
 
-    python benchmarks/collusion.py [--learners ppo sac ppo-full] [--seeds 5] [--out runs/collusion] [--figure PATH]
+    makertaker benchmark --suite collusion --out results
+    python benchmarks/collusion.py --results results [--out runs/collusion] [--figure PATH]
 
-``ppo-full``: the actor sees both inventories as well as the time. Runs that are finished are not repeated. The question
-is that of Lillo and Macri, arXiv 2408.11773.
+Two equal buyers (`execution-2`; the question is that of Lillo and Macri, arXiv 2408.11773), and two dealers with an outside
+option (`dealers`; that of Cont and Xiong). Payoffs of learners are placed between the Nash equilibrium in schedules, 0, and
+the joint optimum, 1. Then every agent meets partners of other seeds, and one agent is made to deviate in one step; the
+others' answer stands beside that of the feedback equilibrium to the same deviation. Nothing is trained here.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import csv
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import bootstrap
 from timing import machine
 
-from makertaker.baselines import Reference, references
-from makertaker.baselines.reference_points import COOPERATIVE, FEEDBACK, OPEN_LOOP
-from makertaker.envs import Scenario, read_scenario
+from makertaker.baselines import markov_nash, references
+from makertaker.baselines.kinds import kind_of
+from makertaker.baselines.reference_points import OPEN_LOOP, place
+from makertaker.envs import Game, MakerTakerGame, Policy
+from makertaker.envs.palette import MARKERS, color
 from makertaker.training import runs
-from makertaker.training.evaluation.panels import color
+from makertaker.training.benchmark.summary import read_results
+from makertaker.training.evaluation.matches import Answer, forced_deviation, rematched
 
-_WINDOW = 1.2
-NAMES = {"ppo": "PPO", "sac": "SAC", "td3": "TD3", "a2c": "A2C"}
-
-
-def result(scenario: Scenario, learner: str, seed: int, out: Path) -> dict[str, Any]:
-    """Metrics of one run, from its directory if it is there."""
-    algorithm, _, information = learner.partition("-")
-    folder = out / f"{learner}-{seed}"
-    config = runs.RunConfig(
-        scenario=scenario.name,
-        values=dict(scenario.values),
-        algorithm=algorithm,
-        steps=scenario.steps,
-        information="full" if information == "full" else "open_loop",
-        seed=seed,
-    )
-    if not (folder / "metrics.json").is_file() or runs.load_config(folder) != config:
-        runs.train(config, folder, overwrite=folder.exists(), console=Console(stderr=True))
-    return dict(json.loads((folder / "metrics.json").read_text(encoding="utf-8")))
+AT = 5
+"""the step of the deviation, of twenty"""
+SIZES: dict[str, float | Sequence[float]] = {"execution-2": -2.0, "dealers": (-0.1, -0.1)}
+"""a buyer buys faster by two shares a unit of time (0.1 shares in all), a dealer is better by 0.1 on both sides"""
+BEST = ("cooperative optimum", "makers' coalition")
 
 
-def label(learner: str) -> str:
-    """A learner's name in tables and figures."""
-    algorithm, _, information = learner.partition("-")
-    return NAMES.get(algorithm, algorithm) + (", sees inventories" if information == "full" else "")
+@dataclass(frozen=True)
+class Market:
+    """A game and what learners are compared with."""
+
+    name: str
+    game: Game
+    steps: int
+    nash: np.ndarray
+    best: np.ndarray
+    feedback: np.ndarray
+    answer: Answer
+    """of the feedback equilibrium"""
+
+    def index(self, payoffs: np.ndarray) -> float:
+        """The collusion index."""
+        found = place(kind_of(self.game, self.steps), payoffs, self.nash, self.best)
+        assert found is not None
+        return found
 
 
-def _payoffs(point: Reference) -> Any:
-    assert point.payoffs is not None  # the open-loop equilibrium exists, or there is nothing to draw
-    return point.payoffs
+@dataclass(frozen=True)
+class Found:
+    """What the tests say of one learner in one market; a number a seed."""
+
+    market: str
+    learner: str
+    nash_conv: np.ndarray
+    index: np.ndarray
+    rematched: np.ndarray
+    """mean index with partners of all other seeds"""
+    answers: Sequence[Answer]
 
 
-def draw(found: dict[str, list[dict[str, Any]]], points: dict[str, Reference], path: Path) -> None:
-    """Collusion index by learner, and both traders' payoffs."""
-    figure = Figure(figsize=(10, 3.9), layout="constrained")
+def market(name: str, game: Game, steps: int) -> Market:
+    """What a market's learners are compared with."""
+    table, equilibrium = references(game, steps), markov_nash(game, steps)
+    nash, best = table[OPEN_LOOP].payoffs, next(table[each].payoffs for each in BEST if each in table)
+    assert nash is not None
+    assert best is not None
+    answer = forced_deviation(game, equilibrium.feedback(), steps, game.agents[0], AT, SIZES[name])
+    return Market(name, game, steps, nash, best, equilibrium.payoffs, answer)
+
+
+def tested(place: Market, learner: str, nash_conv: Sequence[float], profiles: Sequence[dict[str, Policy]]) -> Found:
+    """The tests of one learner's seeds."""
+    payoffs = rematched(place.game, profiles, place.steps)
+    index = np.array([[place.index(each) for each in row] for row in payoffs])
+    others = (index.sum(axis=1) - index.diagonal()) / (len(index) - 1)
+    agent, size = place.game.agents[0], SIZES[place.name]
+    answers = [forced_deviation(place.game, each, place.steps, agent, AT, size) for each in profiles]
+    return Found(place.name, learner, np.array(nash_conv), index.diagonal(), others, answers)
+
+
+def moved(answer: Answer, game: Game) -> np.ndarray:
+    """How the other moves after a deviation, (K,): a buyer's rate, in shares a unit of time; the mean of a dealer's ask
+    and bid, in currency."""
+    if isinstance(game, MakerTakerGame):
+        return (answer.controls["ask"][:, 1] + answer.controls["bid"][:, 1]) / 2
+    return answer.controls["rate"][:, 1]
+
+
+def middle(values: np.ndarray) -> str:
+    """Median and its 95% bootstrap interval."""
+    found = bootstrap((values,), np.median, method="percentile", rng=np.random.default_rng(0)).confidence_interval
+    return f"{np.median(values):.3g} [{found.low:.3g}, {found.high:.3g}]"
+
+
+COLUMNS = ("market", "learner", "seeds", "relative NashConv, %", "index", "index, partners of other seeds",
+           "the other's answer", "the deviator's payoff", "the other's payoff")  # fmt: skip
+
+
+def rows(places: dict[str, Market], found: Sequence[Found]) -> list[list[str]]:
+    """A row for each learner, and those of the equilibria."""
+    written = []
+    for name, each in places.items():
+        answer, game = each.answer, each.game
+        nash = [name, "Nash, open loop", "", "0", "0", "0", "0", "", ""]
+        told = [f"{moved(answer, game)[AT + 1]:.3g}", *(f"{value:.3g}" for value in answer.payoffs)]
+        written += [nash, [name, "Nash, feedback", "", "0", f"{each.index(each.feedback):.3g}", "", *told]]
+        for one in (one for one in found if one.market == name):
+            after = np.array([moved(answer, game)[AT + 1] for answer in one.answers])
+            payoffs = np.array([answer.payoffs for answer in one.answers])
+            numbers = [100 * one.nash_conv, one.index, one.rematched, after, payoffs[:, 0], payoffs[:, 1]]
+            written.append([name, one.learner, str(len(one.index)), *map(middle, numbers)])
+    return written
+
+
+def draw(places: dict[str, Market], found: Sequence[Found], path: Path) -> None:
+    """Left: indices of those trained together, and of partners of other seeds. Right: how the other answers."""
+    figure = Figure(figsize=(11, 3.9 * len(places)), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
-    lines = {OPEN_LOOP: ("0.25", "-"), FEEDBACK: ("0.25", ":"), COOPERATIVE: ("0.25", "--")}
-    for name, (shade, dash) in lines.items():
-        left.axvline(points[name].collusion_index, color=shade, linestyle=dash, linewidth=1.2, label=name)
-    for row, (learner, results) in enumerate(found.items()):
-        shade = color(row)
-        indices = [each["collusion_index"] for each in results]
-        left.scatter(indices, [row] * len(indices), color=shade, s=30, zorder=3, alpha=0.8)
-        payoffs = [[each["learned"] for each in result["agents"].values()] for result in results]
-        right.scatter(*zip(*payoffs, strict=True), color=shade, s=30, zorder=3, alpha=0.8, label=label(learner))
-    left.set_yticks(range(len(found)), [label(learner) for learner in found])
-    left.set(
-        xlabel="collusion index (linear within 1 of 0, logarithmic beyond)",
-        ylim=(len(found) - 0.5, -0.5),
-        title="One point a seed",
-    )
-    left.set_xscale("symlog", linthresh=1.0)  # learners that did not converge are far away
-    left.set_xticks([-5, -1, -0.5, 0, 0.5, 1], ["-5", "-1", "-0.5", "0", "0.5", "1"])
-    left.minorticks_off()
-    left.grid(axis="x", alpha=0.25)
-    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, frameon=False, fontsize="small")
-    markers = {OPEN_LOOP: "*", FEEDBACK: "P", COOPERATIVE: "D"}
-    for name, marker in markers.items():
-        payoffs = points[name].payoffs
-        if payoffs is not None:
-            right.scatter(*payoffs, marker=marker, s=60, color="white", edgecolor="0.15", zorder=4, label=name)
-    right.set(xlabel="payoff of trader_0 (currency)", ylabel="payoff of trader_1 (currency)", title="Payoffs")
-    middle = [float(each) for each in _payoffs(points[OPEN_LOOP])]
-    low, high = ([each + shift for each in middle] for shift in (-_WINDOW, _WINDOW))
-    right.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
-    outside = sum(
-        not all(a <= each["learned"] <= b for each, a, b in zip(result["agents"].values(), low, high, strict=True))
-        for results in found.values()
-        for result in results
-    )
-    if outside:
-        right.text(0.02, 0.03, f"{outside} runs outside", transform=right.transAxes, fontsize="small", color="0.4")
-    right.grid(alpha=0.25)
-    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, frameon=False, fontsize="small")
+    for (name, each), (left, right) in zip(places.items(), figure.subplots(len(places), 2, squeeze=False), strict=True):
+        own = [one for one in found if one.market == name]
+        for row, one in enumerate(own):
+            mark: dict[str, Any] = {"marker": MARKERS[row], "s": 28, "color": color(row)}
+            left.scatter(one.index, np.full(len(one.index), row - 0.14), alpha=0.7, **mark)
+            left.scatter(one.rematched, np.full(len(one.index), row + 0.14), alpha=0.7, **mark, facecolors="none")
+            paths = np.array([moved(answer, each.game) for answer in one.answers])
+            steps = np.arange(paths.shape[1])
+            right.plot(
+                steps, np.median(paths, axis=0), color=color(row), marker=MARKERS[row], ms=3.5, label=one.learner
+            )
+            low, high = np.quantile(paths, [0.1, 0.9], axis=0)
+            right.fill_between(steps, low, high, color=color(row), alpha=0.15, linewidth=0)
+        left.axvline(0, color="0.3", linewidth=1)
+        left.axvline(each.index(each.feedback), color="0.3", linestyle=":", linewidth=1.4)
+        left.axvline(1, color="0.3", linestyle="--", linewidth=1)
+        left.set_yticks(range(len(own)), [one.learner for one in own])
+        left.set(ylim=(len(own) - 0.4, -0.6), title=f"{name}: one point a seed", xlabel=(
+            "collusion index: Nash 0 (solid), feedback Nash (dotted), joint optimum 1 (dashed)"))  # fmt: skip
+        right.plot(moved(each.answer, each.game), color="0.1", linestyle="--", label="Nash, feedback")
+        right.axvline(AT, color="0.6", linestyle=":", linewidth=1)
+        unit = "mean quote, currency" if isinstance(each.game, MakerTakerGame) else "rate, shares / time"
+        right.set(
+            title=f"{name}: the other's answer to a deviation in step {AT}", xlabel="step", ylabel=f"change of {unit}"
+        )
+        right.grid(alpha=0.25)
+        right.legend(fontsize="small", frameon=False)
+    figure.supxlabel("left: filled, trained together; open, mean over partners of all other seeds. "
+                     "Right: medians, and bands from the tenth to the ninetieth of a hundred seeds", fontsize="small")  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
 
 
 def main() -> None:
-    """Train what is missing, print the table, draw the figure."""
+    """Test what was trained, print the table, draw the figure."""
     warnings.filterwarnings("ignore")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scenario", default="execution-2")
-    parser.add_argument("--learners", nargs="+", default=["ppo", "sac", "ppo-full"])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of 'makertaker benchmark'")
     parser.add_argument("--out", type=Path, default=Path("runs/collusion"))
     parser.add_argument("--figure", type=Path, default=Path("runs/collusion/collusion.png"))
     arguments = parser.parse_args()
-    scenario = read_scenario(arguments.scenario)
-    points = references(scenario.game, scenario.steps)
-    if scenario.game.traders != 2 or points[COOPERATIVE].collusion_index is None:
-        raise SystemExit(f"{scenario.name}: expected two traders and a cooperative optimum")
-    found = {
-        learner: [result(scenario, learner, seed, arguments.out) for seed in range(arguments.seeds)]
-        for learner in arguments.learners
-    }
-    console = Console(width=120)
-    table = Table("profile", "collusion index", "relative NashConv, open loop", "controls' distance")
-    for name, each in points.items():
-        index = "-" if each.collusion_index is None else f"{each.collusion_index:.3f}"
-        table.add_row(name, index, "", "")
-    for learner, results in found.items():
-        table.add_row(
-            f"{label(learner)}, seeds 0-{arguments.seeds - 1}",
-            ", ".join(f"{each['collusion_index']:.3f}" for each in results),
-            ", ".join(f"{100 * each['open_loop_relative_nash_conv']:.2f}%" for each in results),
-            ", ".join(f"{100 * each['control_distance']:.0f}%" for each in results),
-        )
+    results = read_results(arguments.results / "collusion")
+    places, found = dict[str, Market](), list[Found]()
+    for (name, learner, _), cell in results.cells.items():
+        folders = [arguments.results / "runs" / run for run in cell["run"]]
+        if name not in places:
+            config = runs.load_config(folders[0])
+            places[name] = market(name, config.task.game, config.steps)
+        profiles = [runs.load_policies(folder) for folder in folders]
+        found.append(tested(places[name], learner, list(cell["relative_nash_conv"]), profiles))
+    table, console = Table(*COLUMNS), Console(width=170)
+    for row in rows(places, found):
+        table.add_row(*row)
     console.print(table)
-    console.print(machine())
-    draw(found, points, arguments.figure)
+    console.print(f"median and 95% bootstrap interval; {machine()}")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with open(arguments.out / "collusion.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([COLUMNS, *rows(places, found)])
+    draw(places, found, arguments.figure)
 
 
 if __name__ == "__main__":
