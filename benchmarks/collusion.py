@@ -3,10 +3,11 @@
     makertaker benchmark --suite collusion --out results
     python benchmarks/collusion.py --results results [--out runs/collusion] [--figure PATH]
 
-Two equal buyers (`execution-2`; the question is that of Lillo and Macri, arXiv 2408.11773), and two dealers with an outside
-option (`dealers`; that of Cont and Xiong). Payoffs of learners are placed between the Nash equilibrium in schedules, 0, and
-the joint optimum, 1. Then every agent meets partners of other seeds, and one agent is made to deviate in one step; the
-others' answer stands beside that of the feedback equilibrium to the same deviation. Nothing is trained here.
+Two equal buyers (`execution-2`; the question is that of Lillo and Macri, arXiv 2408.11773), and two dealers with an
+outside option (`dealers`; that of Cont and Xiong). Payoffs of learners are placed between the Nash equilibrium in
+schedules, 0, and the joint optimum, 1. Then every agent meets partners of other seeds, and one agent is made to deviate
+in one step; the others' answer stands beside that of the feedback equilibrium to the same deviation. Nothing is trained
+here.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from makertaker.training.evaluation.matches import Answer, forced_deviation, rem
 
 AT = 5
 """the step of the deviation, of twenty"""
-SIZES: dict[str, float | Sequence[float]] = {"execution-2": -2.0, "dealers": (-0.1, -0.1)}
+SIZES: dict[str, float | Sequence[float]] = {"execution-2": 2.0, "dealers": (-0.1, -0.1)}
 """a buyer buys faster by two shares a unit of time (0.1 shares in all), a dealer is better by 0.1 on both sides"""
 BEST = ("cooperative optimum", "makers' coalition")
 
@@ -161,8 +162,9 @@ def draw(places: dict[str, Market], found: Sequence[Found], path: Path) -> None:
         )
         right.grid(alpha=0.25)
         right.legend(fontsize="small", frameon=False)
-    figure.supxlabel("left: filled, trained together; open, mean over partners of all other seeds. "
-                     "Right: medians, and bands from the tenth to the ninetieth of a hundred seeds", fontsize="small")  # fmt: skip
+    told = "left: filled, trained together; open, mean over partners of all other seeds. "
+    told += "Right: medians, with bands from the tenth to the ninetieth percentile of the seeds"
+    figure.supxlabel(told, fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
 
