@@ -21,7 +21,7 @@ from .grid import State
 from .jax_env import Array, JaxMarket, JaxParams, JaxPlayed, JaxState, jax
 from .jax_spaces import jax_box
 from .options import OptionsLike
-from .packing import agent_columns, learner, split_controls
+from .packing import agent_columns, control_size, learner, split_controls
 from .roles import role_action
 from .single_agent_env import check_others
 
@@ -189,7 +189,7 @@ class GymnaxMarket:
         given: dict[str, Any] = {**check_others(market.game.agents, self.agent, policies, market.steps)}
         found: dict[str, JaxPolicy] = {}
         for name, policy in given.items():
-            size = 1 if market.game.positions[name] < market.game.traders else 2
+            size = control_size(market.game, name)
             schedule = getattr(policy, "schedule", policy)
             found[name] = (
                 self._traceable(name, policy, size) if callable(schedule) else self._schedule(name, schedule, size)

@@ -18,7 +18,7 @@ from .grid import Advance, Policy, Position, State, advance, closing_rates, grid
 from .noise import Noise, draw_step, scaled
 from .observation import Observer, Shown, space
 from .options import STEPS, Fields, OptionsLike, as_spread, merged
-from .packing import as_action, check_names, join_actions, split_controls
+from .packing import as_action, check_names, control_size, join_actions, split_controls
 from .random_markets import Drawn, RandomMarkets
 
 Given: TypeAlias = Mapping[str, ArrayLike] | None
@@ -239,7 +239,7 @@ class Market(Setting):
         """
         self._check_open()
         state = self.state
-        shape = (*self.batch, 1 if self.game.positions[agent] < self.game.traders else 2)
+        shape = (*self.batch, control_size(self.game, agent))
         action = self.scale.physical_action(agent, as_action(action, shape, agent))
         actions = {name: action if name == agent else others[name](self.k, state) for name in self.game.agents}
         return self.game.clip(split_controls(self.game, join_actions(self.game, actions, self.batch)))

@@ -114,6 +114,12 @@ def agent_controls(game: Game, controls: Controls, agent: str) -> Array:
     return np.stack([controls.ask[..., maker], controls.bid[..., maker]], axis=-1)
 
 
+def control_size(game: Game, agent: str) -> int:
+    """Numbers of an agent's control: 1, a trader's rate, or 2, a maker's ask and bid. Raises ValueError for an unknown
+    name."""
+    return 1 if agent_index(game, agent) < game.traders else 2
+
+
 def agent_columns(game: Game, agent: str) -> slice:
     """Position of an agent's actions among everyone's, side by side. Raises ValueError for an unknown name."""
     index = agent_index(game, agent)

@@ -10,6 +10,7 @@ import numpy as np
 from ...envs import Game, Policy
 from ...envs.arrays import Array
 from ...envs.grid import State, rollout
+from ...envs.packing import as_action, control_size
 
 _WIDTH = 0.02
 """half width of the differences, in parts of the largest inventory that the paths have"""
@@ -20,6 +21,8 @@ class _Asked:
     """A policy that is asked for its controls at inventories beside those where the market is as well."""
 
     policy: Policy
+    agent: str
+    size: int
     width: float
     seen: list[Array]
 
@@ -30,7 +33,8 @@ class _Asked:
         for name in ("factor", "quotes", "shock", "price", "volumes"):
             value = getattr(state, name)
             beside[name] = None if value is None else np.broadcast_to(value, (2 * n, *np.shape(value)))
-        up, down = np.split(np.asarray(self.policy(k, state._replace(**beside)), dtype=float), 2)
+        asked = self.policy(k, state._replace(**beside))
+        up, down = np.split(as_action(asked, (2 * n, self.size), self.agent, shared=True), 2)
         self.seen.append((up - down).T / (2 * self.width))
         return self.policy(k, state)
 
@@ -48,6 +52,6 @@ def reactions(game: Game, policies: Mapping[str, Policy], steps: int) -> dict[st
         policy gives them, not truncated.
     """
     width = _WIDTH * (float(np.abs(rollout(game, policies, steps).inventories).max()) or 1.0)
-    asked = {agent: _Asked(policies[agent], width, []) for agent in game.agents}
+    asked = {agent: _Asked(policies[agent], agent, control_size(game, agent), width, []) for agent in game.agents}
     rollout(game, asked, steps)
     return {agent: np.stack(each.seen) for agent, each in asked.items()}

@@ -14,8 +14,9 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("stable_baselines3")
 
 from makertaker.baselines import feedback_nash, solve  # noqa: E402
-from makertaker.envs import load_scenario, rollout  # noqa: E402
-from makertaker.training.benchmark import statistics, suites, summary  # noqa: E402
+from makertaker.envs import acas_v0, load_scenario, rollout  # noqa: E402
+from makertaker.training import score  # noqa: E402
+from makertaker.training.benchmark import add_score, statistics, suites, summary  # noqa: E402
 from makertaker.training.benchmark.report import write_report  # noqa: E402
 from makertaker.training.common import workers  # noqa: E402
 from makertaker.training.evaluation import matches  # noqa: E402
@@ -290,6 +291,31 @@ def test_partners_of_other_trainings():
         for j, theirs in enumerate(profiles):
             mixed = {"trader_0": own["trader_0"], "trader_1": theirs["trader_1"]}
             np.testing.assert_array_equal(found[i, j], rollout(game, mixed, steps).payoffs)
+
+
+def test_a_learner_of_one_s_own_gets_its_row(benched, tmp_path, command):
+    """Beside the suite's, whose markets it need not have done; what is done again replaces its row."""
+    out, asked, _ = benched
+    (tmp_path / "small").mkdir()
+    for name in ("runs.csv", "curves.csv", "suite.json"):
+        (tmp_path / "small" / name).write_bytes((out / "small" / name).read_bytes())
+    env = acas_v0.parallel_env(observation="time")
+    found = score(env, solve(env).open_loop())
+    for market, seed in (("acas", 0), ("acas", 1), ("acas", 0), ("acas-2x3", 0)):
+        add_score(tmp_path / "small", found, learner="mine", market=market, seed=seed, timesteps=10)
+    code, printed, _ = command(*asked[:-1], str(tmp_path), "--report", "--json")
+    assert code == 0
+    rows = [row for row in json.loads(printed)["small"]["markets"] if row["learner"] == "mine"]
+    assert [(row["market"], row["seeds"]) for row in rows] == [("acas", 2), ("acas-2x3", 1)]
+    assert rows[0]["median"] == pytest.approx(0, abs=1e-9)
+    learners = [row["learner"] for row in json.loads(printed)["small"]["learners"]]
+    assert learners[0] == "mine"
+    assert set(learners) == {"mine", "ppo", "a2c"}
+    with pytest.raises(ValueError, match=r"has no runs\.csv"):
+        add_score(tmp_path, found, learner="mine", market="acas", seed=0, timesteps=10)
+    with pytest.raises(ValueError, match="seed: expected"):
+        add_score(tmp_path / "small", found, learner="mine", market="acas", seed=-1, timesteps=10)
+    assert command(*asked[:-1], str(tmp_path), "--report")[0] == 0
 
 
 def test_nothing_is_drawn_of_nothing(benched, tmp_path):

@@ -73,6 +73,10 @@ def _logarithmic(axis: Any, values: Sequence[float] | Array) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def _known(rows: Sequence[Mapping[str, Any]], *keys: str) -> list[float]:
+    return [row[key] for row in rows for key in keys if row[key] is not None]
+
+
 def markets(found: Results) -> Figure:
     """Every run as a dot, with its learner's median as a bar, by market."""
     figure, axes = _panels(found.markets, 2.9)
@@ -107,8 +111,10 @@ def along(found: Results, rows: Sequence[Mapping[str, Any]]) -> Figure:
         for name in found.learners:
             own = [row for row in rows if row["learner"] == name and market in (row["market"], "all markets")]
             own.sort(key=lambda row: int(row[number]))
-            x, mean, low, high = ([float(row[key]) for row in own] for key in
-                                  (number, "interquartile_mean", "low", "high"))  # fmt: skip
+            x, mean, low, high = (
+                [np.nan if row[key] is None else float(row[key]) for row in own]
+                for key in (number, "interquartile_mean", "low", "high")
+            )
             place = found.learners.index(name)
             axis.plot(x, mean, label=name, marker=MARKERS[place], ms=5, **_style(found, name))
             axis.fill_between(x, low, high, color=color(place), alpha=0.18, linewidth=0)
@@ -117,7 +123,7 @@ def along(found: Results, rows: Sequence[Mapping[str, Any]]) -> Figure:
         axis.set_xticks(ticks, [_thousands(each) for each in ticks])
         axis.minorticks_off()
         axis.grid(alpha=0.25)
-    _logarithmic(axes[0].yaxis, [row[key] for row in rows for key in ("low", "high")])
+    _logarithmic(axes[0].yaxis, _known(rows, "interquartile_mean", "low", "high"))
     axes[0].set_ylabel(f"{_NAME}, interquartile mean")
     _legend(figure, axes[0])
     return figure
@@ -140,7 +146,7 @@ def learners(rows: Sequence[Mapping[str, Any]], found: Results) -> Figure | None
     axis = figure.subplots()
     for place, row in enumerate(rows):
         shade, mean = color(found.learners.index(row["learner"])), row["interquartile_mean"]
-        if np.isfinite(row["low"]):
+        if row["low"] is not None:
             axis.hlines(place, row["low"], row["high"], color=shade, linewidth=7, alpha=0.35)
         axis.plot(mean, place, "|", color=shade, markersize=16, markeredgewidth=2.5)
     few = [row["runs"] < ENOUGH * row["markets"] for row in rows]
@@ -150,7 +156,7 @@ def learners(rows: Sequence[Mapping[str, Any]], found: Results) -> Figure | None
     several = "one market" if found.common == 1 else f"{found.common} markets"
     remark = f"; * fewer than {ENOUGH} seeds" if any(few) else ""
     axis.set_xlabel(f"{_NAME}, interquartile mean of {several}, 95% interval{remark}")
-    _logarithmic(axis.xaxis, [row[key] for row in rows for key in ("interquartile_mean", "high", "low")])
+    _logarithmic(axis.xaxis, _known(rows, "interquartile_mean", "high", "low"))
     axis.grid(axis="x", alpha=0.25)
     return figure
 

@@ -57,7 +57,8 @@ def interval(samples: Sequence[Array], statistic: Callable[..., Any] = interquar
         raise ValueError(f"samples: expected runs in every market, got {[len(each) for each in given]}")
     value = statistic(*given)
     if all(len(each) == 1 for each in given):
-        return Interval(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
+        unknown = np.full(np.shape(value), np.nan)[()]
+        return Interval(value, unknown, unknown)
     doubled = [np.repeat(each, 2) if len(each) == 1 else each for each in given]  # one run is drawn alone either way
     drawn = bootstrap(
         doubled, statistic, n_resamples=_DRAWS, confidence_level=LEVEL, method="percentile", vectorized=True,

@@ -15,6 +15,7 @@ from ...envs import text
 from ...envs.arrays import Array
 from ..common import files
 from . import statistics
+from .foreign import OTHERS
 from .results import DONE
 
 GAIN = "relative_nash_conv"
@@ -36,6 +37,8 @@ class Results:
     along: str | None
     runs: pd.DataFrame
     curves: pd.DataFrame
+    own: Sequence[str]
+    """the suite's own learners: the others' are put beside them where they have done the same markets"""
 
     @property
     def done(self) -> pd.DataFrame:
@@ -72,17 +75,15 @@ class Results:
 
     @cached_property
     def samples(self) -> dict[str, list[Array]]:
-        """Relative NashConv by learner: of each market, and number along, that all learners have, (runs,)."""
+        """Relative NashConv by learner: of each market, and number along, that all the suite's own have, (runs,)."""
         places = list(dict.fromkeys((m, a) for m, _, a in self.cells))
         common = [
-            (market, along)
-            for market, along in places
-            if all((market, name, along) in self.cells for name in self.learners)
+            (market, along) for market, along in places if all((market, name, along) in self.cells for name in self.own)
         ]
         return {
             name: [self.cells[market, name, along][GAIN].to_numpy(float) for market, along in common]
             for name in self.learners
-            if common
+            if common and all((market, name, along) in self.cells for market, along in common)
         }
 
     @property
@@ -92,7 +93,7 @@ class Results:
 
 
 def read_results(folder: str | Path) -> Results:
-    """The files of a suite. Raises ValueError where one is missing or cannot be read."""
+    """The files of a suite, with rows of others' learners. Raises ValueError where one is missing or cannot be read."""
     folder = Path(folder)
     suite = files.read_json(folder / "suite.json")
     try:
@@ -101,7 +102,19 @@ def read_results(folder: str | Path) -> Results:
         raise ValueError(f"results: {text.shown(str(folder))!r} cannot be read: {error}") from error
     if missing := [name for name in _COLUMNS if name not in runs]:
         raise ValueError(f"results: {text.shown(str(folder / 'runs.csv'))!r} has no columns {missing}")
-    return Results(str(suite.get("name")), str(suite.get("about")), suite.get("along"), runs, curves)
+    own = list(dict.fromkeys(runs["name"]))
+    if (folder / OTHERS).is_file():
+        runs = pd.concat([runs, pd.read_csv(folder / OTHERS)], ignore_index=True)
+    return Results(str(suite.get("name")), str(suite.get("about")), suite.get("along"), runs, curves, own)
+
+
+def _told(found: statistics.Interval, *names: str) -> dict[str, float | None]:
+    """A number and the ends of its interval by name; None where there is none."""
+    return {name: float(each) if np.isfinite(each) else None for name, each in zip(names, found, strict=True)}
+
+
+def _median(values: pd.Series) -> float | None:
+    return float(values.median()) if values.notna().any() else None
 
 
 def market_rows(found: Results) -> list[dict[str, Any]]:
@@ -113,14 +126,17 @@ def market_rows(found: Results) -> list[dict[str, Any]]:
         mean = statistics.interval([values])
         asked = found.runs[(found.runs["market"] == market) & (found.runs["name"] == name)]
         asked = asked if found.along is None else asked[asked[found.along] == along]
-        medians = {key: runs[key].median() if key in runs and runs[key].notna().any() else None for key in _MEDIANS}
+        medians = {
+            key: float(runs[key].median()) if runs[key].notna().any() else None for key in _MEDIANS if key in runs
+        }
         rows.append(
             {
                 **{"market": market, "learner": name},
                 **({} if found.along is None else {found.along: along}),
                 **{"seeds": len(values), "failed": len(asked) - len(values)},
-                **{"median": middle.value, "median_low": middle.low, "median_high": middle.high},
-                **{"interquartile_mean": mean.value, "low": mean.low, "high": mean.high, "worst": values.max()},
+                **_told(middle, "median", "median_low", "median_high"),
+                **_told(mean, "interquartile_mean", "low", "high"),
+                "worst": float(values.max()),
                 **medians,
             }
         )
@@ -135,9 +151,9 @@ def learner_rows(found: Results) -> list[dict[str, Any]]:
         rows.append(
             {
                 **{"learner": name, "markets": len(samples), "runs": sum(map(len, samples))},
-                **{"interquartile_mean": mean.value, "low": mean.low, "high": mean.high},
-                **{"median": middle.value, "median_low": middle.low, "median_high": middle.high},
-                "worst": max(each.max() for each in samples),
+                **_told(mean, "interquartile_mean", "low", "high"),
+                **_told(middle, "median", "median_low", "median_high"),
+                "worst": max(float(each.max()) for each in samples),
             }
         )
     return sorted(rows, key=lambda row: float(row["interquartile_mean"]))
@@ -146,11 +162,13 @@ def learner_rows(found: Results) -> list[dict[str, Any]]:
 def improvement_rows(found: Results, order: Sequence[str]) -> list[dict[str, Any]]:
     """A row for each pair of learners."""
     return [
-        {"learner": one, "other": two, "probability": chance.value, "low": chance.low, "high": chance.high}
+        {
+            **{"learner": one, "other": two},
+            **_told(statistics.improvement(found.samples[one], found.samples[two]), "probability", "low", "high"),
+        }
         for one in order
         for two in order
         if one != two
-        for chance in [statistics.improvement(found.samples[one], found.samples[two])]
     ]
 
 

@@ -112,11 +112,15 @@ def _markets(rows: list[dict[str, Any]], along: str | None) -> tables.Table:
                 *(str(row[key]) for key in keys),
                 f"{row['seeds']}" + (f" ({row['failed']} failed)" if row["failed"] else ""),
                 *(percent(row["median"]), between(row["median_low"], row["median_high"])),
-                *(percent(row["interquartile_mean"]), percent(row["worst"]), f"{row['seconds']:.0f}"),
+                *(percent(row["interquartile_mean"]), percent(row["worst"]), _seconds(row["seconds"])),
             ]
             for row in rows
         ],
     )
+
+
+def _seconds(value: float | None) -> str:
+    return tables.MISSING if value is None else f"{value:.0f}"
 
 
 def _learners(rows: list[dict[str, Any]]) -> tables.Table:

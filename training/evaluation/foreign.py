@@ -22,7 +22,7 @@ from ...envs import Controls, Game, Policy, State, rollout
 from ...envs.described import inner_environments, setting_of
 from ...envs.market import Market, Setting
 from ...envs.observation import KINDS, Kind, inventory_scale
-from ...envs.packing import agent_controls, check_names, check_steps
+from ...envs.packing import agent_controls, as_action, check_names, check_steps, control_size
 from ...envs.single_agent_env import Opponents, check_others
 from ..common.joint_market import LearnedPolicy
 from .wrappers import check_wrappers
@@ -83,7 +83,8 @@ def players(
     for agent, policy in given.items():
         if _sees_states(policy):
             drawn = hasattr(policy, "showing") and np.size(setting.observer.context)
-            made[agent] = _Stateful(policy.showing(setting.observer.context) if drawn else policy, agent)
+            shown_to = policy.showing(setting.observer.context) if drawn else policy
+            made[agent] = _Stateful(shown_to, agent, control_size(setting.game, agent))
             sees.append("time" if _open_loop(policy) else getattr(policy, "sees", "full"))
         else:
             act = _Foreign(policy, agent, _sizes(env, setting, agent), deterministic).fitted(shown[agent])
@@ -146,6 +147,8 @@ class _Stateful:
 
     policy: Policy
     agent: str
+    size: int
+    """numbers of a control"""
 
     @property
     def remembers(self) -> bool:
@@ -154,7 +157,7 @@ class _Stateful:
 
     def __call__(self, k: int, state: State) -> np.ndarray:
         try:
-            return np.asarray(self.policy(k, state))
+            asked = self.policy(k, state)
         except (EquilibriumNotFound, ValueError):  # of this package: they say what is wrong
             raise
         except Exception as error:  # whatever anybody's code raises on what it was not made for
@@ -162,6 +165,7 @@ class _Stateful:
             raise ValueError(
                 f"{self.agent}: a policy of two arguments is taken for (k, state) -> controls, and fails: {said}"
             ) from error
+        return as_action(asked, (*np.shape(state.inventories)[:-1], self.size), self.agent, shared=True)
 
 
 def _one_learner(env: object) -> tuple[str | None, Opponents]:

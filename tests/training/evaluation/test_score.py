@@ -12,6 +12,7 @@ from pettingzoo.utils.wrappers import BaseParallelWrapper
 
 import makertaker.envs  # noqa: F401  # registers the Gymnasium ids
 from makertaker.baselines import OpenLoop, best_response, exploitability, open_loop_policies, solve
+from makertaker.baselines.closed_loop.reactions import reactions
 from makertaker.envs import (
     BestQuote,
     Exponential,
@@ -282,3 +283,17 @@ def test_the_example_of_its_docstring_is_true():
     results = doctest.testmod(import_module("makertaker.training.evaluation.score"))
     assert results.attempted
     assert not results.failed
+
+
+@pytest.mark.parametrize("information", [None, "time", "own", "full"])
+def test_a_policy_may_give_one_control_for_all_markets(information):
+    """As in ``rollout``: a rate (1,), quotes (2,), whose ask and bid are no two markets."""
+    env = acas_v0.parallel_env(observation="full")
+    nash = solve(env)
+    rate, ask, bid = nash.controls
+    alike = {"trader_0": lambda k, state: rate[k]}
+    alike |= {f"maker_{j}": lambda k, state, j=j: np.array([ask[k, j], bid[k, j]]) for j in (0, 1)}
+    found = score(env, alike, information=information)
+    assert found.relative_nash_conv == pytest.approx(0, abs=1e-9)
+    if information == "full":
+        assert not any(each for agent in reactions(nash.game, alike, nash.steps).values() for each in agent.flat)

@@ -1,0 +1,76 @@
+"""Rows of anybody's learner beside a suite's: ``others.csv`` of its folder, which reports read as well."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from ...envs import text
+from ...envs.parameters import check_count
+from ..common import files
+from ..evaluation.score import Score
+from .results import DONE
+
+OTHERS = "others.csv"
+_KEYS = ("market", "name", "seed")
+_METRICS = (
+    *("nash_conv", "relative_nash_conv", "open_loop_relative_nash_conv", "control_distance", "inventory_distance"),
+    *("collusion_index", "exploitability_against"),
+)
+COLUMNS = (
+    *("run", "name", "market", "agents", "steps", "learner", "timesteps", "seed", "status", "information"),
+    *_METRICS,
+    *("seconds", "python"),
+)
+
+
+def add_score(
+    folder: str | Path,
+    score: Score,
+    *,
+    learner: str,
+    market: str,
+    seed: int,
+    timesteps: int,
+    seconds: float | None = None,
+) -> Path:
+    """Add a row to a suite's results; ``makertaker benchmark --suite NAME --report`` then shows it beside the others.
+
+    A row of the same learner, market and seed is replaced.
+
+    Args:
+        folder: of the suite, ``results/NAME``.
+        score: of what was learned; see :func:`~makertaker.training.score`.
+        learner: its name in tables and figures.
+        market: as the suite names it, a scenario in most cases.
+        seed: of the training.
+        timesteps: joint market steps of the training.
+        seconds: that it took; None: unknown.
+
+    Returns:
+        the file.
+
+    Raises:
+        ValueError: there are no results, or a number is out of its range.
+    """
+    folder = Path(folder)
+    if not (folder / "runs.csv").is_file():
+        raise ValueError(f"folder: expected the results of a suite, {text.shown(str(folder))!r} has no runs.csv")
+    check_count("seed", seed, least=0)
+    check_count("timesteps", timesteps, least=1)
+    metrics = score.metrics
+    told: dict[str, object] = {
+        **{"run": f"{market}-{learner}-{seed}", "name": learner, "market": market, "learner": learner},
+        **{"agents": len(score.agents), "steps": metrics["steps"], "information": metrics["information"]},
+        **{"timesteps": timesteps, "seed": seed, "status": DONE, "seconds": seconds},
+        **{name: metrics[name] for name in _METRICS},  # type: ignore[literal-required]
+        "python": platform.python_version(),
+    }
+    path = folder / OTHERS
+    header, *rows = files.read_csv(path) if path.is_file() else [list(COLUMNS)]
+    if header != list(COLUMNS):
+        raise ValueError(f"folder: {text.shown(str(path))!r} is of another version: expected columns {list(COLUMNS)}")
+    key = [str(told[name]) for name in _KEYS]
+    kept = [row for row in rows if [row[COLUMNS.index(name)] for name in _KEYS] != key]
+    files.write_csv(path, [COLUMNS, *kept, [told[name] for name in COLUMNS]])
+    return path
