@@ -6,7 +6,7 @@
 ``models/``         for each learner its actor as numbers alone, ``.safetensors``, from which it is evaluated (see
                     :mod:`.common.actor_file`), and, of stable-baselines3, the library's zip
 ``checkpoint/``     the checkpoint to resume from, with the same files: a killed training is evaluated from it
-``history.csv``     NashConv over training
+``history.csv``     NashConv over training, and every agent's gain by a best response
 ``metrics.json``    the comparison with the equilibrium; the same bits whenever the run is repeated
 ``figures/``        learned against equilibrium, and the learning curve
 ``tensorboard/``    evaluations over training; stable-baselines3's learners have logs of their own beside
@@ -362,7 +362,7 @@ def _compared(config: RunConfig, so_far: Reached, trust: bool) -> RunEvaluation:
         "timesteps_done": so_far.circumstances["joint_market_steps"],
         **result.metrics,
     }
-    return RunEvaluation(result.learned, result.equilibrium, metrics)
+    return RunEvaluation(result.learned, result.equilibrium, metrics, parts=result.parts)
 
 
 def _write(result: RunEvaluation, so_far: Reached, out: Path, *, figures: bool = True) -> None:
