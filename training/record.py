@@ -87,7 +87,8 @@ class _History:
     def table(self) -> list[list[object]]:
         """As a file has it, a header first."""
         header: list[object] = [*_HISTORY, *(f"{_GAIN}{agent}" for agent in self.agents)]
-        return [header, *[[*row, *each] for row, each in zip(self.rows, self.gains, strict=True)]]
+        rows: list[list[object]] = [[*row, *each] for row, each in zip(self.rows, self.gains, strict=True)]
+        return [header, *rows]
 
     def due(self, done: int) -> bool:
         """True if it is time to evaluate after so many joint market steps."""
