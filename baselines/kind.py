@@ -153,6 +153,13 @@ class Kind(ABC, Generic[G]):
         payoff, before = (float(simulate(game, each, self.steps).payoffs[index]) for each in (response, controls))
         return BestResponse(response, payoff, payoff - before)
 
+    def responses(self, policies: Policies, played: Trajectory) -> list[BestResponse]:
+        """Everyone's best responses against policies that are taken for schedules, along ``played``: to be looked at,
+        so that under noise few paths will do."""
+        if self.game.random:
+            return noisy_gains(self.step_system(), policies, options=_QUICK)[1]
+        return [self.best_response(played.controls, agent) for agent in self.game.agents]
+
     @abstractmethod
     def gains(self, profile: Profile) -> Gains:
         """See :func:`makertaker.baselines.exploitability`; with payoffs."""

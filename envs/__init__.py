@@ -23,6 +23,7 @@ from .intensity_shares import BestQuote, ProductShare
 from .maker_taker_game import MakerTakerGame
 from .noise import Noise, draw_noise
 from .options import Options
+from .payoff_parts import PayoffParts, payoff_parts
 from .random_markets import RandomMarkets
 from .scenarios import Scenario, load_scenario, read_scenario, scenario_names
 from .softmax_share import SoftmaxShare
@@ -50,6 +51,7 @@ __all__ = [
     "MarketVectorEnv",
     "Noise",
     "Options",
+    "PayoffParts",
     "Points",
     "Policy",
     "ProductShare",
@@ -71,6 +73,7 @@ __all__ = [
     "load_scenario",
     "maker_taker_v0",
     "ornstein_uhlenbeck",
+    "payoff_parts",
     "read_scenario",
     "rollout",
     "scenario_names",

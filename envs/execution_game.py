@@ -186,6 +186,10 @@ class ExecutionGame(Game[ExecutionCoefficients]):
             drift=self.drift(c, total),
         )
 
+    def trading_cost(self, c: ExecutionCoefficients, activity: Activity, controls: Controls) -> Array:
+        """All that is paid beyond the market price, (..., N)."""
+        return -activity.income
+
     def control_unit(self, agent: str) -> float:
         """A third of the average rate ``|q_0| / T`` of a trader that closes its inventory; at least a third of that of
         the average trader, and of the rate that the noise flow makes worth trading."""

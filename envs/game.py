@@ -389,6 +389,10 @@ class Game(ABC, Generic[C]):
     def activity(self, c: C, controls: Controls) -> Activity:
         """Everything that happens under controls (..., N), (..., M), (..., M)."""
 
+    @abstractmethod
+    def trading_cost(self, c: C, activity: Activity, controls: Controls) -> Array:
+        """(..., n) the part of ``-activity.income`` that is the price of trading fast: temporary impact."""
+
     def fills(self, activity: Activity, controls: Controls) -> Array:
         """(..., 2, M) shares per unit of time that each maker sells at its ask and buys at its bid, under controls with
         this activity."""

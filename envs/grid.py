@@ -149,12 +149,20 @@ def squared_integral(before: Array, after: Array, dt: float) -> Array:
     return dt / 3 * (before * before + before * after + after * after)
 
 
+def running_reward(c: Coefficients, dt: float, before: Array, after: Array) -> Array:
+    """``-phi int Q^2 dt`` over a step, (..., n)."""
+    return -c.running_penalty * squared_integral(before, after, dt)
+
+
+def drift_reward(drift: Array, dt: float, before: Array, after: Array) -> Array:
+    """Gains from the market price's drift (...,) on the inventory held over a step, (..., n)."""
+    return drift[..., None] * (dt / 2 * (before + after))
+
+
 def step_reward(c: Coefficients, dt: float, activity: Activity, before: Array, after: Array) -> Array:
     """Income, gains from the market price's drift on the inventory held, less the running penalty; (..., n)."""
-    reward = dt * activity.income - c.running_penalty * squared_integral(before, after, dt)
-    if activity.drift is None:
-        return reward
-    return reward + activity.drift[..., None] * (dt / 2 * (before + after))
+    reward = dt * activity.income + running_reward(c, dt, before, after)
+    return reward if activity.drift is None else reward + drift_reward(activity.drift, dt, before, after)
 
 
 def terminal_reward(c: Coefficients, inventories: Array) -> Array:

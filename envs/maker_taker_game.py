@@ -259,6 +259,11 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
             best_bid=bids.best,
         )
 
+    def trading_cost(self, c: MakerTakerCoefficients, activity: Activity, controls: Controls) -> Array:
+        """``lambda^i(v)`` of the traders, nothing of the makers; (..., n)."""
+        cost = self.impact.cost(c.impact, controls.rate)
+        return namespace(cost).concat([cost, 0 * activity.income[..., self.traders :]], axis=-1)
+
     def _filled(self, volumes: tuple[Array, Array], fills: tuple[Fill, Fill]) -> list[Array]:
         """Shares per unit of time that each maker sells and buys, (..., M) each."""
         return [volume[..., None] * fill.share for volume, fill in zip(volumes, fills, strict=True)]

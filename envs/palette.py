@@ -11,6 +11,11 @@ COLORS = (
     *("#000000", "#999999", "#882255", "#44AA99", "#DDCC77", "#332288"),
 )
 """Okabe and Ito's palette, told apart by colour-blind readers, and six more of Tol's"""
+COLORS_ON_DARK = (
+    *("#5B9BFF", "#FF8A3D", "#2CC79A", "#E29CC4", "#F0B429", "#7FD4FF"),
+    *("#F2F2F2", "#A8A8A8", "#D4679E", "#5CC4B3", "#E5D68A", "#9A8CF0"),
+)
+"""the same on a dark ground, in the same order"""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p", ">", "h", "*")
 """in matplotlib's names; they tell agents apart where there is no colour"""
 NAMED = 12

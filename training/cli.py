@@ -142,14 +142,16 @@ def report(
     trust: Trust = False,
 ) -> None:
     """Write a self-contained HTML page with tables and interactive figures; of a folder of seeds or a sweep that of
-    'makertaker compare'.
+    'makertaker compare', of seeds with what they have learned as bands.
 
     Nothing in the directory is run: models are files of numbers.
     """
     if seed_folder.is_group(run) or many.is_sweep(run):
         found = comparisons.compare([run])
         say_left_out(found)
-        page = comparisons.write_page(found, f"Trainings of {comparisons.name_of(run)}", to or run / "report.html")
+        title, path = f"Trainings of {comparisons.name_of(run)}", to or run / "report.html"
+        with progress.shown(err):
+            page = comparisons.write_page(found, title, path, paths=True, trust=trust)
     else:
         with progress.shown(err):
             page = runs.write_report(run, to=to, trust=trust)

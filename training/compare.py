@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..envs import text
+from ..baselines.kind import QUICK_PATHS
+from ..baselines.profiles import mean_controls
+from ..envs import draw_noise, rollout, text
 from ..envs.arrays import Array
 from . import many, seed_folder
 from .common import files
@@ -25,9 +27,12 @@ from .common.extras import needed
 from .evaluation.metrics import RunMetrics
 from .evaluation.spread import Spread, between, spread
 from .evaluation.tables import MISSING, Table, number, percent, remarks
-from .record import load_circumstances, load_history
+from .record import load_circumstances, load_gains, load_history
 from .run_config import RunConfig, alike, load_config
-from .runs import algorithm_text
+from .runs import algorithm_text, load_policies
+
+if TYPE_CHECKING:  # plotly may be missing
+    from .evaluation.comparison_page import Paths
 
 _TOLD = "values.description"
 """of the entries of a configuration the one that is no setting"""
@@ -47,6 +52,8 @@ class FinishedRun(NamedTuple):
     metrics: RunMetrics
     history: Array
     """joint market steps, NashConv and relative NashConv over training, (rows, 3)"""
+    gains: Array | None
+    """(rows, n) every agent's gain over training, in currency; None where it was not recorded"""
     seconds: float
 
 
@@ -258,16 +265,19 @@ def compare(paths: Iterable[str | Path]) -> Comparison:
     return Comparison(_grouped(read.values(), left_out), left_out)
 
 
-def write_page(found: Comparison, title: str, to: str | Path) -> Path:
+def write_page(found: Comparison, title: str, to: str | Path, *, paths: bool = False, trust: bool = False) -> Path:
     """Write a comparison as one HTML page; returns its path.
 
     Args:
         found: the comparison.
         title: of the page.
         to: the file.
+        paths: True: where all are one group, what they have learned is played, and shown as bands over seeds.
+        trust: see :func:`.runs.load_policies`.
 
     Raises:
         ImportError: plotly is missing.
+        ValueError: a model is missing or corrupt, or needs trust.
         OSError: it cannot be written.
     """
     module = needed("evaluation.comparison_page", "train")
@@ -287,9 +297,24 @@ def write_page(found: Comparison, title: str, to: str | Path) -> Path:
         "runs": files.csv_text(found.run_rows()),
         "settings": files.csv_text([settings.header, *settings.rows]),
     }
-    path = Path(to)
-    text.write(path, module.page(title, shown, found.table(), settings, downloads, said))
+    path, played = Path(to), _paths(found.groups[0], trust) if paths and len(found.groups) == 1 else None
+    same, compared = found.table().without_constant(SETTINGS)
+    content = module.page(title, shown, compared, settings, downloads, said, shared=same, paths=played)
+    text.write(path, content)
     return path
+
+
+def _paths(group: Group, trust: bool) -> Paths:
+    """What a group has learned: everyone's policies along the same paths of the noise; see :class:`Paths`."""
+    task = group.config.task
+    noise = draw_noise(task.game, task.steps, QUICK_PATHS, seed=0)
+    played = [rollout(task.game, load_policies(each.folder, trust=trust), task.steps, noise) for each in group.runs]
+    means = [each.inventories if noise is None else each.inventories.mean(axis=0) for each in played]
+    controls = [each.controls if noise is None else mean_controls(each) for each in played]
+    kind = needed("evaluation.comparison_page", "train").Paths
+    histories, gains = [each.history for each in group.runs], [each.gains for each in group.runs]
+    found: Paths = kind(task.equilibrium, task.payoff_size, means, controls, histories, gains)
+    return found
 
 
 def _read(path: Path) -> tuple[list[FinishedRun], dict[str, str]]:
@@ -333,7 +358,9 @@ def _finished(folder: Path, label: str) -> FinishedRun:
     if metrics["timesteps_done"] < config.timesteps:
         done = f"{metrics['timesteps_done']:,} of {config.timesteps:,} joint market steps"
         raise ValueError(f"run: {text.shown(folder)!r} is unfinished, {done}; {advice}")
-    return FinishedRun(folder, label, config, metrics, load_history(folder), load_circumstances(folder)["seconds"])
+    return FinishedRun(
+        folder, label, config, metrics, load_history(folder), load_gains(folder), load_circumstances(folder)["seconds"]
+    )
 
 
 def _grouped(runs: Iterable[FinishedRun], left_out: dict[str, str]) -> list[Group]:

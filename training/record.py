@@ -28,6 +28,8 @@ _EVALUATIONS = 40
 _MUCH = 2**53
 """steps or seconds that no training has"""
 _HISTORY = ("timesteps", "nash_conv", "relative_nash_conv")
+_GAIN = "gain_"
+"""before the name of an agent: a column of the history that not all have"""
 
 
 class Circumstances(Origin):
@@ -44,6 +46,8 @@ class Past(TypedDict):
     """A training up to a checkpoint."""
 
     history: list[tuple[int, float, float]]
+    gains: NotRequired[list[list[float]]]
+    """every agent's, for each row of the history; those of older files have none"""
     seconds: float
     circumstances: NotRequired[Circumstances]
 
@@ -59,6 +63,8 @@ class Reached(NamedTuple):
     models: Path
     history: np.ndarray
     circumstances: Circumstances
+    gains: np.ndarray | None
+    """(rows, n) every agent's gain by a best response, in currency; None where they were not recorded"""
 
 
 @dataclass
@@ -70,6 +76,19 @@ class _History:
     log: Logs
     timesteps: int
     rows: list[tuple[int, float, float]]
+    gains: list[list[float]]
+    """every agent's, in currency, for each row"""
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Names of the agents."""
+        return self.learners.game.agents
+
+    def table(self) -> list[list[object]]:
+        """As a file has it, a header first."""
+        header: list[object] = [*_HISTORY, *(f"{_GAIN}{agent}" for agent in self.agents)]
+        rows: list[list[object]] = [[*row, *each] for row, each in zip(self.rows, self.gains, strict=True)]
+        return [header, *rows]
 
     def due(self, done: int) -> bool:
         """True if it is time to evaluate after so many joint market steps."""
@@ -87,10 +106,12 @@ class _History:
         """
         if last and self.rows and self.rows[-1][0] == done:
             self.rows.pop()
+            self.gains.pop()
         elif not last and not self.due(done):
             return
         found = self.standings(self.learners.policies()) if found is None else found
         self.rows.append((done, found.nash_conv, found.relative_nash_conv))
+        self.gains.append([found.agents[agent].gain for agent in self.agents])
         if last or done < self.timesteps:  # otherwise one after the last gradient step takes its place
             self.log.write(done, found)
 
@@ -114,7 +135,9 @@ class Record:
         self._source = origin(engines.find(config.engine).packages)  # now: files may change while this trains
         self._started = time.perf_counter() - past["seconds"]
         self._before, self._place = learners.steps_done, os.stat(out)
-        self.history = _History(learners, standings, log, config.timesteps, list(past["history"]))
+        rows, unknown = list(past["history"]), [math.nan] * len(learners.game.agents)
+        gains = list(past.get("gains", [unknown] * len(rows)))  # of an older version there are none
+        self.history = _History(learners, standings, log, config.timesteps, rows, gains)
         self._chunk = -(-config.timesteps // config.checkpoints)
         if not self.complete:
             (out / "report.html").unlink(missing_ok=True)  # it would speak of an earlier state
@@ -138,6 +161,7 @@ class Record:
         """Write the checkpoint."""
         now: Past = {
             "history": self.history.rows,
+            "gains": self.history.gains,
             "seconds": time.perf_counter() - self._started,
             "circumstances": self._circumstances(complete=False),
         }
@@ -152,7 +176,7 @@ class Record:
         (self._out / "run.json").unlink(missing_ok=True)  # written last: it stands for what comes before it
         (self._out / "models").mkdir(exist_ok=True)
         self.learners.save_models(self._out / "models")
-        files.write_csv(self._out / "history.csv", [_HISTORY, *self.history.rows])
+        files.write_csv(self._out / "history.csv", self.history.table())
         files.write_json(self._out / "run.json", self._circumstances(complete))
 
     def _circumstances(self, complete: bool) -> Circumstances:
@@ -175,22 +199,39 @@ def _check_stays(out: Path, place: os.stat_result) -> None:
 
 def load_history(out: str | Path) -> np.ndarray:
     """Timesteps, NashConv and relative NashConv over training, (rows, 3). Raises ValueError where there is none."""
-    path = Path(out) / "history.csv"
+    return _read_history(Path(out) / "history.csv")[:, : len(_HISTORY)]
+
+
+def load_gains(out: str | Path) -> np.ndarray | None:
+    """Every agent's gain by a best response over training, in currency, (rows, n); NaN where none was found.
+
+    None where a run's history, of an earlier version, does not have them. Raises ValueError where there is none.
+    """
+    return _gains_of(_read_history(Path(out) / "history.csv"))
+
+
+def _gains_of(table: np.ndarray) -> np.ndarray | None:
+    return table[:, len(_HISTORY) :] if table.shape[1] > len(_HISTORY) else None
+
+
+def _read_history(path: Path) -> np.ndarray:
+    """A history's numbers, (rows, 3 + n); without gains (rows, 3)."""
     try:
         header, *written = files.read_csv(path) or [[]]
-        if header != list(_HISTORY):
+        known = len(_HISTORY)
+        if header[:known] != list(_HISTORY) or not all(name.startswith(_GAIN) for name in header[known:]):
             raise ValueError(f"expected columns {list(_HISTORY)}, got {header}")
         rows = [[float(value) for value in row] for row in written]
     except (OSError, ValueError) as error:
         raise ValueError(f"run: {str(path)!r} is missing or cannot be read: {error}") from error
-    return _as_history(rows, path)
+    return _as_history(rows, path, len(header))
 
 
-def _as_history(rows: Sequence[Sequence[float]], path: Path) -> np.ndarray:
+def _as_history(rows: Sequence[Sequence[float]], path: Path, columns: int) -> np.ndarray:
     if not rows:
         raise ValueError(f"run: {str(path)!r} is empty: the training ended before its first episode; try --resume")
-    if any(len(row) != len(_HISTORY) for row in rows):
-        raise ValueError(f"run: {str(path)!r} cannot be read: expected {len(_HISTORY)} numbers in each row")
+    if any(len(row) != columns for row in rows):
+        raise ValueError(f"run: {str(path)!r} cannot be read: expected {columns} numbers in each row")
     try:
         table = np.array(rows, dtype=float)
     except OverflowError as error:
@@ -220,10 +261,14 @@ def reached(out: Path) -> Reached:
     ended = load_circumstances(out) if (out / "run.json").exists() else None
     saved = checkpoint_folder.record(out / "checkpoint")
     if saved is None or (ended is not None and saved["steps_done"] <= ended["joint_market_steps"]):
-        return Reached(out / "models", load_history(out), load_circumstances(out))
+        return Reached(out / "models", load_history(out), load_circumstances(out), load_gains(out))
     folder = saved["folder"]
     past: Past = needed("common.schema", "train").checked(saved["extra"], Past, f"{folder}, its record")
-    history = _as_history(past["history"], folder)
+    history = _as_history(past["history"], folder, len(_HISTORY))
+    gains = past.get("gains")
+    if gains is not None and (len(gains) != len(history) or len({len(each) for each in gains}) > 1):
+        raise ValueError(f"run: the record of checkpoint {str(folder)!r} cannot be read: gains do not fit the history")
     if "circumstances" not in past:
         raise ValueError(f"run: the record of checkpoint {str(folder)!r} cannot be read: circumstances are missing")
-    return Reached(folder, history, _as_circumstances({**past["circumstances"]}, folder))
+    circumstances = _as_circumstances({**past["circumstances"]}, folder)
+    return Reached(folder, history, circumstances, None if gains is None else np.array(gains, dtype=float))

@@ -6,7 +6,7 @@
 ``models/``         for each learner its actor as numbers alone, ``.safetensors``, from which it is evaluated (see
                     :mod:`.common.actor_file`), and, of stable-baselines3, the library's zip
 ``checkpoint/``     the checkpoint to resume from, with the same files: a killed training is evaluated from it
-``history.csv``     NashConv over training
+``history.csv``     NashConv over training, and every agent's gain by a best response
 ``metrics.json``    the comparison with the equilibrium; the same bits whenever the run is repeated
 ``figures/``        learned against equilibrium, and the learning curve
 ``tensorboard/``    evaluations over training; stable-baselines3's learners have logs of their own beside
@@ -24,18 +24,22 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
+from ..baselines import EquilibriumNotFound
+from ..baselines.kinds import kind_of
+from ..baselines.profiles import replaced
 from ..baselines.reach import warn_where_out_of_reach
-from ..envs import Policy, text
+from ..envs import Controls, Policy, text
 from ..envs.market import Market
+from ..envs.palette import NAMED
 from .common import checkpoint_folder, engines, files, run_folder
 from .common.extras import check_installed, needed
 from .common.joint_market import everyone
@@ -362,7 +366,7 @@ def _compared(config: RunConfig, so_far: Reached, trust: bool) -> RunEvaluation:
         "timesteps_done": so_far.circumstances["joint_market_steps"],
         **result.metrics,
     }
-    return RunEvaluation(result.learned, result.equilibrium, metrics)
+    return RunEvaluation(result.learned, result.equilibrium, metrics, parts=result.parts)
 
 
 def _write(result: RunEvaluation, so_far: Reached, out: Path, *, figures: bool = True) -> None:
@@ -382,6 +386,22 @@ def _written(result: RunEvaluation, so_far: Reached, out: Path) -> RunEvaluation
     return result
 
 
+def _responses(config: RunConfig, policies: Mapping[str, Policy], result: Evaluation) -> Controls | None:
+    """Everyone's best response to what the others have learned, one in each column; None where one was not found, and
+    of agents too many to be drawn."""
+    game = config.task.game
+    if len(game.agents) > NAMED:
+        return None
+    try:
+        found = kind_of(game, config.steps).responses(policies, result.learned)
+    except EquilibriumNotFound:
+        return None
+    joint = result.learned.controls
+    for index, each in enumerate(found):
+        joint = replaced(game, joint, each.controls, index)
+    return joint
+
+
 def write_report(out: str | Path, *, to: str | Path | None = None, trust: bool = False) -> Path:
     """Evaluate a run and write one HTML page; returns its path.
 
@@ -394,14 +414,15 @@ def write_report(out: str | Path, *, to: str | Path | None = None, trust: bool =
         ValueError: the directory is not a run, or a file in it is missing or corrupt, or a model needs trust.
         OSError: the page cannot be written.
     """
-    page = needed("evaluation.html_report", "train").page
+    module = needed("evaluation.html_report", "train")
     out = Path(out)
     path = out / "report.html" if to is None else Path(to)
     with _held(out):
         config, so_far = load_config(out), reached(out)
         result = _written(_compared(config, so_far, trust), so_far, out)
-        description, name = str(config.values.get("description", "")), _shown_name(out)
-        content = page(name, description, result, so_far.history, asdict(config), so_far.circumstances)
+        responses = _responses(config, _policies(config, so_far.models, trust), result)
+        about = so_far.history, so_far.gains, config.document(), so_far.circumstances
+        content = module.page(_shown_name(out), result, *about, responses)
         try:
             text.write(path, content)
         except OSError as error:

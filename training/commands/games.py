@@ -112,7 +112,7 @@ def solve(name: ScenarioName, steps: Steps = None, overrides: Overrides = None, 
         [
             agent,
             with_error(tables.fixed(numbers["payoff"], 4), numbers.get("payoff_se"), numbers.get("payoff_bias")),
-            with_error(f"{numbers['exploitability']:.1e}", numbers.get("exploitability_se")),
+            with_error(tables.scientific(numbers["exploitability"], 1), numbers.get("exploitability_se")),
             tables.fixed(path[0], 3),
             tables.fixed(path[-1], 3),
         ]

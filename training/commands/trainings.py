@@ -233,7 +233,7 @@ def sweep(
 def _by_seed(groups: list[Group]) -> Table:
     header, rows = ["scenario", "algorithm", "relative NashConv by seed", "median", "seconds"], []
     for each in groups:
-        values = [percent(value) for value in each["relative_nash_conv"].values()]
+        values: list[str] = [percent(value) for value in each["relative_nash_conv"].values()]
         values += [f"seed {seed} failed" for seed in each["failed"]]
         seconds = tables.MISSING if each["seconds"] is None else f"{each['seconds']:.0f}"
         rows.append([each["scenario"], each["algorithm"], ", ".join(values), percent(each["median"]), seconds])

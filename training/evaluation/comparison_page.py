@@ -5,24 +5,29 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import quote
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
+from ...baselines import Equilibrium
+from ...envs import Controls, Game
 from ...envs.arrays import Array
-from .html_report import draw, layout, table
-from .page import COMPARISON
-from .panels import COLORS, color
+from . import panels
+from .elements import DASHES, Entry, download, figure, layout, table
+from .elements import legend as entries
+from .html_report import gain_curves, path_figures, path_legend
+from .page import COMPARISON, INK, filled, tint
+from .panels import COLORS, DASHED, color
 from .spread import Spread
-from .tables import Table, percent
+from .tables import Table
 
 _LEAST = 1e-12
 """what smaller values are drawn as, on a logarithmic axis"""
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+_LINES = tuple(DASHES)
 _ROW = 56
 """height of a group's row, in pixels"""
+_SECTIONS = {"groups": "Groups", "final": "Final NashConv", "training": "NashConv over training"}
+_LAST = {"differences": "What differs in configuration"}
 
 
 class Trained(NamedTuple):
@@ -37,6 +42,21 @@ class Trained(NamedTuple):
     """of ``final``"""
 
 
+class Paths(NamedTuple):
+    """What the trainings of one market have learned, beside its equilibrium."""
+
+    equilibrium: Equilibrium
+    size: float
+    """sum of the equilibrium payoffs' sizes"""
+    inventories: Sequence[Array]
+    """(K + 1, n) of each training; means where anything is random"""
+    controls: Sequence[Controls]
+    histories: Sequence[Array]
+    """as of :class:`Trained`"""
+    gains: Sequence[Array | None]
+    """(rows, n) of each: every agent's gain over training, in currency; None where it was not recorded"""
+
+
 def page(
     name: str,
     groups: Sequence[Trained],
@@ -44,44 +64,99 @@ def page(
     settings: Table,
     downloads: Mapping[str, str],
     remarks: Sequence[str],
+    *,
+    shared: Mapping[str, str],
+    paths: Paths | None = None,
 ) -> str:
     """The page as text.
 
     Args:
         name: its title.
         groups: in the order of the tables.
-        compared: a row for each group.
+        compared: a row for each group, without what is the same for all.
         settings: what differs in their configurations; it may have no rows.
         downloads: contents of CSV files by name.
         remarks: lines above the first table.
+        shared: what is the same for all groups, by name.
+        paths: of the trainings, where they are of one market.
     """
     same = "<p>Nothing but the seed.</p>" if len(groups) == 1 else "<p>Nothing.</p>"
-    return COMPARISON.substitute(
-        plotly=get_plotlyjs(),
-        name=html.escape(name),
+    contents = {**_SECTIONS, **({} if paths is None else {"paths": "Learned against equilibrium"}), **_LAST}
+    differing = "Entries of the configurations that are not the same in all groups."
+    return filled(
+        COMPARISON,
+        html.escape(name),
+        html.escape(name),
+        contents,
         remarks="".join(f"<p>{html.escape(each)}</p>" for each in remarks),
-        groups=table(compared),
-        downloads=" &nbsp; ".join(_download(each, content) for each, content in downloads.items()),
-        final=draw(final(groups)),
+        groups=_compared(compared, shared),
+        downloads=" ".join(download(each, content) for each, content in downloads.items()),
+        final=figure(final(groups), "Relative NashConv at the end", x="relative NashConv", unit="row"),
         legend=legend(groups),
-        learning=draw(learning(groups)),
-        settings=f'<div class="scroll">{table(settings)}</div>' if settings.rows else same,
+        learning=figure(
+            learning(groups),
+            "Relative NashConv",
+            legend="groups",
+            x="joint market steps",
+            unit="relative NashConv",
+        ),
+        seeds="" if paths is None else _seeds(paths),
+        settings=table(settings, differing, kind="settings", saved=False) if settings.rows else same,
     )
 
 
-def _download(name: str, content: str) -> str:
-    """A link to a CSV file that the page holds."""
-    data = f"data:text/csv;charset=utf-8,{quote(content)}"
-    return f'<a download="{html.escape(name)}.csv" href="{data}">{html.escape(name)}.csv</a>'
+def _compared(compared: Table, shared: Mapping[str, str]) -> str:
+    """The table of groups, of one group upright; and what is the same for all."""
+    if len(compared.rows) == 1:
+        (row,) = compared.rows
+        upright = Table(["number", "value"], [list(each) for each in zip(compared.header, row, strict=True)])
+        return table(upright, "The trainings together.", kind="settings", saved=False)
+    content = table(compared, "Groups of trainings, the least median first.", saved=False)
+    same = Table(["setting", "value"], [list(each) for each in shared.items()])
+    return content + (table(same, "The same for all groups.", kind="settings", saved=False) if shared else "")
+
+
+def _seeds(paths: Paths) -> str:
+    """What was learned, as bands over seeds: gains over training, controls and inventories."""
+    game, found = paths.equilibrium.game, panels.over_seeds(paths.equilibrium, paths.inventories, paths.controls)
+    shown = path_legend(game, [*DASHED][:2])
+    gains = _gains(game, paths)
+    return (
+        '<h2 id="paths">Learned against equilibrium</h2>'
+        '<p class="muted">Lines are medians over seeds; bands go from the least seed to the greatest.</p>'
+        f'{shown}<div class="panels">{path_figures(paths, found)}</div>{gains}'
+    )
+
+
+def _gains(game: Game, paths: Paths) -> str:
+    """Every agent's gain over training, where all recorded it at the same steps."""
+    steps = paths.histories[0][:, 0]
+    known = [each for each in paths.gains if each is not None]
+    together = len(known) == len(paths.gains) and all(np.array_equal(steps, each[:, 0]) for each in paths.histories)
+    if not together:
+        return "<p>Gains of the agents over training were not recorded by all of these runs at the same steps.</p>"
+    chart = gain_curves(game, steps, np.stack(known), paths.size)
+    shown = [Entry("agent", name, shade) for name, shade in panels.legend(game).items()]
+    title = "Gain of each agent over training"
+    content = figure(chart, title, legend="gains", unit="relative gain", x="joint market steps")
+    return (
+        f"{content}{entries('gains', shown)}"
+        '<p class="muted">Against open-loop opponents: the median over seeds, and a band for the middle half.</p>'
+    )
+
+
+def shade(index: int, groups: Sequence[Trained]) -> str:
+    """A group's colour; one alone has none, so that colours are the agents'."""
+    return color(index) if len(groups) > 1 else INK
 
 
 def legend(groups: Sequence[Trained]) -> str:
     """The legend of :func:`learning`."""
-    shown = [
-        f'<span style="color:{color(i)}">{"&#9472;" if i < len(COLORS) else "- -"}</span> {html.escape(each.name)}'
-        for i, each in enumerate(groups)
-    ]
-    return " &nbsp; ".join(f"<span>{each}</span>" for each in shown)
+    return entries("groups", [Entry("group", each.name, shade(i, groups), _dash(i)) for i, each in enumerate(groups)])
+
+
+def _dash(index: int) -> str:
+    return _LINES[index // len(COLORS) % len(_LINES)]
 
 
 def over_seeds(histories: Sequence[Array]) -> tuple[Array, Array]:
@@ -105,65 +180,72 @@ def over_seeds(histories: Sequence[Array]) -> tuple[Array, Array]:
 
 def learning(groups: Sequence[Trained]) -> go.Figure:
     """Relative NashConv over joint market steps: a line at the median over seeds, a band for the middle half."""
-    figure = go.Figure()
+    chart = go.Figure()
     for i, each in enumerate(groups):
-        steps, (low, median, high) = over_seeds(each.histories)
-        line = {"color": color(i), "dash": _DASHES[i // len(COLORS) % len(_DASHES)]}
+        steps, quartiles = over_seeds(each.histories)
+        low, median, high = np.maximum(quartiles, _LEAST).tolist()
+        shared = {"x": steps.tolist(), "meta": {"group": each.name}}
         if len(each.histories) > 1:
-            around = {
-                "x": np.concatenate([steps, steps[::-1]]),
-                "y": np.maximum(np.concatenate([low, high[::-1]]), _LEAST),
-            }
-            figure.add_scatter(
-                **around, mode="none", fill="toself", fillcolor=color(i), opacity=0.18, hoverinfo="skip", name=each.name
-            )
-        mode = "lines+markers" if len(steps) == 1 else "lines"
-        figure.add_scatter(x=steps, y=np.maximum(median, _LEAST), mode=mode, line=line, name=each.name)
-    shown = [value for each in figure.data for value in each.y if np.isfinite(value)]
-    figure.update_yaxes(_axis(shown))
-    figure.update_xaxes(title_text="joint market steps")
-    return layout(figure, 420).update_layout(showlegend=False)
+            for end, values, fill in (("lower quartile", low, "none"), ("upper quartile", high, "tonexty")):
+                band = {"fill": fill, "fillcolor": tint(shade(i, groups)), "hoverinfo": "skip"}
+                chart.add_scatter(
+                    **shared, **band, y=values, name=f"{each.name}, {end}", mode="lines", line={"width": 0}
+                )
+        chart.add_scatter(
+            **shared,
+            y=median,
+            mode="lines+markers" if len(steps) == 1 else "lines",
+            line={"color": shade(i, groups), "dash": _dash(i)},
+            name=each.name,
+            hovertemplate=f"%{{y:.3%}}<extra>{html.escape(each.name)}</extra>",
+        )
+    shown = [value for each in chart.data for value in each.y if np.isfinite(value)]
+    chart.update_yaxes(_axis(shown))
+    chart.update_xaxes(title_text="joint market steps")
+    return layout(chart, 420, time="joint market steps")
 
 
 def final(groups: Sequence[Trained]) -> go.Figure:
     """Relative NashConv at the end of training: a dot a seed; the median with its interval; names above the dots."""
-    figure = go.Figure()
+    chart = go.Figure()
     for i, each in enumerate(groups):
-        shade = color(i)
-        dots = np.maximum(each.final, _LEAST)
-        look = {"color": shade, "opacity": 0.55, "size": 8}
-        said = [percent(value) for value in each.final]
-        figure.add_scatter(
-            x=dots, y=[i] * len(dots), mode="markers", marker=look, name=each.name, hovertext=said, hoverinfo="text"
+        hue, name = shade(i, groups), html.escape(each.name)
+        dots = np.maximum(each.final, _LEAST).tolist()
+        chart.add_scatter(
+            x=dots,
+            y=[i] * len(dots),
+            mode="markers",
+            marker={"color": hue, "opacity": 0.55, "size": 8},
+            name=f"{each.name}, seeds",
+            hovertemplate=f"%{{x:.3%}}<extra>{name}, a seed</extra>",
         )
         if each.middle.low is not None and each.middle.high is not None:
-            ends = np.maximum([each.middle.low, each.middle.high], _LEAST)
-            figure.add_scatter(
-                x=ends, y=[i, i], mode="lines", line={"color": shade, "width": 3}, name=each.name, hoverinfo="skip"
+            ends = np.maximum([each.middle.low, each.middle.high], _LEAST).tolist()
+            name_of = f"{each.name}, 95% interval"
+            chart.add_scatter(
+                x=ends, y=[i, i], mode="lines", line={"color": hue, "width": 3}, name=name_of, hoverinfo="skip"
             )
-        figure.add_scatter(
+        chart.add_scatter(
             x=[max(each.middle.median, _LEAST)],
             y=[i],
             mode="markers",
-            marker={"color": "#fff", "line": {"color": shade, "width": 2.5}, "size": 12, "symbol": "diamond"},
-            name=each.name,
-            hovertext=f"median {percent(each.middle.median)}",
-            hoverinfo="text",
+            marker={"color": "#ffffff", "line": {"color": hue, "width": 2.5}, "size": 12, "symbol": "diamond"},
+            name=f"{each.name}, median",
+            hovertemplate=f"%{{x:.3%}}<extra>{name}, median</extra>",
         )
-        figure.add_annotation(
-            text=html.escape(each.name),
+        chart.add_annotation(
+            text=name,
             x=0,
             xref="paper",
             xanchor="left",
             y=i,
             yshift=0.32 * _ROW,
             showarrow=False,
-            font={"color": shade},
         )
-    figure.update_xaxes(_axis([max(value, _LEAST) for each in groups for value in each.final]))
-    figure.update_yaxes(showticklabels=False, range=[len(groups) - 0.5, -0.7], zeroline=False, showgrid=False)
-    height = 75 + _ROW * len(groups)
-    return layout(figure, height).update_layout(showlegend=False, margin={"l": 10})
+    layout(chart, 75 + _ROW * len(groups)).update_layout(margin={"l": 10}, hovermode="closest")
+    chart.update_xaxes(_axis([max(value, _LEAST) for each in groups for value in each.final]))
+    chart.update_yaxes(showticklabels=False, range=[len(groups) - 0.5, -0.7], zeroline=False, showgrid=False)
+    return chart
 
 
 def _axis(values: Sequence[float]) -> dict[str, object]:

@@ -4,95 +4,137 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from ...baselines.reference_points import FEEDBACK
-from ...envs import Game
+from ...envs import Controls, Game, PayoffParts
 from ...envs.arrays import Array
+from ...envs.palette import MARKERS, NAMED
+from ..common.files import flat
 from ..common.memory import NONE
-from . import tables
+from . import panels, tables
+from .elements import Entry, download, figure, layout, legend, table
 from .metrics import Metrics
-from .page import PAGE
-from .panels import color, colors, levels, panels, width
-from .panels import legend as entries
+from .page import INK, MIDDLE, PAGE, STRONG, WEAK, filled, tint
+from .panels import DASHED, LEARNED, Panel
 from .scoring import Evaluation
-from .tables import percent
+from .tables import Table, percent
+
+_SYMBOLS = dict(
+    zip(
+        MARKERS,
+        (
+            *("circle", "square", "triangle-up", "diamond", "triangle-down", "cross"),
+            *("x", "triangle-left", "pentagon", "triangle-right", "hexagon", "star"),
+        ),
+        strict=True,
+    )
+)
+"""plotly's names of the agents' markers"""
+_DASHES = ("dot", "dash", "dashdot", "longdash", "longdashdot")
+_FILLS = {
+    "spread": (STRONG, ""),
+    "temporary_impact": (WEAK, "/"),
+    "permanent_impact": (WEAK, "x"),
+    "running_penalty": (MIDDLE, "."),
+    "terminal_penalty": (MIDDLE, "\\"),
+}
+"""shade and pattern of a payoff's parts: colours are the agents'"""
+_SECTIONS = {
+    "agents": "Agents",
+    "parts": "Payoffs in parts",
+    "profiles": "Beside other profiles",
+    "paths": "Learned against equilibrium",
+    "training": "Exploitability over training",
+    "settings": "Settings and versions",
+}
 
 
 def page(
     name: str,
-    description: str,
     result: Evaluation,
     history: Array,
-    config: Mapping[str, object],
-    run: Mapping[str, object],
+    gains: Array | None,
+    config: Mapping[str, Any],
+    run: Mapping[str, Any],
+    responses: Controls | None = None,
 ) -> str:
     """The page as text.
 
     Args:
         name: of the run.
-        description: of the scenario.
         result: its evaluation.
         history: timesteps, NashConv and relative NashConv over training, (rows, 3).
-        config: of the run; the result is a function of it.
+        gains: every agent's gain over training, (rows, n), in currency; None where they were not recorded.
+        config: of the run, as its file has it; the result is a function of it.
         run: its circumstances.
+        responses: everyone's best response to what the others have learned; see :func:`.panels.panels`.
     """
-    metrics = result.metrics
+    metrics, game = result.metrics, result.equilibrium.game
+    size = tables.payoff_size(metrics)
     text = {
-        **{key: config[key] for key in ("scenario", "algorithm", "seed")},
+        **{key: config[key] for key in ("scenario", "seed")},
+        "algorithm": _algorithm(config["algorithm"]),
         "information": f"{config['information']}{_remembered(config)}",
-        "name": name,
-        "description": description,
+        "description": config["values"].get("description", ""),
         "timesteps": f"{run['joint_market_steps']:,}",
         "nash_conv": percent(metrics["relative_nash_conv"]),
+        "nash_conv_currency": f"{metrics['nash_conv']:.3g}",
+        "size": f"{size:.4g}",
         "against": metrics["exploitability_against"],
         "distance": percent(metrics["control_distance"]),
-        "config": json.dumps(config, indent=2, ensure_ascii=False),
-        "run": json.dumps(run, indent=2, ensure_ascii=False),
     }
+    caption = f"Payoffs and gains in currency; relative: over {size:.4g}, the sum of the equilibrium payoffs' sizes."
+    whole = "NashConv and payoffs in currency; relative NashConv against open-loop opponents."
     parts = {
-        "plotly": get_plotlyjs(),
-        "agents": table(tables.agents(metrics)),
-        "profiles": table(tables.profiles(metrics)),
+        "agents": table(tables.agent_gains(metrics), caption, name="agents"),
+        "parts": _parts(result.parts, game),
+        "profiles": table(tables.profiles(metrics), whole, name="profiles")
+        + table(tables.profile_payoffs(metrics), "Everyone's payoff in each profile, in currency.", name="payoffs"),
         "starts": "".join(
-            [f'<div class="scroll">{table(each)}</div>' for each in tables.random_starts(metrics)]
+            [table(each, "Means over random starts, in currency.") for each in tables.random_starts(metrics)]
             + [f"<p>{html.escape(each)}</p>" for each in tables.random_start_remarks(metrics)]
         ),
         "notes": "".join(f'<p class="muted">{html.escape(each)}</p>' for each in notes(metrics)),
         "feedback": _feedback(metrics),
         "remarks": "".join(f"<p>{html.escape(each)}</p>" for each in tables.remarks(result.equilibrium.notes)),
-        "legend": legend(result.equilibrium.game),
-        "panels": "".join(
-            f"<section><h3>{html.escape(title)}</h3>{draw(figure)}</section>"
-            for title, figure in comparison(result).items()
-        ),
-        "learning": draw(learning(history, result)),
+        "responses": f'<p class="muted">{html.escape(_about_responses(game, responses))}</p>',
+        "legend": path_legend(game, DASHED if responses is not None else [*DASHED][:2]),
+        "panels": path_figures(result, panels.panels(result, responses)),
+        "learning": figure(learning(history, metrics), "NashConv", unit="relative NashConv", x="joint market steps")
+        + _gains(game, history, gains, size),
+        "settings": settings(config, run),
     }
-    return PAGE.substitute(parts, **{key: html.escape(str(value)) for key, value in text.items()})
+    title = f"{html.escape(str(config['scenario']))}: learned policies beside the Nash equilibrium"
+    escaped = {key: html.escape(str(value)) for key, value in text.items()}
+    return filled(PAGE, html.escape(name), title, _SECTIONS, **parts, **escaped)
 
 
-def _remembered(config: Mapping[str, object]) -> str:
+def _algorithm(given: str | Mapping[str, str]) -> str:
+    return given if isinstance(given, str) else ", ".join(f"{agent}: {name}" for agent, name in given.items())
+
+
+def _remembered(config: Mapping[str, Any]) -> str:
     """What actors remember, behind what they see; nothing where they remember nothing."""
-    history, memory = config["history"], config["memory"]
+    history, memory = config.get("history", 1), config.get("memory", NONE)
     if memory != NONE:
         return f", with a memory ({memory})"
     return "" if history == 1 else f", the last {history} observations"
 
 
-def draw(figure: go.Figure) -> str:
-    """A figure as a part of the page."""
-    options = {"responsive": True, "displayModeBar": False}
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, config=options))
-
-
-def table(content: tables.Table) -> str:
-    """An HTML table."""
-    head = "".join(f"<th>{html.escape(each)}</th>" for each in content.header)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(each)}</td>" for each in row) + "</tr>" for row in content.rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+def _about_responses(game: Game, responses: Controls | None) -> str:
+    if len(game.agents) > NAMED:
+        return f"Best responses are drawn of up to {NAMED} agents."
+    if responses is None:
+        return "An agent's best response was not found: none is drawn."
+    return (
+        "Best response: what the agent would do best while the others keep to what they have learned, as opponents who "
+        "do not react."
+    )
 
 
 def _feedback(metrics: Metrics) -> str:
@@ -100,7 +142,7 @@ def _feedback(metrics: Metrics) -> str:
     said = tables.feedback_remarks(metrics)
     if not said:
         return ""
-    content = "".join(f'<div class="scroll">{table(each)}</div>' for each in tables.feedback(metrics))
+    content = "".join(table(each, f"Beside players who react: {each.header[0]}.") for each in tables.feedback(metrics))
     lines = "".join(f'<p class="muted">{html.escape(f"{each[0].upper()}{each[1:]}.")}</p>' for each in said)
     return f"<h2>Beside players who react</h2>{content}{lines}"
 
@@ -123,44 +165,223 @@ def notes(metrics: Metrics) -> list[str]:
     return said
 
 
-def comparison(result: Evaluation) -> dict[str, go.Figure]:
-    """A figure for each panel, by title; learned solid, equilibrium dashed."""
-    game, times = result.equilibrium.game, result.equilibrium.times
-    shade, thick, figures = colors(game), width(game), {}
-    for panel in panels(result):
-        figure = figures[f"{panel.title} ({panel.unit})"] = go.Figure()
-        shape = "hv" if panel.held else "linear"
-        for agent, learned, values in panel.lines():
-            kind, dash = ("learned", "solid") if learned else ("equilibrium", "dash")
-            line = {"color": shade[agent], "dash": dash, "shape": shape, "width": thick}
-            name = f"{game.agents[agent]}, {kind}"
-            figure.add_scatter(x=times, y=values, mode="lines", line=line, name=name)
-        figure.update_xaxes(title_text="time", range=[times[0], times[-1]])
-        layout(figure, 320).update_layout(showlegend=False)
-    return figures
+def _parts(found: Mapping[str, PayoffParts], game: Game) -> str:
+    """The table of payoffs in parts and, of few agents, a figure."""
+    said = "In currency: what is earned is positive, what is paid negative; parts add up to the payoff."
+    if game.random:
+        said += " Means over simulated paths, the payoff as well."
+    content = table(tables.parts(found, game.agents), said, name="payoff-parts")
+    if len(game.agents) > NAMED:
+        return content
+    shown = legend("parts", _part_entries(found))
+    return (
+        content
+        + shown
+        + figure(
+            payoff_parts(found, game.agents),
+            "Payoffs in parts, in currency",
+            legend="parts",
+            x="currency",
+            unit="agent",
+        )
+    )
 
 
-def legend(game: Game) -> str:
-    """The legend that the panels of :func:`comparison` share."""
-    shown = [f'<span style="color:{each}">&#9632;</span> {html.escape(name)}' for name, each in entries(game).items()]
-    shown += ["&#9472;&#9472; learned", "- - equilibrium"]
-    return " &nbsp; ".join(f'<span style="white-space:nowrap">{each}</span>' for each in shown)
+def _used(found: Mapping[str, PayoffParts]) -> list[str]:
+    return [name for name in PayoffParts._fields if any(getattr(each, name).any() for each in found.values())]
 
 
-def learning(history: Array, result: Evaluation) -> go.Figure:
-    """Relative NashConv over joint market steps, beside the rules of thumb."""
-    figure = go.Figure()
-    figure.add_scatter(x=history[:, 0], y=history[:, 2], mode="lines+markers", name="learned", line={"color": color(0)})
-    ends = [history[0, 0], history[-1, 0]]
-    for i, (name, level) in enumerate(levels(result.metrics).items()):
-        figure.add_scatter(x=ends, y=[level] * 2, mode="lines", name=name, line={"color": color(i + 1), "dash": "dot"})
-    title = "relative NashConv (open-loop opponents)"
-    figure.update_yaxes(type="log", title_text=title, exponentformat="power", dtick=1)
-    figure.update_xaxes(title_text="joint market steps")
-    return layout(figure, 420).update_layout(legend={"orientation": "h", "y": -0.2})
+def _part_entries(found: Mapping[str, PayoffParts]) -> list[Entry]:
+    return [Entry("part", name.replace("_", " "), _FILLS[name][0], pattern=_FILLS[name][1]) for name in _used(found)]
 
 
-def layout(figure: go.Figure, height: int) -> go.Figure:
-    """The look that all figures share."""
-    margin = {"l": 60, "r": 10, "t": 10, "b": 45}
-    return figure.update_layout(template="plotly_white", height=height, margin=margin)
+def payoff_parts(found: Mapping[str, PayoffParts], agents: Sequence[str]) -> go.Figure:
+    """A bar for each agent, learned and in equilibrium, from its parts; a diamond at their sum."""
+    chart = go.Figure()
+    rows = [f"{agent}, {profile}" for agent in agents for profile in found]
+    places = [(each, i) for i in range(len(agents)) for each in found.values()]
+    for name in _used(found):
+        shade, shape = _FILLS[name]
+        label = name.replace("_", " ")
+        chart.add_bar(
+            x=[float(getattr(each, name)[i]) for each, i in places],
+            y=rows,
+            orientation="h",
+            name=label,
+            meta={"part": label},
+            marker={"color": shade, "pattern": {"shape": shape, "fgcolor": INK, "size": 6, "fillmode": "overlay"}},
+            hovertemplate=f"%{{y}}<br>{label}: %{{x:.4f}}<extra></extra>",
+        )
+    chart.add_scatter(
+        x=[float(each.total[i]) for each, i in places],
+        y=rows,
+        mode="markers",
+        name="payoff",
+        marker={"symbol": "diamond", "size": 11, "color": "#ffffff", "line": {"color": INK, "width": 2}},
+        hovertemplate="%{y}<br>payoff: %{x:.4f}<extra></extra>",
+    )
+    layout(chart, 90 + 34 * len(rows)).update_layout(barmode="relative", bargap=0.25, hovermode="closest")
+    chart.update_yaxes(autorange="reversed")
+    return chart.update_xaxes(title_text="currency", zeroline=True)
+
+
+def path_legend(game: Game, kinds: Iterable[str]) -> str:
+    """The legend that the panels of :func:`comparison` share: agents, and kinds of lines."""
+    agents = [Entry("agent", name, color) for name, color in panels.legend(game).items()]
+    return legend("paths", [*agents, *(Entry("kind", each, STRONG, DASHED[each]) for each in kinds)])
+
+
+def path_figures(result: Evaluation | Any, shown: Sequence[Panel]) -> str:
+    """The panels as figures."""
+    exact = result.equilibrium
+    return "".join(
+        figure(
+            comparison(exact.game, exact.times, each),
+            f"{each.title} ({each.unit})",
+            legend="paths",
+            x="time",
+            unit=each.unit,
+        )
+        for each in shown
+    )
+
+
+def comparison(game: Game, times: Array, panel: Panel) -> go.Figure:
+    """A panel as a figure: learned solid, equilibrium dashed, best responses dotted; several seeds as a band."""
+    shades, marks, thick, chart = panels.colors(game), panels.markers(game), panels.width(game), go.Figure()
+    groups = {i: name for name, who in panels.groups(game).items() for i in who}
+    shape, at = "hv" if panel.held else "linear", times.tolist()
+    ranges = {}
+    for agent, low, high in panel.bands():
+        ranges[agent] = [f" ({a:.4g} to {b:.4g})" for a, b in zip(low, high, strict=True)]
+        for end, values, fill in (("least", low, "none"), ("greatest", high, "tonexty")):
+            chart.add_scatter(
+                x=at,
+                y=values.tolist(),
+                name=f"{game.agents[agent]}, {end} of seeds",
+                meta={"agent": groups[agent], "kind": LEARNED},
+                mode="lines",
+                line={"width": 0, "shape": shape, "color": shades[agent]},
+                fill=fill,
+                fillcolor=tint(shades[agent]),
+                hoverinfo="skip",
+            )
+    for agent, kind, values in panel.lines():
+        mark = {"symbol": _SYMBOLS[marks[agent]], "size": 6, "maxdisplayed": 6} if marks[agent] else None
+        over = ranges.get(agent) if kind == LEARNED else None
+        chart.add_scatter(
+            x=at,
+            y=values.tolist(),
+            mode="lines+markers" if mark and kind == LEARNED else "lines",
+            marker=mark,
+            line={"color": shades[agent], "dash": DASHED[kind], "shape": shape, "width": thick + 0.5},
+            name=f"{game.agents[agent]}, {kind}",
+            meta={"agent": groups[agent], "kind": kind},
+            customdata=over,
+            hovertemplate=f"%{{y:.4f}}{'%{customdata}' if over else ''}<extra>{game.agents[agent]}, {kind}</extra>",
+        )
+    chart.update_xaxes(title_text="time", range=[at[0], at[-1]])
+    return layout(chart, 340, time="time")
+
+
+def learning(history: Array, metrics: Metrics) -> go.Figure:
+    """Relative NashConv over joint market steps, beside the rules of thumb; none of them is an agent's colour."""
+    chart, steps = go.Figure(), history[:, 0].tolist()
+    chart.add_scatter(
+        x=steps,
+        y=history[:, 2].tolist(),
+        customdata=history[:, 1].tolist(),
+        mode="lines+markers",
+        name="learned",
+        marker={"size": 5},
+        line={"color": INK},
+        hovertemplate="%{y:.3%}, %{customdata:.3g} in currency<extra>learned</extra>",
+    )
+    for i, (name, level) in enumerate(panels.levels(metrics).items()):
+        dash = _DASHES[i % len(_DASHES)]
+        chart.add_scatter(
+            x=steps,
+            y=[level] * len(steps),
+            mode="lines",
+            name=name,
+            line={"color": MIDDLE, "dash": dash, "width": 1.5},
+            hovertemplate=f"%{{y:.3%}}<extra>{html.escape(name)}</extra>",
+        )
+        chart.add_annotation(
+            **{"text": html.escape(name), "x": 1, "xref": "paper", "xanchor": "right", "showarrow": False},
+            **{"y": float(np.log10(level)), "yanchor": "bottom", "font": {"size": 12, "color": STRONG}},
+        )
+    chart.update_xaxes(title_text="joint market steps")
+    chart.update_yaxes(logarithmic("relative NashConv"))
+    return layout(chart, 400, time="joint market steps")
+
+
+def logarithmic(title: str) -> dict[str, object]:
+    """An axis of percent over powers of ten."""
+    return {"type": "log", "title_text": title, "tickformat": "~%", "dtick": 1}
+
+
+def _gains(game: Game, history: Array, gains: Array | None, size: float) -> str:
+    """The figure of every agent's gain over training, with its legend."""
+    if gains is None:
+        return "<p>This run is of an earlier version, whose history does not have every agent's gain.</p>"
+    entries = [Entry("agent", name, color) for name, color in panels.legend(game).items()]
+    chart = gain_curves(game, history[:, 0], gains[None], size)
+    content = figure(chart, "Gain of each agent", legend="gains", unit="relative gain", x="joint market steps")
+    return f"<div>{content}{legend('gains', entries)}</div>"
+
+
+def gain_curves(game: Game, steps: Array, gains: Array, size: float) -> go.Figure:
+    """Every agent's gain by a best response over training, relative to the sum of the equilibrium payoffs' sizes.
+
+    Args:
+        game: the game.
+        steps: (rows,) joint market steps.
+        gains: (seeds, rows, n) in currency, of one or several trainings: medians, and a band for the middle half.
+        size: the unit.
+    """
+    chart, shades, marks = go.Figure(), panels.colors(game), panels.markers(game)
+    groups = {i: name for name, who in panels.groups(game).items() for i in who}
+    quartiles = np.maximum(np.nanquantile(gains / size, [0.25, 0.5, 0.75], axis=0), 1e-12)
+    at = steps.tolist()
+    for i, agent in enumerate(game.agents):
+        low, middle, high = quartiles[..., i].tolist()
+        shared = {"x": at, "meta": {"agent": groups[i]}}
+        if len(gains) > 1:
+            for end, values, fill in (("lower quartile", low, "none"), ("upper quartile", high, "tonexty")):
+                band = {"fill": fill, "fillcolor": tint(shades[i]), "hoverinfo": "skip", "mode": "lines"}
+                chart.add_scatter(**shared, y=values, name=f"{agent}, {end}", line={"width": 0}, **band)
+        mark = {"symbol": _SYMBOLS[marks[i]], "size": 6, "maxdisplayed": 10} if marks[i] else None
+        chart.add_scatter(
+            **shared,
+            y=middle,
+            customdata=[value * size for value in middle],
+            mode="lines+markers" if mark else "lines",
+            marker=mark,
+            line={"color": shades[i], "width": panels.width(game) + 0.5},
+            name=agent,
+            hovertemplate=f"%{{y:.3%}}, %{{customdata:.3g}} in currency<extra>{agent}</extra>",
+        )
+    chart.update_xaxes(title_text="joint market steps")
+    chart.update_yaxes(logarithmic("gain, relative"))
+    return layout(chart, 400, time="joint market steps")
+
+
+def settings(config: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+    """Tables of what a training depends on, and of what it ran with; and the files."""
+    apart = ("values", "hyperparameters")
+    shown = {
+        "Hyperparameters": config["hyperparameters"],
+        "Training": {name: each for name, each in config.items() if name not in apart},
+        "Market": config["values"],
+        "Versions and machine": run,
+    }
+    content = "".join(
+        table(Table(["name", "value"], [list(each) for each in flat(entries)]), name, kind="settings")
+        for name, entries in shown.items()
+        if entries
+    )
+    links = "".join(
+        download(name, json.dumps(each, indent=2), "json") for name, each in (("config", config), ("run", run))
+    )
+    return f'<div class="tables">{content}</div><p class="tools">{links}</p>'

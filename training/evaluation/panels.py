@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from ...baselines import Equilibrium
+from ...envs import Controls
 from ...envs.arrays import Array
 from ...envs.palette import COLORS as COLORS
-from ...envs.palette import NAMED
 from ...envs.palette import color as color
 from ...envs.palette import colors as colors
+from ...envs.palette import groups as groups
 from ...envs.palette import legend as legend
+from ...envs.palette import markers as markers
 from ...envs.palette import width as width
 from .metrics import Metrics
 from .scoring import Evaluation
 
-
-def named(agents: Sequence[str]) -> Sequence[str]:
-    """The agents that a table names, all or none."""
-    return agents if len(agents) <= NAMED else ()
+LEARNED, EQUILIBRIUM, RESPONSE = "learned", "equilibrium", "best response"
+"""kinds of lines"""
+DASHED = {LEARNED: "solid", EQUILIBRIUM: "dash", RESPONSE: "dot"}
+"""plotly's name of the dashes of a kind of line"""
 
 
 class Panel(NamedTuple):
@@ -36,28 +40,71 @@ class Panel(NamedTuple):
     """(K, agents) values that are held, otherwise (K + 1, agents)"""
     exact: Array
     """the same in equilibrium"""
+    response: Array | None = None
+    """the same of each agent's best response to the learned profile of the others; NaN for one that was not found"""
+    low: Array | None = None
+    """the least of several trainings, of which ``learned`` is the median"""
+    high: Array | None = None
+    """the greatest"""
 
-    def lines(self) -> Iterator[tuple[int, bool, Array]]:
-        """Position of the agent, True if learned, and values at the K + 1 times."""
+    def lines(self) -> Iterator[tuple[int, str, Array]]:
+        """Position of the agent, kind of the line, and values at the K + 1 times."""
+        kinds = {LEARNED: self.learned, EQUILIBRIUM: self.exact, RESPONSE: self.response}
         for column, agent in enumerate(self.agents):
-            for learned, paths in ((True, self.learned), (False, self.exact)):
-                path = paths[:, column]
-                yield agent, learned, np.append(path, path[-1]) if self.held else path
+            for kind, paths in kinds.items():
+                if paths is not None and not np.isnan(paths[:, column]).all():
+                    yield agent, kind, self._whole(paths[:, column])
+
+    def bands(self) -> Iterator[tuple[int, Array, Array]]:
+        """Position of the agent, and the least and the greatest of the trainings at the K + 1 times."""
+        if self.low is not None and self.high is not None:
+            for column, agent in enumerate(self.agents):
+                yield agent, self._whole(self.low[:, column]), self._whole(self.high[:, column])
+
+    def _whole(self, path: Array) -> Array:
+        return np.append(path, path[-1]) if self.held else path
 
 
-def panels(result: Evaluation) -> list[Panel]:
-    """Inventories, rates, asks and bids, as far as the game has them."""
-    game, learned, exact = result.equilibrium.game, result.learned, result.equilibrium
-    everyone = range(len(game.agents))
+def panels(result: Evaluation, responses: Controls | None = None) -> list[Panel]:
+    """Inventories, rates, asks and bids, as far as the game has them.
+
+    Args:
+        result: what is shown.
+        responses: everyone's best response, each to the learned profile of the others.
+    """
+    return of_paths(result.equilibrium, result.learned.inventories, result.learned.controls, responses)
+
+
+def of_paths(
+    exact: Equilibrium, inventories: Array, controls: Controls, responses: Controls | None = None
+) -> list[Panel]:
+    """The panels of some paths beside the equilibrium's."""
+    game = exact.game
+    everyone, best = range(len(game.agents)), responses or Controls(None)
     traders, makers = everyone[: game.traders], everyone[game.traders :]
+    rate, ask, bid = zip(controls, exact.controls, best, strict=True)
     found = [
-        Panel("inventories", "shares", False, everyone, learned.inventories, exact.inventories),
-        Panel("trading rates", "shares / time", True, traders, learned.controls.rate, exact.controls.rate),
-        Panel("asks above the reference price", "currency", True, makers, learned.controls.ask, exact.controls.ask),
-        Panel("bids below the reference price", "currency", True, makers, learned.controls.bid, exact.controls.bid),
+        Panel("inventories", "shares", False, everyone, inventories, exact.inventories),
+        Panel("trading rates", "shares / time", True, traders, *rate),
+        Panel("asks above the reference price", "currency", True, makers, *ask),
+        Panel("bids below the reference price", "currency", True, makers, *bid),
     ]
     mean = "mean " if game.random else ""
     return [each._replace(title=f"{mean}{each.title}".capitalize()) for each in found if each.agents]
+
+
+def over_seeds(exact: Equilibrium, inventories: Sequence[Array], controls: Sequence[Controls]) -> list[Panel]:
+    """The panels of several trainings: medians, and the least and the greatest."""
+
+    def each(of: Callable[[Array], Array]) -> list[Panel]:
+        joint = Controls(*(of(np.stack(values)) for values in zip(*controls, strict=True)))
+        return of_paths(exact, of(np.stack(inventories)), joint)
+
+    middle, low, high = (each(partial(np.quantile, q=q, axis=0)) for q in (0.5, 0.0, 1.0))
+    return [
+        a._replace(low=b.learned, high=c.learned) if len(inventories) > 1 else a
+        for a, b, c in zip(middle, low, high, strict=True)
+    ]
 
 
 def levels(metrics: Metrics) -> dict[str, float]:

@@ -16,9 +16,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from ...envs import text
 from ...envs.arrays import Array
 from .metrics import Group
-from .panels import color, colors, legend, levels, panels, width
+from .panels import LEARNED, color, colors, legend, levels, panels, width
 from .scoring import Evaluation
 from .tables import remarks
+
+_STYLES = (":", "--", "-.", (0, (1, 4)), (0, (8, 3)))
 
 
 def save(result: Evaluation, history: Array, folder: Path) -> None:
@@ -57,8 +59,8 @@ def comparison(result: Evaluation) -> Figure:
     figure, axes = _figure(10, 3.2 * rows + (0.4 if rows == 1 else 0.0), rows, 2)
     for panel, axis in zip(shown, axes, strict=False):
         drawstyle = "steps-post" if panel.held else "default"
-        for agent, learned, values in panel.lines():
-            style = "-" if learned else "--"
+        for agent, kind, values in panel.lines():
+            style = "-" if kind == LEARNED else "--"
             axis.plot(times, values, style, color=shade[agent], drawstyle=drawstyle, linewidth=thick)
         axis.set(title=panel.title, xlabel="time", ylabel=panel.unit, xlim=(times[0], times[-1]))
         axis.grid(alpha=0.25)
@@ -108,10 +110,10 @@ def learning(history: Array, result: Evaluation) -> Figure:
     """Relative NashConv over joint market steps, with the rules of thumb as horizontal lines."""
     figure, (axis,) = _figure(7.5, 4, 1, 1)
     axis.semilogy(
-        history[:, 0], np.maximum(history[:, 2], 1e-12), color=color(0), marker="o", markersize=3, label="learned"
+        history[:, 0], np.maximum(history[:, 2], 1e-12), color="0.1", marker="o", markersize=3, label="learned"
     )
     for i, (name, level) in enumerate(levels(result.metrics).items()):
-        axis.axhline(level, color=color(i + 1), linestyle=":", label=name)
+        axis.axhline(level, color="0.5", linestyle=_STYLES[i % len(_STYLES)], label=name)  # agents have the colours
     axis.set(
         xlabel="joint market steps",
         ylabel="NashConv / sum of |equilibrium payoffs|",

@@ -110,7 +110,7 @@ class Score(Evaluation):
         with console.capture() as captured:
             for each in (tables.agents(self.metrics), *tables.feedback(self.metrics)):
                 console.print_table(tables.aligned(each))
-        share = tables.percent(self.relative_nash_conv)
+        share: str = tables.percent(self.relative_nash_conv)
         if self.relative_nash_conv_se is not None:
             share += f" +- {tables.percent(self.relative_nash_conv_se)}"
         lines = [f"NashConv {self.nash_conv:.4g}, {share} of the equilibrium payoffs, against {self.against}"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ...baselines.kinds import kind_of
 from ...baselines.profiles import PATHS, mean_controls
 from ...baselines.remembered import remembered_feedback
 from ...baselines.sampling import pair_mean
-from ...envs import Game, Noise, Policy, Trajectory, draw_noise, rollout
+from ...envs import Game, Noise, PayoffParts, Policy, Trajectory, draw_noise, payoff_parts, rollout, simulate
 from ...envs.arrays import Array
 from ...envs.described import MarketLike, environment_setting, game_and_steps
 from ...envs.observation import Kind as Seen
@@ -47,6 +47,8 @@ class Evaluation:
     equilibrium: Equilibrium
     metrics: Metrics
     """plain numbers, ready for JSON"""
+    parts: dict[str, PayoffParts] = field(default_factory=dict, kw_only=True)
+    """of everyone's payoffs, ``"learned"`` and ``"equilibrium"``; means over the same paths where anything is random"""
 
 
 def evaluate(
@@ -150,7 +152,16 @@ def evaluate(
         metrics["random_starts"] = random_starts(
             kind, policies, spread, total, reference, reacting=_reacts(kind, information), price=price
         )
-    return Evaluation(mean, equilibrium, metrics)
+    return Evaluation(mean, equilibrium, metrics, parts=_parts(learned, target, noise))
+
+
+def _parts(learned: Trajectory, target: Equilibrium, noise: Noise | None) -> dict[str, PayoffParts]:
+    exact = simulate(target.game, target.controls, target.steps, noise)
+    found = {"learned": payoff_parts(target.game, learned), "equilibrium": payoff_parts(target.game, exact)}
+    return {
+        name: PayoffParts(*(each if each.ndim == 1 else each.mean(axis=0) for each in parts))
+        for name, parts in found.items()
+    }
 
 
 def _by_agent(

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import rich.table
 
+from ...envs import PayoffParts
 from .metrics import Metrics
-from .panels import named
 
 MISSING = "–"  # noqa: RUF001
 _LARGE = 1e7
 """numbers of this size are shown in general format"""
+
+
+class Shown(str):
+    """A number as text, with its value.
+
+    Args:
+        text: the text.
+        value: in full; None where there is none.
+        error: its standard error, where it has one.
+    """
+
+    value: float | None
+    error: float | None
+
+    def __new__(cls, text: str, value: float | None, error: float | None = None) -> Shown:
+        made = super().__new__(cls, text)
+        made.value, made.error = value, error
+        return made
 
 
 class Table(NamedTuple):
@@ -39,21 +57,21 @@ class Table(NamedTuple):
         return same, self.without(same)
 
 
-def percent(value: float | None) -> str:
+def percent(value: float | None) -> Shown:
     """A fraction in percent; a dash for None."""
     if value is None:
-        return MISSING
+        return Shown(MISSING, None)
     if value < 0.1:
-        return f"{100 * value:.3f}%"
-    return f"{100 * value:,.0f}%" if value < _LARGE else f"{100 * value:.4g}%"
+        return Shown(f"{100 * value:.3f}%", value)
+    return Shown(f"{100 * value:,.0f}%" if value < _LARGE else f"{100 * value:.4g}%", value)
 
 
-def number(value: float | None) -> str:
+def number(value: float | None) -> Shown:
     """Three decimals; a dash for None."""
-    return MISSING if value is None else fixed(value, 3)
+    return Shown(MISSING, None) if value is None else fixed(value, 3)
 
 
-def fixed(value: float, digits: int, sign: str = "") -> str:
+def fixed(value: float, digits: int, sign: str = "") -> Shown:
     """A number with so many decimals; in general format where it is large.
 
     Args:
@@ -62,13 +80,23 @@ def fixed(value: float, digits: int, sign: str = "") -> str:
         sign: ``"+"`` if positive numbers have one.
     """
     kind = f".{digits}f" if abs(value) < _LARGE else f".{digits + 4}g"
-    return f"{value:{sign}{kind}}"
+    return Shown(f"{value:{sign}{kind}}", value)
 
 
-def with_error(value: str, error: float | None, bias: float | None = None) -> str:
+def significant(value: float) -> Shown:
+    """Three digits."""
+    return Shown(f"{value:.3g}", value)
+
+
+def scientific(value: float, digits: int) -> Shown:
+    """A number in powers of ten, with so many decimals."""
+    return Shown(f"{value:.{digits}e}", value)
+
+
+def with_error(value: Shown, error: float | None, bias: float | None = None) -> Shown:
     """A value with its standard error behind it, and the estimate of its bias, where it has them."""
     parts = [value, *([] if error is None else [f"± {error:.1g}"]), *([] if bias is None else [f"± {bias:.1g} bias"])]
-    return " ".join(parts)
+    return Shown(" ".join(parts), value.value, error)
 
 
 def agents(metrics: Metrics) -> Table:
@@ -80,7 +108,7 @@ def agents(metrics: Metrics) -> Table:
             with_error(fixed(each["learned"], 4), each.get("learned_se")),
             fixed(each["equilibrium"], 4),
             fixed(each["gap"], 4, "+"),
-            with_error(f"{each['exploitability']:.2e}", each.get("exploitability_se")),
+            with_error(scientific(each["exploitability"], 2), each.get("exploitability_se")),
             percent(each["control_distance"]),
             percent(each["inventory_distance"]),
         ]
@@ -104,17 +132,73 @@ def profiles(metrics: Metrics) -> Table:
         ("learned", learned, metrics["open_loop_relative_nash_conv"], metrics["control_distance"], index),
         *compared,
     ]
-    header = ["profile", "relative NashConv", "distance", "collusion index", "total payoff"]
-    header += [f"payoff {agent}" for agent in named(list(agents))]
-    rows = [
-        [name, percent(gain), percent(distance), number(place), number(sum(payoffs.values()))]
-        + [number(payoffs[agent]) for agent in named(list(agents))]
+    header = ["profile", "relative NashConv", "distance", "collusion index", "NashConv", "total payoff"]
+    size = payoff_size(metrics)
+    rows: list[list[str]] = [
+        [
+            *(name, percent(gain), percent(distance), number(place)),
+            Shown(MISSING, None) if gain is None else significant(gain * size),
+            number(sum(payoffs.values())),
+        ]
         for name, payoffs, gain, distance, place in shown
     ]
     if index is None:
         for row in (header, *rows):
             del row[3]
     return Table(header, rows)
+
+
+def payoff_size(metrics: Metrics) -> float:
+    """Sum of the equilibrium payoffs' sizes, in currency: the unit of what is relative."""
+    return sum(abs(each["equilibrium"]) for each in metrics["agents"].values())
+
+
+def profile_payoffs(metrics: Metrics) -> Table:
+    """Everyone's payoffs in the equilibrium, the learned profile and reference profiles; a row for each agent."""
+    agents = metrics["agents"]
+    others = {name: each["payoffs"] for name, each in metrics["baselines"].items() if each["payoffs"] is not None}
+    rows: list[list[str]] = [
+        [agent, *map(number, (each["equilibrium"], each["learned"], *(one[agent] for one in others.values())))]
+        for agent, each in agents.items()
+    ]
+    return Table(["agent", "equilibrium", "learned", *others], rows)
+
+
+def agent_gains(metrics: Metrics) -> Table:
+    """Payoffs, gains by best responses in currency and relative, and distances of every agent; and of all together."""
+    size = payoff_size(metrics)
+    header = ["agent", "payoff, learned", "payoff, equilibrium", "gap", "gain by a best response", "the same, relative"]
+    rows: list[list[str]] = [
+        [
+            agent,
+            with_error(fixed(each["learned"], 4), each.get("learned_se")),
+            fixed(each["equilibrium"], 4),
+            fixed(each["gap"], 4, "+"),
+            with_error(significant(each["exploitability"]), each.get("exploitability_se")),
+            percent(each["exploitability"] / size),
+            percent(each["control_distance"]),
+            percent(each["inventory_distance"]),
+        ]
+        for agent, each in metrics["agents"].items()
+    ]
+    agents = metrics["agents"].values()
+    learned, exact = sum(each["learned"] for each in agents), sum(each["equilibrium"] for each in agents)
+    total = [fixed(learned, 4), fixed(exact, 4), fixed(learned - exact, 4, "+")]
+    conv = [significant(metrics["nash_conv"]), percent(metrics["relative_nash_conv"])]
+    distances = [percent(metrics["control_distance"]), percent(metrics["inventory_distance"])]
+    rows.append(["all (gains: NashConv)", *total, *conv, *distances])
+    return Table([*header, "distance of controls", "distance of inventories"], rows)
+
+
+def parts(found: Mapping[str, PayoffParts], agents: Sequence[str]) -> Table:
+    """Payoffs in parts, learned beside equilibrium; a part that nobody has is left out."""
+    kept = [name for name in PayoffParts._fields if any(getattr(each, name).any() for each in found.values())]
+    rows: list[list[str]] = []
+    for i, agent in enumerate(agents):
+        for profile, each in found.items():
+            values = [*(getattr(each, name)[i] for name in kept), each.total[i]]
+            rows.append([f"{agent}, {profile}", *(fixed(float(value) + 0.0, 4) for value in values)])
+    return Table(["agent", *(name.replace("_", " ") for name in kept), "payoff"], rows)
 
 
 def feedback(metrics: Metrics) -> list[Table]:
@@ -189,7 +273,7 @@ def random_starts(metrics: Metrics) -> list[Table]:
             with_error(fixed(each["learned"], 4), each["learned_se"]),
             MISSING
             if each["exploitability"] is None
-            else with_error(f"{each['exploitability']:.2e}", each["exploitability_se"]),
+            else with_error(scientific(each["exploitability"], 2), each["exploitability_se"]),
             MISSING
             if each["over_feedback"] is None
             else with_error(fixed(each["over_feedback"], 4, "+"), each["over_feedback_se"]),
