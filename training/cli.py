@@ -15,7 +15,7 @@ from . import render as films
 from . import runs, seed_folder
 from . import sweep as sweeps
 from .cli_options import Json, Overrides, RunFolder, Steps, Trust, examples
-from .commands import games, trainings
+from .commands import explore, games, trainings
 from .commands.output import err, out, show
 from .commands.results import say_left_out, show_run, show_seeds
 from .common import progress
@@ -82,6 +82,10 @@ app.command(
     short_help="Nash, colluders, rules of thumb.",
     epilog=examples("makertaker references execution-2", "makertaker references softmax-1x2 --steps 10"),
 )(games.references)
+app.command(
+    short_help="A market with sliders, in a browser.",
+    epilog=examples("makertaker explore", "makertaker explore maker-taker-3x3 --port 8051 --no-open"),
+)(explore.explore)
 app.command(
     short_help="Train, compare with equilibrium.",
     epilog=examples(
