@@ -83,7 +83,7 @@ app.command(
     epilog=examples("makertaker references execution-2", "makertaker references softmax-1x2 --steps 10"),
 )(games.references)
 app.command(
-    short_help="A market with sliders, in a browser.",
+    short_help="A market's page, with sliders.",
     epilog=examples("makertaker explore", "makertaker explore maker-taker-3x3 --port 8051 --no-open"),
 )(explore.explore)
 app.command(

@@ -21,7 +21,7 @@ def explore(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="[SCENARIO]",
+            metavar="SCENARIO",
             autocompletion=completion.scenarios,
             help="A name that 'makertaker scenarios' lists, or a path to a .toml file.",
         ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Mapping
-from importlib import resources
 
 import uvicorn
 from starlette.applications import Starlette
@@ -19,6 +18,7 @@ from ...baselines import EquilibriumNotFound
 from ...envs import Scenario, read_scenario, scenario_names
 from ...envs.names import unknown
 from .export import as_python, as_toml
+from .files import page_file
 from .market import KNOTS, Market, collusion, document, parse
 from .sliders import GROUPS, facts, sliders
 
@@ -36,11 +36,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _REFUSED = 422
-
-
-def page_file(name: str) -> str:
-    """A file of the page: its script, its style, the drawing that the documentation's explorer shares."""
-    return resources.files(__package__).joinpath("page", name).read_text(encoding="utf-8")
 
 
 class Explorer:
@@ -142,7 +137,11 @@ def listen(port: int) -> socket.socket:
     return found
 
 
+def server_of(explorer: Explorer) -> uvicorn.Server:
+    """A server, quiet but for failures, which waits for no answer that is still being computed when it ends."""
+    return uvicorn.Server(uvicorn.Config(explorer.app(), log_level="error", timeout_graceful_shutdown=1))
+
+
 def serve(explorer: Explorer, at: socket.socket) -> None:
     """Answer requests until Ctrl-C or SIGTERM."""
-    config = uvicorn.Config(explorer.app(), log_level="error", timeout_graceful_shutdown=1)
-    uvicorn.Server(config).run(sockets=[at])
+    server_of(explorer).run(sockets=[at])

@@ -180,7 +180,9 @@ def _stops(scenario: Scenario, path: str, value: Number) -> list[Number]:
         found = _inventories(game, first, float(value or 0.0))
     elif last == "crowding":
         found = _even(-1.0, 1.9)
-    elif last in _FROM_ZERO or first == "initial_price" or path in ("buy_flow", "sell_flow"):
+    elif path.split(".")[1:2] == ["points"] and path.endswith(".0"):  # a time
+        found = _even(0.0, game.horizon)
+    elif last in _FROM_ZERO or first in ("initial_price", "permanent_impact") or _is_flow(path):
         usual = {"inventory_noise": 0.2, "volatility": 1.0}.get(first, 1.0) * _rate(game)
         found = _even(0.0, 4 * abs(float(value or 0.0)) or usual)
     elif path == "competition.outside":
@@ -192,6 +194,12 @@ def _stops(scenario: Scenario, path: str, value: Number) -> list[Number]:
     if value is not None and not isinstance(value, str):
         stops.add(value)
     return [*sorted(stops), *ends]
+
+
+def _is_flow(path: str) -> bool:
+    """True of a flow's own value, or its mean, which are rates of arrival."""
+    first, *rest = path.split(".")
+    return first in ("buy_flow", "sell_flow") and (not rest or rest[0] in ("points", "mean"))
 
 
 def _short(value: float) -> float | int:
