@@ -12,6 +12,7 @@ import numpy as np
 from ...baselines import Equilibrium, EquilibriumNotFound, exploitability, solve
 from ...baselines.gains import payoff_size
 from ...baselines.reference_points import index_of, optimum
+from ...baselines.remembered import remembered
 from ...envs import Controls, Game, Scenario
 from ...envs.arrays import Array, is_number
 from ...envs.grid import simulate
@@ -85,6 +86,8 @@ class Market:
 
     def solve(self) -> Equilibrium:
         """The equilibrium. Raises ValueError or EquilibriumNotFound where there is none."""
+        if self.game.random:  # which takes seconds
+            return remembered(self.game, self.steps)
         return solve(self.game, self.steps, seconds=_SECONDS)
 
     @property
@@ -132,7 +135,7 @@ def middles(nash: Equilibrium) -> Array:
 
 
 def document(market: Market) -> dict[str, Any]:
-    """What a page shows of a market: numbers that JSON can hold.
+    """What a page shows of a market: numbers that JSON can hold; without :func:`gains` where they take seconds.
 
     Raises:
         ValueError: an agent, a control or a game that cannot be.
@@ -157,31 +160,36 @@ def document(market: Market) -> dict[str, Any]:
         "notes": list(nash.notes),
         "curves": _curves(market) if market.draggable else {},
         "dragged": bool(market.drags),
-        "profile": _profile(market, nash),
+        "profile": _profile(market, nash) if market.draggable else None,
     }
     now = time.perf_counter()
     return found | {"solve_ms": 1e3 * (solved - started), "all_ms": 1e3 * (now - started)}
 
 
+def gains(market: Market) -> dict[str, Any]:
+    """Payoffs of the dragged profile, or of the equilibrium where nothing was dragged, and everyone's gains from best
+    responses; or why there are none. Raises as :func:`document` does."""
+    return _profile(market, market.solve())
+
+
 def _profile(market: Market, nash: Equilibrium) -> dict[str, Any]:
-    """Payoffs and gains of the dragged profile; or why there are none."""
     game = market.game
     try:
         dragged = market.profile(nash) if market.drags else nash.profile
-        gains = exploitability(game, dragged, market.steps)
+        found = exploitability(game, dragged, market.steps)
     except (ValueError, EquilibriumNotFound) as error:
         return {"error": str(error)}
-    found: dict[str, Any] = {
-        "payoffs": _numbers(gains.payoffs),
-        "gains": _numbers(gains.gains),
-        "gains_se": None if gains.gains_se is None else _numbers(gains.gains_se),
-        "nash_conv": _number(gains.nash_conv),
-        "relative": _number(gains.nash_conv / payoff_size(nash.payoffs)) if np.any(nash.payoffs) else None,
+    shown: dict[str, Any] = {
+        "payoffs": _numbers(found.payoffs),
+        "gains": _numbers(found.gains),
+        "gains_se": None if found.gains_se is None else _numbers(found.gains_se),
+        "nash_conv": _number(found.nash_conv),
+        "relative": _number(found.nash_conv / payoff_size(nash.payoffs)) if np.any(nash.payoffs) else None,
     }
     if market.drags and isinstance(dragged, Controls):
-        found["controls"] = {key: _rows(each) for key, each in dragged._asdict().items() if each is not None}
-        found["inventories"] = _rows(simulate(game, dragged, market.steps).inventories)
-    return found
+        shown["controls"] = {key: _rows(each) for key, each in dragged._asdict().items() if each is not None}
+        shown["inventories"] = _rows(simulate(game, dragged, market.steps).inventories)
+    return shown
 
 
 def collusion(market: Market) -> dict[str, Any]:

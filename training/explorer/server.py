@@ -19,7 +19,7 @@ from ...envs import Scenario, read_scenario, scenario_names
 from ...envs.names import unknown
 from .export import as_python, as_toml
 from .files import page_file
-from .market import KNOTS, Market, collusion, document, parse
+from .market import KNOTS, Market, collusion, document, gains, parse
 from .sliders import GROUPS, facts, sliders
 
 HOST = "127.0.0.1"
@@ -87,6 +87,7 @@ class Explorer:
         made: Mapping[str, tuple[Callable[[Request], str], str]] = {
             "api/scenario": (self.described, "application/json"),
             "api/market": (lambda request: json.dumps(document(self.market(request))), "application/json"),
+            "api/gains": (lambda request: json.dumps(gains(self.market(request))), "application/json"),
             "api/collusion": (lambda request: json.dumps(collusion(self.market(request))), "application/json"),
             "export.toml": (lambda request: as_toml(self.market(request)), "application/toml"),
             "export.py": (lambda request: as_python(self.market(request)), "text/x-python"),

@@ -71,7 +71,7 @@ const Charts = (() => {
   }
 
   /* Draw a chart into a figure.
-     series: {agent, values, dashed, step}; times has one more entry than the values of steps.
+     series: {agent, values, dashed, step, thin}; times has one more entry than the values of steps.
      handles: {label, times, values, low, high, unit, onMove(index, value)} */
   function draw(figure, { title, times, series, limits, handles = null, digits = 3 }) {
     const holder = figure.querySelector(".chart");
@@ -115,14 +115,14 @@ const Charts = (() => {
     readout(figure, svg, cursor, times, series, { x, width, digits });
   }
 
-  function curve({ agent, values, dashed, step }, place, times, x, y) {
+  function curve({ agent, values, dashed, step, thin }, place, times, x, y) {
     const points = [];
     values.forEach((v, k) => {
       if (v === null) return;
       if (step) points.push(`${x(times[k])},${y(v)}`, `${x(times[k + 1])},${y(v)}`);
       else points.push(`${x(times[k])},${y(v)}`);
     });
-    const line = element("polyline", { points: points.join(" "), stroke: color(agent.color), class: dashed ? "line ghost" : "line" });
+    const line = element("polyline", { points: points.join(" "), stroke: color(agent.color), class: `line${dashed ? " ghost" : ""}${thin ? " thin" : ""}` });
     if (dashed || !agent.marker) return [line];
     const marks = [];
     const every = Math.max(1, Math.round(values.length / 4));

@@ -140,28 +140,30 @@ class Market {
     this.wanted = performance.now();
     if (this.busy) return;
     this.busy = true;
-    const slow = setTimeout(() => { this.$(".status").textContent = "solving…"; }, 300);
+    const asked = performance.now();
+    const clock = setInterval(() => {
+      this.$(".status").textContent = `solving… ${Math.round((performance.now() - asked) / 1000)} s`;
+    }, 1000);
     while (this.wanted !== null) {
       const began = this.wanted;
       this.wanted = null;
+      this.exports();
       try {
         const found = await ask("api/market", this.query());
-        this.found = found;
+        this.found = { ...found, profile: found.profile || { pending: true } };
         this.refuse(null);
         redraw();
         if (this.query().toString() !== this.indexed) this.$(".index").textContent = "…";
         await painted();
         const took = performance.now() - began;
         this.root.dataset.redrawn = took.toFixed(1);
-        clearTimeout(slow);
         this.$(".status").textContent = `solved in ${fixed(found.solve_ms, 1)} ms, redrawn ${took.toFixed(0)} ms after the change`;
       } catch (error) {
-        clearTimeout(slow);
         this.refuse(error);
       }
-      this.exports();
       remember();
     }
+    clearInterval(clock);
     this.busy = false;
     this.later();
   }
@@ -190,7 +192,8 @@ class Market {
     this.timer = setTimeout(async () => {
       const query = this.query().toString();
       if (query === this.indexed || this.searching || !this.found || !this.$(".error").hidden) return;
-      if (!Object.keys(this.found.curves).length) return this.index("not computed where the market is random", query);
+      if (this.found.profile.pending) return this.gains(query);
+      if (!Object.keys(this.found.curves).length) return;
       this.searching = true;  // one at a time: it takes the processor from the redraws
       const said = await ask("api/collusion", query).then(
         ({ name, index, note }) => (index === null ? `not defined: ${note}` : `${Number(index.toPrecision(4))} (0: equilibrium, 1: ${name})`),
@@ -200,6 +203,17 @@ class Market {
       if (query === this.query().toString()) this.index(said, query);
       else this.later();
     }, 400);
+  }
+
+  /* Gains in a market with noise, which are simulated. */
+  async gains(query) {
+    this.searching = true;
+    const profile = await ask("api/gains", query).catch((error) => ({ error: error.message }));
+    this.searching = false;
+    if (query !== this.query().toString()) return this.later();
+    this.found.profile = profile;
+    redraw();
+    this.index("not computed where the market is random", query);
   }
 
   index(said, query) {
@@ -218,7 +232,9 @@ class Market {
     const played = key === "inventories" ? profile.inventories : profile.controls?.[key];
     const step = key !== "inventories";
     const ghosts = played ? who.map((agent, i) => ({ agent, values: nash[i], dashed: true, step })) : [];
-    return [...ghosts, ...who.map((agent, i) => ({ agent, values: (played || nash)[i], step }))];
+    const chosen = this.curve.split(".")[0];
+    const lines = who.map((agent, i) => ({ agent, values: (played || nash)[i], step, thin: !agent.marker && agent.name !== chosen }));
+    return [...ghosts, ...lines.filter((each) => each.thin), ...lines.filter((each) => !each.thin)];
   }
 
   handles(key) {
@@ -250,7 +266,8 @@ class Market {
     const select = this.$(".drag select"), chosen = select.value || Object.keys(this.drags)[0];
     if ([...select.options].map((each) => each.value).join() !== curves.join()) {
       select.replaceChildren(...curves.map((each) => make("option", { value: each }, each.replace(".", ", "))));
-      select.value = curves.includes(chosen) ? chosen : curves[curves.length > 1 ? 1 : 0];
+      const ask = curves.find((each) => each.endsWith(".ask"));
+      select.value = curves.includes(chosen) ? chosen : ask || curves[0];
     }
     this.$(".drag").hidden = !curves.length;
   }
@@ -290,7 +307,7 @@ class Market {
     const many = agents.length > 24 ? agents.slice(0, 24) : agents;
     const rows = many.map(({ name }, i) => {
       const path = (profile.inventories || inventories)[i];
-      const cells = [fixed(payoffs[i], 4) + (errors ? ` ± ${fixed(errors[i], 4)}` : "")];
+      const cells = [fixed(payoffs[i], 4) + (errors ? ` ± ${gain(errors[i])}` : "")];
       if (dragged) cells.push(profile.payoffs ? fixed(profile.payoffs[i], 4) : "–");
       cells.push(profile.gains ? gain(profile.gains[i]) : "–", fixed(path[path.length - 1], 4));
       return make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((each) => make("td", {}, each)));
@@ -302,8 +319,10 @@ class Market {
         list.append(make("dt", {}, label), make("dd", { class: name }, "…"));
       }
     }
-    this.$(".nash-conv").textContent = profile.error || gain(profile.nash_conv);
-    this.$(".relative").textContent = profile.error ? "–" : profile.relative === null ? "not defined: all payoffs are zero" : percent(profile.relative);
+    if (profile.pending) {
+      for (const name of ["nash-conv", "relative"]) this.$(`.${name}`).textContent = "simulated, which takes some seconds…";
+    } else this.$(".nash-conv").textContent = profile.error || gain(profile.nash_conv);
+    if (!profile.pending) this.$(".relative").textContent = profile.error ? "–" : profile.relative === null ? "not defined: all payoffs are zero" : percent(profile.relative);
     const more = agents.length > many.length ? [`the table leaves out ${agents.length - many.length} agents`] : [];
     this.$(".notes").replaceChildren(...[...notes, ...more].map((each) => make("li", {}, each)));
   }
@@ -321,7 +340,7 @@ class Market {
 }
 
 const gain = (value) => (value === null ? "–" : value === 0 ? "0" : Math.abs(value) < 5e-5 ? value.toExponential(1) : fixed(value, 4));
-const percent = (value) => (Math.abs(value) < 5e-7 ? `${(100 * value).toExponential(1)}%` : `${fixed(100 * value, 4)}%`);
+const percent = (value) => (value === 0 ? "0%" : Math.abs(value) < 5e-7 ? `${(100 * value).toExponential(1)}%` : `${fixed(100 * value, 4)}%`);
 
 function nearest(stops, said) {
   const exact = stops.findIndex((each) => text(each) === said);
