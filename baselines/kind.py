@@ -215,6 +215,10 @@ class Kind(ABC, Generic[G]):
     def references(self, equilibrium: Equilibrium) -> dict[str, Reference]:
         """Profiles to compare with, by name; one that does not exist is there with a note that says why."""
 
+    def optimum(self, equilibrium: Equilibrium) -> Reference:
+        """The one of :meth:`references` that is best for those who could collude."""
+        return self.references(equilibrium)[self.capabilities.optimum]
+
     def feedback(self) -> Reference:
         """The feedback equilibrium, or the reason why there is none: what players who react are compared with."""
         if self.dimensions > LARGEST:

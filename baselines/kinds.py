@@ -20,6 +20,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import cast
 
 from ..envs import Controls, ExecutionGame, Game, MakerTakerGame, Trajectory
+from ..envs.arrays import Array
 from ..envs.grid import agent_index, grid
 from .conditions.condition import Condition
 from .conditions.execution import closing, execution_conditions
@@ -37,7 +38,7 @@ from .heuristics import twap
 from .kind import QUICK_PATHS, Capabilities, Gains, Kind, Policies, SolverOptions, joined_gains
 from .maker_taker.equilibrium import solve_maker_taker
 from .maker_taker.many import gains_together, shape_of, solve_together
-from .maker_taker.references import COALITION, rules_of_thumb
+from .maker_taker.references import COALITION, coalition_reference, rules_of_thumb
 from .maker_taker.response import exact_gains, respond_to_controls
 from .maker_taker.step_system import MakerTakerSteps
 from .noise.field import Field
@@ -87,7 +88,14 @@ class MakerTaker(Kind[MakerTakerGame]):
         return Gains(gains, payoffs=payoffs, exact=True)
 
     def references(self, equilibrium: Equilibrium) -> dict[str, Reference]:
-        return rules_of_thumb(self.game, self.steps, equilibrium, lambda controls: self.gains(controls).gains)
+        return rules_of_thumb(self.game, self.steps, equilibrium, self._quick_gains)
+
+    def optimum(self, equilibrium: Equilibrium) -> Reference:
+        return coalition_reference(self.game, self.steps, equilibrium, self._quick_gains)
+
+    def _quick_gains(self, controls: Controls) -> Array:
+        """Everyone's gains (n,) from deviations from schedules, for a table of many profiles."""
+        return self.gains(controls).gains
 
     def conditions(self) -> list[Condition]:
         model = [*closing(self.game), *model_conditions(self.game, self.steps)]
@@ -116,10 +124,8 @@ class NoisyMakerTaker(MakerTaker):
     def open_loop_gains(self, policies: Policies, played: Trajectory, *, quick: bool = False) -> Gains:
         return self.simulated_gains(policies, quick=quick)
 
-    def references(self, equilibrium: Equilibrium) -> dict[str, Reference]:
-        return rules_of_thumb(
-            self.game, self.steps, equilibrium, lambda controls: self.simulated_gains(controls, quick=True).gains
-        )
+    def _quick_gains(self, controls: Controls) -> Array:
+        return self.simulated_gains(controls, quick=True).gains
 
     def conditions(self) -> list[Condition]:
         observed = field_condition(lambda: self.solve_noisy(SolverOptions()), self.steps)

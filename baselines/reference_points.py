@@ -9,6 +9,7 @@ import numpy as np
 from ..envs.arrays import Array
 from ..envs.described import MarketLike, game_and_steps
 from ..envs.game import Game
+from .equilibrium import Equilibrium
 from .execution.references import ALONE, COOPERATIVE, TWAP, collusion_index
 from .kind import Kind, SolverOptions
 from .kinds import kind_of
@@ -46,6 +47,22 @@ def references(game: MarketLike, steps: int | None = None) -> dict[str, Referenc
         name: replace(each, collusion_index=place(kind, each.payoffs, equilibrium.payoffs, best_payoffs))
         for name, each in table.items()
     }
+
+
+def optimum(equilibrium: Equilibrium) -> Reference:
+    """The profile that is best for those who could collude, the makers, or the traders where there are none; without
+    payoffs, and with a note that says why, where there is none. Its search may take seconds.
+
+    Args:
+        equilibrium: of :func:`makertaker.baselines.solve`.
+    """
+    return kind_of(equilibrium.game, equilibrium.steps).optimum(equilibrium)
+
+
+def index_of(equilibrium: Equilibrium, payoffs: Array, best: Reference) -> float | None:
+    """The collusion index of payoffs (n,) between an equilibrium's, 0, and those of :func:`optimum`, 1; None where it
+    is not defined."""
+    return place(kind_of(equilibrium.game, equilibrium.steps), payoffs, equilibrium.payoffs, best.payoffs)
 
 
 def colluders(game: Game, payoffs: Array) -> float:

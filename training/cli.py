@@ -14,7 +14,7 @@ from . import compare as comparisons
 from . import many, runs, seed_folder
 from . import render as films
 from .cli_options import Json, Overrides, RunFolder, Steps, Trust, examples
-from .commands import benchmarks, games, trainings
+from .commands import benchmarks, explore, games, trainings
 from .commands.output import err, out, show
 from .commands.results import say_left_out, show_run, show_seeds
 from .common import progress
@@ -81,6 +81,10 @@ app.command(
     short_help="Nash, colluders, rules of thumb.",
     epilog=examples("makertaker references execution-2", "makertaker references softmax-1x2 --steps 10"),
 )(games.references)
+app.command(
+    short_help="A market's page, with sliders.",
+    epilog=examples("makertaker explore", "makertaker explore maker-taker-3x3 --port 8051 --no-open"),
+)(explore.explore)
 app.command(
     short_help="Train, compare with equilibrium.",
     epilog=examples(

@@ -56,9 +56,29 @@ def rules_of_thumb(
         equilibrium: from which the search for the coalition's optimum starts.
         gains_of: everyone's gains (n,) from best responses to schedules.
     """
+    reference = _evaluated(game, steps, gains_of)
+    table = {name: reference(name, each, "") for name, each in heuristic_profiles(game, steps).items()}
+    return {**table, COALITION: coalition_reference(game, steps, equilibrium, gains_of)}
+
+
+def coalition_reference(
+    game: MakerTakerGame, steps: int, equilibrium: Equilibrium, gains_of: Callable[[Controls], Array]
+) -> Reference:
+    """The makers' coalition, or the reason why there is none; arguments as of :func:`rules_of_thumb`."""
+    try:
+        coalition = coalition_from(game, equilibrium)
+    except NoOptimum as error:
+        return Reference(COALITION, note=str(error))
+    return _evaluated(game, steps, gains_of)(COALITION, coalition.controls, coalition.message)
+
+
+def _evaluated(
+    game: MakerTakerGame, steps: int, gains_of: Callable[[Controls], Array]
+) -> Callable[[str, Controls, str], Reference]:
+    """A function of a profile's name, its controls and a note that gives its payoffs and NashConv."""
     noise = draw_noise(game, steps, PATHS, seed=0)
 
-    def reference(name: str, controls: Controls, note: str = "") -> Reference:
+    def reference(name: str, controls: Controls, note: str) -> Reference:
         with np.errstate(over="ignore", invalid="ignore"):
             payoffs = simulate(game, controls, steps, noise).payoffs
         if not np.isfinite(payoffs).all():
@@ -69,9 +89,4 @@ def rules_of_thumb(
             gains = None
         return Reference(name, controls, payoffs if noise is None else payoffs.mean(axis=0), None, gains, note)
 
-    table = {name: reference(name, each) for name, each in heuristic_profiles(game, steps).items()}
-    try:
-        coalition = coalition_from(game, equilibrium)
-    except NoOptimum as error:
-        return {**table, COALITION: Reference(COALITION, note=str(error))}
-    return {**table, COALITION: reference(COALITION, coalition.controls, coalition.message)}
+    return reference

@@ -13,6 +13,7 @@ from typing import Any
 
 import command_line
 import equation_map
+import explorer
 from figures import FIGURES
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
@@ -102,6 +103,12 @@ def reference(package: str) -> str:
 
 
 @cache
+def explorer_file(path: str) -> str:
+    """A file of the explorer; once for all builds of a server."""
+    return explorer.FILES[path]()
+
+
+@cache
 def figure(path: str) -> bytes:
     """A figure; once for all builds of a server."""
     return FIGURES[path]()
@@ -113,6 +120,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made |= {f"environments/{name}.md": environment(name) for name in ENVIRONMENTS}
     made |= {f"reference/{package}.md": reference(package) for package in PACKAGES}
     made |= {path: figure(path) for path in FIGURES}
+    made |= {path: explorer_file(path) for path in explorer.FILES}
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     return files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
@@ -15,11 +16,12 @@ from ..intensity import Intensity
 from .loader import GAMES, INTENSITIES, PARTS, SHAPES
 
 
-def game_values(game: Game) -> dict[str, Any]:
+def game_values(game: Game, *, defaults: bool = False) -> dict[str, Any]:
     """What would stand in a scenario file of a game, but for values that are defaults: JSON and TOML can hold it.
 
     Args:
         game: the game.
+        defaults: true for those as well; a constraint that is not there is None, which a file leaves out.
 
     Raises:
         ValueError: the game has a part or a function that no file can name.
@@ -34,22 +36,55 @@ def game_values(game: Game) -> dict[str, Any]:
     name = next((name for name, kind in GAMES.items() if type(game) is kind), None)
     if name is None:
         raise ValueError(f"game: expected one of {list(GAMES)}, got {type(game).__name__}")
-    return {"game": name} | {key: value_of(key, each) for key, each in _given(game).items()}
+    return {"game": name} | {key: value_of(key, each, defaults) for key, each in _given(game, defaults).items()}
 
 
-def _given(instance: Any) -> dict[str, Any]:
-    """The fields of a dataclass that are not their defaults."""
+def toml(values: Mapping[str, Any]) -> str:
+    """A scenario file of its values, as :func:`game_values` gives them: numbers and lists first, then tables.
+
+    Example:
+        >>> print(toml({"steps": 20, "impact": {"kind": "quadratic", "beta": 0.5}}), end="")
+        steps = 20
+        <BLANKLINE>
+        [impact]
+        kind = "quadratic"
+        beta = 0.5
+    """
+    flat = {key: each for key, each in values.items() if not isinstance(each, Mapping)}
+    tables = {key: each for key, each in values.items() if isinstance(each, Mapping)}
+    blocks = [_lines(flat), *(f"[{key}]\n{_lines(table)}" for key, table in tables.items())]
+    return "\n".join(blocks)
+
+
+def _lines(table: Mapping[str, Any]) -> str:
+    return "".join(f"{key} = {toml_value(each)}\n" for key, each in table.items())
+
+
+def toml_value(value: object) -> str:
+    """A value in TOML, in one line."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}={toml_value(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml_value, value))}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # which TOML does not hold as it is
+    return json.dumps(value) if isinstance(value, bool) else repr(value)
+
+
+def _given(instance: Any, defaults: bool = False) -> dict[str, Any]:
+    """The fields of a dataclass that are not their defaults, or all."""
     given = {}
     for each in fields(instance):
         value = getattr(instance, each.name)
         default = each.default if each.default_factory is MISSING else each.default_factory()
-        if each.init and (default is MISSING or value != default):
+        if each.init and (defaults or default is MISSING or value != default):
             given[each.name] = value
     return given
 
 
-def value_of(key: str, value: object) -> Any:
-    """What would stand in a file for a parameter of a game. Raises ValueError for what no file can name."""
+def value_of(key: str, value: object, defaults: bool = False) -> Any:
+    """What would stand in a file for a parameter of a game, with the defaults of its parts or without. Raises
+    ValueError for what no file can name."""
     if value is None or isinstance(value, str | bool):
         return value
     if is_infinite(value):
@@ -59,16 +94,16 @@ def value_of(key: str, value: object) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, tuple | list):
-        return [value_of(key, each) for each in value]
+        return [value_of(key, each, defaults) for each in value]
     if isinstance(value, Factor):
         return _factor(value)
     for kinds in PARTS.values():
         for name, kind in kinds.items():
             if type(value) is kind:
-                return {"kind": name} | _fields(value)
+                return {"kind": name} | _fields(value, defaults)
     for shape, kind in SHAPES.items():
         if type(value) is kind:
-            return {"shape": shape} | _fields(value)
+            return {"shape": shape} | _fields(value, defaults)
     if hasattr(value, "points"):
         return {"points": [list(each) for each in value.points]}
     raise ValueError(f"{key}: expected what a scenario file can name, got {value!r}")
@@ -103,17 +138,17 @@ def in_words(value: object, name: str = "values") -> Any:
     raise ValueError(f"{name}: expected a number, a text, a list or a table, got {value!r}")
 
 
-def _fields(value: object) -> dict[str, Any]:
+def _fields(value: object, defaults: bool = False) -> dict[str, Any]:
     """The fields of a part of a market, with those of its intensity among them."""
     table: dict[str, Any] = {}
-    for key, each in _given(value).items():
+    for key, each in _given(value, defaults).items():
         if isinstance(each, Intensity):
             name = next((name for name, kind in INTENSITIES.items() if type(each) is kind), None)
             if name is None:
                 raise ValueError(f"{key}: expected one of {list(INTENSITIES)}, got {each!r}")
-            table |= {"intensity": name} | _fields(each)
+            table |= {"intensity": name} | _fields(each, defaults)
         else:
-            table[key] = value_of(key, each)
+            table[key] = value_of(key, each, defaults)
     return table
 
 

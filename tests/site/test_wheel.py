@@ -45,7 +45,7 @@ def test_the_wheel_holds_the_whole_tree(wheel):
         f"makertaker/{path.relative_to(ROOT).as_posix()}"
         for name in PACKAGES
         for path in (ROOT / name).rglob("*")
-        if path.suffix in (".py", ".toml") or path.name == "py.typed"
+        if path.suffix in (".py", ".toml", ".html", ".css", ".js") or path.name == "py.typed"
     }
     names = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("makertaker/")}
     assert names == expected

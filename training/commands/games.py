@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 import time
@@ -16,6 +15,7 @@ from ...baselines import Equilibrium, Exploitability, exploitability
 from ...baselines import check as check_conditions
 from ...baselines import references as reference_points
 from ...envs import Scenario, SoftmaxShare, read_scenario, scenario_names
+from ...envs.scenarios.writer import toml_value
 from .. import completion
 from ..cli_options import Json, Overrides, ScenarioName, Steps
 from ..common import progress
@@ -70,15 +70,7 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, st
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{key}.")
         else:
-            yield f"{before}{key}", _toml(value)
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key}={_toml(each)}' for key, each in value.items())}}}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value) if isinstance(value, str | bool) else repr(value)
+            yield f"{before}{key}", toml_value(value)
 
 
 def solve(name: ScenarioName, steps: Steps = None, overrides: Overrides = None, as_json: Json = False) -> None:

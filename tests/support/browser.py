@@ -1,0 +1,36 @@
+"""Debian's Chromium, driven by playwright: pages are tested in a real browser where it is installed."""
+
+import contextlib
+import shutil
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@contextlib.contextmanager
+def chromium():
+    """A browser; the test is skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.skip(f"no browser: none of {NAMES} is installed (apt-get install chromium)")
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])  # root has no sandbox
+        yield found
+        found.close()
+
+
+@contextlib.contextmanager
+def page(browser, **options):
+    """A page, in which no script may fail and which fetches from nowhere but this machine."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+    found = context.new_page()
+    errors, fetched = [], []
+    found.on("pageerror", lambda error: errors.append(str(error)))
+    found.on("request", lambda request: fetched.append(request.url))
+    yield found
+    context.close()
+    assert errors == []
+    assert fetched
+    assert [url for url in fetched if not url.startswith(("http://127.0.0.1:", "file://", "data:"))] == []
