@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import html
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -29,6 +30,8 @@ FILMS = {  # of `make gifs`
         "The equilibrium of the scenario `approximation` on one path of the noise; dashed, the mean of all paths.",
     ),
 }
+MARKS: dict[str, Callable[[], str]] = {command_line.MARK: command_line.markdown}
+"""what pages ask for, and what makes it"""
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
 _ROLE = re.compile(r":(class|func|meth|attr|data|exc|mod|obj):<code>[~.]*([^<]*)</code>")
 
@@ -91,8 +94,11 @@ def _link(found: re.Match[str]) -> str:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the commands' help where a page asks for it."""
-    return markdown.replace(command_line.MARK, command_line.markdown()) if command_line.MARK in markdown else markdown
+    """Put what is made where a page asks for it; commands are shown as commands, not as what a console prints."""
+    for mark, made in MARKS.items():
+        if mark in markdown:
+            markdown = markdown.replace(mark, made())
+    return markdown.replace("```console\n", "```bash\n")
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> Any:
