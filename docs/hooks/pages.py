@@ -15,12 +15,20 @@ from typing import Any
 import command_line
 import equation_map
 import reference
+import tables
 from figures import FIGURES
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+SCENARIOS = {
+    "acas_v0": "acas",
+    "maker_taker_v0": "maker-taker-3x3",
+    "execution_v0": "execution-2",
+    "approximation_v0": "approximation",
+}
+"""what they play by default"""
 FILMS = {  # of `make gifs`
     "acas_v0": ("acas", "What REINFORCE learned in the scenario `acas`, with the equilibrium as a dashed ghost."),
     "maker_taker_v0": ("maker-taker-3x3", "The equilibrium of the scenario `maker-taker-3x3`."),
@@ -30,7 +38,12 @@ FILMS = {  # of `make gifs`
         "The equilibrium of the scenario `approximation` on one path of the noise; dashed, the mean of all paths.",
     ),
 }
-MARKS: dict[str, Callable[[], str]] = {command_line.MARK: command_line.markdown}
+MARKS: dict[str, Callable[[], str]] = {
+    command_line.MARK: command_line.markdown,
+    "::citation::": tables.citation,
+    "::hyperparameters::": tables.hyperparameters,
+    "::scenarios::": tables.scenarios,
+}
 """what pages ask for, and what makes it"""
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
 _ROLE = re.compile(r":(class|func|meth|attr|data|exc|mod|obj):<code>[~.]*([^<]*)</code>")
@@ -41,7 +54,9 @@ def environment(name: str) -> str:
     title, _, text = (ast.get_docstring(reference.tree(reference.ROOT / f"envs/{name}.py")) or "").partition("\n")
     film, caption = FILMS[name]
     shown = f"![An episode of {film}, step by step](../figures/{film}.gif)\n\n*{caption}*"
-    text = f"{title}\n\n{shown} [How to read it](../concepts/rendering.md).\n{text}"
+    default = f"What it plays by default: [`{SCENARIOS[name]}`](../scenarios.md#{SCENARIOS[name]})."
+    played = f"```python\n{reference.usage(name)}```\n\n{default}"
+    text = f"{title}\n\n{shown} [How to read it](../concepts/rendering.md).\n\n{played}\n{text}"
     return re.sub(r"\((\w+_v0)\.py\)", r"(\1.md)", text)
 
 

@@ -180,7 +180,20 @@ def overview(package: str) -> str:
 
 def page(symbol: Symbol) -> str:
     """The page of a public name."""
-    return f"---\nsearch: {{boost: 0.5}}\n---\n\n::: {symbol.identifier}\n    options:\n      heading_level: 1\n"
+    boost = 0.5 if symbol.module else 1.0
+    return f"---\nsearch: {{boost: {boost}}}\n---\n\n::: {symbol.identifier}\n    options:\n      heading_level: 1\n"
+
+
+def usage(environment: str) -> str:
+    """A few lines that play an environment."""
+    return f"""from makertaker.envs import {environment}
+
+env = {environment}.parallel_env()
+observations, infos = env.reset(seed=0)
+while env.agents:
+    actions = {{agent: env.action_space(agent).sample() for agent in env.agents}}
+    observations, rewards, terminations, truncations, infos = env.step(actions)
+"""
 
 
 def pages() -> dict[str, str]:

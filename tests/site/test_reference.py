@@ -52,3 +52,11 @@ def test_file_systems_that_fold_cases_hold_all_pages():
 
 def test_tables_say_what_each_is():
     assert not [each.identifier for each in SYMBOLS if len(reference.summary(each)) < 10]
+
+
+@pytest.mark.parametrize("environment", reference.ENVIRONMENTS)
+def test_an_environment_is_played_as_its_page_shows(environment):
+    names = {}
+    exec(reference.usage(environment), names)
+    assert not names["env"].agents
+    assert all(names["terminations"].values())
