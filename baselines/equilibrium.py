@@ -19,7 +19,13 @@ _NO_VOLUME = 1e-12
 
 
 class Status(Enum):
-    """Outcome of a solver."""
+    """Outcome of a solver.
+
+    Examples:
+        >>> from makertaker.baselines import Status, solve
+        >>> solve("acas").status is Status.CONVERGED
+        True
+    """
 
     CONVERGED = "converged"
     NOT_CONVERGED = "the tolerance was not reached"
@@ -31,7 +37,17 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Equilibrium(Rule):
-    """An open-loop Nash equilibrium of the grid game."""
+    """An open-loop Nash equilibrium of the grid game.
+
+    Examples:
+        >>> from makertaker.baselines import solve
+        >>> from makertaker.envs import load_scenario, rollout
+        >>> nash = solve("acas", 10)
+        >>> nash.inventories.shape, nash.controls.ask.shape
+        ((11, 3), (10, 2))
+        >>> bool(abs(rollout(load_scenario("acas"), nash.open_loop(), 10).payoffs - nash.payoffs).max() < 1e-9)
+        True
+    """
 
     game: Game
     times: Array

@@ -22,7 +22,14 @@ from .profiles import Profile, profile_grid
 
 @dataclass(frozen=True)
 class Exploitability:
-    """Gains from best responses against open-loop opponents, in currency."""
+    """Gains from best responses against open-loop opponents, in currency.
+
+    Examples:
+        >>> from makertaker.baselines import exploitability, solve
+        >>> found = exploitability("acas", solve("acas").controls)
+        >>> found.gains.shape, bool(found.nash_conv < 1e-9)
+        ((3,), True)
+    """
 
     game: Game
     steps: int
@@ -71,6 +78,13 @@ def exploitability(game: MarketLike, controls: Profile, steps: int | None = None
     Raises:
         ValueError: controls do not fit the game and the grid.
         EquilibriumNotFound: an agent's own problem was not solved, or has no maximum.
+
+    Examples:
+        >>> from makertaker.baselines import exploitability, solve
+        >>> nash = solve("acas").controls
+        >>> wider = nash._replace(ask=nash.ask + 0.2)  # both makers sell for 0.2 more
+        >>> exploitability("acas", wider).gains.round(3).tolist()
+        [0.01, 0.032, 0.03]
     """
     game, steps = profile_grid(game, controls, steps)
     found = kind_of(game, steps).gains(controls)

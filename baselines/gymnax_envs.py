@@ -39,6 +39,14 @@ def gymnax_market(
         ValueError: a bad argument; or ``others`` is None where the equilibrium is no schedule: in random markets, and
             in games with noise.
         EquilibriumNotFound: ``others`` is None and the game was not solved.
+
+    Examples:
+        >>> import jax
+        >>> from makertaker.baselines.gymnax_envs import gymnax_market
+        >>> env = gymnax_market("acas", agent="maker_0")  # the others play the equilibrium
+        >>> observation, state = env.reset(jax.random.key(0), env.default_params)
+        >>> observation.shape
+        (13,)
     """
     found = describe(game, scenario, options, arguments, own=("agent", "others", "truncated"))
     given = _schedules(found) if others is None else others

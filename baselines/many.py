@@ -56,7 +56,8 @@ def solve_many(
         ValueError: an argument does not fit.
         EquilibriumNotFound: a game was not solved, and ``errors`` is ``"raise"``.
 
-    Example:
+    Examples:
+        >>> from makertaker.baselines import solve_many
         >>> from makertaker.envs import RandomMarkets, Uniform, load_scenario
         >>> markets = RandomMarkets(load_scenario("acas"), {"competition.gamma": Uniform(0.5, 2.0)})
         >>> len(solve_many(markets.games(100), steps=20))
@@ -95,7 +96,8 @@ def exploitability_many(
         ValueError: an argument does not fit.
         EquilibriumNotFound: an agent's own problem was not solved, or has no maximum.
 
-    Example:
+    Examples:
+        >>> from makertaker.baselines import exploitability_many, solve_many
         >>> from makertaker.envs import RandomMarkets, Uniform, load_scenario
         >>> games = RandomMarkets(load_scenario("acas"), {"competition.gamma": Uniform(0.5, 2.0)}).games(100)
         >>> found = exploitability_many(games, [each.controls for each in solve_many(games, steps=20)])

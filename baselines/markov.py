@@ -35,10 +35,9 @@ def markov_nash(
         EquilibriumNotFound: stage games were not solved, or makers tie on the path in a game without noise, or
             refinement changes payoffs too much; the message says what may help.
 
-    Example::
-
-        >>> from makertaker.baselines import markov_nash, solve
-        >>> found = markov_nash("softmax-1x2")
+    Examples:
+        >>> from makertaker.baselines import MarkovOptions, markov_nash, solve
+        >>> found = markov_nash("softmax-1x2", options=MarkovOptions(refine=False))  # no error estimates
         >>> found.payoffs.round(4).tolist(), solve("softmax-1x2").payoffs.round(4).tolist()
         ([-12.2293, 3.734, 3.5483], [-12.1436, 3.8114, 3.5826])
     """

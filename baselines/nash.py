@@ -53,6 +53,16 @@ def solve(
             tried and which parameter is extreme; or an execution game whose
             agents' own problems are unbounded, or whose solution needs a rate above ``max_rate``; or a decoupling field
             that refinement changes by more than 5%.
+
+    Examples:
+        >>> from makertaker.baselines import exploitability, solve
+        >>> from makertaker.envs import acas_v0
+        >>> env = acas_v0.parallel_env()
+        >>> nash = solve(env)  # of the game that the environment plays, on its grid; solve("acas") is the same
+        >>> nash.payoffs.round(3).tolist()
+        [-11.279, 5.093, 4.226]
+        >>> bool(exploitability(env, nash.controls).nash_conv < 1e-9)
+        True
     """
     check_number("tolerance", tolerance, strict=True)
     found = kind_of(*game_and_steps(game, steps)).solve(

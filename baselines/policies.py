@@ -52,7 +52,15 @@ class Rule(ABC):
 
 @dataclass(frozen=True)
 class OpenLoop:
-    """Plays a fixed schedule, whatever happens: the information of the paper's equilibria."""
+    """Plays a fixed schedule, whatever happens: the information of the paper's equilibria.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.baselines import OpenLoop
+        >>> quotes = OpenLoop(np.ones((20, 2)))  # ask and bid of every step
+        >>> quotes.schedule.shape
+        (20, 2)
+    """
 
     schedule: Array
     """(K, 1) or (K, 2), physical units"""
@@ -69,7 +77,14 @@ class OpenLoop:
 
 
 def open_loop_policies(game: Game, controls: Controls) -> dict[str, Policy]:
-    """The policies that play controls (K, N), (K, M), (K, M). Raises ValueError where shapes do not fit."""
+    """The policies that play controls (K, N), (K, M), (K, M). Raises ValueError where shapes do not fit.
+
+    Examples:
+        >>> from makertaker.baselines import open_loop_policies, solve
+        >>> from makertaker.envs import load_scenario
+        >>> sorted(open_loop_policies(load_scenario("acas"), solve("acas").controls))
+        ['maker_0', 'maker_1', 'trader_0']
+    """
     controls = check_controls(game, controls, np.shape(controls.rate)[0])
     return {agent: OpenLoop(agent_controls(game, controls, agent)) for agent in game.agents}
 

@@ -28,7 +28,14 @@ PATHS = 4096
 
 
 class BestResponse(NamedTuple):
-    """An agent's best response, or the best that was found."""
+    """An agent's best response, or the best that was found.
+
+    Examples:
+        >>> from makertaker.baselines import best_response, solve
+        >>> found = best_response("acas", solve("acas").controls, "maker_0")
+        >>> bool(abs(found.gain) < 1e-9)
+        True
+    """
 
     controls: Controls
     """the joint profile (K, N), (K, M), (K, M) with the agent's controls replaced; means where the game is random"""
@@ -45,7 +52,18 @@ class BestResponse(NamedTuple):
 
 @dataclass(frozen=True)
 class Reference:
-    """One profile to compare with."""
+    """One profile to compare with.
+
+    Examples:
+        >>> from makertaker.baselines import references
+        >>> for reference in references("execution-2").values():
+        ...     print(f"{reference.name}: {reference.collusion_index:.2f}")
+        Nash, open loop: 0.00
+        Nash, feedback: -0.11
+        cooperative optimum: 1.00
+        Almgren-Chriss, ignoring the others: 0.63
+        TWAP: -0.93
+    """
 
     name: str
     profile: Profile | None = None

@@ -39,7 +39,7 @@ def remembered(game: Game, steps: int, field: FieldOptions | None = None) -> Equ
         ValueError: ``steps`` does not fit.
         EquilibriumNotFound: the game was not solved.
 
-    Example:
+    Examples:
         >>> from makertaker.envs import load_scenario
         >>> remembered(load_scenario("acas"), 20).payoffs.round(1).tolist()
         [-11.3, 5.1, 4.2]

@@ -25,6 +25,13 @@ def best_response(game: MarketLike, controls: Profile, agent: str, steps: int | 
     Raises:
         ValueError: an unknown agent, or controls that do not fit.
         EquilibriumNotFound: the agent's problem was not solved, or has no maximum.
+
+    Examples:
+        >>> from makertaker.baselines import best_response, solve
+        >>> nash = solve("acas").controls
+        >>> wider = nash._replace(ask=nash.ask + 0.2)
+        >>> round(best_response("acas", wider, "maker_0").gain, 3)
+        0.032
     """
     game, steps = profile_grid(game, controls, steps)
     agent_index(game, agent)
@@ -53,6 +60,13 @@ def best_response_to_policies(
     Raises:
         ValueError: an unknown agent, or a policy is missing.
         EquilibriumNotFound: an opponent's policy is an equilibrium's field that has no answer on its own path.
+
+    Examples:
+        >>> from makertaker.baselines import best_response_to_policies, solve
+        >>> policies = solve("execution-2").feedback()  # the open-loop equilibrium, played as if it reacted
+        >>> found = best_response_to_policies("execution-2", policies, "trader_0")
+        >>> bool(found.gain > 0)  # what the other one's reaction is worth
+        True
     """
     game, steps = profile_grid(game, policies, steps)
     agent_index(game, agent)
@@ -79,8 +93,7 @@ def credibility(
         ValueError: a policy looks at more, or remembers; or the state has more than five dimensions.
         EquilibriumNotFound: an agent's best response was not found.
 
-    Example::
-
+    Examples:
         >>> from makertaker.baselines import credibility, markov_nash, solve
         >>> bool(credibility("execution-2", markov_nash("execution-2").feedback()).worst.max() < 1e-6)
         True

@@ -16,5 +16,10 @@ def check(game: MarketLike, steps: int | None = None) -> list[Condition]:
 
     Raises:
         ValueError: not a game of the paper, or ``steps`` is not a positive whole number.
+
+    Examples:
+        >>> from makertaker.baselines import check
+        >>> [condition.name for condition in check("execution-2") if not condition.holds]
+        ['no permanent impact']
     """
     return kind_of(*game_and_steps(game, steps)).conditions()

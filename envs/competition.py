@@ -59,6 +59,14 @@ class Competition(ABC):
 
     A maker's profit rate is ``(delta - y) share``; its derivative (42) vanishes at ``delta = y + markup``,
     ``markup = -share / (d share / d delta)``, a global maximum in the classes of Definitions 3.4 and 5.1.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import BestQuote, Competition, SoftmaxShare
+        >>> isinstance(BestQuote(), Competition) and isinstance(SoftmaxShare(2.0), Competition)
+        True
+        >>> SoftmaxShare(2.0).fill(np.array([1.0, 1.5])).share.round(3).tolist()
+        [0.731, 0.269]
     """
 
     needs: ClassVar[str]

@@ -40,6 +40,19 @@ class CustomImpact(Coupled):
     Raises:
         ValueError: (from the game that uses it) a condition of Definition 3.2 fails, or a derivative is not one; the
             message names the condition, the rates and the value there.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.baselines import solve
+        >>> from makertaker.envs import CustomImpact, MakerTakerGame
+        >>> impact = CustomImpact(
+        ...     function=lambda v: 0.5 * v**2,
+        ...     gradient=lambda v: v,
+        ...     hessian=lambda v: np.eye(v.shape[-1]) * np.ones_like(v)[..., None],
+        ... )
+        >>> nash = solve(MakerTakerGame(impact=impact), 5)
+        >>> bool(np.allclose(nash.payoffs, solve(MakerTakerGame(), 5).payoffs))  # the default is this impact
+        True
     """
 
     function: Callable[[Array], Array]

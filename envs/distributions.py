@@ -45,8 +45,10 @@ class Uniform(Distribution):
     Raises:
         ValueError: a bound is not finite, or the lower is above the upper.
 
-    Example:
-        >>> Uniform(1.0, 3.0).value(np.array([0.5])).tolist()
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import Uniform
+        >>> Uniform(1.0, 3.0).value(np.array([0.5])).tolist()  # at the middle of its range
         [2.0]
         >>> Uniform([-10.0, 1.0], [-2.0, 2.0]).size
         2
@@ -84,7 +86,9 @@ class LogUniform(Uniform):
     Raises:
         ValueError: bounds of :class:`Uniform` that do not fit, or that are not of one sign.
 
-    Example:
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import LogUniform
         >>> LogUniform(1.0, 100.0).value(np.array([0.5])).round(12).tolist()
         [10.0]
     """
@@ -107,7 +111,9 @@ class Choice(Distribution):
     Raises:
         ValueError: there is no value, or they differ in length, or one is not finite.
 
-    Example:
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import Choice
         >>> Choice([1.0, 2.0, 5.0]).value(np.array([0.5])).tolist()
         [2.0]
     """

@@ -86,6 +86,15 @@ class ExecutionGame(Game[ExecutionCoefficients]):
 
     Raises:
         ValueError: a parameter is out of its range; the message names it, the expected and the actual value.
+
+    Examples:
+        >>> from makertaker.baselines import solve
+        >>> from makertaker.envs import ExecutionGame
+        >>> game = ExecutionGame((-10.0, -10.0), temporary_impact=0.5, crowding=0.5)
+        >>> game.agents
+        ('trader_0', 'trader_1')
+        >>> solve(game, 4).controls.rate[:, 0].round(2).tolist()  # no running penalty: no haste
+        [7.62, 7.62, 7.62, 7.62]
     """
 
     initial_inventory: Sequence[float] = (-10.0,)

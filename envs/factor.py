@@ -72,6 +72,15 @@ class Factor:
 
     Raises:
         ValueError: a value is not finite, or has a shape that does not fit.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import Factor
+        >>> trend = Factor((1.0,), drift=lambda t, level: -0.5 * level, diffusion=lambda t, level: 0.1)
+        >>> trend.size
+        1
+        >>> trend.move(0.0, np.array([1.0]), 0.1, np.array([0.0])).tolist()  # a step without noise
+        [0.95]
     """
 
     initial: Sequence[float] = (0.0,)
@@ -188,6 +197,13 @@ def ornstein_uhlenbeck(
 
     Raises:
         ValueError: a parameter is not a finite number, or one for each component.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import ornstein_uhlenbeck
+        >>> factor = ornstein_uhlenbeck(2.0, 1.0, initial=(0.5,))
+        >>> factor.drift(0.0, np.array([0.5])).tolist()
+        [-1.0]
     """
     size = _size(initial)
     reversion = MeanReversion(_each("mean_reversion", mean_reversion, size), _each("mean", mean, size))
@@ -202,6 +218,13 @@ def bounded_reversion(
 
     Raises:
         ValueError: a parameter is not a finite number, or one for each component, or a bound is not positive.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import bounded_reversion
+        >>> factor = bounded_reversion(2.0, 1.0, bound=3.0)
+        >>> factor.drift(0.0, np.array([[0.1], [100.0]])).round(3).ravel().tolist()  # never beyond 2 * 3
+        [-0.2, -6.0]
     """
     size = _size(initial)
     limit = _each("bound", bound, size)

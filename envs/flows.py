@@ -11,7 +11,14 @@ from .arrays import Array, FloatArray, as_like, is_number, namespace, usual_numb
 
 @dataclass(frozen=True)
 class Points:
-    """Piecewise linear interpolation of ``(time, value)`` points; constant beyond the first and the last."""
+    """Piecewise linear interpolation of ``(time, value)`` points; constant beyond the first and the last.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import Points
+        >>> Points(((0.0, 1.0), (0.5, 3.0)))(np.array([0.0, 0.25, 0.5, 1.0])).tolist()
+        [1.0, 2.0, 3.0, 3.0]
+    """
 
     points: tuple[tuple[float, float], ...]
 
@@ -45,7 +52,14 @@ class Points:
 
 @dataclass(frozen=True)
 class Sine:
-    """``mean + amplitude sin(2 pi (t / period + phase))``."""
+    """``mean + amplitude sin(2 pi (t / period + phase))``.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import Sine
+        >>> Sine(mean=2.0, amplitude=1.0)(np.array([0.0, 0.25, 0.75])).round(12).tolist()
+        [2.0, 3.0, 1.0]
+    """
 
     mean: float
     amplitude: float
@@ -64,7 +78,14 @@ class Sine:
 
 @dataclass(frozen=True)
 class Decay:
-    """``scale exp(-decay t)``: a flow that dies out (``decay > 0``) or builds up (``decay < 0``)."""
+    """``scale exp(-decay t)``: a flow that dies out (``decay > 0``) or builds up (``decay < 0``).
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import Decay
+        >>> Decay(scale=4.0, decay=2.0)(np.array([0.0, 1.0])).round(3).tolist()
+        [4.0, 0.541]
+    """
 
     scale: float
     decay: float
@@ -80,7 +101,14 @@ class Decay:
 @dataclass(frozen=True)
 class Affine:
     """A flow that depends on a factor: ``constant + slope . L``. The maker-taker game cuts it off at zero, where
-    ``slope . L < -constant``; in the execution game, where flows only push the price, it stays what it is."""
+    ``slope . L < -constant``; in the execution game, where flows only push the price, it stays what it is.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import Affine
+        >>> Affine(10.0, 2.0)(0.0, np.array([[0.0], [1.5]])).tolist()  # at two levels of the factor
+        [10.0, 13.0]
+    """
 
     constant: float
     slope: float | tuple[float, ...] = 1.0
@@ -98,7 +126,14 @@ class Affine:
 @dataclass(frozen=True)
 class Logistic:
     """A flow between two bounds: ``low + (high - low) / (1 + exp(-slope . L))``. Positive, bounded and Lipschitz, as
-    Assumption 5.3 asks, for ``low > 0``."""
+    Assumption 5.3 asks, for ``low > 0``.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import Logistic
+        >>> Logistic(0.5, 3.5, slope=1.0)(0.0, np.array([[-20.0], [0.0], [20.0]])).round(3).tolist()
+        [0.5, 2.0, 3.5]
+    """
 
     low: float
     high: float

@@ -42,6 +42,14 @@ class Controls(NamedTuple):
     """The agents' controls in physical units: traders' rates (..., N), makers' asks and bids (..., M).
 
     In a game without makers ``Controls(rate)`` will do as an argument.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import Controls, load_scenario, simulate
+        >>> steps = 4
+        >>> even = Controls(rate=np.full((steps, 1), 5.0), ask=np.full((steps, 2), 1.0), bid=np.full((steps, 2), 1.0))
+        >>> simulate(load_scenario("acas"), even, steps).inventories[-1].round(3).tolist()
+        [0.0, -4.0, -5.0]
     """
 
     rate: Array
@@ -107,7 +115,16 @@ C = TypeVar("C", bound=Coefficients, default=Any)
 
 
 class Game(ABC, Generic[C]):
-    """A game between traders and makers: parameters, and equations as pure functions; ``C`` are its coefficients."""
+    """A game between traders and makers: parameters, and equations as pure functions; ``C`` are its coefficients.
+
+    Examples:
+        >>> from makertaker.envs import Game, load_scenario
+        >>> game = load_scenario("acas")
+        >>> isinstance(game, Game), game.agents
+        (True, ('trader_0', 'maker_0', 'maker_1'))
+        >>> game.control_unit("maker_0"), game.payoff_unit("maker_0")  # what actions and rewards count in
+        (0.3333333333333333, 7.0)
+    """
 
     horizon: float
     min_rate: float = 0.0
@@ -213,8 +230,8 @@ class Game(ABC, Generic[C]):
 
     @property
     def rate_limits(self) -> tuple[float, float]:
-        """Least and greatest rate in a trader's direction: that of buying for ``q_0 < 0``, of selling for ``q_0
-        > 0``."""
+        """Least and greatest rate in a trader's direction: that of buying for ``q_0 < 0``, of selling for
+        ``q_0 > 0``."""
         return self.min_rate if self.one_sided else -self.rate_bound, self.rate_bound
 
     @cached_property

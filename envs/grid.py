@@ -38,7 +38,15 @@ _MARKET_ARRAYS, _AGENT_ARRAYS = 12, 12
 
 
 class State(NamedTuple):
-    """The state that a policy may look at. Inventories and quotes are physical; arrays carry batch axes."""
+    """The state that a policy may look at. Inventories and quotes are physical; arrays carry batch axes.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import State
+        >>> state = State(time=0.5, factor=None, inventories=np.array([-2.0, 1.0, 0.0]), quotes=np.zeros((2, 2)))
+        >>> state.inventories[..., 0].item()  # the trader's
+        -2.0
+    """
 
     time: float
     """current time ``t_k``"""
@@ -58,7 +66,16 @@ class State(NamedTuple):
 
 
 Policy = Callable[[int, State], Array]
-"""(k, state) -> physical controls of one agent, (..., 1) for a trader, (..., 2) (ask, bid) for a maker."""
+"""(k, state) -> physical controls of one agent, (..., 1) for a trader, (..., 2) (ask, bid) for a maker.
+
+Examples:
+    >>> import numpy as np
+    >>> from makertaker.envs import Policy, State
+    >>> def hurry(k: int, state: State) -> np.ndarray:
+    ...     return -4.0 * state.inventories[..., :1]  # four times what trader_0 still has to buy
+    ...
+    >>> trader: Policy = hurry
+"""
 
 
 class Step(NamedTuple):
@@ -113,7 +130,18 @@ class Advance(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """Result of a simulation."""
+    """Result of a simulation.
+
+    Examples:
+        >>> from makertaker.baselines import solve
+        >>> from makertaker.envs import load_scenario, simulate
+        >>> game = load_scenario("acas")
+        >>> played = simulate(game, solve(game, 10).controls, 10)
+        >>> played.inventories.shape, played.rewards.shape
+        ((11, 3), (10, 3))
+        >>> bool(abs(played.rewards.sum(axis=0) - played.payoffs).max() < 1e-12)  # rewards of an episode add up
+        True
+    """
 
     times: np.ndarray
     """(K+1,)"""
@@ -138,6 +166,12 @@ def grid(game: Game, steps: int) -> np.ndarray:
     """Times (K+1,) of the grid.
 
     Raises ValueError if ``steps`` is not a positive whole number, or too large for this machine's memory.
+
+    Examples:
+        >>> from makertaker.envs import load_scenario
+        >>> from makertaker.envs.grid import grid
+        >>> grid(load_scenario("acas"), 4).tolist()
+        [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     check_count("steps", steps)
     require_memory(int(steps), _MARKET_ARRAYS + _AGENT_ARRAYS * len(game.start), "a market")
@@ -190,6 +224,16 @@ def step(game: Game[C], c: C, dt: float, inventories: Array, controls: Controls)
         dt: length of the step.
         inventories: (..., n).
         controls: (..., N), (..., M), (..., M); not truncated here.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import Controls, load_scenario
+        >>> from makertaker.envs.grid import grid, step
+        >>> game = load_scenario("execution-2")
+        >>> first = game.coefficients(grid(game, 10)[:2]).at(0)
+        >>> after = step(game, first, 0.1, np.array([-5.0, -5.0]), Controls(np.array([10.0, 0.0])))
+        >>> after.inventories.tolist()
+        [-4.0, -5.0]
     """
     activity = game.activity(c, controls)
     after = move(inventories, activity.inventory_rate, dt)
@@ -294,6 +338,13 @@ def simulate(game: Game, controls: Controls, steps: int, noise: Noise | None = N
 
     Raises:
         ValueError: shapes do not fit the game and the grid, or a NumPy control is not finite.
+
+    Examples:
+        >>> from makertaker.baselines import twap
+        >>> from makertaker.envs import Controls, load_scenario, simulate
+        >>> game = load_scenario("execution-2")
+        >>> simulate(game, Controls(twap(game, 20)), 20).payoffs.round(3).tolist()
+        [-26.042, -26.042]
     """
     times = grid(game, steps)
     dt = game.horizon / steps
@@ -367,6 +418,16 @@ def rollout(
     Raises:
         ValueError: a policy is missing or made for another grid, or returns a wrong shape or NaN; or a trader must
             liquidate more, or less, than it can.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.baselines import solve
+        >>> from makertaker.envs import load_scenario, rollout
+        >>> game = load_scenario("execution-2")
+        >>> policies = solve(game, 20).open_loop()
+        >>> policies["trader_0"] = lambda k, state: -2.0 * state.inventories[..., :1]  # half as fast when half is left
+        >>> rollout(game, policies, 20).inventories[-1].round(3).tolist()
+        [-0.608, -0.377]
     """
     times = grid(game, steps)
     dt = game.horizon / steps

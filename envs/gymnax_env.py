@@ -50,6 +50,15 @@ class GymnaxMarket:
     Raises:
         ValueError: an option is out of its range, the agent is unknown, or a policy is missing, unknown, made for
             another grid, or no function of arrays that JAX traces.
+
+    Examples:
+        >>> import jax
+        >>> from makertaker.envs.gymnax_env import GymnaxMarket
+        >>> still = {"trader_0": lambda k, state: jax.numpy.full(1, 5.0), "maker_1": lambda k, state: jax.numpy.ones(2)}
+        >>> env = GymnaxMarket("acas", agent="maker_0", others=still)
+        >>> observation, state = env.reset(jax.random.key(0), env.default_params)
+        >>> observation.shape
+        (13,)
     """
 
     def __init__(

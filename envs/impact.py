@@ -24,7 +24,17 @@ _CROWDED = "impact: expected a crowding in (-2, 2)"
 
 
 class Impact(ABC):
-    """Impact costs ``lambda^i(v)`` of all traders; ``beta`` is the array of coefficients (..., N) of a step."""
+    """Impact costs ``lambda^i(v)`` of all traders; ``beta`` is the array of coefficients (..., N) of a step.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import Impact, QuadraticImpact
+        >>> impact = QuadraticImpact(0.5)
+        >>> isinstance(impact, Impact)
+        True
+        >>> impact.cost(np.array([2.0]), np.array([0.5])).tolist()
+        [0.5]
+    """
 
     beta: PerAgent
     coupled: ClassVar[bool] = False
@@ -102,6 +112,13 @@ class QuadraticImpact(Impact):
 
     Raises:
         ValueError: (from the game that uses it) ``beta`` is not positive and finite on the horizon.
+
+    Examples:
+        >>> from makertaker.baselines import solve
+        >>> from makertaker.envs import MakerTakerGame, QuadraticImpact
+        >>> cheap, dear = (solve(MakerTakerGame(impact=QuadraticImpact(beta)), 5) for beta in (0.1, 2.0))
+        >>> bool(cheap.controls.rate.sum() > dear.controls.rate.sum())  # who trades cheaply trades more
+        True
     """
 
     beta: PerAgent = 0.5
@@ -134,6 +151,13 @@ class QuarticImpact(Impact):
 
     Raises:
         ValueError: ``quartic`` is negative or not finite.
+
+    Examples:
+        >>> from makertaker.baselines import solve
+        >>> from makertaker.envs import MakerTakerGame, QuarticImpact
+        >>> game = MakerTakerGame((-10.0,), impact=QuarticImpact(0.5, quartic=0.01))
+        >>> bool(solve(game, 5).controls.rate.max() < solve(MakerTakerGame((-10.0,)), 5).controls.rate.max())
+        True
     """
 
     beta: PerAgent = 0.5
@@ -180,6 +204,15 @@ class CrowdedImpact(Coupled):
 
     Raises:
         ValueError: ``crowding`` is out of its range.
+
+    Examples:
+        >>> from makertaker.baselines import solve
+        >>> from makertaker.envs import CrowdedImpact, MakerTakerGame
+        >>> alone, crowded = (
+        ...     solve(MakerTakerGame((-5.0, -5.0), impact=CrowdedImpact(0.5, crowding=pi)), 5) for pi in (0.0, 1.0)
+        ... )
+        >>> bool(crowded.payoffs[0] < alone.payoffs[0])  # the other buyer's haste costs
+        True
     """
 
     beta: PerAgent = 0.5

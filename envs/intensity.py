@@ -29,7 +29,15 @@ _VISIBLE = 1e-290
 
 
 class Intensity(ABC):
-    """A function of Definition 3.4, with all that optimal quotes need of it."""
+    """A function of Definition 3.4, with all that optimal quotes need of it.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import Exponential, Intensity
+        >>> intensity = Exponential(gamma=1.5)
+        >>> isinstance(intensity, Intensity)
+        True
+    """
 
     proven: ClassVar[bool] = False
     """True where the conditions of Definition 3.4 hold by the formula; otherwise they are at best probed"""
@@ -77,6 +85,12 @@ class Exponential(_Decaying):
 
     Raises:
         ValueError: ``gamma`` is not positive and finite.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import Exponential
+        >>> Exponential(gamma=1.5)(np.array([0.0, 1.0])).round(3).tolist()
+        [1.0, 0.223]
     """
 
     @property
@@ -106,6 +120,12 @@ class Softplus(_Decaying):
 
     Args:
         gamma: as in :class:`Exponential`.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import Softplus
+        >>> Softplus(gamma=1.5)(np.array([-1.0, 0.0, 1.0])).round(3).tolist()
+        [1.701, 0.693, 0.201]
     """
 
     def __call__(self, x: Array) -> Array:
@@ -147,6 +167,15 @@ class CustomIntensity(Intensity):
 
     Raises:
         ValueError: a condition of Definition 3.4 fails; the message names it, the point and the value there.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import BestQuote, CustomIntensity, MakerTakerGame
+        >>> steep = CustomIntensity(
+        ...     lambda x: np.exp(-2 * x), lambda x: -2 * np.exp(-2 * x), lambda x: 4 * np.exp(-2 * x)
+        ... )
+        >>> MakerTakerGame(competition=BestQuote(steep)).agents
+        ('trader_0', 'maker_0', 'maker_1')
     """
 
     function: Callable[[Array], Array]

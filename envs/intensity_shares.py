@@ -77,6 +77,15 @@ class BestQuote(_IntensityBased):
 
     Args:
         intensity: a function of Definition 3.4.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import BestQuote, Exponential
+        >>> market = BestQuote(Exponential(gamma=1.0))
+        >>> market.fill(np.array([1.0, 1.5])).share.round(3).tolist()  # exp(0.5) and exp(-0.5)
+        [1.649, 0.607]
+        >>> market.fill(np.array([1.0, 1.0])).share.tolist()  # who quote alike each receive the whole flow
+        [1.0, 1.0]
     """
 
     needs: ClassVar[str] = "best-quote competition needs"
@@ -153,6 +162,12 @@ class ProductShare(_IntensityBased):
 
     Raises:
         ValueError: a parameter is out of its range.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import Exponential, ProductShare
+        >>> ProductShare(Exponential(gamma=1.0)).fill(np.array([0.5, 0.5])).share.round(3).tolist()
+        [0.492, 0.492]
     """
 
     rate: float = 1.0

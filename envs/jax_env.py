@@ -36,7 +36,15 @@ Array: TypeAlias = jax.Array
 
 
 class JaxParams(NamedTuple):
-    """The numbers that make a market, as arrays: to be changed or vmapped over."""
+    """The numbers that make a market, as arrays: to be changed or vmapped over.
+
+    Examples:
+        >>> from makertaker.envs.jax_env import JaxMarket
+        >>> params = JaxMarket("acas").default_params
+        >>> params.initial.tolist()
+        [-5.0, 1.0, 0.0]
+        >>> richer = params._replace(initial=params.initial.at[0].set(-8.0))  # the trader wants eight shares
+    """
 
     coefficients: Coefficients
     """the game's, step means over the grid"""
@@ -136,6 +144,14 @@ class JaxMarket:
 
     Raises:
         ValueError: an option is out of its range, or a factor's function does not work on JAX arrays.
+
+    Examples:
+        >>> import jax
+        >>> from makertaker.envs.jax_env import JaxMarket
+        >>> env = JaxMarket("acas")
+        >>> observations, state = env.reset(jax.random.key(0), env.default_params)
+        >>> {role: seen.shape for role, seen in observations.items()}
+        {'trader': (1, 13), 'maker': (2, 13)}
     """
 
     def __init__(

@@ -48,6 +48,14 @@ class JaxMARLMarket:
 
     Raises:
         ValueError: an option is out of its range.
+
+    Examples:
+        >>> import jax
+        >>> from makertaker.envs.jaxmarl_env import JaxMARLMarket
+        >>> env = JaxMARLMarket("acas", homogenisation_method="max")
+        >>> observations, state = env.reset(jax.random.key(0))
+        >>> {agent: env.action_space(agent).shape for agent in env.agents}
+        {'trader_0': (2,), 'maker_0': (2,), 'maker_1': (2,)}
     """
 
     def __init__(

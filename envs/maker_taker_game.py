@@ -110,6 +110,20 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
 
     Raises:
         ValueError: a parameter is out of its range; the message names it, the expected and the actual value.
+
+    Examples:
+        >>> from makertaker.baselines import solve
+        >>> from makertaker.envs import BestQuote, Exponential, MakerTakerGame
+        >>> game = MakerTakerGame(
+        ...     trader_inventory=(-5.0,),  # a buyer of five shares
+        ...     maker_inventory=(1.0, 0.0),
+        ...     competition=BestQuote(Exponential(gamma=1.5)),
+        ...     trader_terminal_penalty=0.5,
+        ... )
+        >>> game.agents
+        ('trader_0', 'maker_0', 'maker_1')
+        >>> solve(game, 10).payoffs.round(3).tolist()
+        [-10.709, 4.718, 2.888]
     """
 
     trader_inventory: Sequence[float] = (-10.0,)

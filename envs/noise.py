@@ -16,7 +16,14 @@ from .parameters import check_count
 
 
 class Noise(NamedTuple):
-    """Standard normal increments; those of a single step have no axis over steps."""
+    """Standard normal increments; those of a single step have no axis over steps.
+
+    Examples:
+        >>> from makertaker.envs import draw_noise, load_scenario
+        >>> noise = draw_noise(load_scenario("approximation"), 10, paths=4, seed=0)
+        >>> noise.inventory.shape, noise.factor.shape, noise.price
+        ((4, 10, 3), (4, 10, 1), None)
+    """
 
     price: Array | None = None
     """(..., K) of the reference price"""
@@ -147,6 +154,14 @@ def draw_noise(game: Game, steps: int, paths: int, seed: int, *, price: bool = F
 
     Raises:
         ValueError: ``steps`` or ``paths`` is not a positive whole number, or ``paths`` is odd.
+
+    Examples:
+        >>> from makertaker.envs import draw_noise, load_scenario
+        >>> noise = draw_noise(load_scenario("approximation"), 10, paths=4, seed=0)
+        >>> noise.inventory.shape  # paths, steps, agents
+        (4, 10, 3)
+        >>> bool((noise.inventory[:2] == -noise.inventory[2:]).all())  # antithetic
+        True
     """
     check_count("steps", steps)
     if not is_whole(paths) or paths < 2 or paths % 2:

@@ -62,6 +62,14 @@ class Options:
 
     Raises:
         ValueError: an option is out of its range. Ranges are checked where the game is known.
+
+    Examples:
+        >>> from makertaker.envs import Options, acas_v0
+        >>> env = acas_v0.parallel_env(options=Options(steps=10, observation="time"))
+        >>> env.observation_space("maker_0").shape
+        (1,)
+        >>> acas_v0.parallel_env(steps=10, observation="own").observation_space("maker_0").shape
+        (2,)
     """
 
     steps: int | None = None

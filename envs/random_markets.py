@@ -52,7 +52,7 @@ class RandomMarkets:
     Raises:
         ValueError: there is no such parameter, or the game does not take a value that may be drawn.
 
-    Example:
+    Examples:
         >>> from makertaker.envs import RandomMarkets, Uniform, load_scenario
         >>> markets = RandomMarkets(load_scenario("acas"), {"trader_inventory": Uniform([-10.0], [-2.0])})
         >>> max(game.trader_inventory[0] for game in markets.games(10, seed=0)) < -2

@@ -33,6 +33,14 @@ class SoftmaxShare(Competition):
 
     Raises:
         ValueError: a parameter is out of its range.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import SoftmaxShare
+        >>> SoftmaxShare(1.0).fill(np.array([1.0, 1.0])).share.tolist()
+        [0.5, 0.5]
+        >>> SoftmaxShare(1.0, outside=-2.0).fill(np.array([1.0, 1.0])).share.round(3).tolist()  # the rest elsewhere
+        [0.422, 0.422]
     """
 
     rate: float = 1.0

@@ -73,6 +73,12 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
     Raises:
         ValueError: an argument is out of its range, ``control_units`` comes without ``normalize``, a step is asked for
             after the end, or a reset of some markets only.
+
+    Examples:
+        >>> from makertaker.envs.torchrl_env import TorchMarket
+        >>> env = TorchMarket("acas", num_envs=4, observation="time", seed=0)
+        >>> env.rollout(5)["next", "maker", "reward"].shape
+        torch.Size([4, 5, 2, 1])
     """
 
     def __init__(
@@ -313,6 +319,18 @@ class ActorPolicy:
 
     Raises:
         ValueError: an unknown agent.
+
+    Examples:
+        >>> import torch
+        >>> from makertaker.envs.torchrl_env import ActorPolicy, TorchMarket
+        >>> market = TorchMarket("acas", observation="time")
+        >>> def still(data):
+        ...     seen = data["maker", "observation"]
+        ...     return data.set(("maker", "action"), torch.zeros(*seen.shape[:-1], 2))
+        ...
+        >>> maker = ActorPolicy(market, still, "maker_0")  # rates and quotes in place of actions
+        >>> maker.sees
+        'time'
     """
 
     def __init__(

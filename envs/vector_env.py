@@ -46,6 +46,16 @@ class MarketVectorEnv(PlainSpec, VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     Raises:
         ValueError: an argument is out of its range.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.baselines import solve
+        >>> from makertaker.envs import MarketVectorEnv
+        >>> markets = MarketVectorEnv("acas", num_envs=3, agent="maker_0", others=solve("acas").open_loop())
+        >>> observations, infos = markets.reset(seed=0)
+        >>> observations, rewards, *_ = markets.step(np.zeros((3, 2), dtype=np.float32))
+        >>> observations.shape, rewards.shape
+        ((3, 13), (3,))
     """
 
     def __init__(

@@ -36,7 +36,17 @@ _COLORS = 128
 
 
 class Film(NamedTuple):
-    """What :func:`render` wrote."""
+    """What :func:`render` wrote.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from makertaker.training.render import render
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     film = render("execution-2", Path(folder) / "film.gif", steps=2)
+        >>> film.frames
+        3
+    """
 
     path: Path
     frames: int
@@ -84,6 +94,14 @@ def render(
         ImportError: matplotlib is missing.
         ValueError: an argument is out of its range, the file exists, ``ffmpeg`` is missing, or the run cannot be read.
         EquilibriumNotFound: the game was not solved.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from makertaker.training.render import render
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     print(render("execution-2", Path(folder) / "film.gif", steps=2).path.name)
+        film.gif
     """
     path = Path(out)
     _check(path, fps, overwrite)

@@ -60,6 +60,14 @@ class RunConfig:
 
     Raises:
         ValueError: a number is out of its range; an algorithm, agent or hyperparameter is unknown.
+
+    Examples:
+        >>> from makertaker.envs import load_scenario
+        >>> from makertaker.envs.scenarios.writer import game_values
+        >>> from makertaker.training.run_config import RunConfig
+        >>> config = RunConfig("acas", game_values(load_scenario("acas")), timesteps=40_000, seed=1)
+        >>> config.algorithm, config.steps
+        ('ppo', 20)
     """
 
     scenario: str

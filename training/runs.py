@@ -109,6 +109,18 @@ def train(
         ValueError: a bad configuration, or the directory exists, or another process writes into it; nothing has been
             written or removed then.
         KeyboardInterrupt: after the models so far and the history were written.
+
+    Examples:
+        >>> import tempfile
+        >>> from makertaker.envs import load_scenario
+        >>> from makertaker.envs.scenarios.writer import game_values
+        >>> from makertaker.training.run_config import RunConfig
+        >>> from makertaker.training.runs import train
+        >>> config = RunConfig("execution-2", game_values(load_scenario("execution-2")), timesteps=1280)  # few
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     done = train(config, f"{folder}/run")
+        >>> sorted(done.metrics["agents"])
+        ['trader_0', 'trader_1']
     """
     check_installed(*engines.find(config.engine).library)
     module = needed("logs", "train")
@@ -174,6 +186,19 @@ def resume(
     Raises:
         ImportError: a library that logs is missing.
         ValueError: there is no run or no checkpoint, or it is corrupt, or another process writes into the directory.
+
+    Examples:
+        >>> import tempfile
+        >>> from makertaker.envs import load_scenario
+        >>> from makertaker.envs.scenarios.writer import game_values
+        >>> from makertaker.training.run_config import RunConfig
+        >>> from makertaker.training.runs import resume, train
+        >>> config = RunConfig("execution-2", game_values(load_scenario("execution-2")), timesteps=1280)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     done = train(config, f"{folder}/run")
+        ...     again = resume(f"{folder}/run")  # it is complete, and stays as it is
+        >>> again.metrics == done.metrics
+        True
     """
     folder = run_folder.real(Path(out))
     unfinished_config(folder)  # said before anything is written
@@ -295,6 +320,19 @@ def load_policies(out: str | Path, *, trust: bool = False) -> dict[str, Policy]:
 
     Raises:
         ValueError: a model is missing or corrupt, or needs trust.
+
+    Examples:
+        >>> import tempfile
+        >>> from makertaker.envs import load_scenario
+        >>> from makertaker.envs.scenarios.writer import game_values
+        >>> from makertaker.training.run_config import RunConfig
+        >>> from makertaker.training.runs import load_policies, train
+        >>> config = RunConfig("execution-2", game_values(load_scenario("execution-2")), timesteps=1280)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     done = train(config, f"{folder}/run")
+        ...     policies = load_policies(f"{folder}/run")
+        >>> sorted(policies)
+        ['trader_0', 'trader_1']
     """
     return _policies(load_config(out), reached(Path(out)).models, trust)
 
@@ -332,6 +370,19 @@ def evaluate_run(out: str | Path, *, trust: bool = False) -> RunEvaluation:
 
     Raises:
         ValueError: the directory is not a run, or a file in it is missing or corrupt, or a model needs trust.
+
+    Examples:
+        >>> import tempfile
+        >>> from makertaker.envs import load_scenario
+        >>> from makertaker.envs.scenarios.writer import game_values
+        >>> from makertaker.training.run_config import RunConfig
+        >>> from makertaker.training.runs import evaluate_run, train
+        >>> config = RunConfig("execution-2", game_values(load_scenario("execution-2")), timesteps=1280)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     done = train(config, f"{folder}/run")
+        ...     again = evaluate_run(f"{folder}/run")
+        >>> again.metrics == done.metrics
+        True
     """
     needed("evaluation.plots", "train")  # said first where it is missing
     out = Path(out)

@@ -67,6 +67,18 @@ def sweep(
             the address, or the folder holds something else, or another sweep writes it; nothing has been written or
             removed then.
         KeyboardInterrupt: after the table of finished trainings was written.
+
+    Examples:
+        >>> import tempfile
+        >>> from makertaker.envs import load_scenario
+        >>> from makertaker.envs.scenarios.writer import game_values
+        >>> from makertaker.training.run_config import RunConfig
+        >>> from makertaker.training.sweep import sweep
+        >>> config = RunConfig("execution-2", game_values(load_scenario("execution-2")), timesteps=1280)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     rows = sweep([config], folder)
+        >>> [row.name for row in rows if row.metrics is not None]
+        ['execution-2-ppo-0']
     """
     return train_many(_named(configs), out, _write, overwrite=overwrite, address=address, console=console, logs=logs)
 
@@ -91,7 +103,18 @@ def _write(rows: Sequence[Row], out: Path) -> None:
 
 
 def summary(rows: Sequence[Row]) -> list[Group]:
-    """For each scenario and algorithm: relative NashConv by seed, its median, mean seconds, and failures."""
+    """For each scenario and algorithm: relative NashConv by seed, its median, mean seconds, and failures.
+
+    Examples:
+        >>> from makertaker.envs import load_scenario
+        >>> from makertaker.envs.scenarios.writer import game_values
+        >>> from makertaker.training.run_config import RunConfig
+        >>> from makertaker.training.sweep import Row, summary
+        >>> config = RunConfig("acas", game_values(load_scenario("acas")), seed=3)
+        >>> (group,) = summary([Row("acas-ppo-3", config, note="diverged")])
+        >>> group["median"], group["failed"]
+        (None, {'3': 'diverged'})
+    """
     members: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         members.setdefault((row.config.scenario, algorithm_text(row.config)), []).append(row)

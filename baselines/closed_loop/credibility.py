@@ -21,7 +21,16 @@ _BESIDE = 256
 
 
 class Credibility(NamedTuple):
-    """Everyone's gains from states beside the path, in the middle of the game."""
+    """Everyone's gains from states beside the path, in the middle of the game.
+
+    Examples:
+        >>> from makertaker.baselines import credibility, solve
+        >>> found = credibility("execution-2", solve("execution-2").open_loop())
+        >>> found.gains.shape[-1]  # agents
+        16
+        >>> bool(found.worst.max() > 0)  # schedules do not answer states beside their path
+        True
+    """
 
     steps: Array
     """(S,) the steps at which they begin"""

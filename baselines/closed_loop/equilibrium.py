@@ -64,13 +64,26 @@ class MarkovOptions(FitOptions):
 
     Raises:
         ValueError: an option is out of its range.
+
+    Examples:
+        >>> from makertaker.baselines import MarkovOptions, markov_nash
+        >>> nash = markov_nash("execution-2", 5, options=MarkovOptions(refine=False))  # without error estimates
+        >>> nash.errors is None
+        True
     """
 
     refine: bool = True
 
 
 class MarkovErrors(NamedTuple):
-    """Estimated errors of everyone's payoffs, (n,) each, in currency: what refinements change."""
+    """Estimated errors of everyone's payoffs, (n,) each, in currency: what refinements change.
+
+    Examples:
+        >>> from makertaker.baselines import markov_nash
+        >>> errors = markov_nash("execution-2", 5).errors
+        >>> bool(errors.degree.max() < 1e-8)  # quadratic values are fitted exactly
+        True
+    """
 
     degree: Array
     """from polynomials of one degree, and of two degrees less"""
@@ -93,6 +106,14 @@ class MarkovNash(Rule):
 
     Everyone's controls are functions of time, factor and all inventories, and from any state of the tube nobody gains
     by another such function that stays in it, up to ``errors``. ``feedback()`` gives the policies; they are batched.
+
+    Examples:
+        >>> from makertaker.baselines import markov_nash, solve
+        >>> nash = markov_nash("execution-2", 10)
+        >>> sorted(nash.feedback())
+        ['trader_0', 'trader_1']
+        >>> bool((nash.payoffs < solve("execution-2", 10).payoffs).all())  # who know that they are answered earn less
+        True
     """
 
     game: Game

@@ -10,6 +10,12 @@ class Condition(NamedTuple):
 
     Where a game has functions of the user's own, a condition on them is looked at at points, which can refute but not
     prove it; ``note`` then says so.
+
+    Examples:
+        >>> from makertaker.baselines import check
+        >>> first = check("acas")[0]
+        >>> first.holds, first.reference
+        (True, 'Definition 3.4')
     """
 
     name: str

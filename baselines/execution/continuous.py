@@ -150,7 +150,14 @@ def _penalties(game: ExecutionGame, t: float) -> Array:
 
 
 def matrices(game: ExecutionGame, t: float) -> Matrices:
-    """``D, E, F, G`` of (3) at time ``t``, for any crowding: the rates of (2) are ``D (Y - w) + E Q``."""
+    """``D, E, F, G`` of (3) at time ``t``, for any crowding: the rates of (2) are ``D (Y - w) + E Q``.
+
+    Examples:
+        >>> from makertaker.baselines.continuous import matrices
+        >>> from makertaker.envs import load_scenario
+        >>> matrices(load_scenario("execution-2"), 0.0).forward_adjoint.shape
+        (2, 2)
+    """
     count = game.traders
     alpha, beta = _impacts(game, t)
     ones = np.ones((count, count))
@@ -180,6 +187,15 @@ def riccati(game: ExecutionGame, times: Array, method: Method | None = None) -> 
     Raises:
         ValueError: the method does not fit the game.
         EquilibriumNotFound: there is no bounded solution.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.baselines.continuous import riccati
+        >>> from makertaker.envs import load_scenario
+        >>> times = np.linspace(0, 1, 3)
+        >>> closed, radon = (riccati(load_scenario("execution-2"), times, way) for way in ("closed form", "radon"))
+        >>> bool(abs(closed - radon).max() < 1e-9)
+        True
     """
     times = np.asarray(times, dtype=float)
     if times.ndim != 1 or (np.diff(times) < 0).any() or times.min() < 0 or times.max() > game.horizon:
@@ -237,6 +253,13 @@ def field(game: ExecutionGame, times: Array) -> Field:
     Raises:
         ValueError: the factor does not enter linearly.
         EquilibriumNotFound: there is no bounded solution.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.baselines.continuous import field
+        >>> from makertaker.envs import load_scenario
+        >>> field(load_scenario("execution-2"), np.linspace(0, 1, 3)).slope.shape
+        (3, 2, 2)
     """
     return _integrate(game, np.asarray(times, dtype=float))
 
@@ -287,6 +310,13 @@ def path(game: ExecutionGame, times: Array) -> Path:
     Raises:
         ValueError: there is noise flow, penalties differ, or a coefficient depends on time.
         EquilibriumNotFound: there is no bounded solution.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.baselines.continuous import path
+        >>> from makertaker.envs import load_scenario
+        >>> path(load_scenario("execution-2"), np.linspace(0, 1, 3)).inventories[0].tolist()
+        [-5.0, -5.0]
     """
     if any(callable(flow) or flow for flow in (game.buy_flow, game.sell_flow)):
         raise ValueError("path: the closed form is for games without noise flow; integrate the field otherwise")

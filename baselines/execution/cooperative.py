@@ -24,6 +24,14 @@ def cooperative_optimum(game: ExecutionGame, steps: int) -> LinearFeedback:
         NoOptimum: the crowding is 1 or more, or the grid problem's Hessian is not negative definite: one of the pivots
             of its block Cholesky factorisation is not.
         ValueError: more than 2,000 agents, or the factor does not enter linearly.
+
+    Examples:
+        >>> from makertaker.baselines import cooperative_optimum, solve
+        >>> from makertaker.envs import load_scenario
+        >>> game = load_scenario("execution-2")
+        >>> together = cooperative_optimum(game, 20).play().payoffs.sum()
+        >>> bool(together > solve(game, 20).payoffs.sum())
+        True
     """
     times = grid(game, steps)
     if game.traders > LARGEST_SLOPE:

@@ -160,6 +160,13 @@ def feedback_nash(game: ExecutionGame, steps: int) -> LinearFeedback:
     Raises:
         EquilibriumNotFound: at some step an agent's problem is not concave, or the agents' conditions are singular.
         ValueError: the factor does not enter linearly.
+
+    Examples:
+        >>> from makertaker.baselines import feedback_gains, feedback_nash
+        >>> from makertaker.envs import load_scenario
+        >>> payoffs, gains = feedback_gains(feedback_nash(load_scenario("execution-2"), 20))
+        >>> bool(abs(gains).max() < 1e-9)
+        True
     """
     problem = LinearQuadraticGame(game, steps)
     count, size = game.traders, problem.size
@@ -209,6 +216,13 @@ def best_response_to_feedback(rule: LinearFeedback, agent: str) -> FeedbackRespo
         ValueError: an unknown agent.
         EquilibriumNotFound: the deviator's problem has no maximum.
         ValueError: the factor does not enter linearly.
+
+    Examples:
+        >>> from makertaker.baselines import best_response_to_feedback, feedback_nash
+        >>> from makertaker.envs import load_scenario
+        >>> found = best_response_to_feedback(feedback_nash(load_scenario("execution-2"), 20), "trader_0")
+        >>> bool(abs(found.gain) < 1e-9)
+        True
     """
     index = agent_index(rule.game, agent)
     replaced, payoff = _respond(rule, index)
@@ -243,7 +257,15 @@ def _respond(rule: LinearFeedback, index: int) -> tuple[LinearFeedback, float]:
 
 
 def feedback_gains(rule: LinearFeedback) -> tuple[Array, Array]:
-    """Payoffs (N,) of a rule played as feedback, and everyone's gain from its best response, exactly."""
+    """Payoffs (N,) of a rule played as feedback, and everyone's gain from its best response, exactly.
+
+    Examples:
+        >>> from makertaker.baselines import cooperative_optimum, feedback_gains
+        >>> from makertaker.envs import load_scenario
+        >>> payoffs, gains = feedback_gains(cooperative_optimum(load_scenario("execution-2"), 20))
+        >>> bool((gains > 0).all())  # everyone would leave the cartel
+        True
+    """
     payoffs = values(rule)
     best = np.array([_respond(rule, i)[1] for i in range(rule.game.traders)])
     return payoffs, best - payoffs

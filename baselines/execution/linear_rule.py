@@ -19,6 +19,15 @@ class LinearFeedback(Rule):
 
     Played by :meth:`feedback` it reacts to the others; by :meth:`open_loop` it follows the no-deviation
     inventories, so that opponents do not react: the paper's notion of a strategy.
+
+    Examples:
+        >>> from makertaker.baselines import feedback_nash
+        >>> from makertaker.envs import load_scenario
+        >>> rule = feedback_nash(load_scenario("execution-2"), 20)
+        >>> rule.gain.shape  # rates per share of everyone's inventory, on every step
+        (20, 2, 2)
+        >>> rule.play().payoffs.shape
+        (2,)
     """
 
     game: ExecutionGame

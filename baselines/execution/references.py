@@ -30,6 +30,11 @@ def collusion_index(total: float, nash: float, cooperative: float) -> float | No
     """``(J - J_Nash) / (J_coop - J_Nash)`` of total payoffs: 0 at the open-loop Nash equilibrium, 1 at the optimum.
 
     None where the two coincide to rounding: with one trader, or where agents do not affect each other.
+
+    Examples:
+        >>> from makertaker.baselines import collusion_index
+        >>> collusion_index(total=-30.0, nash=-40.0, cooperative=-20.0)
+        0.5
     """
     gap = cooperative - nash
     return (total - nash) / gap if gap > 1e-9 * (abs(nash) + abs(cooperative)) else None
@@ -41,6 +46,12 @@ def almgren_chriss_alone(game: ExecutionGame, steps: int) -> LinearFeedback:
     Raises:
         ValueError: the factor does not enter linearly.
         EquilibriumNotFound: an agent's problem has no maximum.
+
+    Examples:
+        >>> from makertaker.baselines import almgren_chriss_alone
+        >>> from makertaker.envs import load_scenario
+        >>> almgren_chriss_alone(load_scenario("execution-2"), 20).play().payoffs.shape
+        (2,)
     """
     times = grid(game, steps)
     c = game.coefficients(times)

@@ -49,7 +49,14 @@ _AGREE = 1e-3
 
 @dataclass(frozen=True)
 class Coalition:
-    """Result of the search."""
+    """Result of the search.
+
+    Examples:
+        >>> from makertaker.baselines import coalition_optimum
+        >>> found = coalition_optimum("dealers", 5)
+        >>> found.controls.ask.shape, len(found.totals)
+        ((5, 2), 1)
+    """
 
     controls: Controls
     """the makers' quotes, and the traders' response to them"""
@@ -97,6 +104,11 @@ def coalition_optimum(game: MarketLike, steps: int | None = None) -> Coalition:
         ValueError: not a maker-taker game.
         NoOptimum: there is no optimum inside the constraints; the message says why.
         EquilibriumNotFound: the Nash equilibrium, from which the search starts, was not found.
+
+    Examples:
+        >>> from makertaker.baselines import coalition_optimum, solve
+        >>> bool(coalition_optimum("dealers", 5).payoffs.sum() > solve("dealers", 5).payoffs.sum())
+        True
     """
     described, steps = game_and_steps(game, steps)
     if not described.makers:

@@ -27,7 +27,15 @@ from .equilibrium import solve_maker_taker
 
 @dataclass(frozen=True)
 class MeanField:
-    """The equilibrium of makers and a population of traders."""
+    """The equilibrium of makers and a population of traders.
+
+    Examples:
+        >>> from makertaker.baselines import mean_field
+        >>> from makertaker.envs import load_scenario
+        >>> found = mean_field(load_scenario("mean-field"), 20)
+        >>> bool(found.margin > 0)  # no trader of the population is truncated
+        True
+    """
 
     representative: Equilibrium
     """of the game with one trader, who holds the population's mean"""
@@ -70,6 +78,12 @@ def mean_field(game: MakerTakerGame, steps: int = 100) -> MeanField:
         EquilibriumNotFound: the representative game was not solved, or (33) fails: a trader's rate would be truncated,
             and the average of the population is no trader. ``solve`` of the averaged game itself, with as many traders
             as it takes, then is the way.
+
+    Examples:
+        >>> from makertaker.baselines import mean_field
+        >>> from makertaker.envs import load_scenario
+        >>> mean_field(load_scenario("mean-field"), 20).representative.controls.rate.shape
+        (20, 1)
     """
     times = grid(game, steps)
     if not game.makers or game.random:

@@ -21,7 +21,14 @@ COALITION = "makers' coalition"
 
 def almgren_chriss(game: MakerTakerGame, steps: int) -> np.ndarray:
     """Each trader's optimal execution if quotes stayed at the constant spread and other traders at TWAP; rates
-    (K, N)."""
+    (K, N).
+
+    Examples:
+        >>> from makertaker.baselines import almgren_chriss
+        >>> from makertaker.envs import load_scenario
+        >>> almgren_chriss(load_scenario("acas"), 4).round(2).ravel().tolist()
+        [2.48, 2.26, 2.07, 1.9]
+    """
     if not game.traders:
         return twap(game, steps)
     profile = Controls(twap(game, steps), *constant_spread(game, steps))
@@ -31,7 +38,14 @@ def almgren_chriss(game: MakerTakerGame, steps: int) -> np.ndarray:
 
 
 def heuristic_profiles(game: MakerTakerGame, steps: int, seed: int = 0) -> dict[str, Controls]:
-    """The profiles that reports of the maker-taker game compare with, by name."""
+    """The profiles that reports of the maker-taker game compare with, by name.
+
+    Examples:
+        >>> from makertaker.baselines import heuristic_profiles
+        >>> from makertaker.envs import load_scenario
+        >>> list(heuristic_profiles(load_scenario("acas"), 20))
+        ['TWAP, constant spread', 'Almgren-Chriss, constant spread', 'random']
+    """
     quotes = constant_spread(game, steps)
     if not game.traders:
         return {

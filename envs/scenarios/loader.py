@@ -101,7 +101,14 @@ _HEADER = ("description", "game", "steps", "random")
 
 @dataclass(frozen=True)
 class Scenario:
-    """A named game with the grid it is usually played on."""
+    """A named game with the grid it is usually played on.
+
+    Examples:
+        >>> from makertaker.envs import read_scenario
+        >>> scenario = read_scenario("acas")
+        >>> scenario.name, scenario.steps, scenario.game.agents
+        ('acas', 20, ('trader_0', 'maker_0', 'maker_1'))
+    """
 
     name: str
     description: str
@@ -114,7 +121,13 @@ class Scenario:
 
 
 def scenario_names() -> list[str]:
-    """Names of the scenarios that come with the package."""
+    """Names of the scenarios that come with the package.
+
+    Examples:
+        >>> from makertaker.envs import scenario_names
+        >>> "acas" in scenario_names()
+        True
+    """
     files = resources.files(__package__).iterdir()
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
@@ -124,6 +137,11 @@ def load_scenario(name: Source, overrides: Sequence[str] = ()) -> Game:
 
     Raises:
         ValueError: as :func:`read_scenario` does, or the scenario draws its games.
+
+    Examples:
+        >>> from makertaker.envs import load_scenario
+        >>> load_scenario("acas", ["competition.gamma=2.0"]).competition
+        BestQuote(intensity=Exponential(gamma=2.0))
     """
     scenario = read_scenario(name, overrides)
     if scenario.random is not None:
@@ -141,6 +159,13 @@ def read_scenario(name: Source, overrides: Sequence[str] = ()) -> Scenario:
 
     Raises:
         ValueError: an unknown scenario, a file that is not TOML, an unknown key, or a value out of its range.
+
+    Examples:
+        >>> from makertaker.envs import read_scenario
+        >>> read_scenario("execution-2").steps
+        20
+        >>> read_scenario({"game": "execution", "initial_inventory": [-1.0]}).game.agents
+        ('trader_0',)
     """
     if isinstance(name, Mapping):
         values: dict[str, object] = copy.deepcopy(dict(name))

@@ -26,7 +26,7 @@ def game_values(game: Game, *, defaults: bool = False) -> dict[str, Any]:
     Raises:
         ValueError: the game has a part or a function that no file can name.
 
-    Example:
+    Examples:
         >>> from makertaker.envs import MakerTakerGame, SoftmaxShare, load_scenario
         >>> game_values(MakerTakerGame((4.0,), competition=SoftmaxShare(2.0)))
         {'game': 'maker_taker', 'trader_inventory': [4.0], 'competition': {'kind': 'softmax', 'rate': 2.0}}

@@ -94,7 +94,7 @@ def test_the_scale_of_the_learners_rewards_is_stated_once(undisturbed):
 
 
 def test_the_page_lists_all_tags_with_their_units():
-    page = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "logging.md").read_text(encoding="utf-8")
     found = dict(re.findall(r"^\| `(\w+/\w+)` \| .* \| (currency|fraction) \|$", page, flags=re.M))
     assert list(found) == list(TAGS)
     assert all(("in currency" in TAGS[tag]) == (unit == "currency") for tag, unit in found.items())

@@ -34,6 +34,12 @@ class NashConvHistory(Callback):  # type: ignore[misc]  # BenchMARL is untyped
 
     Raises:
         ValueError: ``every`` is not positive, or the game is random.
+
+    Examples:
+        >>> from makertaker.training.benchmarl_callbacks import NashConvHistory
+        >>> history = NashConvHistory(every=1280)  # frames; to be given to an Experiment among its callbacks
+        >>> history.values  # filled as the experiment runs
+        []
     """
 
     def __init__(self, every: int) -> None:
@@ -80,6 +86,12 @@ class Anneal(Callback):  # type: ignore[misc]
 
     Raises:
         ValueError: a rate is not positive.
+
+    Examples:
+        >>> from makertaker.training.benchmarl_callbacks import Anneal
+        >>> calm = Anneal(5e-3, 1e-4)  # to be given to an Experiment among its callbacks
+        >>> calm.ends  # learning rates at the start and at the end
+        (0.005, 0.0001)
     """
 
     def __init__(self, first: float, last: float) -> None:

@@ -68,6 +68,12 @@ class MarketTask(Task, TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
 
     Raises:
         ValueError: an argument is out of its range, or there is no such scenario.
+
+    Examples:
+        >>> from makertaker.training.benchmarl_task import MarketTask
+        >>> task = MarketTask("acas", observation="time")
+        >>> task.steps
+        20
     """
 
     def __init__(
@@ -163,6 +169,18 @@ def policies(experiment: Experiment) -> dict[str, Policy]:
 
     Raises:
         ValueError: the experiment's task is another one.
+
+    Examples:
+        >>> from benchmarl.algorithms import IppoConfig
+        >>> from benchmarl.experiment import Experiment, ExperimentConfig
+        >>> from benchmarl.models.mlp import MlpConfig
+        >>> from makertaker.training.benchmarl_task import MarketTask, policies
+        >>> config = ExperimentConfig.get_from_yaml()
+        >>> config.loggers, config.create_json, config.save_folder = [], False, None
+        >>> task, algorithm = MarketTask("acas", observation="time"), IppoConfig.get_from_yaml()
+        >>> experiment = Experiment(task, algorithm, MlpConfig.get_from_yaml(), seed=0, config=config)
+        >>> sorted(policies(experiment))
+        ['maker_0', 'maker_1', 'trader_0']
     """
     task = experiment.task
     if not isinstance(task, MarketTask):

@@ -93,6 +93,11 @@ class PPOSettings(FieldSettings):
 
     Raises:
         ValueError: a value is out of its range.
+
+    Examples:
+        >>> from makertaker.training.common.hyperparameters import PPOSettings
+        >>> PPOSettings(n_epochs=10).n_epochs
+        10
     """
 
     learning_rate: tuple[float, float] = (5e-3, 1e-4)

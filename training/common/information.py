@@ -25,5 +25,12 @@ def check_information(information: str) -> Kind:
 
 
 def visible(game: Game, information: str) -> int:
-    """Number of leading entries of the full observation that an actor sees. Raises ValueError for an unknown name."""
+    """Number of leading entries of the full observation that an actor sees. Raises ValueError for an unknown name.
+
+    Examples:
+        >>> from makertaker.envs import load_scenario
+        >>> from makertaker.training.common.information import visible
+        >>> {name: visible(load_scenario("acas"), name) for name in ("time", "own", "market", "full")}
+        {'time': 1, 'own': 2, 'market': 7, 'full': 13}
+    """
     return width(game, check_information(information))

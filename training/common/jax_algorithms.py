@@ -142,7 +142,13 @@ ALGORITHMS: Mapping[str, JaxSettings] = {
 
 
 def find(name: str) -> JaxSettings:
-    """An algorithm by name. Raises ValueError for an unknown one."""
+    """An algorithm by name. Raises ValueError for an unknown one.
+
+    Examples:
+        >>> from makertaker.training.common.jax_algorithms import find
+        >>> type(find("reinforce")).__name__
+        'ReinforceSettings'
+    """
     if not isinstance(name, str) or name not in ALGORITHMS:
         raise unknown("algorithm", name, ALGORITHMS, " with engine 'jax'")
     return ALGORITHMS[name]

@@ -28,6 +28,15 @@ class LearnedPolicy:
         act: the actions, without exploration.
         market: gives observations their units and actions their range.
         agent: its name.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import acas_v0
+        >>> from makertaker.training import LearnedPolicy
+        >>> setting = acas_v0.parallel_env(observation="time").market
+        >>> still = LearnedPolicy(lambda seen: np.zeros((len(seen), 2)), setting, "maker_0")  # quotes in the middle
+        >>> still.agent
+        'maker_0'
     """
 
     act: Act

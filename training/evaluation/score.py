@@ -56,6 +56,17 @@ class Score(Evaluation):
     """How far policies are from the equilibrium.
 
     ``print`` shows a table; :meth:`json` and :meth:`to_dict` have the numbers, :meth:`figure` the paths.
+
+    Examples:
+        >>> import numpy as np
+        >>> from makertaker.envs import execution_v0
+        >>> from makertaker.training import score
+        >>> env = execution_v0.parallel_env()
+        >>> found = score(env, {agent: lambda seen: np.zeros((*seen.shape[:-1], 1)) for agent in env.possible_agents})
+        >>> sorted(found.agents), found.exact
+        (['trader_0', 'trader_1'], False)
+        >>> sorted(found.to_dict())[:3]
+        ['agents', 'baselines', 'collusion_index']
     """
 
     notes: tuple[str, ...]
@@ -182,9 +193,10 @@ def score(
             shape or are NaN, or that uses more than ``information``.
         EquilibriumNotFound: the game, or an agent's best response, was not solved.
 
-    Example:
+    Examples:
         >>> from makertaker.baselines import solve
         >>> from makertaker.envs import acas_v0
+        >>> from makertaker.training import score
         >>> env = acas_v0.parallel_env(observation="time")
         >>> print(f"{abs(score(env, solve(env).open_loop()).nash_conv):.3f}")
         0.000

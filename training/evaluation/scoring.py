@@ -40,7 +40,15 @@ _SAME = 1e-6
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Result of :func:`evaluate`."""
+    """Result of :func:`evaluate`.
+
+    Examples:
+        >>> from makertaker.baselines import solve
+        >>> from makertaker.training import evaluate
+        >>> found = evaluate("acas", solve("acas").open_loop())
+        >>> found.learned.payoffs.shape, found.equilibrium.payoffs.shape
+        ((3,), (3,))
+    """
 
     learned: Trajectory
     """means over the paths, where anything is random"""
@@ -88,6 +96,13 @@ def evaluate(
     Raises:
         ValueError: an argument does not fit.
         EquilibriumNotFound: the game, or an agent's best response, was not solved.
+
+    Examples:
+        >>> from makertaker.baselines import solve
+        >>> from makertaker.training import evaluate
+        >>> metrics = evaluate("acas", solve("acas").open_loop()).metrics
+        >>> bool(metrics["relative_nash_conv"] < 1e-9)
+        True
     """
     setting = environment_setting(game)
     game, steps = game_and_steps(game, steps)

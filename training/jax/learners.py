@@ -62,10 +62,13 @@ class JaxLearners(Learners):
     Raises:
         ValueError: an argument is out of its range.
 
-    Example::
-
-        learners = JaxLearners("acas", seed=3)
-        learners.learn(160_000)
+    Examples:
+        >>> from makertaker.training.common.jax_algorithms import find
+        >>> from makertaker.training.jax.learners import JaxLearners
+        >>> learners = JaxLearners("acas", algorithm=find("reinforce"), seed=3)
+        >>> learners.learn(20_000)  # joint market steps
+        >>> sorted(learners.policies())
+        ['maker_0', 'maker_1', 'trader_0']
     """
 
     def __init__(

@@ -42,8 +42,10 @@ def scorer(game: Described, steps: int | None = None) -> Callable[[Controls], Sc
         ValueError: the game is random, so that agents have processes in place of schedules.
         EquilibriumNotFound: the game was not solved.
 
-    Example:
+    Examples:
         >>> import jax
+        >>> from makertaker.baselines import solve
+        >>> from makertaker.training.jax.scores import scorer
         >>> score = scorer("acas")
         >>> nash = solve("acas")
         >>> bool(jax.jit(score)(nash.controls).relative < 1e-6)

@@ -69,6 +69,12 @@ def ppo_config(
 
     Raises:
         ValueError: an argument is out of its range.
+
+    Examples:
+        >>> from makertaker.training.rllib import ppo_config
+        >>> config = ppo_config("acas", markets=4, runners=2)
+        >>> config.num_env_runners, sorted(config.policies)
+        (2, ['maker_0', 'maker_1', 'trader_0'])
     """
     fixed = dict(fixed or {})
     game, options, *_ = describe_game(game, options, fields)

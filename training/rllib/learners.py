@@ -50,6 +50,14 @@ class RLlibLearners(Learners):
 
     Raises:
         ValueError: an argument is out of its range, or there is no cluster at the address.
+
+    Examples:
+        >>> from makertaker.training.rllib import RLlibLearners
+        >>> with RLlibLearners("acas", timesteps=160, markets=8) as learners:
+        ...     learners.learn(160)  # joint market steps; 160,000 learn something
+        ...     found = sorted(learners.policies())
+        >>> found
+        ['maker_0', 'maker_1', 'trader_0']
     """
 
     steps_done = 0

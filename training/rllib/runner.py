@@ -55,7 +55,14 @@ class RunnerGenerators(TypedDict):
 
 
 class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is untyped
-    """Plays whole episodes of a batch of markets; its algorithm's ``env_config`` is :class:`MarketSettings`."""
+    """Plays whole episodes of a batch of markets; its algorithm's ``env_config`` is :class:`MarketSettings`.
+
+    Examples:
+        >>> from makertaker.training.rllib import MarketRunner, ppo_config
+        >>> runner = MarketRunner(config=ppo_config("acas", markets=4))
+        >>> len(runner.sample())  # whole episodes, one of each market
+        4
+    """
 
     def __init__(self, *, config: AlgorithmConfig, **keywords: object) -> None:
         super().__init__(config=config, **keywords)

@@ -57,6 +57,14 @@ class Algorithm(Settings):
 
     Raises:
         ValueError: a value is out of its range, or a keyword is not one of the class or policy.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> from makertaker.training import Algorithm
+        >>> from makertaker.training.sb3.algorithms import find
+        >>> calm = replace(find("ppo"), learning_rate=1e-3, exploration=(0.9, 0.1))
+        >>> isinstance(calm, Algorithm)
+        True
     """
 
     model: type[BaseAlgorithm]

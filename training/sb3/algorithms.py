@@ -154,6 +154,11 @@ def find(name: str, memory: str = NONE) -> Algorithm:
 
     Raises:
         ValueError: an unknown one, or one that has no such memory.
+
+    Examples:
+        >>> from makertaker.training.sb3.algorithms import find
+        >>> find("ppo").hyperparameters()["learning_rate"]
+        [0.005, 0.0001]
     """
     if not isinstance(name, str) or name not in ALGORITHMS:
         raise unknown("algorithm", name, ALGORITHMS)

@@ -64,11 +64,13 @@ class IndependentLearners(Learners):
     Raises:
         ValueError: an argument is out of its range.
 
-    Example::
-
-        calm = dataclasses.replace(find("ppo"), learning_rate=(1e-3, 1e-4))
-        learners = IndependentLearners("acas", algorithm={"trader_0": calm, "maker_0": "ppo", "maker_1": "a2c"})
-        learners.learn(160_000)
+    Examples:
+        >>> from makertaker.training import IndependentLearners
+        >>> each = {"trader_0": "ppo", "maker_0": "ppo", "maker_1": "a2c"}
+        >>> learners = IndependentLearners("acas", algorithm=each, markets=8)
+        >>> learners.learn(160)  # joint market steps; 160,000 learn something
+        >>> sorted(learners.policies())
+        ['maker_0', 'maker_1', 'trader_0']
     """
 
     def __init__(

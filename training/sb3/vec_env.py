@@ -75,6 +75,14 @@ class MarketVecEnv(BatchVecEnv):
 
     Raises:
         ValueError: an argument is out of its range.
+
+    Examples:
+        >>> from stable_baselines3 import PPO
+        >>> from makertaker.training import MarketVecEnv
+        >>> markets = MarketVecEnv("acas", 8, "trader_0")  # the makers play the equilibrium
+        >>> model = PPO("MlpPolicy", markets, n_steps=20, batch_size=160, device="cpu").learn(160)
+        >>> model.num_timesteps
+        160
     """
 
     def __init__(
