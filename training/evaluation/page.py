@@ -113,9 +113,9 @@ $settings
 COMPARISON = Template(
     _HEAD
     + """<p class="muted">Groups of trainings that differ in their seeds alone, the least relative NashConv first:
-the sum of all agents' gains by best responses, over the sum of the equilibrium payoffs' sizes. Numbers are medians over seeds;
-intervals are 95% bootstrap intervals of the median. They lie between the least and the greatest seed: fewer than six
-seeds give them less than their name says.</p>$remarks
+the sum of all agents' gains by best responses, over the sum of the equilibrium payoffs' sizes. Numbers are medians over
+seeds; intervals are 95% bootstrap intervals of the median. They lie between the least and the greatest seed: fewer than
+six seeds give them less than their name says.</p>$remarks
 <h2 id="groups">Groups</h2>
 $groups
 <p class="tools">$downloads</p>
