@@ -2,7 +2,9 @@
 
 import csv
 import json
+import runpy
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,8 +183,11 @@ def test_every_suite_is_one():
         off_policy = {"sac", "td3", "tqc"}
         assert all(len(seeds) >= (5 if key[1] in off_policy else 10) for key, seeds in cells.items())
         quick = suites.load_suite(name, quick=True)
-        assert len(quick.trainings) <= 20
-        assert {each.config.timesteps for each in quick.trainings.values()} == {8_000}
+        assert len(quick.trainings) <= 48
+        if name == "learners":
+            assert set(quick.trainings) < set(suite.trainings)
+        else:
+            assert {each.config.timesteps for each in quick.trainings.values()} == {8_000}
 
 
 def test_an_order_is_shared():
@@ -201,6 +206,8 @@ def test_an_order_is_shared():
         ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'", "expected seeds in every table of trainings"),
         ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseed = 3", "unknown key 'seed' in trainings of"),
         ("[a]\nabout = 'x'\nalong = 'time'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3", "unknown along 'time'"),
+        ("[a]\nabout = 'x'\nquick = {seed = 3}\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3", "unknown key 'seed'"),
+        ("[a]\nabout = 'x'\ntrainings = [1]", r"expected tables \[\[a.trainings\]\]"),
         ("[a", "cannot be read"),
         ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acsa'\nseeds = 3", "acas"),
         ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'makers-only'\nseeds = 3\ntraders = 2", "that has some"),
@@ -326,3 +333,14 @@ def test_nothing_is_drawn_of_nothing(benched, tmp_path):
     runs[runs["status"] == "failed"].to_csv(tmp_path / "runs.csv", index=False)
     with pytest.raises(ValueError, match=r"no run in .* is finished"):
         write_report(tmp_path)
+
+
+def test_the_example_of_a_learner_of_one_s_own_runs(benched, tmp_path, monkeypatch, capsys):
+    out, _, _ = benched
+    (tmp_path / "learners").mkdir()
+    for name in ("runs.csv", "curves.csv", "suite.json"):
+        (tmp_path / "learners" / name).write_bytes((out / "small" / name).read_bytes())
+    script = Path(__file__).parents[2] / "examples" / "own_row.py"
+    monkeypatch.setattr("sys.argv", [str(script), str(tmp_path), "40"])
+    runpy.run_path(str(script), run_name="__main__")
+    assert len(rows_of(tmp_path / "learners" / "others.csv")) == len(capsys.readouterr().out.splitlines()) == 10

@@ -35,6 +35,7 @@ _KEYS = (
     "hyperparameters",
     *_FIELDS,
 )
+_SUITE = ("about", "trainings", "along", "quick")
 _LEAST = ("scenario", "seeds")
 ALONG = ("agents", "steps", "timesteps")
 """numbers that a suite's figure may have on its horizontal axis"""
@@ -85,11 +86,14 @@ def _check(name: str, table: object) -> None:
     if not isinstance(table, dict) or not isinstance(table.get("about"), str) or not table.get("trainings"):
         raise ValueError(f"suite {name!r}: expected a table with about and trainings, got {table!r:.100}")
     for key in table:
-        if key not in ("about", "trainings", "along"):
-            raise unknown("key", key, ("about", "trainings", "along"), f" in suite {name!r}")
+        if key not in _SUITE:
+            raise unknown("key", key, _SUITE, f" in suite {name!r}")
     if table.get("along", ALONG[0]) not in ALONG:
         raise unknown("along", table["along"], ALONG, f" in suite {name!r}")
-    for each in table["trainings"]:
+    listed, quick = table["trainings"], table.get("quick", {})
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in [*listed, quick]):
+        raise ValueError(f"suite {name!r}: expected tables [[{name}.trainings]], got {listed!r:.100}")
+    for each in [*listed, dict.fromkeys(_LEAST) | quick]:
         for key in each:
             if key not in _KEYS:
                 raise unknown("key", key, _KEYS, f" in trainings of suite {name!r}")
@@ -103,7 +107,8 @@ def load_suite(name: str, path: str | Path | None = None, *, quick: bool = False
     Args:
         name: of it.
         path: of a TOML file; None: the project's.
-        quick: True: two seeds, few steps, one scenario and two algorithms of each table, to see whether all works.
+        quick: True: the suite's own short form, or two seeds, few steps, one scenario and two algorithms of each table,
+            to see whether all works.
 
     Raises:
         ValueError: there is no such suite, or one of its trainings cannot be.
@@ -112,15 +117,19 @@ def load_suite(name: str, path: str | Path | None = None, *, quick: bool = False
     if name not in tables:
         raise unknown("suite", name, tables)
     table, trainings = tables[name], dict[str, Training]()
-    for each in table["trainings"]:
-        for training in _trainings(_quick(each) if quick else each):
+    for each in _quick(table) if quick else table["trainings"]:
+        for training in _trainings(each):
             trainings[_folder(training)] = training
     return Suite(name, table["about"], trainings, table.get("along"))
 
 
-def _quick(table: Mapping[str, Any]) -> Mapping[str, Any]:
-    few = {name: _listed(table[name])[:most] for name, most in _QUICK.items() if name in table}
-    return {**table, **few, "seeds": 2, "timesteps": 8_000}
+def _quick(suite: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    if "quick" in suite:
+        yield {**suite["trainings"][0], **suite["quick"]}
+        return
+    for table in suite["trainings"]:
+        few = {name: _listed(table[name])[:most] for name, most in _QUICK.items() if name in table}
+        yield {**table, **few, "seeds": 2, "timesteps": 8_000}
 
 
 def _listed(value: Any) -> list[Any]:

@@ -30,7 +30,7 @@ def benchmark(
         Path | None, typer.Option(metavar="FILE", help="A .toml file with suites of your own; default: the project's.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two seeds, few steps, one scenario, two algorithms: does it work?")
+        bool, typer.Option("--quick", help="A suite's short form: minutes, or less, to see whether it works.")
     ] = False,
     report: Annotated[
         bool, typer.Option("--report", help="Train nothing: tables and figures from the files that are there.")
