@@ -14,7 +14,7 @@ from . import compare as comparisons
 from . import many, runs, seed_folder
 from . import render as films
 from .cli_options import Json, Overrides, RunFolder, Steps, Trust, examples
-from .commands import benchmarks, explore, games, trainings
+from .commands import benchmarks, data, explore, games, trainings
 from .commands.output import err, out, show
 from .commands.results import say_left_out, show_run, show_seeds
 from .common import progress
@@ -109,6 +109,13 @@ app.command(
         "makertaker benchmark --report --out results",
     ),
 )(benchmarks.benchmark)
+app.command(
+    short_help="Play as data, for Minari.",
+    epilog=examples(
+        "makertaker record acas --episodes 100 --out data",
+        "makertaker record runs/acas --perturb 0.1 --information full --out data",
+    ),
+)(data.record)
 
 
 @app.command(

@@ -8,22 +8,21 @@ from __future__ import annotations
 import io
 import itertools
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
 
-from ..envs import Policy, read_scenario, scenario_names, text
+from ..envs import text
 from ..envs.packing import join_actions, split_controls
 from ..envs.parallel_env import GameParallelEnv
 from ..envs.parameters import check_count
-from . import runs, seed_folder
+from . import runs
 from .common.extras import library
-from .task import Task
+from .play import Play, play_of
 
-_PLAYED = ("learned", "equilibrium")
 _SUFFIXES = (".gif", ".mp4")
 _FASTEST = 50
 """frames per second: GIFs count in hundredths of a second, and viewers slow down what is faster than two of them"""
@@ -52,14 +51,6 @@ class Film(NamedTuple):
     frames: int
     size: int
     """bytes"""
-
-
-class _Show(NamedTuple):
-    """A market and those who play it."""
-
-    task: Task
-    policies: Mapping[str, Policy]
-    title: str
 
 
 def render(
@@ -105,8 +96,8 @@ def render(
     """
     path = Path(out)
     _check(path, fps, overwrite)
-    shown = _show(source, policies, steps, overrides, trust)
-    pictures = _pictures(shown, check_count("seed", seed, least=0), console)
+    show = play_of(source, policies, steps, overrides, trust)
+    pictures = _pictures(show, check_count("seed", seed, least=0), console)
     path.parent.mkdir(parents=True, exist_ok=True)
     count = (_write_gif if path.suffix.lower() == ".gif" else _write_mp4)(path, pictures, fps)
     return Film(path, count, path.stat().st_size)
@@ -127,30 +118,7 @@ def _check(path: Path, fps: int, overwrite: bool) -> None:
         raise ValueError("out: an .mp4 needs the program ffmpeg, which is not installed; a .gif does not")
 
 
-def _show(source: str | Path, policies: str | None, steps: int | None, overrides: Sequence[str], trust: bool) -> _Show:
-    if policies is not None and policies not in _PLAYED:
-        raise ValueError(f"policies: expected one of {list(_PLAYED)}, got {policies!r}")
-    folder = Path(source)
-    run = seed_folder.is_group(folder) or (folder / "config.json").is_file()
-    if not run and (not folder.is_dir() or str(source) in scenario_names()):
-        if policies == "learned":
-            raise ValueError(f"policies: nothing was learned in a scenario, {text.shown(source)!r}: expected a run")
-        given = read_scenario(source, overrides)
-        task = Task(given, steps)
-        return _Show(task, task.equilibrium.open_loop(), f"{given.name}, equilibrium")
-    if steps is not None or overrides:
-        raise ValueError("steps, overrides: a run is shown with its own, expected none (--steps, --set)")
-    if seed_folder.is_group(folder):
-        listed = ", ".join(str(seed) for seed in seed_folder.seeds_of(folder))
-        raise ValueError(f"run: {text.shown(folder)!r} holds the seeds {listed}: expected the folder of one of them")
-    config = runs.load_config(folder)
-    if policies == "equilibrium":
-        return _Show(config.task, config.task.equilibrium.open_loop(), f"{config.scenario}, equilibrium")
-    learned = runs.load_policies(folder, trust=trust)
-    return _Show(config.task, learned, f"{config.scenario}, {runs.algorithm_text(config)}, seed {config.seed}")
-
-
-def _pictures(show: _Show, seed: int, console: Console | None) -> Iterator[np.ndarray]:
+def _pictures(show: Play, seed: int, console: Console | None) -> Iterator[np.ndarray]:
     """The frames (H, W, 3) of an episode."""
     task, game = show.task, show.task.game
     env = GameParallelEnv(game, steps=task.steps, render_mode="rgb_array", name=show.title)

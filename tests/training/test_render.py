@@ -116,7 +116,7 @@ def test_bad_arguments_are_one_line(command, tmp_path, monkeypatch, arguments, m
 
 def test_a_run_is_shown_with_its_own_grid(command, trained, tmp_path):
     found = command("render", str(trained), "--steps", "3", "--out", str(tmp_path / "x.gif"))
-    assert_one_line(found, "steps, overrides: a run is shown with its own")
+    assert_one_line(found, "steps, overrides: a run is played with its own")
 
 
 def test_video_needs_ffmpeg(command, tmp_path, monkeypatch):
