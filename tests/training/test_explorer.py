@@ -19,6 +19,7 @@ import pytest
 from makertaker.baselines import exploitability, references, solve
 from makertaker.envs import load_scenario, read_scenario, scenario_names
 from makertaker.envs.scenarios.loader import build_scenario
+from makertaker.training.common.extras import needed
 from makertaker.training.explorer.export import as_python, as_toml
 from makertaker.training.explorer.market import Asked, Market, collusion, document, parse
 from makertaker.training.explorer.sliders import changed, full_values, numbers, sliders
@@ -199,6 +200,13 @@ def test_ctrl_c_ends_the_command_quietly():
     running.send_signal(signal.SIGINT)
     assert running.communicate(timeout=30) == ("", "")
     assert running.returncode == 0
+
+
+def test_a_missing_library_names_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)  # an import of it fails
+    monkeypatch.delitem(sys.modules, "makertaker.training.explorer.server", raising=False)
+    with pytest.raises(ImportError, match=r"this needs uvicorn: .*\[explore\]"):
+        needed("explorer.server", "explore")
 
 
 @contextlib.contextmanager
