@@ -253,7 +253,8 @@ def test_the_page_in_a_browser(server):
 
         found.locator(".handle").nth(2).focus()
         found.keyboard.press("PageUp")
-        offset = nash.game.control_unit("maker_0")
+        found.keyboard.press("PageUp")  # before the first is drawn
+        offset = 2 * nash.game.control_unit("maker_0")
         gains = dragged("acas", "maker_0.ask", (0, 0, offset, 0, 0), [f"competition.gamma={gamma}"])
         until(lambda: found.locator(".nash-conv").inner_text() == f"{gains.nash_conv:.4f}")
         until(lambda: "drag.maker_0.ask" in link(found))
