@@ -1,9 +1,22 @@
 """Tables of competition and impact in scenario files."""
 
+import tomllib
+
 import pytest
 
-from makertaker.envs import BestQuote, CrowdedImpact, Exponential, ProductShare, QuarticImpact, SoftmaxShare, Softplus
+from makertaker.envs import (
+    BestQuote,
+    CrowdedImpact,
+    Exponential,
+    ProductShare,
+    QuarticImpact,
+    SoftmaxShare,
+    Softplus,
+    load_scenario,
+    scenario_names,
+)
 from makertaker.envs.scenarios.loader import build_scenario
+from makertaker.envs.scenarios.writer import game_values, toml
 
 
 @pytest.mark.parametrize(
@@ -49,3 +62,23 @@ def test_scenario_tables(part, table, expected):
 def test_bad_scenario_tables_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         build_scenario("own", values)
+
+
+@pytest.mark.parametrize("defaults", [False, True])
+@pytest.mark.parametrize("name", scenario_names())
+def test_a_game_is_written_and_read_again(name, defaults):
+    """With all its defaults as well, but for constraints that are not there, which are no entry of a file."""
+    game = load_scenario(name)
+    values = game_values(game, defaults=defaults)
+    given = {key: each for key, each in values.items() if each is not None}
+    for table in (each for each in given.values() if isinstance(each, dict)):
+        for key in [key for key, each in table.items() if each is None]:
+            del table[key]
+    read = tomllib.loads(toml(given))
+    assert read == given
+    assert build_scenario(name, read).game == game
+
+
+def test_a_text_is_written_as_toml_holds_it():
+    text = 'a "quoted" \\ name, \x7f, \n and é\U0001f600'
+    assert tomllib.loads(toml({"description": text})) == {"description": text}

@@ -19,6 +19,7 @@ import pytest
 from makertaker.baselines import exploitability, references, solve
 from makertaker.envs import load_scenario, read_scenario, scenario_names
 from makertaker.envs.scenarios.loader import build_scenario
+from makertaker.training.common.extras import needed
 from makertaker.training.explorer.export import as_python, as_toml
 from makertaker.training.explorer.market import Asked, Market, collusion, document, parse
 from makertaker.training.explorer.sliders import changed, full_values, numbers, sliders
@@ -201,6 +202,13 @@ def test_ctrl_c_ends_the_command_quietly():
     assert running.returncode == 0
 
 
+def test_a_missing_library_names_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)  # an import of it fails
+    monkeypatch.delitem(sys.modules, "makertaker.training.explorer.server", raising=False)
+    with pytest.raises(ImportError, match=r"this needs uvicorn: .*\[explore\]"):
+        needed("explorer.server", "explore")
+
+
 @contextlib.contextmanager
 def opened(browser, address, **options):
     with page(browser, **options) as found:
@@ -245,7 +253,8 @@ def test_the_page_in_a_browser(server):
 
         found.locator(".handle").nth(2).focus()
         found.keyboard.press("PageUp")
-        offset = nash.game.control_unit("maker_0")
+        found.keyboard.press("PageUp")  # before the first is drawn
+        offset = 2 * nash.game.control_unit("maker_0")
         gains = dragged("acas", "maker_0.ask", (0, 0, offset, 0, 0), [f"competition.gamma={gamma}"])
         until(lambda: found.locator(".nash-conv").inner_text() == f"{gains.nash_conv:.4f}")
         until(lambda: "drag.maker_0.ask" in link(found))

@@ -6,6 +6,7 @@ import contextlib
 import threading
 import webbrowser
 from typing import Annotated
+from urllib.parse import urlencode
 
 import typer
 
@@ -38,7 +39,7 @@ def explore(
     server = needed("explorer.server", "explore")
     explorer = server.Explorer(scenario)
     with server.listen(port) as listening:
-        address = f"http://{server.HOST}:{listening.getsockname()[1]}/?scenario={scenario.name}"
+        address = f"http://{server.HOST}:{listening.getsockname()[1]}/?{urlencode({'scenario': scenario.name})}"
         out.print(f"{scenario.name} is at {address} until Ctrl-C", markup=False, highlight=False, soft_wrap=True)
         if open_it:
             threading.Thread(target=_open, args=(address,), daemon=True).start()

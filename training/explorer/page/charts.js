@@ -72,7 +72,8 @@ const Charts = (() => {
 
   /* Draw a chart into a figure.
      series: {agent, values, dashed, step, thin}; times has one more entry than the values of steps.
-     handles: {label, times, values, low, high, unit, onMove(index, value)} */
+     handles: {label, color, times, values, low, high, unit, onMove(index, value), onStep(index, difference),
+     onHold(limits or null)} */
   function draw(figure, { title, times, series, limits, handles = null, digits = 3 }) {
     const holder = figure.querySelector(".chart");
     const width = Math.max(holder.clientWidth, 200), height = 220;
@@ -161,17 +162,13 @@ const Charts = (() => {
     return group;
   }
 
-  function clamp(value, { low, high }) {
-    return Math.min(Math.max(value, low === null ? -Infinity : low), high === null ? Infinity : high);
-  }
-
   function onKey(event, group, i) {
     const { handles } = group.state;
     const unit = handles.unit / 4;
     const moves = { ArrowUp: unit, ArrowRight: unit, ArrowDown: -unit, ArrowLeft: -unit, PageUp: 4 * unit, PageDown: -4 * unit };
     if (!(event.key in moves)) return;
     event.preventDefault();
-    handles.onMove(i, clamp(handles.values[i] + moves[event.key], handles));
+    handles.onStep(i, moves[event.key]);
   }
 
   function onPress(event, svg, group, i) {
@@ -184,7 +181,7 @@ const Charts = (() => {
     const perPixel = (view.high - view.low) / height;  // as it was pressed: axes may move meanwhile
     const from = handles.values[i], start = event.clientY;
     handles.onHold([view.low, view.high]);
-    const move = (moved) => group.state.handles.onMove(i, clamp(from - (moved.clientY - start) * perPixel, group.state.handles));
+    const move = (moved) => group.state.handles.onMove(i, from - (moved.clientY - start) * perPixel);
     const end = () => {
       group.state.handles.onHold(null);
       handle.removeEventListener("pointermove", move);

@@ -3,7 +3,7 @@
    the address holds them, the server solves them, and Charts draws them. */
 
 const { draw, figure, fixed, range, swatch } = Charts;
-const CHARTS = [["inventories", "Inventories"], ["rate", "Rates"], ["ask", "Asks, above the reference price"], ["bid", "Bids, below the reference price"]];
+const CHARTS = [["inventories", "Inventories over time"], ["rate", "Rates over time"], ["ask", "Asks above the reference price"], ["bid", "Bids below the reference price"]];
 const OPEN = ["Inventories", "Competition", "Price impact", "Penalties"];
 const PREFIX = { A: "", B: "b." };  // of a market's keys in the address
 const markets = {};
@@ -245,19 +245,22 @@ class Market {
     const start = times[0], span = times[times.length - 1] - start;
     const at = Array.from({ length: count }, (_, i) => start + (span * i) / (count - 1));
     const nash = at.map((t) => between(times, controls[info.kind][info.index], t));
-    const offsets = this.drags[this.curve] || Array(count).fill(0);
-    const values = at.map((_, i) => Math.min(Math.max(nash[i] + offsets[i], info.low ?? -Infinity), info.high ?? Infinity));
+    const curve = this.curve;
+    const offsets = () => this.drags[curve] || Array(count).fill(0);  // now, which may be later than what is drawn
+    const within = (value) => Math.min(Math.max(value, info.low ?? -Infinity), info.high ?? Infinity);
+    const values = at.map((_, i) => within(nash[i] + offsets()[i]));
     const onMove = (i, value) => {
-      const next = [...offsets];
-      next[i] = Number((value - nash[i]).toPrecision(6));
-      this.drags[this.curve] = next;
+      const next = [...offsets()];
+      next[i] = Number((within(value) - nash[i]).toPrecision(6));
+      this.drags[curve] = next;
       this.update();
     };
+    const onStep = (i, step) => onMove(i, within(nash[i] + offsets()[i]) + step);
     const onHold = (limits) => {
       this.held = limits;  // axes stay where they are while a point is held
       if (!limits) redraw();
     };
-    return { onHold, label: this.curve, color: agent.color, times: at, values, low: info.low, high: info.high, unit: info.unit, onMove };
+    return { onHold, label: this.curve, color: agent.color, times: at, values, low: info.low, high: info.high, unit: info.unit, onMove, onStep };
   }
 
   /* The curves that can be dragged, to choose from. */
