@@ -15,6 +15,7 @@ from typing import Any
 import command_line
 import equation_map
 import explorer
+import leaderboard
 import reference
 import tables
 from figures import FIGURES
@@ -41,11 +42,15 @@ FILMS = {  # of `make gifs`
 }
 MARKS: dict[str, Callable[[], str]] = {
     command_line.MARK: command_line.markdown,
+    "::benchmark learners::": leaderboard.learners,
+    "::benchmark machine::": leaderboard.machine,
+    "::benchmark markets::": leaderboard.markets,
     "::citation::": tables.citation,
     "::hyperparameters::": tables.hyperparameters,
     "::scenarios::": tables.scenarios,
 }
 """what pages ask for, and what makes it"""
+MADE = FIGURES | leaderboard.FIGURES
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
 _ROLE = re.compile(r":(class|func|meth|attr|data|exc|mod|obj):<code>[~.]*([^<]*)</code>")
 
@@ -70,7 +75,7 @@ def explorer_file(path: str) -> str:
 @cache
 def figure(path: str) -> bytes:
     """A figure; once for all builds of a server."""
-    return FIGURES[path]()
+    return MADE[path]()
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -86,7 +91,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made: dict[str, str | bytes] = {"paper/equation-map.md": equation_map.markdown()}
     made |= {f"environments/{name}.md": environment(name) for name in reference.ENVIRONMENTS}
     made |= reference.pages()
-    made |= {path: figure(path) for path in FIGURES}
+    made |= {path: figure(path) for path in MADE}
     made |= {path: explorer_file(path) for path in explorer.FILES}
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))

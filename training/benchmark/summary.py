@@ -93,11 +93,13 @@ class Results:
 
 
 def read_results(folder: str | Path) -> Results:
-    """The files of a suite, with rows of others' learners. Raises ValueError where one is missing or cannot be read."""
+    """The files of a suite, with rows of others' learners; there may be no curves. Raises ValueError where another
+    file is missing, or one cannot be read."""
     folder = Path(folder)
     suite = files.read_json(folder / "suite.json")
     try:
-        runs, curves = (pd.read_csv(folder / f"{name}.csv", keep_default_na=True) for name in ("runs", "curves"))
+        runs, path = pd.read_csv(folder / "runs.csv"), folder / "curves.csv"
+        curves = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["run", "timesteps", GAIN])
     except (OSError, ValueError) as error:
         raise ValueError(f"results: {text.shown(str(folder))!r} cannot be read: {error}") from error
     if missing := [name for name in _COLUMNS if name not in runs]:
