@@ -265,6 +265,7 @@ def comparison(game: Game, times: Array, panel: Panel) -> go.Figure:
                 fill=fill,
                 fillcolor=tint(shades[agent]),
                 hoverinfo="skip",
+                showlegend=False,
             )
     for agent, kind, values in panel.lines():
         mark = {"symbol": _SYMBOLS[marks[agent]], "size": 6, "maxdisplayed": 6} if marks[agent] else None
@@ -349,7 +350,13 @@ def gain_curves(game: Game, steps: Array, gains: Array, size: float) -> go.Figur
         shared = {"x": at, "meta": {"agent": groups[i]}}
         if len(gains) > 1:
             for end, values, fill in (("lower quartile", low, "none"), ("upper quartile", high, "tonexty")):
-                band = {"fill": fill, "fillcolor": tint(shades[i]), "hoverinfo": "skip", "mode": "lines"}
+                band = {
+                    "fill": fill,
+                    "fillcolor": tint(shades[i]),
+                    "showlegend": False,
+                    "hoverinfo": "skip",
+                    "mode": "lines",
+                }
                 chart.add_scatter(**shared, y=values, name=f"{agent}, {end}", line={"width": 0}, **band)
         mark = {"symbol": _SYMBOLS[marks[i]], "size": 6, "maxdisplayed": 10} if marks[i] else None
         chart.add_scatter(
