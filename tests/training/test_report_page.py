@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
 from makertaker.baselines import best_response
+from makertaker.envs import rollout
 from makertaker.envs.palette import COLORS
 from makertaker.training import compare, runs
 from makertaker.training.record import load_gains
@@ -29,6 +30,12 @@ def pages(undisturbed, tmp_path_factory):
     (group / "seeds.json").write_text('{"seeds": [0, 1]}')
     seeds = compare.write_page(compare.compare([group]), "Seeds", group / "report.html", paths=True)
     return {"run": runs.write_report(group / "seed-0"), "seeds": seeds}
+
+
+def played(folder):
+    """What a run has learned to do."""
+    config = runs.load_config(folder)
+    return rollout(config.task.game, runs.load_policies(folder), config.steps).controls
 
 
 def figures_of(page):
@@ -72,12 +79,12 @@ def test_tables_are_saved_in_full(pages):
 
 def test_best_responses_are_drawn_over_what_was_learned(pages):
     folder = pages["run"].parent
-    config, result = runs.load_config(folder), runs.evaluate_run(folder)
+    config, learned = runs.load_config(folder), played(folder)
     drawn = figures_of(pages["run"].read_text())["Asks above the reference price (currency)"]["data"]
     lines = {each["name"]: each["y"] for each in drawn}
-    found = best_response(config.task.game, result.learned.controls, "maker_1", config.steps)
+    found = best_response(config.task.game, learned, "maker_1", config.steps)
     np.testing.assert_array_equal(lines["maker_1, best response"][:-1], found.controls.ask[:, 1])
-    np.testing.assert_array_equal(lines["maker_1, learned"][:-1], result.learned.controls.ask[:, 1])
+    np.testing.assert_array_equal(lines["maker_1, learned"][:-1], learned.ask[:, 1])
 
 
 def test_only_agents_have_the_agents_colours(pages):
@@ -89,7 +96,7 @@ def test_only_agents_have_the_agents_colours(pages):
 
 
 def test_bands_go_from_the_least_seed_to_the_greatest(pages):
-    learned = [runs.evaluate_run(pages["seeds"].parent / f"seed-{seed}").learned.controls.bid for seed in (0, 1)]
+    learned = [played(pages["seeds"].parent / f"seed-{seed}").bid for seed in (0, 1)]
     drawn = figures_of(pages["seeds"].read_text())["Bids below the reference price (currency)"]["data"]
     lines = {each["name"]: each["y"][:-1] for each in drawn}
     for name, of in (("least of seeds", np.min), ("greatest of seeds", np.max), ("learned", np.median)):
