@@ -90,7 +90,7 @@ _END = """</main><script>$script</script></body></html>
 """
 PAGE = Template(
     _HEAD
-    + """<p class="muted">$description. Algorithm $algorithm, $timesteps joint market steps, seed $seed, information of
+    + """<p class="muted">$description Algorithm $algorithm, $timesteps joint market steps, seed $seed, information of
 the actors: $information.</p>
 <p class="lead">NashConv, the sum of all agents' gains by best responses against $against: <strong>$nash_conv</strong>
 of the sum of the equilibrium payoffs' sizes, which is $nash_conv_currency of $size in the currency of payoffs. Relative
