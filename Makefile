@@ -6,13 +6,14 @@ DOCS_READY := .venv/docs-ready
 RAY_READY := .venv-ray/ready
 BENCHMARL_READY := .venv-benchmarl/ready
 CLIENTS_READY := .venv-clients/ready
+BROWSER_READY := .venv/browser-ready
 SEED ?= 0
 TORCH ?= torch==2.13.0
 # the linear algebra here is many small problems: threads that wait for each other make it several times slower
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: run test test-ray test-benchmarl test-clients test-slow check format bench docs docs-serve gifs wheel clean
+.PHONY: run test test-ray test-benchmarl test-clients test-browser test-slow check format bench docs docs-serve gifs wheel clean
 
 run: $(READY)  ## train on the default market, compare with its equilibrium, write runs/acas/report.html
 	$(BIN)/makertaker train acas --seed $(SEED) --out runs/acas --overwrite
@@ -35,6 +36,9 @@ test-benchmarl: $(BENCHMARL_READY)  ## BenchMARL's algorithms, in an environment
 test-clients: $(CLIENTS_READY) $(READY)  ## other people's libraries and the recipes for them, in an environment of their own; TorchRL here
 	.venv-clients/bin/python -m pytest -q -m clients tests/clients tests/site/test_docs.py
 	$(BIN)/python -m pytest -q -m clients tests/clients tests/site/test_docs.py -k "torchrl or batch"
+
+test-browser: $(BROWSER_READY)  ## pages in a headless Chromium, which must be installed: hover, legends, downloads, axe-core
+	$(BIN)/python -m pytest -q tests/training/test_report_page.py
 
 check: $(READY)  ## lint, format, types, import contracts
 	$(BIN)/ruff check .
@@ -99,6 +103,10 @@ $(CLIENTS_READY): pyproject.toml setup.py requirements-clients.txt
 	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-clients.txt -e .
 	touch $(CLIENTS_READY)
+
+$(BROWSER_READY): $(READY) requirements-browser.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-browser.txt
+	touch $(BROWSER_READY)
 
 $(DOCS_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"

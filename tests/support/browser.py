@@ -1,7 +1,8 @@
-"""Debian's Chromium, driven by playwright: pages are tested in a real browser where it is installed."""
+"""Debian's Chromium, driven by playwright, and axe-core: pages are tested in a browser where both are installed."""
 
 import contextlib
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +35,12 @@ def page(browser, **options):
     assert errors == []
     assert fetched
     assert [url for url in fetched if not url.startswith(("http://127.0.0.1:", "file://", "data:"))] == []
+
+
+def violations(page):
+    """What axe-core finds fault with, by rule: the first element of each. The inside of charts, which are images with a
+    description, is left out."""
+    axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is missing: make test-browser")
+    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run({exclude: [['.plot-container']]}, {resultTypes: ['violations']})")
+    return {each["id"]: each["nodes"][0]["html"] for each in found["violations"]}

@@ -187,7 +187,7 @@ def learning(groups: Sequence[Trained]) -> go.Figure:
         shared = {"x": steps.tolist(), "meta": {"group": each.name}}
         if len(each.histories) > 1:
             for end, values, fill in (("lower quartile", low, "none"), ("upper quartile", high, "tonexty")):
-                band = {"fill": fill, "fillcolor": tint(shade(i, groups)), "hoverinfo": "skip"}
+                band = {"fill": fill, "fillcolor": tint(shade(i, groups)), "showlegend": False, "hoverinfo": "skip"}
                 chart.add_scatter(
                     **shared, **band, y=values, name=f"{each.name}, {end}", mode="lines", line={"width": 0}
                 )

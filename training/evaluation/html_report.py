@@ -80,7 +80,7 @@ def page(
         **{key: config[key] for key in ("scenario", "seed")},
         "algorithm": _algorithm(config["algorithm"]),
         "information": f"{config['information']}{_remembered(config)}",
-        "description": config["values"].get("description", ""),
+        "description": _sentence(str(config["values"].get("description", ""))),
         "timesteps": f"{run['joint_market_steps']:,}",
         "nash_conv": percent(metrics["relative_nash_conv"]),
         "nash_conv_currency": f"{metrics['nash_conv']:.3g}",
@@ -114,6 +114,11 @@ def page(
     return filled(PAGE, html.escape(name), title, _SECTIONS, **parts, **escaped)
 
 
+def _sentence(given: str) -> str:
+    """A text with its end; nothing of nothing."""
+    return given if not given or given[-1] in ".?!" else f"{given}."
+
+
 def _algorithm(given: str | Mapping[str, str]) -> str:
     return given if isinstance(given, str) else ", ".join(f"{agent}: {name}" for agent, name in given.items())
 
@@ -142,7 +147,8 @@ def _feedback(metrics: Metrics) -> str:
     said = tables.feedback_remarks(metrics)
     if not said:
         return ""
-    content = "".join(table(each, f"Beside players who react: {each.header[0]}.") for each in tables.feedback(metrics))
+    captions = {True: "Payoffs beside both equilibria, in currency.", False: "Reactions to inventories."}
+    content = "".join(table(each, captions[each.header[0] == "agent"]) for each in tables.feedback(metrics))
     lines = "".join(f'<p class="muted">{html.escape(f"{each[0].upper()}{each[1:]}.")}</p>' for each in said)
     return f"<h2>Beside players who react</h2>{content}{lines}"
 
@@ -209,7 +215,11 @@ def payoff_parts(found: Mapping[str, PayoffParts], agents: Sequence[str]) -> go.
             orientation="h",
             name=label,
             meta={"part": label},
-            marker={"color": shade, "pattern": {"shape": shape, "fgcolor": INK, "size": 6, "fillmode": "overlay"}},
+            marker={
+                "color": shade,
+                "line": {"color": INK, "width": 0.6},
+                "pattern": {"shape": shape, "fgcolor": INK, "size": 6, "fillmode": "overlay"},
+            },
             hovertemplate=f"%{{y}}<br>{label}: %{{x:.4f}}<extra></extra>",
         )
     chart.add_scatter(
@@ -265,6 +275,7 @@ def comparison(game: Game, times: Array, panel: Panel) -> go.Figure:
                 fill=fill,
                 fillcolor=tint(shades[agent]),
                 hoverinfo="skip",
+                showlegend=False,
             )
     for agent, kind, values in panel.lines():
         mark = {"symbol": _SYMBOLS[marks[agent]], "size": 6, "maxdisplayed": 6} if marks[agent] else None
@@ -349,7 +360,13 @@ def gain_curves(game: Game, steps: Array, gains: Array, size: float) -> go.Figur
         shared = {"x": at, "meta": {"agent": groups[i]}}
         if len(gains) > 1:
             for end, values, fill in (("lower quartile", low, "none"), ("upper quartile", high, "tonexty")):
-                band = {"fill": fill, "fillcolor": tint(shades[i]), "hoverinfo": "skip", "mode": "lines"}
+                band = {
+                    "fill": fill,
+                    "fillcolor": tint(shades[i]),
+                    "showlegend": False,
+                    "hoverinfo": "skip",
+                    "mode": "lines",
+                }
                 chart.add_scatter(**shared, y=values, name=f"{agent}, {end}", line={"width": 0}, **band)
         mark = {"symbol": _SYMBOLS[marks[i]], "size": 6, "maxdisplayed": 10} if marks[i] else None
         chart.add_scatter(

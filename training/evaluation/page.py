@@ -54,7 +54,7 @@ figure { margin: 0; min-width: 0; } .chart { min-width: 0; }
 .panels { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .5rem 1.5rem; }
 .tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 0 2rem; }
 @media (max-width: 48rem) { .panels { grid-template-columns: minmax(0, 1fr); } }
-.table { min-width: 0; } .scroll { overflow-x: auto; max-width: 100%; }
+.table { min-width: 0; } .scroll { overflow: auto; max-width: 100%; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--muted); padding: .2rem 0; font-size: .9rem; }
 caption span { position: sticky; left: 0; display: inline-block; max-width: calc(100vw - 2.5rem); }
@@ -63,12 +63,15 @@ th { font-weight: 600; } tbody th { font-weight: 400; text-align: left; } th:fir
 thead th { border-bottom: 2px solid var(--strong); white-space: normal; vertical-align: bottom; }
 tbody th { position: sticky; left: 0; background: var(--paper); white-space: normal; overflow-wrap: anywhere;
   min-width: 7rem; }
+.table:not(.settings) .scroll { max-height: 40rem; }
+thead th { position: sticky; top: 0; background: var(--paper); } thead th:first-child { left: 0; z-index: 1; }
 .settings table { min-width: min(100%, 22rem); }
 .settings tbody th { white-space: nowrap; max-width: none; width: 1%; }
 .settings td { white-space: normal; overflow-wrap: anywhere; text-align: left; min-width: 8rem; }
 .settings thead th { text-align: left; }
 @media (max-width: 48rem) { tbody th { max-width: 9rem; } th, td { padding: .3rem .4rem; } }
-@media print { nav, button, .tools { display: none; } }
+@media print { nav, button, .tools { display: none; }
+  .table .scroll { max-height: none !important; overflow: visible; } }
 """
 _HEAD = (
     """<!doctype html>
@@ -87,7 +90,7 @@ _END = """</main><script>$script</script></body></html>
 """
 PAGE = Template(
     _HEAD
-    + """<p class="muted">$description. Algorithm $algorithm, $timesteps joint market steps, seed $seed, information of
+    + """<p class="muted">$description Algorithm $algorithm, $timesteps joint market steps, seed $seed, information of
 the actors: $information.</p>
 <p class="lead">NashConv, the sum of all agents' gains by best responses against $against: <strong>$nash_conv</strong>
 of the sum of the equilibrium payoffs' sizes, which is $nash_conv_currency of $size in the currency of payoffs. Relative
