@@ -15,6 +15,7 @@ from typing import Any
 import command_line
 import equation_map
 import explorer
+import notebook
 import reference
 import tables
 from figures import FIGURES
@@ -39,6 +40,8 @@ FILMS = {  # of `make gifs`
         "The equilibrium of the scenario `approximation` on one path of the noise; dashed, the mean of all paths.",
     ),
 }
+NOTEBOOKS = ("tutorial",)
+DOCS = reference.ROOT / "docs"
 MARKS: dict[str, Callable[[], str]] = {
     command_line.MARK: command_line.markdown,
     "::citation::": tables.citation,
@@ -88,6 +91,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made |= reference.pages()
     made |= {path: figure(path) for path in FIGURES}
     made |= {path: explorer_file(path) for path in explorer.FILES}
+    for name in NOTEBOOKS:
+        made |= notebook.page((DOCS / f"{name}.md").read_text(encoding="utf-8"), name)[1]
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     return files
@@ -118,6 +123,9 @@ def _link(found: re.Match[str]) -> str:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Put what is made where a page asks for it; commands are shown as commands, not as what a console prints."""
+    name = page.file.src_uri.removesuffix(".md")
+    if name in NOTEBOOKS:
+        markdown = notebook.page((DOCS / f"{name}.md").read_text(encoding="utf-8"), name)[0]
     for mark, made in MARKS.items():
         if mark in markdown:
             markdown = markdown.replace(mark, made())

@@ -42,6 +42,8 @@ NEEDS = {
     "makertaker.training.benchmarl": "benchmarl",
     "makertaker.envs.torchrl_env": "torchrl",
     "makertaker.envs.jax_env": "jax",
+    "makertaker.training.jax": "optax",
+    "from IPython": "IPython",
     "import supersuit": "supersuit",
 }
 """what pages need that speak of a module"""
