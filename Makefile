@@ -6,13 +6,14 @@ DOCS_READY := .venv/docs-ready
 RAY_READY := .venv-ray/ready
 BENCHMARL_READY := .venv-benchmarl/ready
 CLIENTS_READY := .venv-clients/ready
+AXE := build/axe/node_modules/axe-core/axe.min.js
 SEED ?= 0
 TORCH ?= torch==2.13.0
 # the linear algebra here is many small problems: threads that wait for each other make it several times slower
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: run test test-ray test-benchmarl test-clients test-slow check format bench docs docs-serve gifs wheel clean
+.PHONY: run test test-ray test-benchmarl test-clients test-slow check format bench docs test-docs docs-serve gifs wheel clean
 
 run: $(READY)  ## train on the default market, compare with its equilibrium, write runs/acas/report.html
 	$(BIN)/makertaker train acas --seed $(SEED) --out runs/acas --overwrite
@@ -53,6 +54,9 @@ bench: $(READY)  ## throughput and solver benchmarks
 
 docs: $(DOCS_READY)  ## the documentation site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+test-docs: docs $(AXE)  ## the site in a browser: search, contrast, phones, the tutorial's notebook; needs chromium and npm
+	SITE=build/site $(BIN)/python -m pytest -q -m site -n auto tests/site/test_site.py
 
 docs-serve: $(DOCS_READY)  ## the same on http://127.0.0.1:8000, built anew as files change
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
@@ -103,3 +107,9 @@ $(CLIENTS_READY): pyproject.toml setup.py requirements-clients.txt
 $(DOCS_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	touch $(DOCS_READY)
+
+# what looks at the site: a browser where there is none yet, and rules of accessibility
+$(AXE):
+	command -v chromium || command -v google-chrome || { apt-get update && apt-get install -y --no-install-recommends chromium npm; }
+	command -v npm || apt-get install -y --no-install-recommends npm
+	npm install --silent --no-audit --no-fund --prefix build/axe axe-core@4.14.1

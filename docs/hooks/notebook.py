@@ -1,6 +1,7 @@
 """Pages that are notebooks: their code is run when the site is built, and what it shows stands below it.
 
-Python and commands of such a page are the cells; text in between is Markdown. The executed notebook stands beside the page.
+Python and commands of such a page are the cells; text in between is Markdown. The executed notebook stands beside the
+page.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def page(text: str, name: str) -> tuple[str, dict[str, bytes]]:
         parts = [found[0]]
         for shown in (each for output in next(outputs) for each in _shown(output)):
             if isinstance(shown, str):
-                parts.append(f'```{{ .text .output }}\n{shown}\n```\n')
+                parts.append(f"```{{ .text .output }}\n{shown}\n```\n")
             else:
                 path = f"{name}-{len(files)}.{shown[0]}"
                 files[path] = shown[1]
