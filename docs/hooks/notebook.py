@@ -25,7 +25,7 @@ _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:)([^)]+)\)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _IMAGES = {"image/png": "png", "image/gif": "gif"}
 _MAGIC = "%%bash\n"
-_WIDTH = "100"
+_WIDTH = "88"
 """of tables, in columns"""
 
 
