@@ -58,7 +58,7 @@ def environment(name: str) -> str:
     title, _, text = (ast.get_docstring(reference.tree(reference.ROOT / f"envs/{name}.py")) or "").partition("\n")
     film, caption = FILMS[name]
     shown = f"![An episode of {film}, step by step](../figures/{film}.gif)\n\n*{caption}*"
-    default = f"What it plays by default: [`{SCENARIOS[name]}`](../scenarios.md#{SCENARIOS[name]})."
+    default = f"All values of its default, [`{SCENARIOS[name]}`](../scenarios.md#{SCENARIOS[name]}), stand there."
     played = f"```python\n{reference.usage(name)}```\n\n{default}"
     text = f"{title}\n\n{shown} [How to read it](../concepts/rendering.md).\n\n{played}\n{text}"
     return re.sub(r"\((\w+_v0)\.py\)", r"(\1.md)", text)

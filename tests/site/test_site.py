@@ -128,15 +128,18 @@ def test_pages_are_accessible(site, part):
             ]:
                 opened.set_viewport_size({"width": width, "height": 900})
                 opened.evaluate("name => document.body.setAttribute('data-md-color-scheme', name)", scheme)
+                opened.evaluate(DRAWN)
                 run = "options => axe.run(document, {...options, resultTypes: ['violations']})"
                 for each in opened.evaluate(run, options)["violations"]:
                     found[name, width, scheme, each["id"]] = each["nodes"][0]["html"]
     assert found == {}
 
 
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""when the page has heard of its new width"""
 WIDE = """() => [...document.querySelectorAll('.md-content :is(img, table, .formula)')].filter(each => {
   const region = each.closest('.md-typeset__scrollwrap, .formula, p:has(> img:only-child), #explorer') ?? each;
-  const cued = region.nextElementSibling?.classList.contains('scroll-cue') && region.tabIndex === 0;
+  const cued = region.previousElementSibling?.classList.contains('scroll-cue') && region.tabIndex === 0;
   return each.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !cued;
 }).map(each => each.outerHTML.slice(0, 100))"""
 COVERED = """() => [...document.querySelectorAll('pre:has(> .md-code__nav)')].filter(each => {
@@ -152,7 +155,7 @@ def test_nothing_is_cut_off_on_a_phone(site):
         opened.set_viewport_size({"width": 390, "height": 844})
         for name in some(site):
             opened.goto((site / name).as_uri())
-            opened.wait_for_load_state("load")
+            opened.evaluate(DRAWN)
             if opened.evaluate("document.documentElement.scrollWidth") > 390:
                 found[name] = "the page is wider than the screen"
             for what in (WIDE, COVERED):
