@@ -139,7 +139,8 @@ def imported(block):
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_commands_are_known(command):
-    result = CliRunner().invoke(cli.app, [command[0], "--help"])
+    named = [command[0]] if not command[0].startswith("--") else []
+    result = CliRunner().invoke(cli.app, [*named, "--help"])
     assert result.exit_code == 0
     options = [part for part in command if part.startswith("--")]
     assert all(option in re.sub(r"\x1b\[[0-9;]*m", "", result.output) for option in options)
