@@ -6,14 +6,14 @@ DOCS_READY := .venv/docs-ready
 RAY_READY := .venv-ray/ready
 BENCHMARL_READY := .venv-benchmarl/ready
 CLIENTS_READY := .venv-clients/ready
-BROWSER_READY := .venv/browser-ready
+AXE := build/axe/node_modules/axe-core/axe.min.js
 SEED ?= 0
 TORCH ?= torch==2.13.0
 # the linear algebra here is many small problems: threads that wait for each other make it several times slower
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: run test test-ray test-benchmarl test-clients test-browser test-slow check format bench docs docs-serve gifs wheel clean
+.PHONY: run test test-ray test-benchmarl test-clients test-slow check format bench docs browser test-docs docs-serve gifs wheel clean
 
 run: $(READY)  ## train on the default market, compare with its equilibrium, write runs/acas/report.html
 	$(BIN)/makertaker train acas --seed $(SEED) --out runs/acas --overwrite
@@ -37,9 +37,6 @@ test-clients: $(CLIENTS_READY) $(READY)  ## other people's libraries and the rec
 	.venv-clients/bin/python -m pytest -q -m clients tests/clients tests/site/test_docs.py
 	$(BIN)/python -m pytest -q -m clients tests/clients tests/site/test_docs.py -k "torchrl or batch"
 
-test-browser: $(BROWSER_READY)  ## pages in a headless Chromium, which must be installed: hover, legends, downloads, axe-core
-	$(BIN)/python -m pytest -q tests/training/test_report_page.py
-
 check: $(READY)  ## lint, format, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,6 +54,9 @@ bench: $(READY)  ## throughput and solver benchmarks
 
 docs: $(DOCS_READY)  ## the documentation site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+test-docs: docs $(AXE)  ## the site in a browser: search, contrast, phones, the tutorial's notebook; needs chromium and npm
+	SITE=build/site $(BIN)/python -m pytest -q -m site -n auto tests/site/test_site.py
 
 docs-serve: $(DOCS_READY)  ## the same on http://127.0.0.1:8000, built anew as files change
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
@@ -104,10 +104,12 @@ $(CLIENTS_READY): pyproject.toml setup.py requirements-clients.txt
 	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-clients.txt -e .
 	touch $(CLIENTS_READY)
 
-$(BROWSER_READY): $(READY) requirements-browser.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-browser.txt
-	touch $(BROWSER_READY)
-
 $(DOCS_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	touch $(DOCS_READY)
+
+browser: $(AXE)  ## what looks at pages: a browser where there is none yet, and rules of accessibility
+$(AXE):
+	command -v chromium || command -v google-chrome || { apt-get update && apt-get install -y --no-install-recommends chromium npm; }
+	command -v npm || apt-get install -y --no-install-recommends npm
+	npm install --silent --no-audit --no-fund --prefix build/axe axe-core@4.14.1

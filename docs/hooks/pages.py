@@ -16,6 +16,7 @@ import command_line
 import equation_map
 import explorer
 import leaderboard
+import notebook
 import reference
 import tables
 from figures import FIGURES
@@ -40,6 +41,8 @@ FILMS = {  # of `make gifs`
         "The equilibrium of the scenario `approximation` on one path of the noise; dashed, the mean of all paths.",
     ),
 }
+NOTEBOOKS = ("tutorial",)
+DOCS = reference.ROOT / "docs"
 MARKS: dict[str, Callable[[], str]] = {
     command_line.MARK: command_line.markdown,
     "::benchmark learners::": leaderboard.learners,
@@ -60,7 +63,7 @@ def environment(name: str) -> str:
     title, _, text = (ast.get_docstring(reference.tree(reference.ROOT / f"envs/{name}.py")) or "").partition("\n")
     film, caption = FILMS[name]
     shown = f"![An episode of {film}, step by step](../figures/{film}.gif)\n\n*{caption}*"
-    default = f"What it plays by default: [`{SCENARIOS[name]}`](../scenarios.md#{SCENARIOS[name]})."
+    default = f"All values of its default, [`{SCENARIOS[name]}`](../scenarios.md#{SCENARIOS[name]}), stand there."
     played = f"```python\n{reference.usage(name)}```\n\n{default}"
     text = f"{title}\n\n{shown} [How to read it](../concepts/rendering.md).\n\n{played}\n{text}"
     return re.sub(r"\((\w+_v0)\.py\)", r"(\1.md)", text)
@@ -93,6 +96,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made |= reference.pages()
     made |= {path: figure(path) for path in MADE}
     made |= {path: explorer_file(path) for path in explorer.FILES}
+    for name in NOTEBOOKS:
+        made |= notebook.page((DOCS / f"{name}.md").read_text(encoding="utf-8"), name)[1]
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     return files
@@ -123,6 +128,9 @@ def _link(found: re.Match[str]) -> str:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Put what is made where a page asks for it; commands are shown as commands, not as what a console prints."""
+    name = page.file.src_uri.removesuffix(".md")
+    if name in NOTEBOOKS:
+        markdown = notebook.page((DOCS / f"{name}.md").read_text(encoding="utf-8"), name)[0]
     for mark, made in MARKS.items():
         if mark in markdown:
             markdown = markdown.replace(mark, made())

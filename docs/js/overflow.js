@@ -1,4 +1,4 @@
-// Tables, figures and formulas that are wider than the page scroll: by keyboard too, and a line below says that they do.
+// Tables, figures and formulas that are wider than the page scroll: by keyboard too, and a line above says that they do.
 const WIDE = ".md-typeset__scrollwrap, .md-typeset p:has(> img:only-child), .md-typeset .formula, .md-typeset pre > code";
 
 function mark(region) {
@@ -6,7 +6,7 @@ function mark(region) {
   if (over) region.tabIndex = 0;
   else region.removeAttribute("tabindex");
   if (region.matches("code")) return;
-  let cue = region.nextElementSibling;
+  let cue = region.previousElementSibling;
   if (!cue?.classList.contains("scroll-cue")) cue = null;
   if (!over) cue?.remove();
   else if (!cue) {
@@ -14,7 +14,7 @@ function mark(region) {
     cue.className = "scroll-cue";
     cue.setAttribute("aria-hidden", "true");
     cue.textContent = "there is more to the right →";
-    region.after(cue);
+    region.before(cue);
   }
 }
 
