@@ -3,11 +3,12 @@
     python benchmarks/published.py conventions
     python benchmarks/published.py learners [--seeds 20] [--out runs/published]
     python benchmarks/published.py figures [--folder docs/figures]
+    python benchmarks/published.py noise
 
 ``conventions`` solves the sellers' market under five readings of what a share costs within its period, each in three
 ways: this package's solver, the ratio that the first-order conditions have, and best responses by a general optimiser
 that follow one another from TWAP. ``learners`` trains with JAX what is missing in ``--out``, with all defaults;
-``figures`` draws what is there.
+``figures`` draws what is there; ``noise`` is the equilibrium spread of dealers who explore.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from timing import machine
 
 from makertaker.baselines import Reference, exploitability, feedback_nash, references, solve
@@ -266,6 +267,22 @@ def finish(figure: Figure, axes: Sequence[Axes], path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
+def noisy_spread(deviation: float) -> float:
+    """Equilibrium spread of two dealers of `dealers` who explore in one step and have no inventory: the mean quote that
+    maximises ``E[quote share]`` where both quotes have normal noise, twice."""
+    competition: Any = read_scenario("dealers").game.competition
+    points, weights = np.polynomial.hermite_e.hermegauss(41)
+    both = np.multiply.outer(weights, weights) / weights.sum() ** 2
+
+    def slope(quote: float) -> float:
+        own, other = quote + deviation * points[:, None], quote + deviation * points[None, :]
+        weight = np.exp(-competition.rate * own)
+        share = weight / (np.exp(competition.outside) + weight + np.exp(-competition.rate * other))
+        return float((both * share * (1 - competition.rate * own * (1 - share))).sum())
+
+    return 2 * float(brentq(slope, 0.3, 2.0))
+
+
 def panels() -> tuple[Figure, Axes, Axes]:
     """Two, side by side."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
@@ -331,7 +348,7 @@ def main() -> None:
     """Print a table, or draw the figures."""
     warnings.filterwarnings("ignore")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=["conventions", "learners", "figures"])
+    parser.add_argument("part", choices=["conventions", "learners", "figures", "noise"])
     parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=SCENARIOS)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path("runs/published"))
@@ -344,6 +361,9 @@ def main() -> None:
         for scenario in arguments.scenarios:
             learners(console, scenario, arguments.seeds, arguments.out)
         console.print(f"median and 95% bootstrap interval; {machine()}")
+    elif arguments.part == "noise":
+        for deviation in (0.0, 0.04, 0.1, 0.25, 0.5):
+            console.print(f"exploration of {deviation:g}: spread {noisy_spread(deviation):.4f}")
     else:
         draw_sellers(arguments.out, arguments.folder / "almgren_chriss_2.png")
         draw_dealers(arguments.out, arguments.folder / "dealers.png")
