@@ -152,14 +152,14 @@ def draw(places: dict[str, Market], found: Sequence[Found], path: Path) -> None:
         left.axvline(each.index(each.feedback), color="0.3", linestyle=":", linewidth=1.4)
         left.axvline(1, color="0.3", linestyle="--", linewidth=1)
         left.set_yticks(range(len(own)), [one.learner for one in own])
-        left.set(ylim=(len(own) - 0.4, -0.6), title=f"{name}: one point a seed", xlabel=(
+        left.set(ylim=(len(own) - 0.4, -0.6), xlabel=(
             "collusion index: Nash 0 (solid), feedback Nash (dotted), joint optimum 1 (dashed)"))  # fmt: skip
+        left.set_title(f"{name}: one point a seed", fontsize="medium")
         right.plot(moved(each.answer, each.game), color="0.1", linestyle="--", label="Nash, feedback")
         right.axvline(AT, color="0.6", linestyle=":", linewidth=1)
         unit = "mean quote, currency" if isinstance(each.game, MakerTakerGame) else "rate, shares / time"
-        right.set(
-            title=f"{name}: the other's answer to a deviation in step {AT}", xlabel="step", ylabel=f"change of {unit}"
-        )
+        right.set_title(f"{name}: how the other answers a deviation in step {AT}", fontsize="medium")
+        right.set(xlabel="step", xticks=range(0, each.steps, 5), ylabel=f"change of {unit}")
         right.grid(alpha=0.25)
         right.legend(fontsize="small", frameon=False)
     told = "left: filled, trained together; open, mean over partners of all other seeds. "
