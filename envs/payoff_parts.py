@@ -50,8 +50,7 @@ def payoff_parts(game: Game, played: Trajectory) -> PayoffParts:
         game: the game.
         played: what :func:`simulate` or :func:`rollout` gives for it, to the end of the game.
 
-    Example::
-
+    Examples:
         >>> from makertaker.baselines import solve
         >>> from makertaker.envs import payoff_parts, simulate
         >>> nash = solve("acas")
