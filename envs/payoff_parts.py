@@ -10,7 +10,19 @@ from .grid import Trajectory, drift_reward, move, running_reward, terminal_rewar
 
 
 class PayoffParts(NamedTuple):
-    """Everyone's payoffs in parts, (..., n) each, in currency: what is earned is positive, what is paid negative."""
+    """Everyone's payoffs in parts, (..., n) each, in currency: what is earned is positive, what is paid negative.
+
+    Examples:
+        >>> from makertaker.baselines import solve
+        >>> from makertaker.envs import load_scenario, payoff_parts, simulate
+        >>> game = load_scenario("acas")
+        >>> played = simulate(game, solve(game, 20).controls, 20)
+        >>> parts = payoff_parts(game, played)
+        >>> parts.spread.round(3).tolist()  # the trader pays it, makers earn it
+        [-3.007, 5.49, 4.745]
+        >>> bool(abs(parts.total - played.payoffs).max() < 1e-9)
+        True
+    """
 
     spread: Array
     """``int delta^a a~ share + delta^b b~ share dt`` of a maker's fills; ``-int s v dt`` of a trader's, who pays"""
@@ -38,8 +50,7 @@ def payoff_parts(game: Game, played: Trajectory) -> PayoffParts:
         game: the game.
         played: what :func:`simulate` or :func:`rollout` gives for it, to the end of the game.
 
-    Example::
-
+    Examples:
         >>> from makertaker.baselines import solve
         >>> from makertaker.envs import payoff_parts, simulate
         >>> nash = solve("acas")

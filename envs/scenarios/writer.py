@@ -42,7 +42,7 @@ def game_values(game: Game, *, defaults: bool = False) -> dict[str, Any]:
 def toml(values: Mapping[str, Any]) -> str:
     """A scenario file of its values, as :func:`game_values` gives them: numbers and lists first, then tables.
 
-    Example:
+    Examples:
         >>> print(toml({"steps": 20, "impact": {"kind": "quadratic", "beta": 0.5}}), end="")
         steps = 20
         <BLANKLINE>

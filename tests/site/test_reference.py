@@ -42,6 +42,7 @@ def test_an_example_runs(symbol, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # libraries leave folders of their logs
     found = doctest.DocTestParser().get_doctest(reference.docstring(symbol), {}, symbol.identifier, symbol.page, 0)
     assert found.examples
+    assert "Examples:" in reference.docstring(symbol)  # the heading below which the site shows code
     assert not doctest.DocTestRunner(verbose=False).run(found).failed
 
 

@@ -32,7 +32,7 @@ def rematched(game: Game, profiles: Sequence[Mapping[str, Policy]], steps: int) 
     Raises:
         ValueError: as :func:`~makertaker.envs.rollout` does.
 
-    Example:
+    Examples:
         >>> from makertaker.baselines import solve
         >>> from makertaker.envs import load_scenario
         >>> game = load_scenario("execution-2")
@@ -92,7 +92,7 @@ def forced_deviation(
     Raises:
         ValueError: there is no such agent or step; or as :func:`~makertaker.envs.rollout` does.
 
-    Example:
+    Examples:
         >>> from makertaker.baselines import solve
         >>> from makertaker.envs import load_scenario
         >>> game = load_scenario("execution-2")
