@@ -17,8 +17,8 @@ Differences from stable-baselines3's defaults, and their reasons:
 - the actors of SAC and TQC wait for the first twentieth of the training and explore widely at first: a critic that
   knows nothing yet sends them to the ends of their ranges, from which they come back slowly.
 - off-policy learners explore more and learn more slowly than on-policy ones: over the replay buffer's time everybody's
-  drift must stay small beside everybody's exploration. Otherwise, we think, a critic takes a common trend (both makers
-  raising their quotes, both earning more) for the effect of its own actions, and all run away to the ends.
+  drift must stay small beside everybody's exploration. Otherwise all run away to the ends; ``benchmarks/off_policy.py``
+  has what was tried to find out why.
 """
 
 from __future__ import annotations
