@@ -1,9 +1,10 @@
 """A learner of one's own beside those of a suite: evolution strategies in NumPy, every agent on its own schedule.
 
-python examples/own_row.py [RESULTS] [ITERATIONS]; RESULTS is the folder of 'makertaker benchmark'.
+python examples/own_row.py [ITERATIONS] [RESULTS]; RESULTS is the folder of 'makertaker benchmark', which gets the rows.
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from makertaker.envs import Controls, acas_v0, read_scenario, simulate
 from makertaker.training import score
 from makertaker.training.benchmark import add_score
 
-folder, iterations = sys.argv[1] if len(sys.argv) > 1 else "results", int(sys.argv[2]) if len(sys.argv) > 2 else 500
+iterations = int(sys.argv[1]) if len(sys.argv) > 1 else 500
+folder = Path(sys.argv[2] if len(sys.argv) > 2 else "results") / "learners"
 scenario, batch, size, rate = read_scenario("acas"), 64, 0.05, 0.003
 game, steps = scenario.game, scenario.steps
 low, high = (np.concatenate([each.rate, each.ask, each.bid]) for each in game.action_range())
@@ -30,5 +32,6 @@ for seed in range(10):
     policies = {name: (lambda k, state, own=mean[:, own]: own[k]) for name, own in columns.items()}
     found = score(acas_v0.parallel_env(observation="time"), policies, information="time")
     steps_done = iterations * 2 * batch * steps
-    add_score(f"{folder}/learners", found, learner="evolution", market="acas", seed=seed, timesteps=steps_done)
+    if folder.is_dir():
+        add_score(folder, found, learner="evolution", market="acas", seed=seed, timesteps=steps_done)
     print(f"seed {seed}: relative NashConv {found.relative_nash_conv:.3%}")

@@ -12,6 +12,7 @@ LEARNING = {
     "trpo": ["2000"],
     "cleanrl_ppo": ["2560"],
     "torchrl_ppo": ["2560"],
+    "own_row": ["20"],
     "jax_seeds": ["--timesteps", "2560", "--seeds", "3"],
 }
 """how few joint market steps to run with; these need the extra 'train', or that of :data:`OTHERS`"""

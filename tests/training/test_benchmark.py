@@ -341,6 +341,6 @@ def test_the_example_of_a_learner_of_one_s_own_runs(benched, tmp_path, monkeypat
     for name in ("runs.csv", "curves.csv", "suite.json"):
         (tmp_path / "learners" / name).write_bytes((out / "small" / name).read_bytes())
     script = Path(__file__).parents[2] / "examples" / "own_row.py"
-    monkeypatch.setattr("sys.argv", [str(script), str(tmp_path), "40"])
+    monkeypatch.setattr("sys.argv", [str(script), "40", str(tmp_path)])
     runpy.run_path(str(script), run_name="__main__")
     assert len(rows_of(tmp_path / "learners" / "others.csv")) == len(capsys.readouterr().out.splitlines()) == 10
