@@ -344,3 +344,27 @@ def test_the_example_of_a_learner_of_one_s_own_runs(benched, tmp_path, monkeypat
     monkeypatch.setattr("sys.argv", [str(script), "40", str(tmp_path)])
     runpy.run_path(str(script), run_name="__main__")
     assert len(rows_of(tmp_path / "learners" / "others.csv")) == len(capsys.readouterr().out.splitlines()) == 10
+
+
+@pytest.mark.slow
+def test_the_short_form_has_the_order_of_the_published_results(tmp_path, command):
+    """Of learners that are nearly always in one order there, in the two markets of the short form."""
+    pytest.importorskip("optax")
+    code, printed, _ = command("benchmark", "--quick", "--out", str(tmp_path), "--json")
+    assert code == 0
+    quick = {row["learner"]: row["interquartile_mean"] for row in json.loads(printed)["learners"]["learners"]}
+    published = summary.read_results(Path(__file__).parents[2] / "benchmarks" / "results" / "learners")
+    markets = {row["market"] for row in json.loads(printed)["learners"]["markets"]}
+    samples = {
+        name: [published.cells[market, name, 0]["relative_nash_conv"].to_numpy() for market in sorted(markets)]
+        for name in quick
+    }
+    ordered = [
+        (one, two)
+        for one in quick
+        for two in quick
+        if one != two and statistics.improvement(samples[one], samples[two]).value > 0.95
+    ]
+    assert len(ordered) >= 4
+    for one, two in ordered:
+        assert quick[one] < quick[two]
