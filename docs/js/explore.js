@@ -36,7 +36,7 @@
     show();
     sliders.append(make("div", {}, make("label", { for: bar.id }, key), said, bar));
   });
-  const titles = { inventories: "Inventories over time", rate: "The buyer's rate over time", ask: "Asks above the reference price", bid: "Bids below the reference price" };
+  const titles = { inventories: "Inventories, shares", rate: "The buyer's rate, shares / time", ask: "Asks above the reference price, currency", bid: "Bids below the reference price, currency" };
   const figures = Object.fromEntries(Object.entries(titles).map(([key, title]) => [key, figure(title)]));
   const legend = make("p", { class: "legend" }, ...agents.map((agent) => make("span", {}, swatch(agent), agent.name)));
   const body = make("tbody");

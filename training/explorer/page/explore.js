@@ -3,7 +3,7 @@
    the address holds them, the server solves them, and Charts draws them. */
 
 const { draw, figure, fixed, range, swatch } = Charts;
-const CHARTS = [["inventories", "Inventories over time"], ["rate", "Rates over time"], ["ask", "Asks above the reference price"], ["bid", "Bids below the reference price"]];
+const CHARTS = [["inventories", "Inventories, shares"], ["rate", "Rates, shares / time"], ["ask", "Asks above the reference price, currency"], ["bid", "Bids below the reference price, currency"]];
 const OPEN = ["Inventories", "Competition", "Price impact", "Penalties"];
 const PREFIX = { A: "", B: "b." };  // of a market's keys in the address
 const markets = {};
