@@ -97,10 +97,10 @@ def train_many(
         out: the folder.
         write: gets a row for each training that was told of, in the order of ``named``, and the folder; also where an
             interrupt comes.
-        overwrite: True if trainings of the same names, but with other configurations, may be replaced.
-        address: of a Ray cluster; None: this machine, or the cluster that this process is connected to.
-        console: for the progress bar; None: there is none.
-        logs: of each training beside TensorBoard; see :mod:`.logs`.
+        overwrite: see :func:`.sweep.sweep`, as for the others.
+        address: of a Ray cluster.
+        console: for the progress bar.
+        logs: of each training.
 
     Returns:
         a row for each of ``named``, in their order; a training that failed has no metrics and a ``note``.

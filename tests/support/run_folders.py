@@ -6,6 +6,15 @@ from makertaker.envs import read_scenario
 from makertaker.training import IndependentLearners, runs
 
 BUDGET = 160
+NOBODY_TRADES = """
+description = "all payoffs are zero"
+steps = 5
+trader_terminal_penalty = 0.0
+maker_terminal_penalty = 0.0
+buy_flow = 0.0
+sell_flow = 0.0
+"""
+"""a scenario that cannot be scored"""
 ARGUMENTS = ["acas", "--timesteps", str(BUDGET), "--steps", "5", "--markets", "8"]
 
 

@@ -22,6 +22,7 @@ from makertaker.training.benchmark import add_score, statistics, suites, summary
 from makertaker.training.benchmark.report import write_report  # noqa: E402
 from makertaker.training.common import workers  # noqa: E402
 from makertaker.training.evaluation import matches  # noqa: E402
+from support.run_folders import NOBODY_TRADES  # noqa: E402
 
 OWN = """
 [small]
@@ -41,14 +42,6 @@ steps = 5
 markets = 8
 algorithm = "a2c"
 seeds = 2
-"""
-NOBODY = """
-description = "all payoffs are zero"
-steps = 5
-trader_terminal_penalty = 0.0
-maker_terminal_penalty = 0.0
-buy_flow = 0.0
-sell_flow = 0.0
 """
 
 
@@ -81,7 +74,7 @@ def benched(tmp_path_factory):
     from makertaker.training import cli
 
     folder = tmp_path_factory.mktemp("benchmark")
-    (folder / "nobody.toml").write_text(NOBODY)
+    (folder / "nobody.toml").write_text(NOBODY_TRADES)
     (folder / "own.toml").write_text(OWN.replace("NOBODY", str(folder / "nobody.toml")))
     asked = ["benchmark", "--file", str(folder / "own.toml"), "--suite", "small", "--out", str(folder / "out")]
     with pytest.MonkeyPatch.context() as patched:

@@ -11,16 +11,7 @@ pytest.importorskip("filelock")
 
 from makertaker.training.common import workers
 from makertaker.training.common.processes import Processes
-from support.run_folders import ARGUMENTS, BUDGET
-
-NOBODY_TRADES = """
-description = "all payoffs are zero"
-steps = 5
-trader_terminal_penalty = 0.0
-maker_terminal_penalty = 0.0
-buy_flow = 0.0
-sell_flow = 0.0
-"""
+from support.run_folders import ARGUMENTS, BUDGET, NOBODY_TRADES
 
 
 def test_every_task_has_its_result():

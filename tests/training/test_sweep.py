@@ -18,18 +18,11 @@ from makertaker.envs import read_scenario  # noqa: E402
 from makertaker.training import IndependentLearners, cli, many, runs, sweep  # noqa: E402
 from makertaker.training.common import cluster, files, run_folder  # noqa: E402
 from support.interruptions import interrupt_after  # noqa: E402
+from support.run_folders import NOBODY_TRADES  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_machine")
 
 BUDGET = 640
-HOPELESS = """
-description = "nobody has a reason to trade: all payoffs are zero"
-steps = 5
-trader_terminal_penalty = 0.0
-maker_terminal_penalty = 0.0
-buy_flow = 0.0
-sell_flow = 0.0
-"""
 
 
 def config(scenario="acas", seed=0, **changes):
@@ -158,7 +151,7 @@ def test_every_training_of_a_sweep_logs_where_it_is_told_to(tmp_path, monkeypatc
 
 def test_a_failed_training_is_reported_and_the_others_go_on(tmp_path):
     path = tmp_path / "hopeless.toml"
-    path.write_text(HOPELESS)
+    path.write_text(NOBODY_TRADES)
     out = tmp_path / "out"
     result = command(out, str(path), "acas", "--seeds", "1")
     assert result.exit_code == 1
