@@ -105,18 +105,20 @@ def _short(name: str) -> str:
 def along(found: Results, rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Interquartile means over the suite's number, by market."""
     number = str(found.along)
-    groups = found.markets if number != "agents" else ["all markets"]
+    scenario = dict(zip(found.runs["market"], found.runs["scenario"], strict=True))
+    panel = {market: market if number != "agents" else scenario[market] for market in found.markets}
+    groups = list(dict.fromkeys(panel.values()))
     figure, axes = _panels(groups, 3.2)
     for axis, market in zip(axes, groups, strict=False):
         for name in found.learners:
-            own = [row for row in rows if row["learner"] == name and market in (row["market"], "all markets")]
+            own = [row for row in rows if row["learner"] == name and panel[row["market"]] == market]
             own.sort(key=lambda row: int(row[number]))
             x, mean, low, high = (
                 [np.nan if row[key] is None else float(row[key]) for row in own]
                 for key in (number, "interquartile_mean", "low", "high")
             )
             place = found.learners.index(name)
-            axis.plot(x, mean, label=name, marker=MARKERS[place], ms=5, **_style(found, name))
+            axis.plot(x, mean, label=name, marker=MARKERS[place % len(MARKERS)], ms=5, **_style(found, name))
             axis.fill_between(x, low, high, color=color(place), alpha=0.18, linewidth=0)
         axis.set(xscale="log", yscale="log", xlabel={"timesteps": "joint market steps"}.get(number, number))
         ticks = sorted({int(row[number]) for row in rows})
@@ -149,7 +151,7 @@ def learners(rows: Sequence[Mapping[str, Any]], found: Results) -> Figure | None
         if row["low"] is not None:
             axis.hlines(place, row["low"], row["high"], color=shade, linewidth=7, alpha=0.35)
         axis.plot(mean, place, "|", color=shade, markersize=16, markeredgewidth=2.5)
-    few = [row["runs"] < ENOUGH * row["markets"] for row in rows]
+    few = [row["fewest"] < ENOUGH for row in rows]
     names = [f"{row['learner']}{' *' * mark}" for row, mark in zip(rows, few, strict=True)]
     axis.set_yticks(range(len(rows)), names)
     axis.set(xscale="log", ylim=(len(rows) - 0.5, -0.5))

@@ -18,7 +18,7 @@ _METRICS = (
     *("collusion_index", "exploitability_against"),
 )
 COLUMNS = (
-    *("run", "name", "market", "agents", "steps", "learner", "timesteps", "seed", "status", "information"),
+    *("run", "name", "market", "scenario", "agents", "steps", "learner", "timesteps", "seed", "status", "information"),
     *_METRICS,
     *("seconds", "python"),
 )
@@ -56,20 +56,36 @@ def add_score(
     folder = Path(folder)
     if not (folder / "runs.csv").is_file():
         raise ValueError(f"folder: expected the results of a suite, {text.shown(str(folder))!r} has no runs.csv")
+    if not isinstance(score, Score):
+        raise ValueError(f"score: expected what makertaker.training.score returns, got {score!r:.100}")
+    for what, given in (("learner", learner), ("market", market)):
+        if not isinstance(given, str) or not given.strip():
+            raise ValueError(f"{what}: expected a name, got {given!r}")
+    if seconds is not None and not (isinstance(seconds, int | float) and 0 <= seconds < float("inf")):
+        raise ValueError(f"seconds: expected a number >= 0, got {seconds!r}")
+    if learner in (row[1] for row in files.read_csv(folder / "runs.csv")[1:] if len(row) > 1):
+        raise ValueError(f"learner: expected another name than the suite's own, got {learner!r}")
     check_count("seed", seed, least=0)
     check_count("timesteps", timesteps, least=1)
     metrics = score.metrics
     told: dict[str, object] = {
         **{"run": f"{market}-{learner}-{seed}", "name": learner, "market": market, "learner": learner},
-        **{"agents": len(score.agents), "steps": metrics["steps"], "information": metrics["information"]},
+        **{
+            "scenario": market,
+            "agents": len(score.agents),
+            "steps": metrics["steps"],
+            "information": metrics["information"],
+        },
         **{"timesteps": timesteps, "seed": seed, "status": DONE, "seconds": seconds},
         **{name: metrics[name] for name in _METRICS},  # type: ignore[literal-required]
         "python": platform.python_version(),
     }
     path = folder / OTHERS
-    header, *rows = files.read_csv(path) if path.is_file() else [list(COLUMNS)]
-    if header != list(COLUMNS):
-        raise ValueError(f"folder: {text.shown(str(path))!r} is of another version: expected columns {list(COLUMNS)}")
+    header, *rows = (files.read_csv(path) if path.is_file() else []) or [list(COLUMNS)]
+    if header != list(COLUMNS) or any(len(row) != len(COLUMNS) for row in rows):
+        raise ValueError(
+            f"folder: {text.shown(str(path))!r} is damaged or of another version: expected {list(COLUMNS)}"
+        )
     key = [str(told[name]) for name in _KEYS]
     kept = [row for row in rows if [row[COLUMNS.index(name)] for name in _KEYS] != key]
     files.write_csv(path, [COLUMNS, *kept, [told[name] for name in COLUMNS]])

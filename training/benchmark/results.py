@@ -141,9 +141,16 @@ def marl_eval(suite: Suite, rows: Sequence[Row], found: Mapping[str, Any]) -> di
             for i, (steps, _, relative) in enumerate(history)
         }
         run["absolute_metrics"] = {"relative_nash_conv": [row.metrics["relative_nash_conv"]]}
-        task = document.setdefault(_ENVIRONMENT, {}).setdefault(training.market, {})
+        market = training.market if suite.along is None else f"{training.market}, {suite.along} {along_of(suite, row)}"
+        task = document.setdefault(_ENVIRONMENT, {}).setdefault(market, {})
         task.setdefault(learner_name(suite, training), {})[f"seed_{row.config.seed}"] = run
     return document
+
+
+def along_of(suite: Suite, row: Row) -> int:
+    """The number of a run that the suite's figure has on its horizontal axis."""
+    config = row.config
+    return len(config.load().game.agents) if suite.along == "agents" else int(getattr(config, str(suite.along)))
 
 
 def learner_name(suite: Suite, training: Training) -> str:
@@ -151,6 +158,11 @@ def learner_name(suite: Suite, training: Training) -> str:
     said = [_settings(each) for each in suite.trainings.values()]
     own = _settings(training)
     own.pop(suite.along or "", None)  # it is the figure's horizontal axis
+    if suite.along is None and len({(each["market"], each["steps"]) for each in said}) == len(
+        {each["market"] for each in said}
+    ):
+        del own["steps"]  # markets have their own grids
+    del own["market"]
     varied = [name for name in own if len({each[name] for each in said}) > 1]
     return ", ".join([training.learner, *(own[name] for name in varied if own[name])])
 
@@ -159,10 +171,13 @@ def _settings(training: Training) -> dict[str, str]:
     """Settings of learners in words; an empty text for one that is not worth a word."""
     config = training.config
     return {
+        "market": training.market,
         "engine": config.engine,
         "information": f"sees {config.information}",
         "history": f"history {config.history}" if config.history > 1 else "",
         "memory": config.memory if config.memory != "none" else "",
         "inventory_spread": f"spread {config.inventory_spread:g}" if config.inventory_spread else "",
         "timesteps": f"{config.timesteps:,} steps",
+        "steps": f"K={config.steps}",
+        **training.changed,
     }

@@ -56,13 +56,21 @@ def interval(samples: Sequence[Array], statistic: Callable[..., Any] = interquar
     if not given or not all(len(each) for each in given):
         raise ValueError(f"samples: expected runs in every market, got {[len(each) for each in given]}")
     value = statistic(*given)
-    if all(len(each) == 1 for each in given):
+    several = [i for i, each in enumerate(given) if len(each) > 1]
+    if not several:
         unknown = np.full(np.shape(value), np.nan)[()]
         return Interval(value, unknown, unknown)
-    doubled = [np.repeat(each, 2) if len(each) == 1 else each for each in given]  # one run is drawn alone either way
+
+    def of_all(*drawn: Array, axis: int = -1) -> Any:
+        """The statistic, where markets with one run have that one in every draw: SciPy draws from two and more."""
+        found = dict(zip(several, drawn, strict=True))
+        alone = (*drawn[0].shape[:-1], 1)
+        each = (found[i] if i in found else np.broadcast_to(own, alone) for i, own in enumerate(given))
+        return statistic(*each, axis=axis)
+
     drawn = bootstrap(
-        doubled, statistic, n_resamples=_DRAWS, confidence_level=LEVEL, method="percentile", vectorized=True,
-        rng=np.random.default_rng(0),
+        [given[i] for i in several], of_all, n_resamples=_DRAWS, confidence_level=LEVEL, method="percentile",
+        vectorized=True, rng=np.random.default_rng(0),
     ).confidence_interval  # fmt: skip
     return Interval(value, drawn.low, drawn.high)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 from ...envs import Scenario, read_scenario, text
 from ...envs.names import unknown
 from ...envs.parameters import check_count
+from ..common import files
 from ..many import folder_name
 from ..run_config import RunConfig, parse_algorithm
 
@@ -35,6 +37,11 @@ _KEYS = (
     "hyperparameters",
     *_FIELDS,
 )
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("scenario", "algorithm", "engine", "information", "memory"), (str,)),
+    **{"alone": (bool,), "set": (list,), "hyperparameters": (dict,)},
+}
+"""of what a table lists; numbers are checked where they are used"""
 _SUITE = ("about", "trainings", "along", "quick")
 _LEAST = ("scenario", "seeds")
 ALONG = ("agents", "steps", "timesteps")
@@ -51,6 +58,8 @@ class Training(NamedTuple):
     """its scenario and, in words, what of it is changed"""
     learner: str
     """the algorithm, and who learns where not all do"""
+    changed: Mapping[str, str] = {}
+    """markets at once and hyperparameters, in words, where they are not the defaults"""
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,10 @@ def read_suites(path: str | Path | None = None) -> dict[str, Mapping[str, Any]]:
 
 
 def _check(name: str, table: object) -> None:
+    if not re.fullmatch(r"[\w-]+", name) or name == "runs":
+        raise ValueError(
+            f"suite {name!r}: expected a name of letters, digits, - and _, which is a folder's; not 'runs'"
+        )
     if not isinstance(table, dict) or not isinstance(table.get("about"), str) or not table.get("trainings"):
         raise ValueError(f"suite {name!r}: expected a table with about and trainings, got {table!r:.100}")
     for key in table:
@@ -97,8 +110,24 @@ def _check(name: str, table: object) -> None:
         for key in each:
             if key not in _KEYS:
                 raise unknown("key", key, _KEYS, f" in trainings of suite {name!r}")
+            _check_types(name, key, each[key])
         if missing := [key for key in _LEAST if key not in each]:
             raise ValueError(f"suite {name!r}: expected {' and '.join(missing)} in every table of trainings")
+
+
+def _check_types(name: str, key: str, value: Any) -> None:
+    """Raises ValueError for what is no text, number or truth value where one is expected."""
+    listed = _listed(value)
+    wanted = _TYPES.get(key)
+    if wanted is None or value is None:
+        return
+    if key == "set" and isinstance(value, list) and all(isinstance(each, str) for each in value):
+        raise ValueError(
+            f"suite {name!r}: set: expected a list of lists of overrides, [[{', '.join(map(repr, value))}]]"
+        )
+    if not listed or not all(isinstance(each, wanted) for each in listed):
+        kinds = " or ".join(each.__name__ for each in wanted)
+        raise ValueError(f"suite {name!r}: {key}: expected {kinds}, or a list of them, got {value!r:.100}")
 
 
 def load_suite(name: str, path: str | Path | None = None, *, quick: bool = False) -> Suite:
@@ -141,18 +170,23 @@ def _trainings(table: Mapping[str, Any]) -> Iterator[Training]:
     first = check_count("first_seed", table.get("first_seed", 0), least=0)
     seeds = range(first, first + check_count("seeds", table["seeds"]))
     tables = lists.pop("hyperparameters", {})
+    said = " ".join(f"{name}={value}" for name, value in files.flat(tables))
     given = {name: _listed(value) for name, value in lists.items() if name not in ("seeds", "first_seed")}
     for values in itertools.product(*given.values()):
         chosen = dict(zip(given, values, strict=True))
         scenario, market = _market(chosen["scenario"], chosen["set"], chosen["traders"])
         settings = {name: chosen[name] for name in _FIELDS if name in chosen}
         engine = settings.pop("engine", "sb3")
+        changed = {
+            "markets": f"{settings['markets']} markets" if "markets" in settings else "",
+            "hyperparameters": said,
+        }
         for algorithm, learner in _algorithms(chosen["algorithm"], chosen["alone"], scenario, engine):
             first_config = RunConfig.of(
                 scenario, algorithm, chosen["steps"], engine, hyperparameters=tables, seed=first, **settings
             )
             for seed in seeds:
-                yield Training(first_config.with_seed(seed), market, learner)
+                yield Training(first_config.with_seed(seed), market, learner, changed)
 
 
 def _market(name: str, overrides: list[str], traders: int | None) -> tuple[Scenario, str]:
@@ -187,5 +221,6 @@ def _folder(training: Training) -> str:
     parts = [training.market, config.engine, training.learner, config.information]
     parts += [f"history {config.history}"] * (config.history > 1) + [config.memory] * (config.memory != "none")
     parts += [f"spread {config.inventory_spread:g}"] * (config.inventory_spread > 0)
+    parts += [each for each in training.changed.values() if each]
     parts += [f"{config.steps} steps", f"{config.timesteps}", f"{config.seed}"]
     return folder_name("-".join(parts))

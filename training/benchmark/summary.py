@@ -17,11 +17,14 @@ from ..common import files
 from . import statistics
 from .foreign import OTHERS
 from .results import DONE
+from .suites import ALONG
 
 GAIN = "relative_nash_conv"
 ENOUGH = 10
 """seeds that a published number has"""
 _COLUMNS = ("run", "name", "market", "status", "agents", "steps", "timesteps", "seed", "seconds", GAIN)
+_NUMBERS = ("agents", "steps", "timesteps", "seed", GAIN)
+_CURVES = ("run", "timesteps", GAIN)
 _MEDIANS = (
     *("open_loop_relative_nash_conv", "random_starts_relative_nash_conv", "control_distance"),
     *("collusion_index", "feedback_collusion_index", "reaction_distance", "seconds"),
@@ -97,17 +100,37 @@ def read_results(folder: str | Path) -> Results:
     file is missing, or one cannot be read."""
     folder = Path(folder)
     suite = files.read_json(folder / "suite.json")
+    if (along := suite.get("along")) not in (None, *ALONG):
+        raise ValueError(
+            f"results: {text.shown(str(folder / 'suite.json'))!r}: along: expected one of {ALONG}, got {along!r}"
+        )
+    runs = _read(folder / "runs.csv", _COLUMNS)
+    own, others = list(dict.fromkeys(runs["name"])), folder / OTHERS
+    if others.is_file():
+        runs = pd.concat([runs, _read(others, _COLUMNS)], ignore_index=True)
+    path = folder / "curves.csv"
+    curves = _read(path, _CURVES) if path.is_file() else pd.DataFrame(columns=list(_CURVES))
+    return Results(str(suite.get("name")), str(suite.get("about")), along, runs, curves, own)
+
+
+def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A file of rows; names are texts, whatever they look like, and an empty number is NaN."""
+    named = text.shown(str(path))
     try:
-        runs, path = pd.read_csv(folder / "runs.csv"), folder / "curves.csv"
-        curves = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["run", "timesteps", GAIN])
+        found = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise ValueError(f"results: {text.shown(str(folder))!r} cannot be read: {error}") from error
-    if missing := [name for name in _COLUMNS if name not in runs]:
-        raise ValueError(f"results: {text.shown(str(folder / 'runs.csv'))!r} has no columns {missing}")
-    own = list(dict.fromkeys(runs["name"]))
-    if (folder / OTHERS).is_file():
-        runs = pd.concat([runs, pd.read_csv(folder / OTHERS)], ignore_index=True)
-    return Results(str(suite.get("name")), str(suite.get("about")), suite.get("along"), runs, curves, own)
+        raise ValueError(f"results: {named!r} cannot be read: {error}") from error
+    if missing := [name for name in columns if name not in found]:
+        raise ValueError(f"results: {named!r} has no columns {missing}")
+    for name in [*_NUMBERS, *_MEDIANS]:
+        if name in found:
+            try:
+                found[name] = pd.to_numeric(found[name].replace("", np.nan))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"results: {named!r}: {name}: expected numbers: {error}") from error
+    if "status" in columns and (blank := [name for name in ("name", "market") if (found[name] == "").any()]):
+        raise ValueError(f"results: {named!r}: {blank[0]}: expected names, got an empty one")
+    return found.replace({GAIN: [np.inf, -np.inf]}, np.nan)
 
 
 def _told(found: statistics.Interval, *names: str) -> dict[str, float | None]:
@@ -153,6 +176,7 @@ def learner_rows(found: Results) -> list[dict[str, Any]]:
         rows.append(
             {
                 **{"learner": name, "markets": len(samples), "runs": sum(map(len, samples))},
+                "fewest": min(map(len, samples)),
                 **_told(mean, "interquartile_mean", "low", "high"),
                 **_told(middle, "median", "median_low", "median_high"),
                 "worst": max(float(each.max()) for each in samples),
