@@ -90,11 +90,13 @@ def record(
     minari: Any = needed("common.minari", "data")
     check_count("episodes", episodes)
     check_count("seed", seed, least=0)
-    if not np.isfinite(perturb) or perturb < 0:
+    if not isinstance(perturb, int | float) or not np.isfinite(perturb) or perturb < 0:
         raise ValueError(f"perturb: expected a number >= 0, got {perturb!r}")
     play, folder = play_of(source, policies, steps, overrides, trust), Path(out).absolute()
-    seen = play.information if information is None else check_information(information)
+    seen = play.sees if information is None else check_information(information)
     game, names = play.task.game, _names(play)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"out: expected a folder, {text.shown(str(folder))!r} is a file")
     env = GameParallelEnv(game, steps=play.task.steps, observation=seen, inventory_spread=spread)
     with _stored_in(folder):
         taken = [name for name in names.values() if minari.exists(name)]
@@ -108,7 +110,7 @@ def record(
         told = {
             **{"nash_conv": found.metrics["nash_conv"], "relative_nash_conv": relative},
             **{"exploitability_against": found.metrics["exploitability_against"], "policies": play.title},
-            **{"information": play.information, "observation": seen, "perturb": perturb, "inventory_spread": spread},
+            **{"information": play.sees, "observation": seen, "perturb": perturb, "inventory_spread": spread},
             **{"seed": seed, "steps": play.task.steps},
         }
         for agent, name in names.items():

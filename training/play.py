@@ -13,6 +13,7 @@ from .common.information import check_information
 from .task import Task
 
 PLAYED = ("learned", "equilibrium")
+_NASH = "equilibrium"
 
 
 class Play(NamedTuple):
@@ -26,7 +27,12 @@ class Play(NamedTuple):
     who: str
     """``"equilibrium"``, or the algorithms that learned"""
     information: Kind
-    """of the policies"""
+    """of the policies, as they are scored"""
+
+    @property
+    def sees(self) -> Kind:
+        """What they look at: an equilibrium of a random game answers inventories and factor."""
+        return "full" if self.who == _NASH and self.task.game.random else self.information
 
 
 def play_of(
@@ -73,4 +79,4 @@ def play_of(
 
 
 def _nash(task: Task, name: str) -> Play:
-    return Play(task, task.equilibrium.open_loop(), f"{name}, equilibrium", name, "equilibrium", "time")
+    return Play(task, task.equilibrium.open_loop(), f"{name}, equilibrium", name, _NASH, "time")

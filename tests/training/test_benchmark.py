@@ -17,8 +17,8 @@ pytest.importorskip("stable_baselines3")
 
 from makertaker.baselines import feedback_nash, solve  # noqa: E402
 from makertaker.envs import acas_v0, load_scenario, rollout  # noqa: E402
-from makertaker.training import score  # noqa: E402
-from makertaker.training.benchmark import add_score, statistics, suites, summary  # noqa: E402
+from makertaker.training import many, score  # noqa: E402
+from makertaker.training.benchmark import add_score, results, statistics, suites, summary  # noqa: E402
 from makertaker.training.benchmark.report import write_report  # noqa: E402
 from makertaker.training.common import workers  # noqa: E402
 from makertaker.training.evaluation import matches  # noqa: E402
@@ -201,6 +201,14 @@ def test_an_order_is_shared():
         ("[a]\nabout = 'x'\nalong = 'time'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3", "unknown along 'time'"),
         ("[a]\nabout = 'x'\nquick = {seed = 3}\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3", "unknown key 'seed'"),
         ("[a]\nabout = 'x'\ntrainings = [1]", r"expected tables \[\[a.trainings\]\]"),
+        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3\nset = ['a=1']", "a list of lists"),
+        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3\nset = 3", "set: expected list"),
+        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3\nalgorithm = 3", "algorithm: expected str"),
+        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = []\nseeds = 3", "scenario: expected str"),
+        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3\nengine = {a = 1}", "engine: expected str"),
+        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3\nalone = 'yes'", "alone: expected bool"),
+        ("['../a']\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3", "expected a name of letters"),
+        ("[runs]\nabout = 'x'\n[[runs.trainings]]\nscenario = 'acas'\nseeds = 3", "not 'runs'|other than 'runs'"),
         ("[a", "cannot be read"),
         ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acsa'\nseeds = 3", "acas"),
         ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'makers-only'\nseeds = 3\ntraders = 2", "that has some"),
@@ -224,6 +232,73 @@ def test_results_that_are_not_there_are_said(tmp_path, command):
         summary.read_results(tmp_path)
 
 
+def test_trainings_that_differ_in_settings_are_different_ones(tmp_path):
+    """Hyperparameters and markets at once; and grids, where no figure is along them."""
+    (tmp_path / "own.toml").write_text("""
+[a]
+about = "x"
+
+[[a.trainings]]
+scenario = "acas"
+steps = [4, 5]
+seeds = 1
+
+[[a.trainings]]
+scenario = "acas"
+steps = 5
+hyperparameters = { ppo = { learning_rate = 0.01 } }
+seeds = 1
+
+[[a.trainings]]
+scenario = "acas"
+steps = 5
+markets = [4, 8]
+seeds = 1
+""")
+    suite = suites.load_suite("a", tmp_path / "own.toml")
+    assert len(suite.trainings) == 5
+    assert len({results.learner_name(suite, each) for each in suite.trainings.values()}) == 5
+
+
+def test_marl_eval_has_every_number_along():
+    suite = suites.load_suite("steps")
+    written = {"circumstances": {"seconds": 1.0}, "history": np.array([[10, 1.0, 0.5]])}
+    rows = [many.Row(name, each.config, {"relative_nash_conv": 0.5}) for name, each in suite.trainings.items()]
+    document = results.marl_eval(suite, rows, {row.name: written for row in rows})["makertaker"]
+    assert list(document) == [f"acas, steps {steps}" for steps in (5, 10, 20, 50, 100, 200)]
+    assert sum(len(seeds) for each in document.values() for seeds in each.values()) == len(rows)
+
+
+@pytest.mark.parametrize("name", ["1", "007", "nan", "True", "1e5", "a, b", "[red]"])
+def test_a_learner_s_name_is_a_text(benched, tmp_path, name):
+    out, _, _ = benched
+    for each in ("runs.csv", "suite.json"):
+        (tmp_path / each).write_bytes((out / "small" / each).read_bytes())
+    env = acas_v0.parallel_env(observation="time")
+    add_score(tmp_path, score(env, solve(env).open_loop()), learner=name, market="acas", seed=0, timesteps=10)
+    assert name in [row["learner"] for row in summary.learner_rows(summary.read_results(tmp_path))]
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("runs.csv", ("done", "done,"), "runs.csv.*expected numbers"),
+        ("runs.csv", ("relative_nash_conv", "other"), r"runs.csv.*no columns \['relative_nash_conv'\]"),
+        ("runs.csv", (",acas,", ",,"), "market: expected names|name: expected names"),
+        ("curves.csv", ("timesteps", "other"), r"curves.csv.*no columns \['timesteps'\]"),
+        ("curves.csv", ("0.", "text"), "curves.csv.*relative_nash_conv: expected numbers"),
+        ("suite.json", ("null", '"name"'), "along: expected one of"),
+    ],
+)
+def test_a_damaged_file_is_said_in_one_line(benched, tmp_path, file, change, said):
+    out, _, _ = benched
+    for each in ("runs.csv", "curves.csv", "suite.json"):
+        (tmp_path / each).write_bytes((out / "small" / each).read_bytes())
+    (tmp_path / file).write_text((tmp_path / file).read_text().replace(*change))
+    with pytest.raises(ValueError, match=said):
+        summary.read_results(tmp_path)
+
+
 numbers = st.lists(st.floats(1e-6, 10), min_size=1, max_size=8)
 
 
@@ -239,6 +314,13 @@ def test_intervals_hold_their_number_s_neighbourhood(samples):
     shares = statistics.profile(samples, np.array([0.0, together.max()]))
     np.testing.assert_allclose(shares.value, [0, 1])
     assert statistics.improvement(samples, samples).value == pytest.approx(0.5)
+
+
+def test_a_market_with_one_run_has_it_in_every_draw():
+    found = statistics.interval([np.array([1.0, 1.0, 1.0]), np.array([10.0])])
+    assert found == (1.0, 1.0, 1.0)
+    spread = statistics.interval([np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.5])], statistics.median)
+    assert spread.low <= spread.value == 2.5 <= spread.high
 
 
 def test_the_bootstrap_draws_within_markets():
@@ -281,6 +363,10 @@ def test_a_forced_deviation_is_answered_by_who_sees_it():
         matches.forced_deviation(game, policies, steps, "maker_0", 5, 1.0)
     with pytest.raises(ValueError, match=r"at: expected a step in 0\.\.19"):
         matches.forced_deviation(game, policies, steps, "trader_0", 20, 1.0)
+    with pytest.raises(ValueError, match="at: expected"):
+        matches.forced_deviation(game, policies, steps, "trader_0", 2.5, 1.0)
+    with pytest.raises(ValueError, match="without random inventories"):
+        matches.forced_deviation(load_scenario("approximation"), {}, 3, "trader_0", 0, 1.0)
 
 
 def test_partners_of_other_trainings():
@@ -313,6 +399,11 @@ def test_a_learner_of_one_s_own_gets_its_row(benched, tmp_path, command):
     assert set(learners) == {"mine", "ppo", "a2c"}
     with pytest.raises(ValueError, match=r"has no runs\.csv"):
         add_score(tmp_path, found, learner="mine", market="acas", seed=0, timesteps=10)
+    for name in ("ppo", "", 3):
+        with pytest.raises(ValueError, match="learner: expected"):
+            add_score(tmp_path / "small", found, learner=name, market="acas", seed=0, timesteps=10)
+    with pytest.raises(ValueError, match="score: expected"):
+        add_score(tmp_path / "small", 0.1, learner="mine", market="acas", seed=0, timesteps=10)
     with pytest.raises(ValueError, match="seed: expected"):
         add_score(tmp_path / "small", found, learner="mine", market="acas", seed=-1, timesteps=10)
     assert command(*asked[:-1], str(tmp_path), "--report")[0] == 0

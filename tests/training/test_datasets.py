@@ -1,6 +1,7 @@
 """Play as Minari data sets: what is loaded is what was played."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -74,6 +75,22 @@ def test_a_run_is_recorded_with_noise(run, tmp_path, monkeypatch, command):
     assert command(*asked, str(tmp_path / "data"), "--overwrite")[0] == 0
     again = np.stack([each.actions for each in loaded(tmp_path / "data", name, monkeypatch).iterate_episodes()])
     np.testing.assert_array_equal(actions, again)  # a function of the seed
+
+
+def test_what_is_left_of_a_data_set_is_replaced(tmp_path, monkeypatch):
+    found = record("acas", tmp_path, episodes=1)
+    shutil.rmtree(tmp_path / found.datasets["maker_0"] / "data")
+    with pytest.raises(ValueError, match="has the data sets"):
+        record("acas", tmp_path, episodes=2)
+    record("acas", tmp_path, episodes=2, overwrite=True)
+    for name in found.datasets.values():
+        assert loaded(tmp_path, name, monkeypatch).total_episodes == 2
+
+
+def test_play_with_noise_shows_what_it_looks_at(tmp_path, monkeypatch):
+    found = record("approximation-small-noise", tmp_path, episodes=1, steps=2)
+    metadata = loaded(tmp_path, found.datasets["maker_0"], monkeypatch).storage.metadata
+    assert metadata["makertaker_observation"] == metadata["makertaker_information"] == "full"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
 import json
 import multiprocessing
 import operator
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -55,6 +58,41 @@ def test_an_interrupt_ends_the_processes():
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert not multiprocessing.active_children()
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    """Though it is killed, and cannot say so."""
+    wait = (
+        f"open({str(tmp_path)!r} + '/' + str(__import__('os').getpid()), 'w').close() or __import__('time').sleep(600)"
+    )
+    code = f"""
+if __name__ == "__main__":
+    from makertaker.training.common.processes import Processes
+    with Processes().run(eval, [({wait!r},), ({wait!r},)], 1) as ended:
+        list(ended)
+"""
+    (tmp_path / "driver.py").write_text(code)
+    driver = subprocess.Popen([sys.executable, str(tmp_path / "driver.py")])
+    until(lambda: any(path.name.isdigit() for path in tmp_path.iterdir()))
+    driver.kill()
+    driver.wait()
+    until(lambda: not any(running(int(path.name)) for path in tmp_path.iterdir() if path.name.isdigit()))
+
+
+def until(holds):
+    """Wait for it, for half a minute."""
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def running(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_processors_are_shared(monkeypatch):

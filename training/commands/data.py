@@ -64,6 +64,8 @@ def record(
         **{"folder": str(found.folder), "datasets": found.datasets, "episodes": found.episodes, "steps": found.steps},
         "relative_nash_conv": found.relative_nash_conv,
     }
-    told = f"{found.episodes} episodes of {found.steps} steps; relative NashConv {percent(found.relative_nash_conv)}"
+    told = (
+        f"{found.episodes} episodes of {found.steps} steps; relative NashConv {percent(abs(found.relative_nash_conv))}"
+    )
     read = f"MINARI_DATASETS_PATH={found.folder}, and minari.load_dataset of one of these names reads them"
     show(document, as_json, *found.datasets.values(), told, read)

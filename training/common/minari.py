@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -12,8 +15,12 @@ from minari.data_collector import EpisodeBuffer
 
 
 def exists(name: str) -> bool:
-    """True if there is a data set of a name in Minari's folder."""
-    return name in minari.list_local_datasets()
+    """True if there is a data set of a name in Minari's folder, or what is left of one."""
+    return _folder(name).exists()
+
+
+def _folder(name: str) -> Path:
+    return Path(os.environ["MINARI_DATASETS_PATH"]) / name
 
 
 def write(
@@ -38,9 +45,9 @@ def write(
         metadata: numbers and texts to be kept with it.
     """
     if exists(name):
-        minari.delete_dataset(name)
+        shutil.rmtree(_folder(name))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*(code_permalink|author|eval_env).*is set to None")
+        warnings.filterwarnings("ignore", message=".*(code_permalink|author|eval_env).*is set to None|env_spec is None")
         written = minari.create_dataset_from_buffers(
             name,
             [EpisodeBuffer(**each) for each in episodes],

@@ -15,6 +15,8 @@ import numpy as np
 from ...envs import Game, Policy, rollout
 from ...envs.arrays import Array
 from ...envs.grid import State, Trajectory
+from ...envs.packing import check_names
+from ...envs.parameters import check_count
 
 
 def rematched(game: Game, profiles: Sequence[Mapping[str, Policy]], steps: int) -> Array:
@@ -40,6 +42,9 @@ def rematched(game: Game, profiles: Sequence[Mapping[str, Policy]], steps: int) 
         >>> rematched(game, [nash, nash], 20).shape
         (2, 2, 2)
     """
+    _check_certain(game)
+    if not profiles:
+        raise ValueError("profiles: expected those of one training or more, got none")
     first = game.agents[0]
     return np.array(
         [
@@ -47,6 +52,11 @@ def rematched(game: Game, profiles: Sequence[Mapping[str, Policy]], steps: int) 
             for own in profiles
         ]
     )  # fmt: skip
+
+
+def _check_certain(game: Game) -> None:
+    if game.random:
+        raise ValueError("game: expected one without random inventories and factor")
 
 
 class Answer(NamedTuple):
@@ -102,8 +112,10 @@ def forced_deviation(
     """
     if agent not in game.agents:
         raise ValueError(f"agent: expected one of {list(game.agents)}, got {agent!r}")
-    if not 0 <= at < steps:
+    if check_count("at", at, least=0) >= steps:
         raise ValueError(f"at: expected a step in 0..{steps - 1}, got {at!r}")
+    _check_certain(game)
+    check_names(game, policies)
     own = policies[agent]
 
     def deviating(k: int, state: State) -> Array:
