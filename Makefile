@@ -110,6 +110,6 @@ $(DOCS_READY): $(READY)
 
 browser: $(AXE)  ## what looks at pages: a browser where there is none yet, and rules of accessibility
 $(AXE):
-	command -v chromium || command -v google-chrome || { apt-get update && apt-get install -y --no-install-recommends chromium npm; }
+	command -v chromium || command -v google-chrome || { apt-get update && apt-get install -y --no-install-recommends chromium; }
 	command -v npm || apt-get install -y --no-install-recommends npm
 	npm install --silent --no-audit --no-fund --prefix build/axe axe-core@4.14.1
