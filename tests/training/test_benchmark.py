@@ -269,6 +269,17 @@ def test_marl_eval_has_every_number_along():
     assert sum(len(seeds) for each in document.values() for seeds in each.values()) == len(rows)
 
 
+def test_a_learner_that_fails_everywhere_takes_nothing_from_the_others(benched, tmp_path):
+    out, _, _ = benched
+    runs = pd.read_csv(out / "small" / "runs.csv")
+    runs = runs[runs["market"] == "acas"]
+    lost = runs["learner"] == "a2c"
+    runs.loc[lost, "status"] = "failed"
+    runs.to_csv(tmp_path / "runs.csv", index=False)
+    (tmp_path / "suite.json").write_bytes((out / "small" / "suite.json").read_bytes())
+    assert [row["learner"] for row in summary.learner_rows(summary.read_results(tmp_path))] == ["ppo"]
+
+
 @pytest.mark.parametrize("name", ["1", "007", "nan", "True", "1e5", "a, b", "[red]"])
 def test_a_learner_s_name_is_a_text(benched, tmp_path, name):
     out, _, _ = benched

@@ -80,8 +80,10 @@ class Results:
     def samples(self) -> dict[str, list[Array]]:
         """Relative NashConv by learner: of each market, and number along, that all the suite's own have, (runs,)."""
         places = list(dict.fromkeys((m, a) for m, _, a in self.cells))
+        scored = {name for _, name, _ in self.cells}
+        own = [name for name in self.own if name in scored]  # one that failed everywhere takes nothing from the others
         common = [
-            (market, along) for market, along in places if all((market, name, along) in self.cells for name in self.own)
+            (market, along) for market, along in places if all((market, name, along) in self.cells for name in own)
         ]
         return {
             name: [self.cells[market, name, along][GAIN].to_numpy(float) for market, along in common]
