@@ -87,7 +87,8 @@ def join_actions(game: Game, actions: Mapping[str, object], batch: tuple[int, ..
     total = np.vdot(flat, flat)  # NaN spreads, and one product is faster than a look at every entry
     if total != total:
         name = next(name for name, column in zip(game.agents, columns, strict=True) if np.isnan(column).any())
-        raise ValueError(f"{name}: expected numbers, got an action with NaN: {actions[name]}")
+        given = " ".join(str(actions[name]).split())
+        raise ValueError(f"{name}: expected numbers, got an action with NaN: {given:.100}")
     return flat
 
 

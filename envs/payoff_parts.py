@@ -1,4 +1,8 @@
-"""The parts that a payoff is the sum of: quotes, impact, penalties."""
+"""The parts that a payoff is the sum of: quotes, impact, penalties.
+
+They are the terms of the agents' objective functionals, which the paper does not number: of traders without makers in
+Section 2, of makers and traders in Section 3, by parts as ``execution_game.py`` and ``maker_taker_game.py`` have them.
+"""
 
 from __future__ import annotations
 

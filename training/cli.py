@@ -24,11 +24,13 @@ from .evaluation import tables
 EXIT_CODES = """\b
 Exit codes:
   0    done
-  1    a training of a sweep failed, or the reader of a pipe left
+  1    a training of a sweep or a benchmark failed, or the reader
+       of a pipe left
   2    a bad argument, a missing library, no equilibrium, a training
        that diverged, a file that cannot be read or written
   130  Ctrl-C    143  SIGTERM    129  SIGHUP
-       'train' and 'sweep' have saved what was learned by then"""
+       'train', 'sweep' and 'benchmark' have saved what was
+       learned by then"""
 
 app = typer.Typer(
     help="Markets of liquidity takers and makers: solve, learn, and compare the learned with the equilibrium.",

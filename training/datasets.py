@@ -61,9 +61,10 @@ def record(
 ) -> Recorded:
     """Play episodes and write what every agent saw, did and got.
 
-    Observations, actions and rewards are those of the environments with their defaults. The metadata of a
-    data set has NashConv, the agent's exploitability and payoffs; ``recover_environment()`` gives the agent's
-    environment, in which the others play the equilibrium, where the market is that of a named scenario.
+    Observations, actions and rewards are those of the environments with their defaults. The metadata of a data set has
+    NashConv, the agent's exploitability and payoffs in currency, and the unit of its rewards;
+    ``recover_environment()`` gives the agent's environment, in which the others play the equilibrium, where the market
+    is that of a named scenario.
 
     Args:
         source: a run directory, or a scenario: its name, or the path of its file.
@@ -122,7 +123,7 @@ def record(
                 env=_environment(play, agent, seen, spread),
                 algorithm=play.who,
                 description=f"{play.title}: {agent}",
-                metadata={**told, **mine, "agent": agent},
+                metadata={**told, **mine, "agent": agent, "payoff_unit": game.payoff_unit(agent)},
             )
     env.close()
     return Recorded(folder, names, episodes, play.task.steps, relative)

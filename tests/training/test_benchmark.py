@@ -1,4 +1,4 @@
-"""Suites, the files that they leave, their statistics, and what tells collusion from something else."""
+"""The files that a suite leaves, what is told and drawn of them, and rows of others' learners."""
 
 import csv
 import json
@@ -8,20 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.stats import trim_mean
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("stable_baselines3")
 
-from makertaker.baselines import feedback_nash, solve  # noqa: E402
-from makertaker.envs import acas_v0, load_scenario, rollout  # noqa: E402
-from makertaker.training import many, score  # noqa: E402
-from makertaker.training.benchmark import add_score, results, statistics, suites, summary  # noqa: E402
+from makertaker.baselines import solve  # noqa: E402
+from makertaker.envs import acas_v0  # noqa: E402
+from makertaker.training import score  # noqa: E402
+from makertaker.training.benchmark import add_score, statistics, summary  # noqa: E402
 from makertaker.training.benchmark.report import write_report  # noqa: E402
 from makertaker.training.common import workers  # noqa: E402
-from makertaker.training.evaluation import matches  # noqa: E402
 from support.run_folders import NOBODY_TRADES  # noqa: E402
 
 OWN = """
@@ -162,65 +158,6 @@ def test_curves_are_marl_eval_s(benched):
             assert run["absolute_metrics"]["relative_nash_conv"] == steps[-1]["relative_nash_conv"]
 
 
-def test_every_suite_is_one():
-    """All trainings can be built, and equal ones of different suites have equal names."""
-    found = {}
-    for name in suites.read_suites():
-        suite = suites.load_suite(name)
-        for folder, training in suite.trainings.items():
-            assert found.setdefault(folder, training).config == training.config
-        cells = {}
-        for training in suite.trainings.values():
-            key = (training.market, training.learner, training.config.information, training.config.engine)
-            cells.setdefault((*key, training.config.timesteps, training.config.steps), []).append(training.config.seed)
-        off_policy = {"sac", "td3", "tqc"}
-        assert all(len(seeds) >= (5 if key[1] in off_policy else 10) for key, seeds in cells.items())
-        quick = suites.load_suite(name, quick=True)
-        assert len(quick.trainings) <= 48
-        if name == "learners":
-            assert set(quick.trainings) < set(suite.trainings)
-        else:
-            assert {each.config.timesteps for each in quick.trainings.values()} == {8_000}
-
-
-def test_an_order_is_shared():
-    suite = suites.load_suite("agents")
-    starts = {training.market: training.config.load().game.start for training in suite.trainings.values()}
-    assert [len(start) for start in starts.values()] == [2, 5, 10, 20, 50, 100]
-    for start in starts.values():
-        np.testing.assert_allclose(start, -10 / len(start), rtol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("[a]\nabout = 'x'", "suite 'a': expected a table with about and trainings"),
-        ("a = 1", "suite 'a': expected a table"),
-        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'", "expected seeds in every table of trainings"),
-        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseed = 3", "unknown key 'seed' in trainings of"),
-        ("[a]\nabout = 'x'\nalong = 'time'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3", "unknown along 'time'"),
-        ("[a]\nabout = 'x'\nquick = {seed = 3}\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3", "unknown key 'seed'"),
-        ("[a]\nabout = 'x'\ntrainings = [1]", r"expected tables \[\[a.trainings\]\]"),
-        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3\nset = ['a=1']", "a list of lists"),
-        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3\nset = 3", "set: expected list"),
-        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3\nalgorithm = 3", "algorithm: expected str"),
-        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = []\nseeds = 3", "scenario: expected str"),
-        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3\nengine = {a = 1}", "engine: expected str"),
-        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3\nalone = 'yes'", "alone: expected bool"),
-        ("['../a']\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 3", "expected a name of letters"),
-        ("[runs]\nabout = 'x'\n[[runs.trainings]]\nscenario = 'acas'\nseeds = 3", "not 'runs'|other than 'runs'"),
-        ("[a", "cannot be read"),
-        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acsa'\nseeds = 3", "acas"),
-        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'makers-only'\nseeds = 3\ntraders = 2", "that has some"),
-        ("[a]\nabout = 'x'\n[[a.trainings]]\nscenario = 'acas'\nseeds = 0", "seeds: expected"),
-    ],
-)  # fmt: skip
-def test_a_bad_file_is_refused(tmp_path, text, said):
-    (tmp_path / "own.toml").write_text(text)
-    with pytest.raises(ValueError, match=said):
-        suites.load_suite("a", tmp_path / "own.toml")
-
-
 def test_results_that_are_not_there_are_said(tmp_path, command):
     code, _, error = command("benchmark", "--report", "--out", str(tmp_path))
     assert code == 2
@@ -230,43 +167,6 @@ def test_results_that_are_not_there_are_said(tmp_path, command):
     (tmp_path / "curves.csv").write_text("run\n")
     with pytest.raises(ValueError, match=r"has no columns \['market'"):
         summary.read_results(tmp_path)
-
-
-def test_trainings_that_differ_in_settings_are_different_ones(tmp_path):
-    """Hyperparameters and markets at once; and grids, where no figure is along them."""
-    (tmp_path / "own.toml").write_text("""
-[a]
-about = "x"
-
-[[a.trainings]]
-scenario = "acas"
-steps = [4, 5]
-seeds = 1
-
-[[a.trainings]]
-scenario = "acas"
-steps = 5
-hyperparameters = { ppo = { learning_rate = 0.01 } }
-seeds = 1
-
-[[a.trainings]]
-scenario = "acas"
-steps = 5
-markets = [4, 8]
-seeds = 1
-""")
-    suite = suites.load_suite("a", tmp_path / "own.toml")
-    assert len(suite.trainings) == 5
-    assert len({results.learner_name(suite, each) for each in suite.trainings.values()}) == 5
-
-
-def test_marl_eval_has_every_number_along():
-    suite = suites.load_suite("steps")
-    written = {"circumstances": {"seconds": 1.0}, "history": np.array([[10, 1.0, 0.5]])}
-    rows = [many.Row(name, each.config, {"relative_nash_conv": 0.5}) for name, each in suite.trainings.items()]
-    document = results.marl_eval(suite, rows, {row.name: written for row in rows})["makertaker"]
-    assert list(document) == [f"acas, steps {steps}" for steps in (5, 10, 20, 50, 100, 200)]
-    assert sum(len(seeds) for each in document.values() for seeds in each.values()) == len(rows)
 
 
 def test_a_learner_that_fails_everywhere_takes_nothing_from_the_others(benched, tmp_path):
@@ -308,86 +208,6 @@ def test_a_damaged_file_is_said_in_one_line(benched, tmp_path, file, change, sai
     (tmp_path / file).write_text((tmp_path / file).read_text().replace(*change))
     with pytest.raises(ValueError, match=said):
         summary.read_results(tmp_path)
-
-
-numbers = st.lists(st.floats(1e-6, 10), min_size=1, max_size=8)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(numbers, min_size=1, max_size=4))
-def test_intervals_hold_their_number_s_neighbourhood(samples):
-    """Of the mean of the middle half; draws stay between the least and the greatest run."""
-    together = np.concatenate(samples)
-    found = statistics.interval(samples)
-    assert found.value == pytest.approx(trim_mean(together, 0.25))
-    if max(map(len, samples)) > 1:
-        assert together.min() - 1e-12 <= found.low <= found.high <= together.max() + 1e-12
-    shares = statistics.profile(samples, np.array([0.0, together.max()]))
-    np.testing.assert_allclose(shares.value, [0, 1])
-    assert statistics.improvement(samples, samples).value == pytest.approx(0.5)
-
-
-def test_a_market_with_one_run_has_it_in_every_draw():
-    found = statistics.interval([np.array([1.0, 1.0, 1.0]), np.array([10.0])])
-    assert found == (1.0, 1.0, 1.0)
-    spread = statistics.interval([np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.5])], statistics.median)
-    assert spread.low <= spread.value == 2.5 <= spread.high
-
-
-def test_the_bootstrap_draws_within_markets():
-    """Two markets that do not overlap; beside an independent loop, and draws from both together."""
-    rng = np.random.default_rng(7)
-    samples = [rng.uniform(0, 1, 12), rng.uniform(100, 101, 20)]
-    found = statistics.interval(samples)
-    drawn = []
-    for _ in range(4000):
-        again = np.concatenate([rng.choice(each, len(each)) for each in samples])
-        drawn.append(np.sort(again)[8:24].mean())
-    np.testing.assert_allclose([found.low, found.high], np.quantile(drawn, [0.025, 0.975]), rtol=2e-3)
-    pooled = [np.sort(rng.choice(np.concatenate(samples), 32))[8:24].mean() for _ in range(4000)]
-    assert np.quantile(pooled, 0.975) - np.quantile(pooled, 0.025) > 5 * (found.high - found.low)
-
-
-def policies_of(rule):
-    """A linear rule as policies."""
-
-    def of(i):
-        return lambda k, state: rule.rates(k, state.inventories, None)[..., i : i + 1]
-
-    return {agent: of(i) for i, agent in enumerate(rule.game.agents)}
-
-
-def test_a_forced_deviation_is_answered_by_who_sees_it():
-    """The answer to a state beside the path is the rule's own: gain times the difference of inventories."""
-    game, steps = load_scenario("execution-2"), 20
-    rule = feedback_nash(game, steps)
-    policies = policies_of(rule)
-    answer = matches.forced_deviation(game, policies, steps, "trader_0", 5, 1.0)
-    moved = answer.inventories[6]
-    np.testing.assert_allclose(moved, [game.horizon / steps, 0], atol=1e-12)
-    np.testing.assert_allclose(answer.controls["rate"][6], rule.gain[6] @ moved, rtol=1e-9)
-    assert not answer.controls["rate"][:5].any()
-    schedule = matches.forced_deviation(game, solve(game, steps).open_loop(), steps, "trader_0", 5, 1.0)
-    assert not schedule.controls["rate"][:, 1].any()
-    assert schedule.payoffs[0] < 0
-    with pytest.raises(ValueError, match="agent: expected one of"):
-        matches.forced_deviation(game, policies, steps, "maker_0", 5, 1.0)
-    with pytest.raises(ValueError, match=r"at: expected a step in 0\.\.19"):
-        matches.forced_deviation(game, policies, steps, "trader_0", 20, 1.0)
-    with pytest.raises(ValueError, match="at: expected"):
-        matches.forced_deviation(game, policies, steps, "trader_0", 2.5, 1.0)
-    with pytest.raises(ValueError, match="without random inventories"):
-        matches.forced_deviation(load_scenario("approximation"), {}, 3, "trader_0", 0, 1.0)
-
-
-def test_partners_of_other_trainings():
-    game, steps = load_scenario("execution-2"), 20
-    profiles = [solve(game, steps).open_loop(), policies_of(feedback_nash(game, steps))]
-    found = matches.rematched(game, profiles, steps)
-    for i, own in enumerate(profiles):
-        for j, theirs in enumerate(profiles):
-            mixed = {"trader_0": own["trader_0"], "trader_1": theirs["trader_1"]}
-            np.testing.assert_array_equal(found[i, j], rollout(game, mixed, steps).payoffs)
 
 
 def test_a_learner_of_one_s_own_gets_its_row(benched, tmp_path, command):

@@ -11,7 +11,6 @@ pytest.importorskip("stable_baselines3")
 
 from makertaker.baselines import solve  # noqa: E402
 from makertaker.envs import acas_v0, read_scenario  # noqa: E402
-from makertaker.training import score  # noqa: E402
 from makertaker.training.datasets import record  # noqa: E402
 
 
@@ -31,7 +30,7 @@ def test_equilibrium_play_is_loaded_as_it_was_played(tmp_path, monkeypatch):
         data = loaded(tmp_path, found.datasets[agent], monkeypatch)
         first, second = data.iterate_episodes()
         np.testing.assert_array_equal(first.actions, second.actions)  # nothing is random
-        assert first.rewards.sum() * scenario.game.payoff_unit(agent) == pytest.approx(payoff, rel=1e-5)
+        assert first.rewards.sum() * data.storage.metadata["makertaker_payoff_unit"] == pytest.approx(payoff, rel=1e-5)
         assert (first.terminations == [False] * (scenario.steps - 1) + [True]).all()
         metadata = data.storage.metadata
         assert metadata["makertaker_relative_nash_conv"] == pytest.approx(0, abs=1e-9)
@@ -114,5 +113,4 @@ def test_a_market_of_one_s_own_has_its_spaces_alone(tmp_path, monkeypatch):
     found = record("acas", tmp_path, episodes=1, overrides=["competition.gamma=2.0"])
     data = loaded(tmp_path, found.datasets["trader_0"], monkeypatch)
     assert data.storage.metadata.get("env_spec") is None
-    assert score(acas_v0.parallel_env(), solve(read_scenario("acas").game).open_loop()).nash_conv >= 0
     assert data.action_space.shape == (1,)

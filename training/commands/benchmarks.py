@@ -13,7 +13,7 @@ from ..common.extras import needed
 from ..evaluation import tables
 from ..evaluation.spread import between
 from ..evaluation.tables import percent
-from .output import err, out, show
+from .output import described, err, out, show
 
 DEFAULT = "learners"
 
@@ -79,8 +79,8 @@ def benchmark(
 def _list(suites: Any, file: Path | None, quick: bool, as_json: bool) -> None:
     found = {name: suites.load_suite(name, file, quick=quick) for name in suites.read_suites(file)}
     document = {name: {"about": each.about, "trainings": len(each.trainings)} for name, each in found.items()}
-    rows = [[name, f"{len(each.trainings):,}", each.about] for name, each in found.items()]
-    show(document, as_json, tables.aligned(tables.Table(["suite", "trainings", "about"], rows)))
+    rows = [("suite", "trainings"), *((name, f"{len(each.trainings):,}") for name, each in found.items())]
+    show(document, as_json, *described(rows, ["about", *(each.about for each in found.values())], right=[1]))
 
 
 def _show(folders: dict[str, Path], as_json: bool) -> None:
@@ -104,23 +104,18 @@ def _show(folders: dict[str, Path], as_json: bool) -> None:
 
 def _markets(rows: list[dict[str, Any]], along: str | None) -> tables.Table:
     keys = ["market", "learner", *([along] if along else [])]
-    header = [*keys, "seeds", "relative NashConv, median", "95% interval", "interquartile mean", "worst", "seconds"]
+    header = [*keys, "seeds", "relative NashConv, median", "95% interval", "worst"]
     return tables.Table(
         header,
         [
             [
                 *(str(row[key]) for key in keys),
                 f"{row['seeds']}" + (f" ({row['failed']} failed)" if row["failed"] else ""),
-                *(percent(row["median"]), between(row["median_low"], row["median_high"])),
-                *(percent(row["interquartile_mean"]), percent(row["worst"]), _seconds(row["seconds"])),
+                *(percent(row["median"]), between(row["median_low"], row["median_high"]), percent(row["worst"])),
             ]
             for row in rows
         ],
     )
-
-
-def _seconds(value: float | None) -> str:
-    return tables.MISSING if value is None else f"{value:.0f}"
 
 
 def _learners(rows: list[dict[str, Any]]) -> tables.Table:

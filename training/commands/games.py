@@ -22,7 +22,7 @@ from ..common import progress
 from ..evaluation import tables
 from ..evaluation.tables import with_error
 from ..task import Task
-from .output import GAP, columns, err, hint, room, shortened, show
+from .output import GAP, columns, described, err, hint, room, show
 
 _SOFTMAX = "'competition={kind=\"softmax\",rate=1.0,outside=0.0}'"
 """under which feedback equilibria and the makers' coalition are defined"""
@@ -47,10 +47,8 @@ def scenarios(
     found = [read_scenario(each) for each in scenario_names()]
     listed = {each.name: {"description": each.description, "steps": each.steps} for each in found}
     sizes = [(each.name, f"{each.game.traders}x{each.game.makers}") for each in found]
-    lines = columns([("scenario", "size"), *sizes])
-    left = room(max(map(len, lines)) + GAP)
-    texts = ["description", *(shortened(each.description, left) for each in found)]
-    show(listed, as_json, *columns(list(zip(lines, texts, strict=True))))
+    texts = ["description", *(each.description for each in found)]
+    show(listed, as_json, *described([("scenario", "size"), *sizes], texts))
     if not as_json:
         hint("size: traders x makers; 'makertaker scenarios NAME' says all of one")
 

@@ -58,6 +58,14 @@ def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
     return lines
 
 
+def described(rows: Sequence[Sequence[str]], texts: Sequence[str], right: Collection[int] = ()) -> list[str]:
+    """Rows of short texts, whole, and behind them longer ones, as far as there is room; the first ones are headers."""
+    lines = columns(rows, right)
+    left = room(max(map(len, lines)) + GAP)
+    header, *rest = texts
+    return columns(list(zip(lines, [header, *(shortened(each, left) for each in rest)], strict=True)))
+
+
 def shortened(text: str, size: int | None) -> str:
     """A text in so many columns, cut after a word with an ellipsis; nothing where not even a few words fit."""
     if size is None or len(text) <= size:
