@@ -112,11 +112,10 @@ def train(
 
     Examples:
         >>> import tempfile
-        >>> from makertaker.envs import load_scenario
-        >>> from makertaker.envs.scenarios.writer import game_values
+        >>> from makertaker.envs import read_scenario
         >>> from makertaker.training.run_config import RunConfig
         >>> from makertaker.training.runs import train
-        >>> config = RunConfig("execution-2", game_values(load_scenario("execution-2")), timesteps=1280)  # few
+        >>> config = RunConfig.of(read_scenario("execution-2"), "ppo", None, "sb3", timesteps=1280)  # few
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     done = train(config, f"{folder}/run")
         >>> sorted(done.metrics["agents"])
@@ -189,11 +188,10 @@ def resume(
 
     Examples:
         >>> import tempfile
-        >>> from makertaker.envs import load_scenario
-        >>> from makertaker.envs.scenarios.writer import game_values
+        >>> from makertaker.envs import read_scenario
         >>> from makertaker.training.run_config import RunConfig
         >>> from makertaker.training.runs import resume, train
-        >>> config = RunConfig("execution-2", game_values(load_scenario("execution-2")), timesteps=1280)
+        >>> config = RunConfig.of(read_scenario("execution-2"), "ppo", None, "sb3", timesteps=1280)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     done = train(config, f"{folder}/run")
         ...     again = resume(f"{folder}/run")  # it is complete, and stays as it is
@@ -323,11 +321,10 @@ def load_policies(out: str | Path, *, trust: bool = False) -> dict[str, Policy]:
 
     Examples:
         >>> import tempfile
-        >>> from makertaker.envs import load_scenario
-        >>> from makertaker.envs.scenarios.writer import game_values
+        >>> from makertaker.envs import read_scenario
         >>> from makertaker.training.run_config import RunConfig
         >>> from makertaker.training.runs import load_policies, train
-        >>> config = RunConfig("execution-2", game_values(load_scenario("execution-2")), timesteps=1280)
+        >>> config = RunConfig.of(read_scenario("execution-2"), "ppo", None, "sb3", timesteps=1280)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     done = train(config, f"{folder}/run")
         ...     policies = load_policies(f"{folder}/run")
@@ -373,11 +370,10 @@ def evaluate_run(out: str | Path, *, trust: bool = False) -> RunEvaluation:
 
     Examples:
         >>> import tempfile
-        >>> from makertaker.envs import load_scenario
-        >>> from makertaker.envs.scenarios.writer import game_values
+        >>> from makertaker.envs import read_scenario
         >>> from makertaker.training.run_config import RunConfig
         >>> from makertaker.training.runs import evaluate_run, train
-        >>> config = RunConfig("execution-2", game_values(load_scenario("execution-2")), timesteps=1280)
+        >>> config = RunConfig.of(read_scenario("execution-2"), "ppo", None, "sb3", timesteps=1280)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     done = train(config, f"{folder}/run")
         ...     again = evaluate_run(f"{folder}/run")

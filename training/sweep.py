@@ -70,11 +70,10 @@ def sweep(
 
     Examples:
         >>> import tempfile
-        >>> from makertaker.envs import load_scenario
-        >>> from makertaker.envs.scenarios.writer import game_values
+        >>> from makertaker.envs import read_scenario
         >>> from makertaker.training.run_config import RunConfig
         >>> from makertaker.training.sweep import sweep
-        >>> config = RunConfig("execution-2", game_values(load_scenario("execution-2")), timesteps=1280)
+        >>> config = RunConfig.of(read_scenario("execution-2"), "ppo", None, "sb3", timesteps=1280)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     rows = sweep([config], folder)
         >>> [row.name for row in rows if row.metrics is not None]
@@ -106,8 +105,7 @@ def summary(rows: Sequence[Row]) -> list[Group]:
     """For each scenario and algorithm: relative NashConv by seed, its median, mean seconds, and failures.
 
     Examples:
-        >>> from makertaker.envs import load_scenario
-        >>> from makertaker.envs.scenarios.writer import game_values
+        >>> from makertaker.envs import read_scenario
         >>> from makertaker.training.run_config import RunConfig
         >>> from makertaker.training.sweep import Row, summary
         >>> config = RunConfig("acas", game_values(load_scenario("acas")), seed=3)
