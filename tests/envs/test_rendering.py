@@ -272,7 +272,7 @@ def test_a_window_shows_every_frame_from_the_first(monkeypatch):
 
     from makertaker.envs import parallel_env
 
-    shown = []
+    shown, others = [], pyplot.get_fignums()
     monkeypatch.setattr(pyplot, "pause", shown.append)
     monkeypatch.setattr(parallel_env, "has_display", lambda: True)
     env = acas_env(render_mode="human")
@@ -280,8 +280,9 @@ def test_a_window_shows_every_frame_from_the_first(monkeypatch):
     for actions in draw_actions(env):
         env.step(actions)
     assert shown == [1 / env.metadata["render_fps"]] * (STEPS + 1)
+    assert len(pyplot.get_fignums()) == len(others) + 1
     env.close()
-    assert not pyplot.get_fignums()
+    assert pyplot.get_fignums() == others
 
 
 def test_pictures_show_rates_and_prices(execution_market):

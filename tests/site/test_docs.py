@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,8 @@ def test_python_of_a_page_runs_from_top_to_bottom(page, capsys, tmp_path, monkey
     for block in blocks("python", PAGES[page]):
         run(block, page, names)
     assert capsys.readouterr().out
+    if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
+        pyplot.close("all")  # a reader's page ends with its process
 
 
 def recipes():
