@@ -108,7 +108,7 @@ def summary(rows: Sequence[Row]) -> list[Group]:
         >>> from makertaker.envs import read_scenario
         >>> from makertaker.training.run_config import RunConfig
         >>> from makertaker.training.sweep import Row, summary
-        >>> config = RunConfig("acas", game_values(load_scenario("acas")), seed=3)
+        >>> config = RunConfig.of(read_scenario("acas"), "ppo", None, "sb3", seed=3)
         >>> (group,) = summary([Row("acas-ppo-3", config, note="diverged")])
         >>> group["median"], group["failed"]
         (None, {'3': 'diverged'})
