@@ -164,17 +164,24 @@ def described_market(market: MarketLike, steps: int | None = None) -> tuple[Game
         steps: None: the environment's or the scenario's, 20 where only a game is given.
 
     Raises:
-        ValueError: neither a description nor an environment, or ``steps`` is not a positive whole number.
+        ValueError: neither a description nor an environment, random markets, or ``steps`` is not a positive whole
+            number.
     """
+    game, steps, name, random = described_markets(market, steps)
+    _one_game(random)
+    return game, steps, name
+
+
+def described_markets(market: MarketLike, steps: int | None = None) -> Named:
+    """The same of one game or of random markets."""
     inner = environment_setting(market)
-    _one_game(named(market).random if inner is None else inner.random)  # type: ignore[arg-type]  # it says what it wants
     if inner is None:
-        game, usual, name, _ = named(market)  # type: ignore[arg-type]
+        game, usual, name, random = named(market)  # type: ignore[arg-type]  # it says what it wants
     else:
-        game, usual, name = inner.game, inner.steps, inner.game.environment
+        game, usual, name, random = inner.game, inner.steps, inner.game.environment, inner.random
     if steps is not None:
         check_count("steps", steps)
-    return game, int(usual if steps is None else steps), name
+    return Named(game, int(usual if steps is None else steps), name, random)
 
 
 def game_and_steps(market: MarketLike, steps: int | None = None) -> tuple[Game, int]:

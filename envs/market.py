@@ -72,9 +72,14 @@ class Setting:
         is drawn."""
         if self.random is None:
             raise ValueError("of: expected random markets, got a game")
-        result = copy(self)
+        result = self.showing(drawn.context)
         result.game, result.random = self.random.game_of(drawn), None
-        result.observer = self.observer.showing(drawn.context)
+        return result
+
+    def showing(self, context: Array) -> Setting:
+        """The same where ``context``, (..., D), was drawn."""
+        result = copy(self)
+        result.observer = self.observer.showing(context)
         return result
 
     def action_space(self, agent: str) -> Box:
@@ -147,13 +152,20 @@ class Market(Setting):
         self._names = set(game.agents)
         self.reset(np.random.default_rng(0))
 
-    def reset(self, rng: np.random.Generator, inventory: ArrayLike | None = None, spread: float | None = None) -> None:
+    def reset(
+        self,
+        rng: np.random.Generator,
+        inventory: ArrayLike | None = None,
+        spread: float | None = None,
+        uniform: np.ndarray | None = None,
+    ) -> None:
         """Start an episode.
 
         Args:
-            rng: draws random initial inventories.
+            rng: draws markets, where they are random, and random initial inventories.
             inventory: (..., n) initial inventories in place of the game's.
             spread: in place of the option ``inventory_spread``.
+            uniform: (..., D) what is drawn of random markets, in place of a draw.
 
         Raises:
             ValueError: inventories have a wrong shape, are not finite, put a trader on the other side, or are more or
@@ -163,7 +175,8 @@ class Market(Setting):
         given = self._given(inventory, shape)
         spread = self.options.inventory_spread if spread is None else as_spread(spread)
         if self.random is not None:
-            self._draw_markets(self.random, rng)
+            drawn = rng.random((*self.batch, self.random.width)) if uniform is None else uniform
+            self._draw_markets(self.random, self.random.drawn(drawn))
         start = self._initial if given is None else given
         if spread and inventory is None:
             start = self.game.admitted(start + spread * rng.standard_normal(shape))
@@ -196,9 +209,9 @@ class Market(Setting):
         self.game.check_closable(start, "inventory")
         return start
 
-    def _draw_markets(self, random: RandomMarkets, rng: np.random.Generator) -> None:
+    def _draw_markets(self, random: RandomMarkets, drawn: Drawn) -> None:
         """Other parameters for this episode."""
-        self.drawn = drawn = random.drawn(rng.random((*self.batch, random.width)))
+        self.drawn = drawn
         self._played, self._initial = random.batched(drawn), random.start(drawn)
         c = random.coefficients(self._usual, drawn, (self.steps,))
         self._coefficients = [c.at(k) for k in range(self.steps)]

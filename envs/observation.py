@@ -5,6 +5,7 @@ entries        meaning                                                          
 =============  ==================================================================  ============
 1              time ``t / T`` in [0, 1]                                            ``"time"``
 d              the factor, in units of its scale; in a game that has one           ``"time"``
+D              with ``context``: what was drawn of a random market, in [-1, 1]     ``"time"``
 1              own inventory in units of the game's inventory scale                ``"own"``
 2              last best ask and best bid, normalised to [-1, 1] by the quote      ``"market"``
                range; in a game that has makers
@@ -19,8 +20,8 @@ n - 1          the other agents' inventories, traders first, in the same units  
 
 An observation of kind ``"own"`` is the prefix of the full one that ends after the own inventory, and so on;
 ``"market"`` is what a participant of a real market sees. Quotes and volumes are 0 before the first step. Inventories,
-factors, prices and volumes are clipped at +-10 units, so that every observation is bounded. With ``context`` what is
-drawn of a random market stands behind all of it, in [-1, 1], and with ``identity`` a one-hot of the agent, n entries.
+factors, prices and volumes are clipped at +-10 units, so that every observation is bounded. With ``identity`` a one-hot
+of the agent, n entries, stands behind all of it.
 """
 
 from __future__ import annotations
@@ -57,10 +58,16 @@ def check_kind(kind: str, name: str = "observation") -> Kind:
     raise unknown(name, kind, KINDS)
 
 
-def width(game: Game, kind: str) -> int:
-    """Number of entries of an observation, without a one-hot. Raises ValueError for an unknown kind."""
+def width(game: Game, kind: str, context: int = 0) -> int:
+    """Number of entries of an observation, without a one-hot. Raises ValueError for an unknown kind.
+
+    Args:
+        game: the game.
+        kind: of the observation.
+        context: number of entries that show what was drawn of a random market.
+    """
     known = check_kind(kind)
-    own = 2 + factors(game)
+    own = 2 + factors(game) + context
     market = own + market_size(game)
     return {"time": own - 1, "own": own, "market": market, "full": market + len(game.agents) - 1 + 2 * game.makers}[
         known
@@ -80,9 +87,10 @@ def market_size(game: Game) -> int:
 def space(game: Game, kind: str, *, identity: bool = False, context: int = 0) -> Box:
     """Bounds of an observation."""
     quotes = [1.0] * 2 if game.makers else []
-    limits = [LIMIT] * (factors(game) + 1) + quotes + [LIMIT] * (2 + len(game.agents)) + [1.0] * (2 * game.makers)
-    size, others = width(game, kind) + context, [1.0] * (len(game.agents) * identity)
-    high = np.array([1.0, *limits][: size - context] + [1.0] * context + others, dtype=np.float32)
+    shared = [1.0] + [LIMIT] * factors(game) + [1.0] * context
+    limits = [LIMIT] + quotes + [LIMIT] * (2 + len(game.agents)) + [1.0] * (2 * game.makers)
+    size, others = width(game, kind, context), [1.0] * (len(game.agents) * identity)
+    high = np.array([*shared, *limits][:size] + others, dtype=np.float32)
     low = -high
     low[0] = 0.0
     low[size:] = 0.0
@@ -166,14 +174,14 @@ class Observer:
         """of the state's vector"""
         self._market = self.size - context
         self.first[self._start : self._market] = 0.0
-        self.context = np.zeros(context)
+        self.context = np.full(context, np.nan)  # until it is known
         market = market_size(game)
         agents, shared = np.arange(n), np.arange(1 + d)
         shown, quotes = n + np.arange(market), n + market + np.arange(2 * m)
         own_first = [np.concatenate([[i], shown, np.delete(agents, i), quotes]) for i in agents]
-        full = np.stack([np.concatenate([shared, 1 + d + each]) for each in own_first])
-        drawn = np.tile(self._market + np.arange(context), (n, 1))
-        self.columns: np.ndarray = np.concatenate([full[:, : width(game, kind)], drawn], axis=1)
+        drawn = self._market + np.arange(context)
+        full = np.stack([np.concatenate([shared, drawn, 1 + d + each]) for each in own_first])
+        self.columns: np.ndarray = full[:, : width(game, kind, context)]
         """(n, d) where each agent's observation stands in the state's vector, behind which one-hots have a 0 and a 1"""
         if identity:
             self.columns = np.concatenate([self.columns, self.size + np.eye(n, dtype=int)], axis=1)
@@ -187,7 +195,7 @@ class Observer:
 
     def showing(self, context: Array) -> Observer:
         """The same where ``context``, (..., number of entries), was drawn; where it is not shown, the same."""
-        if not np.size(self.context):
+        if not np.shape(self.context)[-1]:
             return self
         result = copy(self)
         result.context = context

@@ -56,8 +56,8 @@ class Options:
         inventory_spread: standard deviation of normal noise on initial inventories, in shares. Traders keep their side
             in games where they may trade in one direction only.
         units: see the table; by default ``"game"``, or ``"currency"`` where ``normalize`` is given.
-        context: True: what is drawn of a random market stands behind the observation, each parameter in [-1, 1] over
-            its distribution; see :class:`.RandomMarkets`.
+        context: True: what is drawn of a random market is shown, behind the time and the factor, each parameter in
+            [-1, 1] over its distribution; see :class:`.RandomMarkets`.
         identity: True: a one-hot of the agent stands at the end of its observation, for learners that share one policy.
 
     Raises:

@@ -80,6 +80,11 @@ class Group:
         return "; ".join(dict.fromkeys(each.metrics["exploitability_against"] for each in self.runs))
 
     @property
+    def markets(self) -> int | None:
+        """Number of drawn markets over which numbers are means; None of one game."""
+        return self.runs[0].metrics.get("markets")
+
+    @property
     def remarks(self) -> list[str]:
         """What to know of the equilibrium when reading NashConv."""
         notes = (note for each in self.runs for note in each.metrics["equilibrium"].get("notes", ()))
@@ -161,6 +166,8 @@ class Comparison:
     def remarks(self) -> list[str]:
         """What to know when reading the table."""
         said = [f"{each.config.scenario}, {line}" for each in self.groups for line in each.remarks]
+        random = {each.config.scenario: count for each in self.groups if (count := each.markets) is not None}
+        said += [f"{name}: means over {n} drawn markets; paths are those of the first" for name, n in random.items()]
         if len(self.scenarios) > 1:
             said.append("scenarios differ: relative NashConv alone compares them")
         elif any(name.startswith("values.") or name == "steps" for name in self.differences):
@@ -305,10 +312,13 @@ def write_page(found: Comparison, title: str, to: str | Path, *, paths: bool = F
 
 
 def _paths(group: Group, trust: bool) -> Paths:
-    """What a group has learned: everyone's policies along the same paths of the noise; see :class:`Paths`."""
-    task = group.config.task
+    """What a group has learned: everyone's policies along the same paths of the noise, of random markets in the first
+    that is drawn; see :class:`Paths`."""
+    whole = group.config.task
+    task = whole.markets[0]
     noise = draw_noise(task.game, task.steps, QUICK_PATHS, seed=0)
-    played = [rollout(task.game, load_policies(each.folder, trust=trust), task.steps, noise) for each in group.runs]
+    policies = [whole.players(load_policies(each.folder, trust=trust))[0] for each in group.runs]
+    played = [rollout(task.game, each, task.steps, noise) for each in policies]
     means = [each.inventories if noise is None else each.inventories.mean(axis=0) for each in played]
     controls = [each.controls if noise is None else mean_controls(each) for each in played]
     kind = needed("evaluation.comparison_page", "train").Paths

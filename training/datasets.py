@@ -94,6 +94,8 @@ def record(
     if not isinstance(perturb, int | float) or not np.isfinite(perturb) or perturb < 0:
         raise ValueError(f"perturb: expected a number >= 0, got {perturb!r}")
     play, folder = play_of(source, policies, steps, overrides, trust), Path(out).absolute()
+    if play.drawn:
+        raise ValueError(f"run: expected one of one game, {text.shown(source)!r} learned in random markets")
     seen = play.sees if information is None else check_information(information)
     game, names = play.task.game, _names(play)
     if folder.exists() and not folder.is_dir():

@@ -66,7 +66,7 @@ class Run(NamedTuple):
         """Its configuration, the units of the learners' rewards, and the equilibrium's message."""
         task = self.config.task
         scale = {agent: task.game.payoff_unit(agent) for agent in task.game.agents}
-        return {**asdict(self.config), "payoff_unit": scale, "equilibrium": task.equilibrium.message}
+        return {**asdict(self.config), "payoff_unit": scale, "equilibrium": task.message}
 
 
 class _Log(ABC):
@@ -111,7 +111,7 @@ class _TensorBoard(_Log):
         self._writer = SummaryWriter(str(folder), purge_step=again)
         if done is None:
             self._text("units", units(run.config.task.game))
-            self._text("equilibrium", run.config.task.equilibrium.message)
+            self._text("equilibrium", run.config.task.message)
 
     def _text(self, tag: str, content: str) -> None:
         self._writer.add_text(tag, content, 0)

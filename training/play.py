@@ -28,6 +28,8 @@ class Play(NamedTuple):
     """``"equilibrium"``, or the algorithms that learned"""
     information: Kind
     """of the policies, as they are scored"""
+    drawn: bool = False
+    """True where the market is the first of those that are drawn of the run's random markets"""
 
     @property
     def sees(self) -> Kind:
@@ -71,11 +73,13 @@ def play_of(
         listed = ", ".join(str(seed) for seed in seed_folder.seeds_of(folder))
         raise ValueError(f"run: {text.shown(folder)!r} holds the seeds {listed}: expected the folder of one of them")
     config = runs.load_config(folder)
+    task, name, drawn = config.task.markets[0], config.scenario, config.task.random is not None
     if policies == "equilibrium":
-        return _nash(config.task, config.scenario)
-    learned, who = runs.load_policies(folder, trust=trust), runs.algorithm_text(config)
-    title = f"{config.scenario}, {who}, seed {config.seed}"
-    return Play(config.task, learned, title, config.scenario, who, check_information(config.information))
+        return _nash(task, name)._replace(drawn=drawn)
+    learned = config.task.players(runs.load_policies(folder, trust=trust))[0]
+    who = runs.algorithm_text(config)
+    title = f"{name}, {who}, seed {config.seed}" + (", a drawn market" if drawn else "")
+    return Play(task, learned, title, name, who, check_information(config.information), drawn)
 
 
 def _nash(task: Task, name: str) -> Play:

@@ -109,7 +109,7 @@ class _History:
             self.gains.pop()
         elif not last and not self.due(done):
             return
-        found = self.standings(self.learners.policies()) if found is None else found
+        found = self.standings(self.learners.policies(self.standings.context)) if found is None else found
         self.rows.append((done, found.nash_conv, found.relative_nash_conv))
         self.gains.append([found.agents[agent].gain for agent in self.agents])
         if last or done < self.timesteps:  # otherwise one after the last gradient step takes its place

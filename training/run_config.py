@@ -158,8 +158,9 @@ class RunConfig:
 
     @cached_property
     def task(self) -> Task:
-        """The game, its grid, and its equilibrium, solved once. Raises ValueError as :meth:`load` does."""
-        return Task(self.load(), self.steps)
+        """The game, its grid, and its equilibrium, solved once; or random markets. Raises ValueError as :meth:`load`
+        does."""
+        return Task(self.load(), self.steps, random=True)
 
     def algorithms(self) -> dict[str, str]:
         """Names of the algorithms, by agent that learns. Raises ValueError for unknown agents."""
@@ -193,6 +194,11 @@ class RunConfig:
         """Policies of the agents that do not learn: those of the equilibrium."""
         if isinstance(self.algorithm, str) or _EQUILIBRIUM not in self.algorithm.values():
             return {}
+        if self.task.random is not None:
+            raise ValueError(
+                f"algorithm: expected everybody to learn in random markets, each of which has an equilibrium of its "
+                f"own, got {_EQUILIBRIUM!r}"
+            )
         policies = self.task.equilibrium.open_loop()
         return {agent: policies[agent] for agent, name in self.algorithm.items() if name == _EQUILIBRIUM}
 
@@ -204,7 +210,7 @@ class RunConfig:
         own = {name: getattr(self, name) for name in ("steps", "information", "markets", "seed", "inventory_spread")}
         if engine.remembers:
             own |= {"history": self.history, "memory": self.memory}
-        shared = {"game": self.task.game, "fixed": self.fixed(), **own}
+        shared = {"game": self.task.random or self.task.game, "fixed": self.fixed(), **own}
         return engine.build(
             engines.Training(self.settings(), self.timesteps, self.runners, address, tensorboard, shared)
         )

@@ -36,14 +36,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from ..baselines import EquilibriumNotFound
 from ..baselines.kinds import kind_of
 from ..baselines.profiles import replaced
-from ..baselines.reach import warn_where_out_of_reach
 from ..envs import Controls, Policy, text
-from ..envs.market import Market
+from ..envs.market import Setting
 from ..envs.palette import NAMED
 from .common import checkpoint_folder, engines, files, run_folder
 from .common.extras import check_installed, needed
 from .common.joint_market import everyone
 from .common.learners import Learners
+from .evaluation.draws import over_draws
 from .evaluation.metrics import RunMetrics
 from .evaluation.scoring import Evaluation, evaluate
 from .evaluation.standings import Standings
@@ -152,7 +152,7 @@ def train_in(
     _ = config.task.payoff_size
     module = needed("logs", "train")
     with config.learners(place / "tensorboard", address) as learners:
-        warn_where_out_of_reach(learners.market, config.task.equilibrium)
+        config.task.warn_where_out_of_reach(learners.market)
         with module.opened(module.Run(config, name, place, None), logs) as log:
             files.write_json(place / "config.json", config.document())
             _train(config, learners, place, begin(learners, place), console, log, follow)
@@ -290,7 +290,7 @@ def _train(
 def show_remarks(config: RunConfig, console: Console | None) -> None:
     """Say what to know of the equilibrium when reading NashConv."""
     if console is not None:
-        for line in remarks(config.task.equilibrium.notes):
+        for line in remarks(config.task.notes):
             console.print(line, markup=False, soft_wrap=True)
 
 
@@ -310,6 +310,8 @@ def load_policies(out: str | Path, *, trust: bool = False) -> dict[str, Policy]:
     """Every agent's policy of a run, as training left it, from files of numbers: nothing in them is run.
 
     Those that remember do so for one batch of markets at a time; see :class:`.common.joint_market.RememberingPolicy`.
+    Those of random markets are told what was drawn by ``showing(context)``, which :func:`~makertaker.training.score`
+    does for every market.
 
     Args:
         out: the run directory.
@@ -335,7 +337,8 @@ def load_policies(out: str | Path, *, trust: bool = False) -> dict[str, Policy]:
 
 
 def _policies(config: RunConfig, models: Path, trust: bool) -> dict[str, Policy]:
-    market = Market(config.task.game, config.steps)
+    task = config.task
+    market = Setting(task.game, config.steps, task.random, context=task.random is not None)
     acts = engines.find(config.engine).load(market, config.algorithms(), models, trust=trust)
     return everyone(market, acts, config.fixed())
 
@@ -397,15 +400,7 @@ def evaluate_trained(config: RunConfig, out: Path, *, figures: bool = True) -> R
 
 
 def _compared(config: RunConfig, so_far: Reached, trust: bool) -> RunEvaluation:
-    task, policies = config.task, _policies(config, so_far.models, trust)
-    result = evaluate(
-        task.game,
-        policies,
-        task.steps,
-        config.information,
-        task.equilibrium,
-        inventory_spread=config.inventory_spread,
-    )
+    result = _in_all_markets(config, _policies(config, so_far.models, trust))
     metrics: RunMetrics = {
         "scenario": config.scenario,
         "seed": config.seed,
@@ -414,6 +409,27 @@ def _compared(config: RunConfig, so_far: Reached, trust: bool) -> RunEvaluation:
         **result.metrics,
     }
     return RunEvaluation(result.learned, result.equilibrium, metrics, parts=result.parts)
+
+
+def _in_all_markets(config: RunConfig, policies: Mapping[str, Policy]) -> Evaluation:
+    """The comparison with the equilibrium; in random markets its means over those that the task draws, beside the paths
+    in the first of them."""
+    task = config.task
+    found = [
+        evaluate(
+            each.game,
+            own,
+            task.steps,
+            config.information,
+            each.equilibrium,
+            inventory_spread=config.inventory_spread if task.random is None else 0.0,
+            feedback=task.random is None,
+        )
+        for each, own in zip(task.markets, task.players(policies), strict=True)
+    ]
+    if task.random is None:
+        return found[0]
+    return replace(found[0], metrics=over_draws([each.metrics for each in found]))
 
 
 def _write(result: RunEvaluation, so_far: Reached, out: Path, *, figures: bool = True) -> None:
@@ -435,8 +451,9 @@ def _written(result: RunEvaluation, so_far: Reached, out: Path) -> RunEvaluation
 
 def _responses(config: RunConfig, policies: Mapping[str, Policy], result: Evaluation) -> Controls | None:
     """Everyone's best response to what the others have learned, one in each column; None where one was not found, and
-    of agents too many to be drawn."""
-    game = config.task.game
+    of agents too many to be drawn. In random markets in the first that the task draws."""
+    task = config.task
+    game, policies = task.markets[0].game, task.players(policies)[0]
     if len(game.agents) > NAMED:
         return None
     try:

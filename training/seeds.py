@@ -22,7 +22,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..baselines.reach import warn_where_out_of_reach
 from . import runs, seed_folder
 from .common import engines, files, run_folder
 from .common.extras import check_installed, needed
@@ -105,7 +104,7 @@ def train_seeds(
 
 def _begin(group: Group, learners: Learners, places: Mapping[int, Path], out: Path) -> None:
     """Write what the trainings are, so that each of them can be resumed."""
-    warn_where_out_of_reach(learners.market, group.config.task.equilibrium)
+    group.config.task.warn_where_out_of_reach(learners.market)
     _ = group.config.task.payoff_size
     seed_folder.begin(out, list(group.configs))
     for seed, own in group.configs.items():
@@ -175,7 +174,7 @@ def train_or_go_on(
     notes, pasts, places = dict[int, str](), dict[int, Past](), dict[int, Path]()
     with ExitStack() as stack, group.learners() as learners:
         _ = group.config.task.payoff_size
-        warn_where_out_of_reach(next(iter(learners.values())).market, group.config.task.equilibrium)
+        group.config.task.warn_where_out_of_reach(next(iter(learners.values())).market)
         claims = {seed: stack.enter_context(ExitStack()) for seed in configs}
         for seed, config in configs.items():
             if can_go_on(folders[seed], config):

@@ -146,9 +146,8 @@ def _learn(
         record.learners.learn(timesteps, until=_next(record))
 
     def score(scored: Sequence[Record], *, last: bool = False) -> None:
-        for record, found in zip(
-            scored, standings.together([each.learners.policies() for each in scored]), strict=True
-        ):
+        profiles = [each.learners.policies(standings.context) for each in scored]
+        for record, found in zip(scored, standings.together(profiles), strict=True):
             record.history.add(record.learners.steps_done, last=last, found=found)
         for seed, record in records.items():
             follow(seed, record.learners.steps_done, record.gain)

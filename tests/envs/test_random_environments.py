@@ -123,7 +123,7 @@ def test_a_batch_draws_in_every_mode_and_tells():
         if mode == "Disabled":
             seen, infos = env.reset()
         assert not np.isclose(infos["drawn.competition.gamma"], before).any()
-        context = seen[:, -random.width :]
+        context = seen[:, 1 : 1 + random.width]
         expected = env.market.drawn.context
         np.testing.assert_allclose(context, expected, rtol=1e-6)
 

@@ -6,6 +6,8 @@ they are. Needs BenchMARL; see :mod:`makertaker.training.benchmarl.task`.
 
 from __future__ import annotations
 
+from typing import Any
+
 try:
     from benchmarl.experiment import Callback
     from tensordict import TensorDictBase
@@ -71,7 +73,10 @@ class NashConvHistory(Callback):  # type: ignore[misc]  # BenchMARL is untyped
 
     def measure(self, frames: int) -> float:
         """Evaluate the current policies; to be called once more when the experiment has ended."""
-        found = self._standing(policies(self.experiment))
+        own: Any = policies(self.experiment)
+        context = self._standing.context
+        told = own if context is None else {agent: each.showing(context) for agent, each in own.items()}
+        found = self._standing(told)
         self.values.append((frames, found.relative_nash_conv))
         self.standings.append((frames, found))
         return found.relative_nash_conv

@@ -44,7 +44,7 @@ except ModuleNotFoundError as error:  # pragma: no cover - depends on the instal
     ) from error
 
 from ...envs import Options, Policy
-from ...envs.described import Described, describe_game
+from ...envs.described import Described, describe
 from ...envs.torchrl_env import Groups, TorchMarket
 from ..task import Task
 
@@ -53,8 +53,9 @@ class MarketTask(Task, TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
     """A game as a BenchMARL task.
 
     Args:
-        game: a game, a scenario, its name, the path of its file, or a mapping of its contents. BenchMARL pickles the
-            task, so that a game's functions must be picklable (no lambdas).
+        game: a game, a scenario, its name, the path of its file, or a mapping of its contents; or random markets, with
+            ``context=True`` for learners who see what was drawn. BenchMARL pickles the task, so that a game's functions
+            must be picklable (no lambdas).
         options: of the environment. ``observation`` is what actors see: ``"time"`` (open loop, as in the paper),
             ``"own"``, ``"market"`` or ``"full"``.
         scenario: in place of a game.
@@ -89,13 +90,14 @@ class MarketTask(Task, TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
         name: str | None = None,
         **arguments: Any,
     ) -> None:
-        found = describe_game(game, options, arguments, scenario)
-        Task.__init__(self, found.game, found.options.steps)
+        found = describe(game, scenario, options, arguments)
+        played = found.game if found.random is None else found.random
+        Task.__init__(self, played, found.options.steps, random=True)
         flags = {"control_units": control_units, "payoff_units": payoff_units, "state": state}
         for option, value in flags.items():
             if not isinstance(value, bool) and (option == "state" or value is not None):
                 raise ValueError(f"{option}: expected True or False, got {value!r}")
-        config = {"game": found.game, "options": found.options, "groups": groups, **flags}
+        config = {"game": played, "options": found.options, "groups": groups, **flags}
         TaskClass.__init__(self, name or found.name, config)
         self.market()  # refuses what is wrong with the others
 
@@ -165,7 +167,8 @@ class MarketTask(Task, TaskClass):  # type: ignore[misc]  # BenchMARL is untyped
 def policies(experiment: Experiment) -> dict[str, Policy]:
     """Each agent's current policy in an experiment on a :class:`MarketTask`, without exploration; it learns on.
 
-    Recurrent ones remember; see :class:`~makertaker.envs.torchrl_env.ActorPolicy`.
+    Recurrent ones remember; see :class:`~makertaker.envs.torchrl_env.ActorPolicy`, whose ``showing`` tells those of
+    random markets what was drawn.
 
     Raises:
         ValueError: the experiment's task is another one.

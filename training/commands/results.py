@@ -50,7 +50,9 @@ def show_seeds(found: seed_folder.Evaluated, folder: Path, as_json: bool) -> Non
     show(document, as_json, tables.aligned(tables.Table(header, rows)))
     if not as_json:
         notes = (note for each in results.values() for note in each.metrics["equilibrium"].get("notes", ()))
-        for line in (*remarks(dict.fromkeys(notes)), said):
+        drawn = {each.metrics.get("markets") for each in results.values()} - {None}
+        over = [f"means over {count} drawn markets" for count in drawn]
+        for line in (*remarks(dict.fromkeys(notes)), *over, said):
             out.print(line, markup=False, soft_wrap=True)
 
 
@@ -65,7 +67,8 @@ def show_run(result: runs.RunEvaluation, run: Path, as_json: bool) -> None:
         return
     for table in tables.feedback(metrics):
         out.print_table(tables.aligned(table))
-    for line in (*tables.feedback_remarks(metrics), *remarks(metrics["equilibrium"].get("notes", ()))):
+    noted = remarks(metrics["equilibrium"].get("notes", ()))
+    for line in (*tables.market_remarks(metrics), *tables.feedback_remarks(metrics), *noted):
         out.print(line, markup=False, soft_wrap=True)
     for line in tables.random_start_remarks(metrics):
         out.print(line, markup=False, soft_wrap=True)

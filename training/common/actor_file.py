@@ -36,7 +36,7 @@ from safetensors.numpy import save
 
 from ...envs import text
 from ...envs.arrays import Array
-from ...envs.market import Market
+from ...envs.market import Setting
 from .actor import GATES, UNITS, Actor, Layer
 
 SUFFIX = "safetensors"
@@ -140,7 +140,7 @@ def _built(header: _Header, arrays: dict[str, Array]) -> Actor:
     return Actor(*shape, low, high, tuple(layers), history=header.history, **recurrent)
 
 
-def load(market: Market, agent: str, path: Path) -> Actor:
+def load(market: Setting, agent: str, path: Path) -> Actor:
     """An agent's actor in a market.
 
     Raises:

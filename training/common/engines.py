@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...envs.market import Market
+from ...envs.market import Setting
 from ...envs.names import unknown
 from . import jax_algorithms
 from .extras import needed
@@ -96,12 +96,12 @@ class Engine(ABC):
     def build(self, training: Training) -> Learners:
         """Fresh learners, to be closed after use. Raises ValueError for a bad argument."""
 
-    def read_pickled(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
+    def read_pickled(self, market: Setting, agent: str, algorithm: str, path: Path) -> Act:
         """Actions without exploration of a model that needs the library. Raises one of :data:`~.files.DAMAGE`."""
         raise ValueError("models of this engine are files of numbers")
 
     def load(
-        self, market: Market, algorithms: Mapping[str, str], folder: Path, *, trust: bool = False
+        self, market: Setting, algorithms: Mapping[str, str], folder: Path, *, trust: bool = False
     ) -> dict[str, Acting]:
         """Actions without exploration of the models in a folder, by agent that learned.
 
@@ -159,7 +159,7 @@ class StableBaselines3(Engine):
         )
         return learners
 
-    def read_pickled(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
+    def read_pickled(self, market: Setting, agent: str, algorithm: str, path: Path) -> Act:
         """See :func:`~.sb3.actor.load_pickled`."""
         act: Act = needed("sb3.actor", "train").load_pickled(market, agent, algorithm, path)
         return act
@@ -187,7 +187,7 @@ class RLlib(Engine):
         learners: Learners = needed("rllib.learners", "ray").RLlibLearners(algorithm=settings, **own, **training.shared)
         return learners
 
-    def read_pickled(self, market: Market, agent: str, algorithm: str, path: Path) -> Act:
+    def read_pickled(self, market: Setting, agent: str, algorithm: str, path: Path) -> Act:
         """See :func:`~.torch_layers.load_pickled`: Ray is not needed."""
         act: Act = needed("common.torch_layers", "train").load_pickled(market, agent, path)
         return act

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -45,12 +45,14 @@ class LearnedPolicy:
 
     def __call__(self, k: int, state: State) -> np.ndarray:
         """Controls (..., 1) or (..., 2) of the agent."""
-        market = self.market
-        index = market.game.positions[self.agent]
-        seen = market.observer.one(index, state._replace(inventories=np.asarray(state.inventories)))
+        seen = _seen(self.market, self.agent, state)
         flat = seen.reshape(-1, seen.shape[-1])
-        physical = market.scale.physical_action(self.agent, np.asarray(self.act(flat), dtype=float))
+        physical = self.market.scale.physical_action(self.agent, np.asarray(self.act(flat), dtype=float))
         return physical.reshape(*seen.shape[:-1], -1)
+
+    def showing(self, context: np.ndarray) -> LearnedPolicy:
+        """The policy in a random market of which this, (..., D), was drawn."""
+        return replace(self, market=self.market.showing(context))
 
 
 class RememberingPolicy:
@@ -78,8 +80,7 @@ class RememberingPolicy:
             ValueError: a step was left out or asked for again, or another batch of markets asks in the middle of an
                 episode.
         """
-        market, index = self._market, self._market.game.positions[self._agent]
-        seen = market.observer.one(index, state._replace(inventories=np.asarray(state.inventories)))
+        seen = _seen(self._market, self._agent, state)
         batch = seen.shape[:-1]
         if k == 0:
             self._memory = self._acting.start(*batch)
@@ -87,7 +88,19 @@ class RememberingPolicy:
             check_goes_on(self._agent, (k, batch), (self._next, self._memory.shape[:-1]))
         actions, self._memory = self._acting.step(seen, self._memory)
         self._next = k + 1
-        return market.scale.physical_action(self._agent, np.asarray(actions, dtype=float))
+        return self._market.scale.physical_action(self._agent, np.asarray(actions, dtype=float))
+
+    def showing(self, context: np.ndarray) -> RememberingPolicy:
+        """The policy in a random market of which this, (..., D), was drawn; it remembers nothing yet."""
+        return RememberingPolicy(self._acting, self._market.showing(context), self._agent)
+
+
+def _seen(market: Setting, agent: str, state: State) -> np.ndarray:
+    """(..., d) an agent's observation. Raises ValueError where it would show what was drawn, and nobody said that."""
+    if np.isnan(market.observer.context).any():
+        raise ValueError(f"{agent}: its policy looks at what was drawn of a random market: showing(context) says that")
+    index = market.game.positions[agent]
+    return market.observer.one(index, state._replace(inventories=np.asarray(state.inventories)))
 
 
 def policy_of(acting: Acting, market: Setting, agent: str) -> Policy:
@@ -155,10 +168,10 @@ class JointMarket:
         self._earlier = np.zeros(0)
         self.reset()
 
-    def reset(self, inventories: np.ndarray | None = None) -> None:
-        """Start an episode; from given inventories (B, n) if there are any."""
+    def reset(self, inventories: np.ndarray | None = None, uniform: np.ndarray | None = None) -> None:
+        """Start an episode; from given inventories (B, n), and with what was drawn (B, D), if there are any."""
         market = self.market
-        market.reset(self.rng, inventories, self._spread)
+        market.reset(self.rng, inventories, self._spread, uniform)
         self._seen = None
         (width,) = market.observation_space.shape
         self._earlier = empty((market.batch[0], len(market.game.agents)), self._history, width)

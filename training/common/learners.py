@@ -5,9 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ...envs import Game, Options, Policy
+from ...envs.described import Described, Description, describe
 from ...envs.market import Market
 from .actor import Actor
 from .extras import needed
@@ -27,7 +32,31 @@ def diverged(agent: str) -> FloatingPointError:
     )
 
 
-def learners_options(options: Options) -> Options:
+def learned_market(
+    game: Described, options: Options | None, arguments: Mapping[str, Any], fixed: Mapping[str, Policy]
+) -> Description:
+    """The market that learners play, who see what is drawn of random ones.
+
+    Args:
+        game: the game, or random markets, or a description of either.
+        options: of the market.
+        arguments: fields of options, and parameters of the game.
+        fixed: policies of the agents that do not learn.
+
+    Raises:
+        ValueError: an option is not the learners' to choose, or somebody follows a schedule in random markets.
+    """
+    found = describe(game, None, options, arguments)
+    if found.random is not None and fixed:
+        raise ValueError(
+            f"fixed: expected everybody to learn in random markets, each of which has an equilibrium of its own, got "
+            f"policies of {sorted(fixed)}"
+        )
+    played = _learners_options(found.options)
+    return found._replace(options=played if found.random is None else replace(played, context=True))
+
+
+def _learners_options(options: Options) -> Options:
     """The options of markets that learners play. Raises ValueError where one is not the learners' to choose."""
     if options.kind != "full" or options.actions != "controls" or not options.in_game_units or options.identity:
         raise ValueError(
@@ -77,9 +106,14 @@ class Learners(ABC):
         """True where no learner is known to have diverged."""
         return True
 
-    def policies(self) -> dict[str, Policy]:
-        """Every agent's current policy, learners without exploration."""
-        return everyone(self.market, self.acts(), self.fixed)
+    def policies(self, context: np.ndarray | None = None) -> dict[str, Policy]:
+        """Every agent's current policy, learners without exploration.
+
+        Args:
+            context: (..., D) what was drawn, in random markets.
+        """
+        setting = self.market if context is None else self.market.showing(context)
+        return everyone(setting, self.acts(), self.fixed)
 
     @property
     @abstractmethod

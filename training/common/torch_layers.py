@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...envs.market import Market
+from ...envs.market import Setting
 from .actor import Actor, Layer
 from .joint_market import Act
 from .ranges import ACTIVATIONS
@@ -41,7 +41,7 @@ def as_numbers(values: torch.Tensor) -> np.ndarray:
     return np.array(values.detach().cpu().numpy(), dtype=float)
 
 
-def load_pickled(market: Market, agent: str, path: Path) -> Act:
+def load_pickled(market: Setting, agent: str, path: Path) -> Act:
     """Actions of an actor that was trained on Ray before there were files of numbers.
 
     Raises:

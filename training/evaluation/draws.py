@@ -10,6 +10,8 @@ import numpy as np
 from .metrics import AgentMetrics, Metrics
 
 _MEANS = ("open_loop_nash_conv", "control_distance", "inventory_distance")
+_OF_ONE = ("feedback", "exploitability_bounds", "random_starts")
+"""parts of one market's comparison that have no mean"""
 
 
 def over_draws(each: Sequence[Metrics]) -> Metrics:
@@ -27,6 +29,8 @@ def over_draws(each: Sequence[Metrics]) -> Metrics:
     size = np.abs(payoffs).sum(axis=1)
     relative = float(conv.mean() / size.mean())
     result: Any = {**each[0], **{name: float(np.mean([one[name] for one in each])) for name in _MEANS}}  # type: ignore[literal-required]
+    for name in _OF_ONE:
+        result.pop(name, None)
     result |= {
         "agents": agents,
         "nash_conv": float(conv.mean()),
@@ -42,6 +46,7 @@ def over_draws(each: Sequence[Metrics]) -> Metrics:
             "notes": _notes(each),
         },
         "baselines": {},
+        "markets": len(each),
     }
     return result  # type: ignore[no-any-return]
 

@@ -101,7 +101,10 @@ def page(
         ),
         "notes": "".join(f'<p class="muted">{html.escape(each)}</p>' for each in notes(metrics)),
         "feedback": _feedback(metrics),
-        "remarks": "".join(f"<p>{html.escape(each)}</p>" for each in tables.remarks(result.equilibrium.notes)),
+        "remarks": "".join(
+            f"<p>{html.escape(each)}</p>"
+            for each in (*tables.market_remarks(metrics), *tables.remarks(result.equilibrium.notes))
+        ),
         "responses": f'<p class="muted">{html.escape(_about_responses(game, responses))}</p>',
         "legend": path_legend(game, DASHED if responses is not None else [*DASHED][:2]),
         "panels": path_figures(result, panels.panels(result, responses)),

@@ -18,7 +18,7 @@ from ...envs.arrays import Array
 from .metrics import Group
 from .panels import LEARNED, color, colors, legend, levels, panels, width
 from .scoring import Evaluation
-from .tables import remarks
+from .tables import market_remarks, remarks
 
 _STYLES = (":", "--", "-.", (0, (1, 4)), (0, (8, 3)))
 
@@ -64,7 +64,7 @@ def comparison(result: Evaluation) -> Figure:
             axis.plot(times, values, style, color=shade[agent], drawstyle=drawstyle, linewidth=thick)
         axis.set(title=panel.title, xlabel="time", ylabel=panel.unit, xlim=(times[0], times[-1]))
         axis.grid(alpha=0.25)
-    _remark(figure, remarks(result.equilibrium.notes))
+    _remark(figure, [*market_remarks(result.metrics), *remarks(result.equilibrium.notes)])
     for axis in axes[len(shown) :]:
         axis.set_visible(False)
     handles = [Line2D([], [], color=each, label=name) for name, each in legend(game).items()]
@@ -120,6 +120,6 @@ def learning(history: Array, result: Evaluation) -> Figure:
         title="Exploitability over training (open-loop opponents)",
     )
     axis.grid(alpha=0.25, which="both")
-    _remark(figure, remarks(result.equilibrium.notes))
+    _remark(figure, [*market_remarks(result.metrics), *remarks(result.equilibrium.notes)])
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure

@@ -247,11 +247,7 @@ def _mean(scores: Sequence[Score]) -> Score:
         note for each in scores for note in each.notes if note.startswith(("policies draw", _NOMINAL))
     )
     remarks = tables.remarks(metrics["equilibrium"].get("notes", ()))
-    said = (
-        f"means over {len(scores)} drawn markets, with standard errors; paths are those of the first",
-        *notes,
-        *remarks,
-    )
+    said = (*tables.market_remarks(metrics), *notes, *remarks)
     return Score(scores[0].learned, scores[0].equilibrium, metrics, said, agents, tuple(scores))
 
 

@@ -68,6 +68,7 @@ def evaluate(
     *,
     episodes: int | None = None,
     inventory_spread: float | None = None,
+    feedback: bool = True,
 ) -> Evaluation:
     """Compare policies with the equilibrium.
 
@@ -92,6 +93,7 @@ def evaluate(
         inventory_spread: standard deviation, in shares, of normal noise on initial inventories: with one the metrics
             have ``random_starts`` as well, where policies draw no actions; None: the environment's, where one is given,
             otherwise 0.
+        feedback: False: actors who react are not compared with the feedback equilibrium, whose solution takes seconds.
 
     Raises:
         ValueError: an argument does not fit.
@@ -131,7 +133,7 @@ def evaluate(
             each["learned_se"] = float(errors[i])
             each["exploitability_se"] = 0.0 if gains.errors is None else float(gains.errors[i])
     compared = reference_profiles(kind, equilibrium)
-    reference = remembered_feedback(game, steps) if _reacts(kind, information) else None
+    reference = remembered_feedback(game, steps) if feedback and _reacts(kind, information) else None
     if reference is not None:
         compared[reference.name] = profile_entry(kind, reference, equilibrium, compared)
     metrics: Metrics = {

@@ -301,6 +301,17 @@ def random_start_remarks(metrics: Metrics) -> list[str]:
     return [*said, found["note"]] if found["note"] else said
 
 
+def market_remarks(metrics: Metrics) -> list[str]:
+    """What numbers of random markets are means of; nothing of one game."""
+    if "markets" not in metrics:
+        return []
+    share, error = percent(metrics["relative_nash_conv"]), percent(metrics["relative_nash_conv_se"])
+    return [
+        f"means over {metrics['markets']} drawn markets, with standard errors: relative NashConv {share} ± {error}; "
+        "paths are those of the first"
+    ]
+
+
 def remarks(notes: Iterable[str]) -> list[str]:
     """Lines that stand beside NashConv: what to know of the equilibrium, its notes; none where it is an ordinary
     one."""

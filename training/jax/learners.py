@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...envs import Options, Policy
-from ...envs.described import Described, describe_game
+from ...envs.described import Described
 from ...envs.market import Market
 from ...envs.parameters import check_count
 from ..common import checkpoint_folder
@@ -27,7 +27,7 @@ from ..common.files import DAMAGE
 from ..common.information import Information, check_information, visible
 from ..common.jax_algorithms import JAX_PPO, JaxSettings
 from ..common.joint_market import Acting
-from ..common.learners import Learners, diverged, learners_options, learning
+from ..common.learners import Learners, diverged, learned_market, learning
 from ..common.memory import NONE, check_use
 from . import cache
 from .actors import Actors, Recurrent
@@ -85,10 +85,10 @@ class JaxLearners(Learners):
         fixed: Mapping[str, Policy] | None = None,
         **arguments: Any,
     ) -> None:
-        game, options, *_ = describe_game(game, options, arguments)
+        fixed = fixed or {}
+        game, options, _, random = learned_market(game, options, arguments, fixed)
         count = check_count("markets", algorithm.markets if markets is None else markets)
-        options, fixed = learners_options(options), fixed or {}
-        super().__init__(Market(game, options, batch=(count,)), fixed)
+        super().__init__(Market(game, options, random, batch=(count,)), fixed)
         if not self.agents:
             raise ValueError("expected at least one learner, got none")
         steps = self.market.steps
@@ -99,9 +99,10 @@ class JaxLearners(Learners):
             raise ValueError("net_arch: expected a hidden layer, whose width is the recurrent unit's, got none")
         cache.use()
         with _single():
-            played = Markets(game, self.market.options, count, learning(game, fixed), fixed)
+            played = Markets(random or game, self.market.options, count, learning(game, fixed), fixed)
             width = algorithm.net_arch[0] if memory == "gru" else None
-            actors = Actors(visible(game, information), algorithm.activation_fn, played.steps, history, width)
+            seen = visible(game, information, self.market.context)
+            actors = Actors(seen, algorithm.activation_fn, played.steps, history, width)
             self.trainer = Trainer(played, algorithm, actors)
             self.state: TrainState = self.trainer.init(seed)
 

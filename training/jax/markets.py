@@ -16,6 +16,7 @@ from ...envs.game import Controls
 from ...envs.grid import Position
 from ...envs.jax_env import JaxMarket, JaxNoise, JaxState
 from ...envs.packing import agent_columns, split_controls
+from ...envs.random_markets import RandomMarkets
 from .actors import Actors
 
 Array: TypeAlias = jax.Array
@@ -40,6 +41,8 @@ class Draws(NamedTuple):
     """(K, B, n)"""
     start: Array | None
     """(B, n) of random initial inventories"""
+    uniform: Array | None
+    """(B, D) uniform numbers in [0, 1), of random markets"""
 
 
 class Episode(NamedTuple):
@@ -54,11 +57,11 @@ class Episode(NamedTuple):
 
 
 class Markets:
-    """A batch of markets of one game.
+    """A batch of markets of one game, or of random ones, each of which is drawn for an episode.
 
     Args:
-        game: the game.
-        options: of learners; see :func:`~.learners.learners_options`.
+        game: the game, or random markets.
+        options: of learners; see :func:`~.learners.learned_market`.
         count: number B of markets.
         agents: names of the L agents that learn.
         fixed: schedules of the others, :class:`~makertaker.baselines.policies.OpenLoop`.
@@ -68,11 +71,18 @@ class Markets:
     """
 
     def __init__(
-        self, game: Game, options: Options, count: int, agents: Sequence[str], fixed: Mapping[str, Policy]
+        self,
+        game: Game | RandomMarkets,
+        options: Options,
+        count: int,
+        agents: Sequence[str],
+        fixed: Mapping[str, Policy],
     ) -> None:
         self.spread = options.inventory_spread
         self.env = JaxMarket(game, replace(options, inventory_spread=0.0))
-        self.game, self.steps, self.count = game, self.env.steps, count
+        self.game, self.random = self.env.game, self.env.random
+        self.steps, self.count = self.env.steps, count
+        game = self.game
         self.positions = np.array([game.positions[agent] for agent in agents])
         spans = [agent_columns(game, agent) for agent in agents]
         self.sizes = [span.stop - span.start for span in spans]
@@ -102,12 +112,14 @@ class Markets:
         """The random numbers of an episode."""
         game, shape, agents = self.game, (self.steps, self.count), len(self.game.agents)
         own, price, factor, inventory, start = jax.random.split(key, 5)
+        width = None if self.random is None else self.random.width
         return Draws(
             jax.random.normal(own, (*shape, len(self.sizes), self.padded), jnp.float32),
             jax.random.normal(price, shape),
             None if game.factor is None else jax.random.normal(factor, (*shape, game.factor.size)),
             jax.random.normal(inventory, (*shape, agents)) if game.inventory_noise else None,
             jax.random.normal(start, (self.count, agents)) if self.spread else None,
+            None if width is None else jax.random.uniform(jax.random.fold_in(start, 1), (self.count, width)),
         )
 
     def scheduled(self, actors: Actors) -> bool:
@@ -129,7 +141,7 @@ class Markets:
             memory: what that function remembers before the first step.
         """
         params = self.env.default_params
-        begin = self._begin(draws.start)
+        begin = self._begin(draws.start, draws.uniform)
         axes = jax.tree.map(lambda _: 0, begin)._replace(k=None)  # steps played are common to all markets
 
         def advance_one(state: JaxState, controls: Controls, noise: JaxNoise) -> tuple[JaxState, Array]:
@@ -150,25 +162,27 @@ class Markets:
             return (after, remembered), (state, reward, mean)
 
         scheduled = None if callable(means) else means[:, None]
-        each = (draws._replace(start=None), scheduled)
+        each = (draws._replace(start=None, uniform=None), scheduled)
         _, (states, rewards, played) = jax.lax.scan(step, (begin, memory), each, unroll=_UNROLL)
         return Episode(self._observe(states), played, rewards[..., self.positions].astype(jnp.float32))
 
-    def _begin(self, normal: Array | None) -> JaxState:
+    def _begin(self, normal: Array | None, uniform: Array | None) -> JaxState:
         """The state of the batch at the start; steps played are common to all markets."""
         _, state = self.env.reset(jax.random.key(0), self.env.default_params)
-        batch = jax.tree.map(lambda each: jnp.broadcast_to(each, (self.count, *each.shape)), state)
+        batch: JaxState = jax.tree.map(lambda each: jnp.broadcast_to(each, (self.count, *each.shape)), state)
+        if self.random is not None:
+            drawn = self.random.drawn(uniform)
+            batch = batch._replace(inventories=self.random.start(drawn), uniform=uniform, context=drawn.context)
         start = batch.inventories
         if normal is not None:
             start = self.game.admitted(start + self.spread * normal)
-        begun: JaxState = batch._replace(k=state.k, inventories=start)
-        return begun
+        return batch._replace(k=state.k, inventories=start)
 
     def _observe(self, state: JaxState) -> Array:
         """The learners' observations (..., B, L, d) of a batch's state, or of those of all steps (K,)."""
         view, position = self.env.view, Position(state.inventories, state.factor, state.price)
         k = jnp.broadcast_to(state.k[..., None], state.price.shape)
-        seen = view.observe(view.state(k, position, state.quotes, state.volumes))
+        seen = view.observe(view.state(k, position, state.quotes, state.volumes, state.context))
         own: Array = seen[..., self.positions, :].astype(jnp.float32)
         return own
 

@@ -11,12 +11,12 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.policy import PolicySpec
 
 from ...envs import Options, Policy
-from ...envs.described import Described, describe_game
+from ...envs.described import Described
 from ...envs.options import STEPS, Fields
 from ...envs.parameters import check_count
 from ..common.hyperparameters import PPO, PPOSettings
 from ..common.information import Information, visible
-from ..common.learners import learners_options, learning
+from ..common.learners import learned_market, learning
 from .algorithm import PatientPPO
 from .learner import ShrinkingPPOLearner
 from .module import PrefixPPOModule
@@ -77,8 +77,7 @@ def ppo_config(
         (2, ['maker_0', 'maker_1', 'trader_0'])
     """
     fixed = dict(fixed or {})
-    game, options, *_ = describe_game(game, options, fields)
-    options = learners_options(options)
+    game, options, _, random = learned_market(game, options, fields, fixed)
     if not isinstance(algorithm, PPOSettings):
         raise ValueError(f"algorithm: expected PPOSettings, got {algorithm!r}")
     markets = algorithm.markets if markets is None else markets
@@ -96,9 +95,11 @@ def ppo_config(
     if rollout < least:
         raise ValueError(f"markets: PPO needs at least {least} steps in all markets of an episode, got {rollout}")
     agents = learning(game, fixed)
-    settings = MarketSettings(game=game, options=options, markets=markets, learners=agents, fixed=fixed, seed=seed)
+    settings = MarketSettings(
+        game=game, options=options, random=random, markets=markets, learners=agents, fixed=fixed, seed=seed
+    )
     network = {
-        "visible": visible(game, information),
+        "visible": visible(game, information, 0 if random is None else random.width),
         "hidden": list(algorithm.net_arch),
         "exploration": algorithm.exploration[0],
     }

@@ -73,7 +73,8 @@ class RLlibLearners(Learners):
     ) -> None:
         config = ppo_config(game, options, **arguments)
         given: MarketSettings = config.env_config
-        super().__init__(Market(given["game"], given["options"], batch=(given["markets"],)), given["fixed"])
+        market = Market(given["game"], given["options"], given["random"], batch=(given["markets"],))
+        super().__init__(market, given["fixed"])
         self.timesteps: int = config.learner_config_dict["timesteps"]
         torch.set_num_threads(1)
         with ExitStack() as stack:

@@ -27,6 +27,7 @@ from ray.rllib.utils.typing import ResultDict, StateDict
 from ...envs import Game, Options, Policy
 from ...envs.grid import agent_index
 from ...envs.market import Market
+from ...envs.random_markets import RandomMarkets
 from ..common.joint_market import JointMarket
 
 Names = str | Collection[str] | None
@@ -38,6 +39,8 @@ class MarketSettings(TypedDict):
 
     game: Game
     options: Options
+    random: RandomMarkets | None
+    """that are drawn, which depart from the game"""
     markets: int
     """of all runners together"""
     learners: list[str]
@@ -77,7 +80,7 @@ class MarketRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # RLlib is
         given = self.settings
         index = max((self.worker_index or 0) - 1, 0)  # from 0
         markets = share(given["markets"], index, self.num_workers)
-        market = Market(given["game"], given["options"], batch=(markets,))
+        market = Market(given["game"], given["options"], given["random"], batch=(markets,))
         self.env = JointMarket(market, given["learners"], given["fixed"], seed=[given["seed"], index])
 
     def make_module(self) -> None:
@@ -219,5 +222,5 @@ def share(markets: int, index: int, runners: int) -> int:
 
 def module_spaces(settings: MarketSettings) -> dict[str, tuple[Box, Box]]:
     """Observation and action space of each learner's module."""
-    market = Market(settings["game"], settings["options"])
+    market = Market(settings["game"], settings["options"], settings["random"])
     return {agent: (market.observation_space, market.action_space(agent)) for agent in settings["learners"]}

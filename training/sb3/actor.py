@@ -15,7 +15,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
 
-from ...envs.market import Market
+from ...envs.market import Setting
 from ..common.actor import Actor, Lstm
 from ..common.joint_market import Act
 from ..common.torch_layers import as_numbers, stacked
@@ -87,7 +87,7 @@ def _modules(policy: Any) -> Iterable[nn.Module]:
     return []
 
 
-def load_pickled(market: Market, agent: str, name: str, path: Path) -> Act:
+def load_pickled(market: Setting, agent: str, name: str, path: Path) -> Act:
     """Actions without exploration of a zip, which is a pickle: reading it runs code that is in it.
 
     Args:

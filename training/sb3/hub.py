@@ -42,9 +42,9 @@ class Hub(JointMarket):
     """called at the end of every episode of the batch with the number of joint market steps so far"""
     _parent: greenlet.greenlet
 
-    def reset(self, inventories: np.ndarray | None = None) -> None:
-        """Start an episode; from given inventories (B, n), such as those of a checkpoint, if there are any."""
-        super().reset(inventories)
+    def reset(self, inventories: np.ndarray | None = None, uniform: np.ndarray | None = None) -> None:
+        """Start an episode; as :meth:`.JointMarket.reset`, such as that of a checkpoint."""
+        super().reset(inventories, uniform)
         self._returns = np.zeros((self.market.batch[0], len(self.market.game.agents)))
 
     def exchange(self, actions: np.ndarray) -> Transition:

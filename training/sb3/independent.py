@@ -19,7 +19,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from ...envs import Options, Policy
-from ...envs.described import Described, describe_game
+from ...envs.described import Described
 from ...envs.market import Market
 from ...envs.parameters import check_count
 from ..common import checkpoint_folder
@@ -28,7 +28,7 @@ from ..common.files import DAMAGE, check_nameable
 from ..common.generators import Generators, generators, set_generators
 from ..common.information import Information, check_information, visible
 from ..common.joint_market import Acting
-from ..common.learners import Learners, diverged, learners_options, learning
+from ..common.learners import Learners, diverged, learned_market, learning
 from ..common.memory import NONE, Stacked, check_memory, check_use
 from . import algorithms, logs
 from .actor import Predicting, mean, not_read, numbers
@@ -88,8 +88,8 @@ class IndependentLearners(Learners):
         tensorboard: Path | None = None,
         **arguments: Any,
     ) -> None:
-        game, options, *_ = describe_game(game, options, arguments)
         fixed, memory = fixed or {}, check_memory(memory)
+        game, options, _, random = learned_market(game, options, arguments, fixed)
         agents = learning(game, fixed)
         given = dict(algorithm) if isinstance(algorithm, Mapping) else dict.fromkeys(agents, algorithm)
         if sorted(given) != sorted(agents):
@@ -101,9 +101,9 @@ class IndependentLearners(Learners):
         if markets is None:
             markets = min((each.markets for each in self.algorithms.values()), default=1)
         check_count("markets", markets)
-        seen, self.history = visible(game, information), check_count("history", history)
         torch.set_num_threads(1)
-        super().__init__(Market(game, learners_options(options), batch=(markets,)), fixed)
+        super().__init__(Market(game, options, random, batch=(markets,)), fixed)
+        seen, self.history = visible(game, information, self.market.context), check_count("history", history)
         check_use(game, self.market.steps, check_information(information), history, memory)
         self.hub = Hub(self.market, agents, self.fixed, seed=seed, history=history)
         self._states: dict[str, tuple[np.ndarray, ...] | None] = {}
@@ -189,7 +189,11 @@ class IndependentLearners(Learners):
             "extra": dict(extra or {}),
             "fraction": self.progress.fraction,
             "steps_done": self.hub.steps_done,
-            "market": {"k": self.market.k, "inventories": self.market.inventories},
+            "market": {
+                "k": self.market.k,
+                "inventories": self.market.inventories,
+                "uniform": None if self.market.drawn is None else self.market.drawn.uniform,
+            },
             "hub": self.hub.rng.bit_generator.state,
             "spaces": {agent: each.action_space.np_random.bit_generator.state for agent, each in self.models.items()},
             **generators(),
@@ -217,7 +221,7 @@ class IndependentLearners(Learners):
         self.progress.fraction = state["fraction"]
         self.hub.steps_done = state["steps_done"]
         self.hub.rng.bit_generator.state = state["hub"]
-        self.hub.reset(state["market"]["inventories"])
+        self.hub.reset(state["market"]["inventories"], state["market"].get("uniform"))  # older files have none
         for agent, model in self.models.items():
             model.action_space.np_random.bit_generator.state = state["spaces"][agent]
         # last: loading a model reseeds the global generators

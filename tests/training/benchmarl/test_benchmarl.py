@@ -25,7 +25,17 @@ from torchrl.envs import check_env_specs
 from torchrl.envs.utils import ExplorationType, set_exploration_type
 
 from makertaker.baselines import exploitability, solve
-from makertaker.envs import Controls, ExecutionGame, MakerTakerGame, State, load_scenario, rollout, simulate
+from makertaker.envs import (
+    Controls,
+    ExecutionGame,
+    LogUniform,
+    MakerTakerGame,
+    RandomMarkets,
+    State,
+    load_scenario,
+    rollout,
+    simulate,
+)
 from makertaker.envs.observation import market_size
 from makertaker.training.benchmarl_callbacks import Anneal, NashConvHistory
 from makertaker.training.benchmarl_task import MarketTask, policies
@@ -281,6 +291,19 @@ def test_history_and_annealing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert shown == {2 * i: each.agents["maker_1"].gap for i, (_, each) in enumerate(history.standings[:-1])}
     rate = run.optimizers["maker"]["loss_objective"].param_groups[0]["lr"]
     assert rate == pytest.approx(1e-2 * (1e-2) ** (3 / 4))
+
+
+def test_random_markets_are_learned_and_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agents who see what is drawn, each in the equilibria of all markets; ``score`` says the same."""
+    monkeypatch.setattr("makertaker.training.task.MARKETS", 3)
+    random = RandomMarkets(load_scenario("acas"), {"competition.gamma": LogUniform(0.5, 2.0)}, STEPS)
+    task, history = MarketTask(random, observation="time", context=True), NashConvHistory(every=10**9)
+    run = experiment(task, "ippo", tmp_path, iterations=2, callbacks=(history,))
+    run.run()
+    last = history.measure(run.total_frames)
+    assert last != history.values[0][1]
+    found = score(task.market(), policies(run), draws=3)
+    assert found.relative_nash_conv == pytest.approx(last, rel=1e-6)
 
 
 def test_ippo_learns(tmp_path: Path) -> None:

@@ -139,6 +139,19 @@ def test_every_scenario_is_learned(name):
     assert np.isfinite(played.payoffs).all()
 
 
+def test_random_markets_are_learned_and_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr("makertaker.training.task.MARKETS", 3)
+    values = {**read_scenario("acas").values, "random": {"competition.gamma": {"log_uniform": [0.5, 2.0]}}}
+    settings = {"timesteps": 2 * EPISODE, "markets": MARKETS}
+    config = runs.RunConfig.of(read_scenario(values), "ppo", STEPS, "ray", **settings)
+    found = runs.train(config, tmp_path / "run").metrics
+    assert found["markets"] == 3
+    with config.learners() as trained:
+        first, second = (trained.policies(np.array([side])) for side in (-1.0, 1.0))
+        played = [rollout(GAME, each, STEPS).controls.ask for each in (first, second)]
+    assert not np.allclose(*played)
+
+
 @pytest.mark.parametrize(("runners", "seeds"), [(0, (3, 3, 4)), (2, (3, 3))])
 def test_the_result_is_a_function_of_the_seed(runners, seeds):
     found = []
