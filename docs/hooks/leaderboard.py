@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
+from typing import Any
 
 from matplotlib.figure import Figure
 from reference import ROOT
@@ -15,12 +16,14 @@ from makertaker.training.evaluation.tables import percent
 
 _FOLDER = ROOT / "benchmarks" / "results"
 _SHOWN = "learners"
-"""the suite that the page shows"""
+"""the suite that the page shows in full"""
+SUITES = sorted(each.parent.name for each in _FOLDER.glob("*/suite.json"))
+"""whose results are here"""
 
 
 @cache
-def _results() -> summary.Results:
-    return summary.read_results(_FOLDER / _SHOWN)
+def _results(suite: str = _SHOWN) -> summary.Results:
+    return summary.read_results(_FOLDER / suite)
 
 
 def _cells(row: dict[str, object], middle: str, low: str, high: str) -> str:
@@ -45,25 +48,45 @@ def learners() -> str:
     return "\n".join(lines)
 
 
+def _told(row: dict[str, Any] | None) -> str:
+    return "" if row is None else f"{_cells(row, 'median', 'median_low', 'median_high')}, {percent(row['worst'])}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(each)} |" for each in lines)
+
+
 def markets() -> str:
     """Every market's learners: medians, intervals, and the worst seed."""
     found = _results()
     rows = {(row["market"], row["learner"]): row for row in summary.market_rows(found)}
-    lines = ["| market | " + " | ".join(f"`{name}`" for name in found.learners) + " |"]
-    lines.append("| --- " * (len(found.learners) + 1) + "|")
-    for market in found.markets:
-        cells = [rows.get((market, name)) for name in found.learners]
-        told = [
-            "" if row is None else f"{_cells(row, 'median', 'median_low', 'median_high')}, {percent(row['worst'])}"
-            for row in cells
-        ]
-        lines.append(f"| `{market}` | " + " | ".join(told) + " |")
-    return "\n".join(lines)
+    cells = [[f"`{market}`", *(_told(rows.get((market, name))) for name in found.learners)] for market in found.markets]
+    return _table(["market", *(f"`{name}`" for name in found.learners)], cells)
 
 
-def machine() -> str:
+def suite(name: str) -> str:
+    """A suite's table: a row for each market and learner, a column for each number where it has some along."""
+    found = _results(name)
+    along, scenario = found.along, dict(zip(found.runs["market"], found.runs["scenario"], strict=True))
+    numbers = [0] if along is None else sorted({int(each) for each in found.runs[along]})
+    rows: dict[tuple[str, str], dict[int, str]] = {}
+    for row in summary.market_rows(found):
+        label = scenario[row["market"]] if along == "agents" else row["market"]
+        rows.setdefault((label, row["learner"]), {})[0 if along is None else int(row[along])] = _told(row)
+    titles = [f"{each:,}" for each in numbers] if along else ["median (95% interval), worst"]
+    cells = [
+        [f"`{market}`", f"`{learner}`", *(own.get(number, "") for number in numbers)]
+        for (market, learner), own in rows.items()
+    ]
+    table = _table(["market", "learner", *titles], cells)
+    seeds = sorted(set(map(len, found.cells.values())))
+    return f"{table}\n\n*{' or '.join(map(str, seeds))} seeds in each cell. {machine(name)}*"
+
+
+def machine(name: str = _SHOWN) -> str:
     """With what the runs were made."""
-    runs = _results().done
+    runs = _results(name).done
     processors = ", ".join(sorted({str(each) for each in runs["processor"].dropna()}))
     commits = ", ".join(sorted({str(each)[:7] for each in runs["commit"].dropna()}))
     versions = sorted({str(each) for each in runs["versions"].dropna()})
@@ -76,6 +99,11 @@ def _svg(draw: Callable[[], Figure | None]) -> bytes:
     assert figure is not None  # the suite has several learners in all of its markets
     figure.savefig(target, format="svg", metadata={"Date": None})
     return target.getvalue()
+
+
+def _along(name: str) -> Figure:
+    found = _results(name)
+    return figures.along(found, summary.market_rows(found))
 
 
 def _improvement() -> Figure | None:
@@ -91,4 +119,9 @@ FIGURES: dict[str, Callable[[], bytes]] = {
     "figures/built/benchmark-markets.svg": partial(_svg, lambda: figures.markets(_results())),
     "figures/built/benchmark-profiles.svg": partial(_svg, lambda: figures.profiles(_results())),
     "figures/built/benchmark-improvement.svg": partial(_svg, _improvement),
+}
+FIGURES |= {
+    f"figures/built/benchmark-{name}.svg": partial(_svg, partial(_along, name))
+    for name in SUITES
+    if _results(name).along is not None
 }

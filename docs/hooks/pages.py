@@ -9,7 +9,7 @@ import ast
 import html
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import command_line
@@ -52,6 +52,7 @@ MARKS: dict[str, Callable[[], str]] = {
     "::hyperparameters::": tables.hyperparameters,
     "::scenarios::": tables.scenarios,
 }
+MARKS |= {f"::benchmark suite {name}::": partial(leaderboard.suite, name) for name in leaderboard.SUITES}
 """what pages ask for, and what makes it"""
 MADE = FIGURES | leaderboard.FIGURES
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)

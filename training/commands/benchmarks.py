@@ -95,7 +95,8 @@ def _show(folders: dict[str, Path], as_json: bool) -> None:
         document[name] = {"about": found.about, "markets": markets, "learners": learners}
         shown += [f"{name}: {found.about}", tables.aligned(_markets(markets, found.along))]
         if found.common > 1:
-            shown += [f"all {found.common} markets together", tables.aligned(_learners(learners))]
+            several = "markets" if found.along is None else f"markets and numbers of {found.along}"
+            shown += [f"all {found.common} {several} together", tables.aligned(_learners(learners))]
     show(document, as_json, *shown)
     if not as_json:
         for folder in folders.values():
