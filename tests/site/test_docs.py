@@ -175,16 +175,12 @@ def test_training_commands_run_one_after_the_other(tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "ppo" / "report.html").is_file()
 
 
-def test_commands_on_ray_run_one_after_the_other(tmp_path, monkeypatch):
+def test_commands_on_ray_run_one_after_the_other(one_machine, tmp_path, monkeypatch):
     """Of the pages of commands and of Ray, without those that want a cluster, or many processors."""
-    ray = pytest.importorskip("ray")
     monkeypatch.chdir(tmp_path)
-    ray.shutdown()  # the page's own code leaves it running
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     page = commands(PAGES["docs/pipelines/ray.md"])
     asked = dict.fromkeys(each for each in [*commands(PAGES[CLI]), *page] if needs_ray(each) or each in page)
     run_with_small_budgets(each for each in asked if "--address" not in each)
-    ray.shutdown()
     assert (tmp_path / "runs" / "ray" / "report.html").is_file()
     assert (tmp_path / "runs" / "sweep" / "table.csv").is_file()
 

@@ -1,18 +1,8 @@
-"""Ray on this machine; run directories."""
+"""Run directories."""
 
 import shutil
 
 import pytest
-
-
-@pytest.fixture(scope="module")
-def one_machine():
-    """Two processors."""
-    import ray
-
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")
