@@ -348,8 +348,8 @@ def test_actors_who_react_and_start_at_random(tmp_path):
         drawn = trained.algorithm.env_runner.env.market.initial
     assert np.abs(drawn - trained.game.start).max() > 0.5
     assert len(np.unique(drawn)) == drawn.size
-    arguments = ["train", "execution-2", "--engine", "ray", "--timesteps", "1280", "--out", str(tmp_path / "run")]
-    arguments += ["--information", "full", "--inventory-spread", "1", "--json"]
+    arguments = ["train", "execution-2", "--engine", "ray", "--timesteps", "640", "--out", str(tmp_path / "run")]
+    arguments += ["--steps", "10", "--information", "full", "--inventory-spread", "1", "--json"]
     result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     metrics = json.loads(result.stdout)
@@ -357,7 +357,7 @@ def test_actors_who_react_and_start_at_random(tmp_path):
         assert each["exploitability_against"] == "reacting opponents on simulated paths (lower bound)"
     assert metrics["feedback"]["compared"]
     policies, game = runs.load_policies(tmp_path / "run"), trained.game
-    assert metrics.items() >= evaluate(game, policies, 20, "full", inventory_spread=1.0).metrics.items()
+    assert metrics.items() >= evaluate(game, policies, 10, "full", inventory_spread=1.0).metrics.items()
 
 
 def test_a_corrupt_actor_is_refused(run, tmp_path):
