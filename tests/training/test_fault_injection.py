@@ -71,14 +71,14 @@ def failures(disturb, faults):
 
 
 KINDS = ("SIGKILL", "ENOSPC", "SIGTERM", "EIO", "SIGINT", "SIGHUP")
-STRIDES = {"train": 31, "overwrite": 37, "resume": 29, "resume a replacement": 37}
+STRIDES = {"train": 61, "overwrite": 73, "resume": 59, "resume a replacement": 73}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_ends_somewhere(name, situations, places, tmp_path):
-    """Places at regular distances, and kinds of faults in turn."""
-    chosen = thinned(places[name])[5 :: STRIDES.get(name, 11)]
-    faulty = [(KINDS[number % len(KINDS)], place) for number, place in enumerate(chosen)]
+    """Places at regular distances, and kinds of faults in turn, from one command to the next."""
+    chosen, first = thinned(places[name])[5 :: STRIDES.get(name, 11)], list(COMMANDS).index(name)
+    faulty = [(KINDS[number % len(KINDS)], place) for number, place in enumerate(chosen, first)]
     assert not failures(lambda fault: disturbed(situations, *COMMANDS[name], tmp_path / "run", fault=fault), faulty)
 
 
