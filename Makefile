@@ -25,13 +25,11 @@ test: $(READY)  ## fast tests, one process for each processor
 test-slow: $(READY)  ## tests that train for minutes
 	$(BIN)/python -m pytest -q -m slow
 
-test-ray: $(RAY_READY)  ## tests of RLlib and of sweeps, in an environment of their own; no token file in anybody's home
-	RAY_AUTH_MODE=disabled .venv-ray/bin/python -m pytest -q -m "not slow" tests/training/rllib tests/training/test_sweep.py tests/training/test_locales.py tests/clients tests/site/test_docs.py -k "not test_docs or ray"
-	.venv-ray/bin/python -m pytest -q tests/site/test_reference.py -k "rllib or sweep"
+test-ray: $(RAY_READY)  ## what needs Ray, in an environment of its own: RLlib, sweeps; no token file in anybody's home
+	RAY_AUTH_MODE=disabled .venv-ray/bin/python -m pytest -q -m "not slow and not site" tests/training/rllib tests/training/test_sweep.py tests/training/test_locales.py tests/clients tests/site/test_docs.py tests/site/test_reference.py -k "rllib or sweep or ray"
 
 test-benchmarl: $(BENCHMARL_READY)  ## BenchMARL's algorithms, in an environment of their own
-	.venv-benchmarl/bin/python -m pytest -q -m "not slow" tests/training/benchmarl tests/envs/test_routes.py tests/site/test_docs.py -k "not test_docs or benchmarl"
-	.venv-benchmarl/bin/python -m pytest -q tests/site/test_reference.py -k benchmarl
+	.venv-benchmarl/bin/python -m pytest -q -m "not slow and not site" tests/training/benchmarl tests/envs/test_routes.py tests/site/test_docs.py tests/site/test_reference.py -k "benchmarl or test_routes"
 
 test-clients: $(CLIENTS_READY) $(READY)  ## other people's libraries and the recipes for them, in an environment of their own; TorchRL here
 	.venv-clients/bin/python -m pytest -q -m clients tests/clients tests/site/test_docs.py

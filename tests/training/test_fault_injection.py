@@ -141,7 +141,7 @@ def sweep_places(situations, folder):
 def test_a_sweep_that_ends_somewhere(situations, tmp_path):
     chosen = sweep_places(situations, tmp_path / "run")
     own = [place for place in chosen if " S/runs/" not in place]
-    faulty = [(KINDS[i % len(KINDS)], place) for i, place in enumerate([*own[2::6], *chosen[60::200]])]
+    faulty = [(KINDS[i % len(KINDS)], place) for i, place in enumerate([*own[2::12], *chosen[60::400]])]
     assert not failures(lambda fault: sweep_disturbed(situations, tmp_path / "run", fault), faulty)
 
 
