@@ -5,15 +5,24 @@ import shutil
 import pytest
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """Run directories by seed."""
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Run directories by seed, for all files."""
     from makertaker.training import runs
     from support.run_folders import config
 
-    folders = {seed: tmp_path_factory.mktemp("undisturbed") / "run" for seed in (0, 1)}
+    folders = {seed: tmp_path_factory.mktemp("trained") / "run" for seed in (0, 1)}
     for seed, folder in folders.items():
         runs.train(config(seed), folder)
+    return folders
+
+
+@pytest.fixture(scope="module")
+def undisturbed(trained, tmp_path_factory):
+    """The same, for a file of tests."""
+    folders = {seed: tmp_path_factory.mktemp("undisturbed") / "run" for seed in trained}
+    for seed, folder in folders.items():
+        shutil.copytree(trained[seed], folder)
     return folders
 
 
