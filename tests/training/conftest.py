@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 
+from support.figures import Drawn
+
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
@@ -38,3 +40,11 @@ def finished(undisturbed):
 def run(tmp_path, undisturbed):
     """A finished run of seed 0."""
     return shutil.copytree(undisturbed[0], tmp_path / "run")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """No figures of runs, whose drawing takes longer than a short training."""
+    plots = pytest.importorskip("makertaker.training.evaluation.plots")
+    for name in ("comparison", "learning"):
+        monkeypatch.setattr(plots, name, lambda *_: Drawn())

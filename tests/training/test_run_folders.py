@@ -21,6 +21,8 @@ from makertaker.training import runs, task
 from makertaker.training.common import lock, run_folder
 from support.run_folders import ARGUMENTS, config, contents, during_training, result_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def holder():
     return f"in use by process {os.getpid()} on host {socket.gethostname()} since "
