@@ -80,6 +80,7 @@ def test_a_directory_is_claimed_before_any_work(tmp_path, monkeypatch):
     runs.train(config(), out)
 
 
+@pytest.mark.slow  # those of test_fault_injection.py that run at once are processes that have imported everything
 def test_two_at_once_make_one_run(tmp_path, finished):
     out = tmp_path / "X"
     command = [sys.executable, "-c", "from makertaker.training.cli import main; main()", "train", *ARGUMENTS]
