@@ -75,30 +75,31 @@ clean:
 
 # torch first: pip then leaves the build it has. On Linux PyPI's default build brings GPU libraries; for the small one:
 #   make run TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
-$(READY): pyproject.toml setup.py constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+.venv/torch: constraints.txt
+.venv-ray/torch: constraints-ray.txt
+.venv-benchmarl/torch: requirements-benchmarl.txt
+.venv-clients/torch: requirements-clients.txt
+.venv/torch .venv-ray/torch .venv-benchmarl/torch .venv-clients/torch:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	touch $@
+
+$(READY): .venv/torch pyproject.toml setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]"
 	touch $(READY)
 
 # Ray's RLlib wants an older gymnasium than the rest
-$(RAY_READY): pyproject.toml setup.py constraints-ray.txt
-	$(PYTHON) -m venv .venv-ray
-	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+$(RAY_READY): .venv-ray/torch pyproject.toml setup.py constraints-ray.txt
 	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-ray.txt -e ".[ray,jax]" pytest
 	touch $(RAY_READY)
 
 # BenchMARL wants an older TorchRL
-$(BENCHMARL_READY): pyproject.toml setup.py requirements-benchmarl.txt
-	$(PYTHON) -m venv .venv-benchmarl
-	.venv-benchmarl/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+$(BENCHMARL_READY): .venv-benchmarl/torch pyproject.toml setup.py requirements-benchmarl.txt
 	.venv-benchmarl/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-benchmarl.txt -e .
 	touch $(BENCHMARL_READY)
 
 # a complete list of versions: some of these libraries ask for what they do not need, and exclude each other
-$(CLIENTS_READY): pyproject.toml setup.py requirements-clients.txt
-	$(PYTHON) -m venv .venv-clients
-	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+$(CLIENTS_READY): .venv-clients/torch pyproject.toml setup.py requirements-clients.txt
 	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-clients.txt -e .
 	touch $(CLIENTS_READY)
 
