@@ -141,7 +141,7 @@ def test_every_scenario_is_learned(name):
 
 
 def test_the_result_is_a_function_of_the_seed():
-    """Of trainings on runners below."""
+    """Trainings on runners are compared below."""
     found = []
     for seed in (3, 3, 4):
         with learners(seed=seed) as trained:
@@ -178,8 +178,7 @@ def test_processors_in_use_are_said():
 
 @pytest.mark.parametrize(("runners", "spread"), [(0, 0.0), (2, 1.0)])
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, runners, spread):
-    """On runners, whose processes take seconds to start, a checkpoint is read by learners who were elsewhere: of the
-    same seed, they first were where it was written."""
+    """On runners, whose processes take seconds to start, another training of the seed is compared here as well."""
     with learners(runners=runners, inventory_spread=spread) as straight:
         straight.learn(8 * EPISODE, until=2 * EPISODE)
         straight.save_checkpoint(tmp_path / "checkpoint", {"note": 7})
@@ -187,14 +186,14 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, runne
         straight.learn(8 * EPISODE, until=4 * EPISODE)
         expected = weights(straight)
     with learners(runners=runners, inventory_spread=spread) as resumed:
-        if runners:
-            resumed.learn(8 * EPISODE, until=2 * EPISODE)
-            assert same(weights(resumed), saved)
-            resumed.learn(8 * EPISODE, until=3 * EPISODE)
         assert resumed.load_checkpoint(tmp_path / "checkpoint") == {"note": 7}
         assert resumed.steps_done == 2 * EPISODE
         resumed.learn(8 * EPISODE, until=4 * EPISODE)
         assert same(weights(resumed), expected)
+    if runners:
+        with learners(runners=runners, inventory_spread=spread) as again:
+            again.learn(8 * EPISODE, until=2 * EPISODE)
+            assert same(weights(again), saved)
     (tmp_path / "checkpoint" / "state.pkl").write_bytes(b"not a checkpoint")
     with learners() as other, pytest.raises(ValueError, match=r"checkpoint .* is corrupt"):
         other.load_checkpoint(tmp_path / "checkpoint")
