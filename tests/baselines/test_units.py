@@ -107,14 +107,14 @@ def close(one, other, size=None):
 
 
 @pytest.mark.parametrize("name", GAMES)
-@settings(max_examples=7, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(factors, factors, factors)
 def test_other_units_other_numbers_the_same_game(name, shares, prices, time):
     assert_the_same(name, shares, prices, time)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(factors, factors, factors)
 def test_scenarios_in_other_units_are_the_same(name, shares, prices, time):
     assert_the_same(name, shares, prices, time)
@@ -191,7 +191,7 @@ def linear_answers():
 
 
 @pytest.mark.parametrize("name", NOISY)
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(factors, factors, factors, factors)
 def test_noise_in_other_units_is_the_same_game(name, shares, prices, time, signal):
     """Field, payoffs, gains of everyone, their errors: the same draws, the same numbers. Gains beside payoff units."""
