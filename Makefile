@@ -25,13 +25,11 @@ test: $(READY)  ## fast tests, one process for each processor
 test-slow: $(READY)  ## tests that train for minutes
 	$(BIN)/python -m pytest -q -m slow
 
-test-ray: $(RAY_READY)  ## tests of RLlib and of sweeps, in an environment of their own; no token file in anybody's home
-	RAY_AUTH_MODE=disabled .venv-ray/bin/python -m pytest -q -m "not slow" tests/training/rllib tests/training/test_sweep.py tests/training/test_locales.py tests/clients tests/site/test_docs.py -k "not test_docs or ray"
-	.venv-ray/bin/python -m pytest -q tests/site/test_reference.py -k "rllib or sweep"
+test-ray: $(RAY_READY)  ## what needs Ray, in an environment of its own: RLlib, sweeps; no token file in anybody's home
+	RAY_AUTH_MODE=disabled .venv-ray/bin/python -m pytest -q -m "not slow and not site" tests/training/rllib tests/training/test_sweep.py tests/training/test_locales.py tests/clients tests/site/test_docs.py tests/site/test_reference.py -k "rllib or sweep or ray"
 
 test-benchmarl: $(BENCHMARL_READY)  ## BenchMARL's algorithms, in an environment of their own
-	.venv-benchmarl/bin/python -m pytest -q -m "not slow" tests/training/benchmarl tests/envs/test_routes.py tests/site/test_docs.py -k "not test_docs or benchmarl"
-	.venv-benchmarl/bin/python -m pytest -q tests/site/test_reference.py -k benchmarl
+	.venv-benchmarl/bin/python -m pytest -q -m "not slow and not site" tests/training/benchmarl tests/envs/test_routes.py tests/site/test_docs.py tests/site/test_reference.py -k "benchmarl or test_routes"
 
 test-clients: $(CLIENTS_READY) $(READY)  ## other people's libraries and the recipes for them, in an environment of their own; TorchRL here
 	.venv-clients/bin/python -m pytest -q -m clients tests/clients tests/site/test_docs.py
@@ -77,30 +75,31 @@ clean:
 
 # torch first: pip then leaves the build it has. On Linux PyPI's default build brings GPU libraries; for the small one:
 #   make run TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
-$(READY): pyproject.toml setup.py constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+.venv/torch: constraints.txt
+.venv-ray/torch: constraints-ray.txt
+.venv-benchmarl/torch: requirements-benchmarl.txt
+.venv-clients/torch: requirements-clients.txt
+.venv/torch .venv-ray/torch .venv-benchmarl/torch .venv-clients/torch:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	touch $@
+
+$(READY): .venv/torch pyproject.toml setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]"
 	touch $(READY)
 
 # Ray's RLlib wants an older gymnasium than the rest
-$(RAY_READY): pyproject.toml setup.py constraints-ray.txt
-	$(PYTHON) -m venv .venv-ray
-	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+$(RAY_READY): .venv-ray/torch pyproject.toml setup.py constraints-ray.txt
 	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-ray.txt -e ".[ray,jax]" pytest
 	touch $(RAY_READY)
 
 # BenchMARL wants an older TorchRL
-$(BENCHMARL_READY): pyproject.toml setup.py requirements-benchmarl.txt
-	$(PYTHON) -m venv .venv-benchmarl
-	.venv-benchmarl/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+$(BENCHMARL_READY): .venv-benchmarl/torch pyproject.toml setup.py requirements-benchmarl.txt
 	.venv-benchmarl/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-benchmarl.txt -e .
 	touch $(BENCHMARL_READY)
 
 # a complete list of versions: some of these libraries ask for what they do not need, and exclude each other
-$(CLIENTS_READY): pyproject.toml setup.py requirements-clients.txt
-	$(PYTHON) -m venv .venv-clients
-	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+$(CLIENTS_READY): .venv-clients/torch pyproject.toml setup.py requirements-clients.txt
 	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-clients.txt -e .
 	touch $(CLIENTS_READY)
 

@@ -1,4 +1,4 @@
-"""The command line, as users meet it."""
+"""The command line, as users meet it; Ray on this machine."""
 
 import atexit
 import os
@@ -13,6 +13,8 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # programs are shared by the processes of the tests, and not kept
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="makertaker-programs-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")  # not only those of a second and more
 
 pytest.register_assert_rewrite("support")  # its assertions are as talkative as those of tests
 
@@ -29,3 +31,11 @@ def command(monkeypatch, capsys):
         return exit_.value.code, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="module")
+def one_machine():
+    """Ray on two processors. What has been started, which takes seconds, is left running for other files."""
+    ray = pytest.importorskip("ray")
+    if not ray.is_initialized():
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)

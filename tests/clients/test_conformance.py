@@ -113,20 +113,6 @@ def test_minari_records_and_replays(name, agent, record_infos, tmp_path, monkeyp
             assert len(episode.infos["pnl"]) == 6
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_an_id_is_found_through_its_module(name):
-    """As scripts want it that know an id and nothing to import."""
-    if name != "Approximation":
-        assert gymnasium.make(f"makertaker.envs:makertaker/{name}-v0").unwrapped.game.agents
-
-
-def test_who_draws_without_a_mode_gets_nothing():
-    """As in PettingZoo's own environments; skrl's trainers draw unless they are told not to."""
-    env = acas_v0.parallel_env()
-    env.reset(seed=0)
-    assert env.render() is None
-
-
 def test_supersuits_vector_environment_plays_many_markets():
     supersuit = pytest.importorskip("supersuit")
     padded = supersuit.pad_action_space_v0(acas_v0.parallel_env(identity=True))

@@ -153,8 +153,8 @@ def test_the_calls_of_a_learner(truncated: bool) -> None:
 def test_a_step_without_a_reset() -> None:
     env = gymnax_market("acas", steps=1)
     _, state = env.reset(KEY)
-    seen, after, reward, done, info = env.step_env(KEY, state, jnp.zeros(1))
-    _, _, same, ended, _ = env.step(KEY, state, jnp.zeros(1))
+    seen, after, reward, done, info = jax.jit(env.step_env)(KEY, state, jnp.zeros(1))
+    _, _, same, ended, _ = jax.jit(env.step)(KEY, state, jnp.zeros(1))
     assert done == ended == env.is_terminal(after)
     assert not env.is_terminal(state)
     assert reward == same
@@ -168,8 +168,13 @@ def test_random_markets() -> None:
     env = GymnaxMarket(random, steps=1, others=others_of(random.game, "trader_0", "functions"))
     assert env.default_params is None
     keys = jax.random.split(KEY, 300)
-    _, state = jax.vmap(env.reset, in_axes=(0, None))(keys, env.default_params)
-    _, after, _, done, _ = jax.vmap(env.step, in_axes=(0, 0, 0, None))(keys, state, jnp.zeros((300, 1)), None)
+
+    @jax.jit
+    def played(keys: Any) -> Any:
+        _, state = jax.vmap(env.reset, in_axes=(0, None))(keys, env.default_params)
+        return state, *jax.vmap(env.step, in_axes=(0, 0, 0, None))(keys, state, jnp.zeros((300, 1)), None)
+
+    state, _, after, _, done, _ = played(keys)
     assert done.all()
     for each in (state, after):
         assert np.std(each.inventories[:, 0]) == pytest.approx(6 / 12**0.5, rel=0.15)

@@ -151,6 +151,7 @@ def test_parameters_can_be_vmapped_over() -> None:
     env = JaxMarket(load_scenario("acas"), steps=STEPS)
     actions = draw(env, 4)
 
+    @jax.jit
     def payoff(initial: Any) -> Any:
         params = env.default_params._replace(initial=initial)
         key = jax.random.key(0)
@@ -163,7 +164,7 @@ def test_parameters_can_be_vmapped_over() -> None:
         return total
 
     starts = np.array([[-5.0, 1.0, 0.0], [-3.0, 1.0, 0.0]])
-    values, slopes = jax.vmap(jax.value_and_grad(payoff))(starts)
+    values, slopes = jax.jit(jax.vmap(jax.value_and_grad(payoff)))(starts)
     h = 1e-6
     numeric = (payoff(starts[0] + [h, 0, 0]) - payoff(starts[0] - [h, 0, 0])) / (2 * h)
     assert slopes[0, 0] == pytest.approx(float(numeric), rel=1e-5)
@@ -222,7 +223,7 @@ def test_an_episode_starts_independently_of_the_noise_before_it() -> None:
     """The last step's noise, and the inventories that the next episode starts with."""
     env = JaxMarket("approximation", steps=1, inventory_spread=0.1)
     keys = jax.random.split(jax.random.key(6), 4000)
-    _, state = jax.vmap(env.reset)(keys)
+    _, state = jax.jit(jax.vmap(env.reset))(keys)
     still = {"trader": np.zeros((4000, 1, 1)), "maker": np.zeros((4000, 2, 2))}
     _, after, _, _, info = jax.jit(jax.vmap(env.step))(keys, state, still)
     before = np.column_stack([np.reshape(each, (4000, -1)) for each in info["noise"]])

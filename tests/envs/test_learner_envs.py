@@ -69,6 +69,12 @@ def test_the_default_opponents_play_the_equilibrium_and_do_not_react():
         assert total == pytest.approx(simulate(game, played, STEPS).payoffs[0], rel=1e-12)
 
 
+@pytest.mark.parametrize("name", ["Acas", "Execution", "MakerTaker"])
+def test_an_id_is_found_through_its_module(name):
+    """As scripts want it that know an id and nothing to import."""
+    assert gymnasium.make(f"makertaker.envs:makertaker/{name}-v0").unwrapped.game.agents
+
+
 def test_make_vec_builds_the_array_environment():
     entry = {"vectorization_mode": "vector_entry_point", "agent": "maker_0", "steps": STEPS, "observation": "own"}
     env = gymnasium.make_vec("makertaker/Acas-v0", num_envs=4, inventory_spread=1.0, reward="wealth", **entry)

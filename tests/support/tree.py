@@ -62,8 +62,13 @@ def tree_equilibrium(game, steps, guess):
         def value(held):
             return payoffs(solution(held), held)
 
-        value.solution = solution
+        value.solution, value.payoffs = solution, payoffs
         return value
 
-    first, start = node(0), jnp.asarray(game.start)
-    return np.asarray(jax.jit(first)(start)), np.asarray(jax.jit(first.solution)(start))
+    first = node(0)
+
+    def found(held):  # one program: what is compiled is long
+        controls = first.solution(held)
+        return first.payoffs(controls, held), controls
+
+    return tuple(map(np.asarray, jax.jit(found)(jnp.asarray(game.start))))

@@ -1,29 +1,30 @@
-"""Ray on this machine; run directories."""
+"""Run directories."""
 
 import shutil
 
 import pytest
 
-
-@pytest.fixture(scope="module")
-def one_machine():
-    """Two processors."""
-    import ray
-
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+from support.figures import Drawn
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """Run directories by seed."""
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Run directories by seed, for all files."""
     from makertaker.training import runs
     from support.run_folders import config
 
-    folders = {seed: tmp_path_factory.mktemp("undisturbed") / "run" for seed in (0, 1)}
+    folders = {seed: tmp_path_factory.mktemp("trained") / "run" for seed in (0, 1)}
     for seed, folder in folders.items():
         runs.train(config(seed), folder)
+    return folders
+
+
+@pytest.fixture(scope="module")
+def undisturbed(trained, tmp_path_factory):
+    """The same, for a file of tests."""
+    folders = {seed: tmp_path_factory.mktemp("undisturbed") / "run" for seed in trained}
+    for seed, folder in folders.items():
+        shutil.copytree(trained[seed], folder)
     return folders
 
 
@@ -39,3 +40,11 @@ def finished(undisturbed):
 def run(tmp_path, undisturbed):
     """A finished run of seed 0."""
     return shutil.copytree(undisturbed[0], tmp_path / "run")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """No figures of runs, whose drawing takes longer than a short training."""
+    plots = pytest.importorskip("makertaker.training.evaluation.plots")
+    for name in ("comparison", "learning"):
+        monkeypatch.setattr(plots, name, lambda *_: Drawn())

@@ -21,6 +21,8 @@ from makertaker.training.commands import output
 from makertaker.training.common import extras, progress
 from makertaker.training.common.engines import ENGINES
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 COMMANDS = tuple(each.name or each.callback.__name__ for each in cli.app.registered_commands)
 WIDTHS = (None, 40, 80, 120)
 QUICK = {

@@ -14,6 +14,8 @@ from makertaker.training.sb3.algorithms import ALGORITHMS  # noqa: E402
 from support.learning import EPISODE, GAME, MIX, learners  # noqa: E402
 from support.run_folders import config, contents  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def spoil(module):
     """The last number of a network."""

@@ -18,6 +18,8 @@ from makertaker.training.common import lock, stops
 from support.interruptions import interrupt_after
 from support.run_folders import ARGUMENTS, config, contents, during_training, result_of, without_digests
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def listening():

@@ -32,6 +32,11 @@ def hook(event, arguments):
             seen.append([event, text[:200]])
 sys.addaudithook(hook)
 from makertaker.training import runs
+from makertaker.training.evaluation import plots
+class Drawn:  # in place of a figure, whose drawing takes most of the time
+    def savefig(self, file, **_):
+        file.write(b"drawn")
+plots.comparison = plots.learning = lambda *_: Drawn()
 found = {}
 for act, folder in json.loads(sys.argv[1]):
     seen.clear()

@@ -130,7 +130,10 @@ def in_locale(name, folder, commands, locpath, inside="läufe mit ±", **environ
     return inner, names, done.stdout.decode(settings.get("PYTHONIOENCODING", names))
 
 
-@pytest.mark.parametrize(("name", "environment"), [("C", {}), ("en_US.CP1252", {}), ("C.UTF-8", ASCII)])
+@pytest.mark.parametrize(
+    ("name", "environment"),
+    [("C", {}), ("en_US.CP1252", {}), pytest.param("C.UTF-8", ASCII, marks=pytest.mark.slow)],  # "C" has both in ASCII
+)
 def test_every_command_in_every_locale(name, environment, tmp_path, request):
     """With files and folders whose names have spaces and letters, every encoding being named."""
     pytest.importorskip("stable_baselines3")

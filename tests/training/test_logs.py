@@ -24,6 +24,8 @@ from support.interruptions import interrupt_after
 from support.logs import tensorboard, wandb_runs
 from support.run_folders import ARGUMENTS, config, contents, result_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 GAME = load_scenario("acas")
 STEPS = 5
 SINGLE = 1e-6

@@ -19,7 +19,6 @@ from makertaker.baselines import EquilibriumNotFound
 from makertaker.envs import read_scenario, scenario_names
 from makertaker.training import runs
 from makertaker.training.common.hyperparameter_options import read_hyperparameters
-from makertaker.training.evaluation import plots
 from makertaker.training.run_config import RunConfig
 from makertaker.training.sb3.algorithms import ALGORITHMS
 from support.run_folders import config
@@ -157,20 +156,12 @@ FILES = ("config.json", "run.json", "history.csv", "metrics.json", "checkpoint/r
 BINARY = ("checkpoint/state.pkl", "checkpoint/trader_0.zip", "models/maker_0.zip")
 
 
-class Drawn:
-    """In place of a figure, whose drawing takes most of the time."""
-
-    def savefig(self, file, **_):
-        file.write(b"drawn")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("act", [runs.evaluate_run, runs.write_report, runs.resume])
 @pytest.mark.parametrize("killed", [False, True])
-def test_damaged_runs_are_read_or_refused(act, killed, tmp_path, undisturbed, monkeypatch):
+@pytest.mark.usefixtures("undrawn")
+def test_damaged_runs_are_read_or_refused(act, killed, tmp_path, undisturbed):
     """A file of a run; of one that was killed also its checkpoint speaks."""
-    monkeypatch.setattr(plots, "comparison", lambda *_: Drawn())
-    monkeypatch.setattr(plots, "learning", lambda *_: Drawn())
     files = FILES + (BINARY if act is runs.resume else BINARY[2:])
 
     @settings(FEW, max_examples=300)

@@ -14,6 +14,8 @@ from support.learning import EPISODE, assert_same_parameters, differ, learners, 
 from support.run_folders import config as plain_config
 from support.run_folders import during_training
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SHORT = ["--timesteps", "320", "--steps", "5", "--markets", "8"]
 
 

@@ -17,6 +17,8 @@ from makertaker.training.common import run_folder
 from support.interruptions import interrupt_after
 from support.run_folders import config, contents, result_of, without_digests
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(params=[errno.EROFS, errno.EACCES, errno.EPERM], ids=errno.errorcode.get)
 def archive(request, run, monkeypatch):

@@ -28,6 +28,8 @@ from makertaker.training.run_config import RunConfig, load_config, product  # no
 from support.learning import GAME, STEPS, learners  # noqa: E402
 from support.run_folders import during_training, result_of  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 MARKET = Market(GAME, STEPS)
 (WIDTH,) = MARKET.observation_space.shape
 AGENT = "maker_0"

@@ -21,6 +21,8 @@ from makertaker.training import runs, task
 from makertaker.training.common import lock, run_folder
 from support.run_folders import ARGUMENTS, config, contents, during_training, result_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def holder():
     return f"in use by process {os.getpid()} on host {socket.gethostname()} since "
@@ -78,6 +80,7 @@ def test_a_directory_is_claimed_before_any_work(tmp_path, monkeypatch):
     runs.train(config(), out)
 
 
+@pytest.mark.slow  # those of test_fault_injection.py that run at once are processes that have imported everything
 def test_two_at_once_make_one_run(tmp_path, finished):
     out = tmp_path / "X"
     command = [sys.executable, "-c", "from makertaker.training.cli import main; main()", "train", *ARGUMENTS]

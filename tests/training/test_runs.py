@@ -20,15 +20,24 @@ from makertaker.training.evaluation.html_report import percent
 from support.interruptions import interrupt_after
 from support.learning import GAME
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+COMMAND = ["train", "acas", "--timesteps", "200", "--steps", "5", "--markets", "8"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A short finished run, with its figures, and what was printed."""
+    folder = tmp_path_factory.mktemp("made") / "run"
+    result = CliRunner().invoke(cli.app, [*COMMAND, "--out", str(folder), "--json"])
+    assert result.exit_code == 0, result.output
+    return folder, json.loads(result.stdout)
+
 
 @pytest.fixture
-def run(tmp_path):
-    """A short finished run, and the command that made it."""
-    folder = tmp_path / "run"
-    command = ["train", "acas", "--timesteps", "200", "--steps", "5", "--markets", "8", "--out", str(folder)]
-    result = CliRunner().invoke(cli.app, [*command, "--json"])
-    assert result.exit_code == 0, result.output
-    return folder, command, json.loads(result.stdout)
+def run(made, tmp_path):
+    """The same, for one test, with the command that makes it."""
+    folder = shutil.copytree(made[0], tmp_path / "run")
+    return folder, [*COMMAND, "--out", str(folder)], made[1]
 
 
 def test_a_run_directory_has_everything_and_repeats_bit_for_bit(run):

@@ -12,6 +12,8 @@ from makertaker.training import IndependentLearners, runs, seed_folder, seeds
 from support.commands import assert_one_line, strict_json
 from support.run_folders import ARGUMENTS, BUDGET, config, result_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SEEDS = (0, 1)
 
 

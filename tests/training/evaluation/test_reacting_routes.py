@@ -10,7 +10,7 @@ from makertaker.training import IndependentLearners
 from makertaker.training.evaluation import starts as starts_module
 from makertaker.training.evaluation.scoring import evaluate
 
-STEPS = 4
+STEPS = 3
 GAMES = {
     "execution": ("execution-2", []),
     "execution, factor": ("execution-signal", []),

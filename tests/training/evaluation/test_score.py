@@ -50,8 +50,16 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("units", [{}, {"units": "currency"}, {"normalize": True}, {"identity": True}])
-@pytest.mark.parametrize("observation", ["time", "own", "market", "full"])
+UNITS = [{"units": "currency"}, {"normalize": True}, {"identity": True}]
+
+
+@pytest.mark.parametrize(
+    ("observation", "units"),
+    [
+        *((each, {}) for each in ("time", "own", "market", "full")),
+        *((each, units) for each in ("time", "full") for units in UNITS),
+    ],
+)
 @pytest.mark.parametrize("name", MODULES)
 def test_the_equilibrium_scores_zero(name, observation, units):
     env = MODULES[name].parallel_env(observation=observation, steps=STEPS, **units)
@@ -288,7 +296,7 @@ def test_the_example_of_its_docstring_is_true():
 @pytest.mark.parametrize("information", [None, "time", "own", "full"])
 def test_a_policy_may_give_one_control_for_all_markets(information):
     """As in ``rollout``: a rate (1,), quotes (2,), whose ask and bid are no two markets."""
-    env = acas_v0.parallel_env(observation="full")
+    env = acas_v0.parallel_env(observation="full", steps=STEPS)
     nash = solve(env)
     rate, ask, bid = nash.controls
     alike = {"trader_0": lambda k, state: rate[k]}

@@ -13,6 +13,8 @@ from makertaker.envs import read_scenario
 from makertaker.training import record, runs, seeds
 from makertaker.training.jax.learners import JaxLearners
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 STEPS, MARKETS = 5, 8
 EPISODE = STEPS * MARKETS
 

@@ -126,8 +126,9 @@ def test_advantages_are_those_of_rllib(gamma, gae_lambda):
     )
 
 
-@pytest.mark.parametrize("name", scenario_names())
+@pytest.mark.parametrize("name", [name for name in scenario_names() if name != "execution-crowd"])
 def test_every_scenario_is_learned(name):
+    """But for a crowd of a hundred, whose networks take long: its game is that of ten traders."""
     game = load_scenario(name)
     with learners(game, timesteps=2 * EPISODE, information="full") as trained:
         before = weights(trained)
@@ -152,15 +153,15 @@ def test_random_markets_are_learned_and_compared(tmp_path, monkeypatch):
     assert not np.allclose(*played)
 
 
-@pytest.mark.parametrize(("runners", "seeds"), [(0, (3, 3, 4)), (2, (3, 3))])
-def test_the_result_is_a_function_of_the_seed(runners, seeds):
+def test_the_result_is_a_function_of_the_seed():
+    """Trainings on runners are compared below."""
     found = []
-    for seed in seeds:
-        with learners(seed=seed, runners=runners) as trained:
+    for seed in (3, 3, 4):
+        with learners(seed=seed) as trained:
             trained.learn(8 * EPISODE, until=2 * EPISODE)
             found.append(weights(trained))
     assert same(found[0], found[1])
-    assert not any(same(found[0], other) for other in found[2:])
+    assert not same(found[0], found[2])
 
 
 @pytest.mark.parametrize("change", [{}, {"gamma": 0.5}, {"lambda_": 0.3}, {"lr": 1e-4}, {"num_epochs": 1}], ids=str)
@@ -173,17 +174,6 @@ def test_what_is_changed_in_the_configuration_changes_the_result(change):
             trained.learn(8 * EPISODE, until=EPISODE)
         assert not same(start, weights(usual))
         assert same(weights(usual), weights(changed)) == (not change)
-
-
-def test_a_cluster_that_is_not_there_is_said_at_once():
-    ray.shutdown()
-    try:
-        started = time.monotonic()
-        with pytest.raises(ValueError, match=r"no Ray cluster answers at '127\.0\.0\.1:1'"):
-            learners(address="127.0.0.1:1")
-        assert time.monotonic() - started < 20
-    finally:
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
 
 
 def test_processors_in_use_are_said():
@@ -199,11 +189,13 @@ def test_processors_in_use_are_said():
     ray.kill(busy)
 
 
-@pytest.mark.parametrize(("runners", "spread"), [(0, 0.0), (2, 0.0), (2, 1.0)])
+@pytest.mark.parametrize(("runners", "spread"), [(0, 0.0), (2, 1.0)])
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, runners, spread):
+    """On runners, whose processes take seconds to start, another training of the seed is compared here as well."""
     with learners(runners=runners, inventory_spread=spread) as straight:
         straight.learn(8 * EPISODE, until=2 * EPISODE)
         straight.save_checkpoint(tmp_path / "checkpoint", {"note": 7})
+        saved = weights(straight)
         straight.learn(8 * EPISODE, until=4 * EPISODE)
         expected = weights(straight)
     with learners(runners=runners, inventory_spread=spread) as resumed:
@@ -211,6 +203,10 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, runne
         assert resumed.steps_done == 2 * EPISODE
         resumed.learn(8 * EPISODE, until=4 * EPISODE)
         assert same(weights(resumed), expected)
+    if runners:
+        with learners(runners=runners, inventory_spread=spread) as again:
+            again.learn(8 * EPISODE, until=2 * EPISODE)
+            assert same(weights(again), saved)
     (tmp_path / "checkpoint" / "state.pkl").write_bytes(b"not a checkpoint")
     with learners() as other, pytest.raises(ValueError, match=r"checkpoint .* is corrupt"):
         other.load_checkpoint(tmp_path / "checkpoint")
@@ -309,13 +305,15 @@ def test_shares_of_runners_add_up():
     assert share(64, 0, 0) == 64
 
 
+COMMAND = ["train", "acas", "--engine", "ray", "--timesteps", "5120", "--json"]
+COMMAND += ["--hp", "ppo.n_epochs=3", "--hp", "ppo.learning_rate=4e-3"]
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A short run on Ray through the command line, and what it printed."""
     folder = tmp_path_factory.mktemp("runs") / "ray"
-    arguments = ["train", "acas", "--engine", "ray", "--timesteps", "5120", "--out", str(folder), "--json"]
-    arguments += ["--hp", "ppo.n_epochs=3", "--hp", "ppo.learning_rate=4e-3"]
-    result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(cli.app, [*COMMAND, "--out", str(folder)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return folder, json.loads(result.stdout)
 
@@ -332,17 +330,13 @@ def test_a_run_on_ray_is_repeated_to_the_bit(run, tmp_path):
     assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["versions"]["ray"] == ray.__version__
 
 
-def test_processes_agree(tmp_path):
+def test_processes_agree(run, tmp_path):
     """Python orders sets of names differently in every process: nothing may depend on it."""
-    found = []
-    for number in "12":
-        command = ["train", "acas", "--engine", "ray", "--timesteps", "2560", "--out", str(tmp_path / number), "--json"]
-        program = f"from makertaker.training.cli import app; app({command!r})"
-        cluster = ray.get_runtime_context().gcs_address
-        environment = os.environ | {"PYTHONHASHSEED": number, "RAY_ADDRESS": cluster}
-        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=environment)
-        found.append((tmp_path / number / "metrics.json").read_bytes())
-    assert found[0] == found[1]
+    out = tmp_path / "run"
+    program = f"from makertaker.training.cli import app; app({[*COMMAND, '--out', str(out)]!r})"
+    environment = os.environ | {"PYTHONHASHSEED": "1", "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=environment)
+    assert (out / "metrics.json").read_bytes() == (run[0] / "metrics.json").read_bytes()
 
 
 def test_a_run_is_evaluated_and_reported_without_ray(run):
@@ -366,8 +360,8 @@ def test_actors_who_react_and_start_at_random(tmp_path):
         drawn = trained.algorithm.env_runner.env.market.initial
     assert np.abs(drawn - trained.game.start).max() > 0.5
     assert len(np.unique(drawn)) == drawn.size
-    arguments = ["train", "execution-2", "--engine", "ray", "--timesteps", "1280", "--out", str(tmp_path / "run")]
-    arguments += ["--information", "full", "--inventory-spread", "1", "--json"]
+    arguments = ["train", "execution-2", "--engine", "ray", "--timesteps", "640", "--out", str(tmp_path / "run")]
+    arguments += ["--steps", "10", "--information", "full", "--inventory-spread", "1", "--json"]
     result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     metrics = json.loads(result.stdout)
@@ -375,7 +369,7 @@ def test_actors_who_react_and_start_at_random(tmp_path):
         assert each["exploitability_against"] == "reacting opponents on simulated paths (lower bound)"
     assert metrics["feedback"]["compared"]
     policies, game = runs.load_policies(tmp_path / "run"), trained.game
-    assert metrics.items() >= evaluate(game, policies, 20, "full", inventory_spread=1.0).metrics.items()
+    assert metrics.items() >= evaluate(game, policies, 10, "full", inventory_spread=1.0).metrics.items()
 
 
 def test_a_corrupt_actor_is_refused(run, tmp_path):
@@ -466,6 +460,17 @@ def test_rllibs_own_runner_trains_on_the_pettingzoo_environment():
     assert set(result["learners"]) >= set(GAME.agents)
 
 
+# from here on Ray is not running
+
+
+def test_a_cluster_that_is_not_there_is_said_at_once():
+    ray.shutdown()
+    started = time.monotonic()
+    with pytest.raises(ValueError, match=r"no Ray cluster answers at '127\.0\.0\.1:1'"):
+        learners(address="127.0.0.1:1")
+    assert time.monotonic() - started < 20
+
+
 def test_a_cluster_that_loses_a_node_goes_on_and_takes_a_new_one(tmp_path, monkeypatch):
     from ray.cluster_utils import Cluster
 
@@ -504,4 +509,3 @@ def test_a_cluster_that_loses_a_node_goes_on_and_takes_a_new_one(tmp_path, monke
     finally:
         ray.shutdown()
         cluster.shutdown()
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)

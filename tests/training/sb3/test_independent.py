@@ -30,10 +30,10 @@ def test_every_algorithm_learns_and_is_deterministic_under_its_seed(changes):
     for seed in (3, 3, 4):
         trained = learners(seed=seed, **changes)
         before = parameters(trained)
-        trained.learn(3 * EPISODE)
+        trained.learn(2 * EPISODE)
         assert differ(before, parameters(trained))
-        assert trained.hub.steps_done == 3 * EPISODE
-        assert {model.num_timesteps for model in trained.models.values()} == {3 * EPISODE}
+        assert trained.hub.steps_done == 2 * EPISODE
+        assert {model.num_timesteps for model in trained.models.values()} == {2 * EPISODE}
         results.append(parameters(trained))
     assert_same_parameters(results[0], results[1])
     assert differ(results[0], results[2])
@@ -170,7 +170,7 @@ def test_actors_with_a_memory_learn(changes):
         return exploitability(GAME, rollout(GAME, trained.policies(), STEPS).controls, STEPS).relative
 
     before = nash_conv()
-    trained.learn(40 * EPISODE)
+    trained.learn(20 * EPISODE)
     assert nash_conv() < 0.1 * before
 
 
