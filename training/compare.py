@@ -26,7 +26,7 @@ from .common import files
 from .common.extras import needed
 from .evaluation.metrics import RunMetrics
 from .evaluation.spread import Spread, between, spread
-from .evaluation.tables import MISSING, Table, number, percent, remarks
+from .evaluation.tables import MISSING, Table, number, payoff_size, percent, remarks
 from .record import load_circumstances, load_gains, load_history
 from .run_config import RunConfig, alike, load_config
 from .runs import algorithm_text, load_policies
@@ -95,6 +95,21 @@ class Group:
         found = [value for each in self.runs if (value := of(each)) is not None]
         return float(np.median(found)) if found else None
 
+    def agents(self) -> dict[str, dict[str, float]]:
+        """Medians over seeds by agent: the gain of its best response over the sum of the equilibrium payoffs' sizes,
+        its payoff and that of the equilibrium, in currency, and its relative distance."""
+        found: dict[str, dict[str, float]] = {}
+        for agent in self.runs[0].metrics["agents"]:
+            each = [(run.metrics["agents"][agent], payoff_size(run.metrics)) for run in self.runs]
+            numbers = {
+                "relative_gain": [own["exploitability"] / size for own, size in each],
+                "learned": [own["learned"] for own, _ in each],
+                "equilibrium": [own["equilibrium"] for own, _ in each],
+                "control_distance": [own["control_distance"] for own, _ in each],
+            }
+            found[agent] = {name: float(np.median(values)) for name, values in numbers.items()}
+        return found
+
     def numbers(self) -> dict[str, float | None]:
         """Medians over seeds of what is compared beside NashConv; None where it is not defined."""
         return {name: self.median(of) for name, of in _NUMBERS.items()}
@@ -109,6 +124,7 @@ class Group:
             "relative_nash_conv": self.nash_conv.document(),
             "exploitability_against": self.against,
             **self.numbers(),
+            "agents": self.agents(),
             "seeds": {str(each.config.seed): each.metrics["relative_nash_conv"] for each in self.runs},
             "runs": [text.shown(each.folder) for each in self.runs],
             "remarks": self.remarks,
@@ -193,6 +209,21 @@ class Comparison:
             del shown[_OPEN_LOOP]
         return Table(list(shown), [list(row) for row in zip(*shown.values(), strict=True)])
 
+    def agent_table(self) -> Table:
+        """A row for each group and agent; see :meth:`Group.agents`."""
+        shown = {"relative_gain": percent, "learned": number, "equilibrium": number, "control_distance": percent}
+        rows = [
+            [group.name, agent, *(told(own[name]) for name, told in shown.items())]
+            for group in self.groups
+            for agent, own in group.agents().items()
+        ]
+        return Table(["group", "agent", "relative gain", "payoff", "equilibrium payoff", "control distance"], rows)
+
+    def agent_rows(self) -> list[list[object]]:
+        """The same with numbers in full, a header first."""
+        rows = [[group.name, agent, *own.values()] for group in self.groups for agent, own in group.agents().items()]
+        return [["group", "agent", "relative_gain", "learned", "equilibrium", "control_distance"], *rows]
+
     def difference_table(self) -> Table:
         """A row for each entry of :attr:`differences`."""
         rows = [[name, *(each or MISSING for each in values)] for name, values in self.differences.items()]
@@ -212,7 +243,7 @@ class Comparison:
     def group_rows(self) -> list[list[object]]:
         """The table with numbers in full, its header first."""
         documents = [{**each.document(), "seeds": len(each.runs), **each.nash_conv.document()} for each in self.groups]
-        header = [name for name in documents[0] if name not in ("relative_nash_conv", "runs", "remarks")]
+        header = [name for name in documents[0] if name not in ("relative_nash_conv", "agents", "runs", "remarks")]
         return [[*header], *([each[name] for name in header] for each in documents)]
 
     def run_rows(self) -> list[list[object]]:
@@ -301,12 +332,14 @@ def write_page(found: Comparison, title: str, to: str | Path, *, paths: bool = F
     settings = found.difference_table()
     downloads = {
         "groups": files.csv_text(found.group_rows()),
+        "agents": files.csv_text(found.agent_rows()),
         "runs": files.csv_text(found.run_rows()),
         "settings": files.csv_text([settings.header, *settings.rows]),
     }
     path, played = Path(to), _paths(found.groups[0], trust) if paths and len(found.groups) == 1 else None
     same, compared = found.table().without_constant(SETTINGS)
-    content = module.page(title, shown, compared, settings, downloads, said, shared=same, paths=played)
+    agents = found.agent_table()
+    content = module.page(title, shown, compared, agents, settings, downloads, said, shared=same, paths=played)
     text.write(path, content)
     return path
 

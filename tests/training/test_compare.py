@@ -222,3 +222,18 @@ def test_of_many_runs_that_are_left_out_the_first_are_named():
     few, many = ({str(i): f"run: {i} is unfinished" for i in range(count)} for count in (5, 120))
     assert compare.Comparison([], few).left_out_lines() == [f"left out: run: {i} is unfinished" for i in range(5)]
     assert compare.Comparison([], many).left_out_lines()[-2:] == ["left out: run: 4 is unfinished", "and 115 others"]
+
+
+def test_every_agent_s_gain_stands_beside(three, tmp_path):
+    """Medians over seeds, relative to what NashConv is relative to; on the page, and in a file with numbers in full."""
+    found = compare.compare(three)
+    for group in found.groups:
+        rows = [run.metrics for run in group.runs]
+        sizes = [sum(abs(each["equilibrium"]) for each in own["agents"].values()) for own in rows]
+        for agent, numbers in group.agents().items():
+            gains = [own["agents"][agent]["exploitability"] / size for own, size in zip(rows, sizes, strict=True)]
+            assert numbers["relative_gain"] == pytest.approx(np.median(gains), rel=1e-12)
+    page = compare.write_page(found, "three", tmp_path / "page.html").read_text(encoding="utf-8")
+    own = found.groups[1].agents()["maker_0"]["relative_gain"]
+    assert f"alone-0, alone-1,maker_0,{own!r}" in unquote(page).replace('"', "")
+    assert '<h2 id="agents">' in page

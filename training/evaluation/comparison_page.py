@@ -26,7 +26,9 @@ _LEAST = 1e-12
 _LINES = tuple(DASHES)
 _ROW = 56
 """height of a group's row, in pixels"""
-_SECTIONS = {"groups": "Groups", "final": "Final NashConv", "training": "NashConv over training"}
+_CROWD = 100
+"""rows of agents that a page shows at most"""
+_SECTIONS = {"groups": "Groups", "agents": "Agents", "final": "Final NashConv", "training": "NashConv over training"}
 _LAST = {"differences": "What differs in configuration"}
 
 
@@ -61,6 +63,7 @@ def page(
     name: str,
     groups: Sequence[Trained],
     compared: Table,
+    agents: Table,
     settings: Table,
     downloads: Mapping[str, str],
     remarks: Sequence[str],
@@ -74,6 +77,7 @@ def page(
         name: its title.
         groups: in the order of the tables.
         compared: a row for each group, without what is the same for all.
+        agents: a row for each group and agent.
         settings: what differs in their configurations; it may have no rows.
         downloads: contents of CSV files by name.
         remarks: lines above the first table.
@@ -90,6 +94,7 @@ def page(
         contents,
         remarks="".join(f"<p>{html.escape(each)}</p>" for each in remarks),
         groups=_compared(compared, shared),
+        agents=_agents(agents, len(groups)),
         downloads=" ".join(download(each, content) for each, content in downloads.items()),
         final=figure(final(groups), "Relative NashConv at the end", x="relative NashConv", unit="row"),
         legend=legend(groups),
@@ -114,6 +119,18 @@ def _compared(compared: Table, shared: Mapping[str, str]) -> str:
     content = table(compared, "Groups of trainings, the least median first.", saved=False)
     same = Table(["setting", "value"], [list(each) for each in shared.items()])
     return content + (table(same, "The same for all groups.", kind="settings", saved=False) if shared else "")
+
+
+def _agents(agents: Table, groups: int) -> str:
+    """The table of agents; without the group where there is one, and not of a crowd."""
+    if len(agents.rows) > _CROWD:
+        return f"<p>There are {len(agents.rows)} rows, which the file agents has.</p>"
+    shown = agents if groups > 1 else Table(agents.header[1:], [row[1:] for row in agents.rows])
+    said = (
+        "Gains by best responses, over the sum of the equilibrium payoffs' sizes; payoffs in currency. Medians over "
+        "seeds, whose sum need not be the median of NashConv."
+    )
+    return table(shown, said, saved=False)
 
 
 def _seeds(paths: Paths) -> str:

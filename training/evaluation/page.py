@@ -122,6 +122,8 @@ six seeds give them less than their name says.</p>$remarks
 <h2 id="groups">Groups</h2>
 $groups
 <p class="tools">$downloads</p>
+<h2 id="agents">Agents</h2>
+$agents
 <h2 id="final">Final NashConv</h2>
 <p class="muted">A dot for each seed, a diamond at the median, and its interval.</p>$final
 <h2 id="training">NashConv over training</h2>
