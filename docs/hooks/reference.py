@@ -180,7 +180,8 @@ def overview(package: str) -> str:
 
 def page(symbol: Symbol) -> str:
     """The page of a public name."""
-    boost = 0.5 if symbol.module else 1.0
+    begins = any(each.title.startswith(f"{symbol.title}_") for each in symbols(symbol.package))  # as solve, solve_many
+    boost = 0.5 if symbol.module else 2.0 if begins else 1.0
     return f"---\nsearch: {{boost: {boost}}}\n---\n\n::: {symbol.identifier}\n    options:\n      heading_level: 1\n"
 
 

@@ -20,6 +20,7 @@ FIRST = {
     "feedback equilibrium": "glossary.html#feedback-equilibrium",
     "cite": "cite.html",
     "bibtex": "cite.html",
+    "solve": "reference/baselines/solve.html",
 }
 """what is searched for, and where it is explained"""
 EVERY = 8
