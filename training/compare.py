@@ -82,7 +82,7 @@ class Group:
     @property
     def markets(self) -> int | None:
         """Number of drawn markets over which numbers are means; None of one game."""
-        return self.runs[0].metrics.get("markets")
+        return self.runs[0].metrics.get("drawn_markets")
 
     @property
     def remarks(self) -> list[str]:

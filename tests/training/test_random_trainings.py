@@ -124,7 +124,7 @@ def test_standings_with_noise_are_those_of_the_markets():
 def test_a_run_is_compared_with_every_equilibrium(engine, done):
     """Metrics are those of ``score`` on the same draws; the history ends where an evaluation of schedules does."""
     own, folder, found = done[engine]
-    assert found["markets"] == MARKETS
+    assert found["drawn_markets"] == MARKETS
     env = acas_v0.parallel_env(own.load(), steps=STEPS, observation="full", context=True)
     scored = score(env, runs.load_policies(folder), information="time", draws=MARKETS).metrics
     for name in ("nash_conv", "relative_nash_conv", "relative_nash_conv_se", "control_distance", "agents"):

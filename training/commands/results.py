@@ -50,7 +50,7 @@ def show_seeds(found: seed_folder.Evaluated, folder: Path, as_json: bool) -> Non
     show(document, as_json, tables.aligned(tables.Table(header, rows)))
     if not as_json:
         notes = (note for each in results.values() for note in each.metrics["equilibrium"].get("notes", ()))
-        drawn = {each.metrics.get("markets") for each in results.values()} - {None}
+        drawn = {each.metrics.get("drawn_markets") for each in results.values()} - {None}
         over = [f"means over {count} drawn markets" for count in drawn]
         for line in (*remarks(dict.fromkeys(notes)), *over, said):
             out.print(line, markup=False, soft_wrap=True)

@@ -46,7 +46,7 @@ def over_draws(each: Sequence[Metrics]) -> Metrics:
             "notes": _notes(each),
         },
         "baselines": {},
-        "markets": len(each),
+        "drawn_markets": len(each),
     }
     return result  # type: ignore[no-any-return]
 

@@ -124,7 +124,7 @@ class Metrics(TypedDict):
     feedback: NotRequired[FeedbackMetrics]
     random_starts: NotRequired[RandomStartMetrics]
     """of a run with an ``inventory_spread``"""
-    markets: NotRequired[int]
+    drawn_markets: NotRequired[int]
     """drawn, over which these are means; not where there is one game"""
     nash_conv_se: NotRequired[float]
     relative_nash_conv_se: NotRequired[float]

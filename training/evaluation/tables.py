@@ -303,12 +303,12 @@ def random_start_remarks(metrics: Metrics) -> list[str]:
 
 def market_remarks(metrics: Metrics) -> list[str]:
     """What numbers of random markets are means of; nothing of one game."""
-    if "markets" not in metrics:
+    if "drawn_markets" not in metrics:
         return []
     share, error = percent(metrics["relative_nash_conv"]), percent(metrics["relative_nash_conv_se"])
     return [
-        f"means over {metrics['markets']} drawn markets, with standard errors: relative NashConv {share} ± {error}; "
-        "paths are those of the first"
+        f"means over {metrics['drawn_markets']} drawn markets, with standard errors: relative NashConv {share} ± "
+        f"{error}; paths are those of the first"
     ]
 
 

@@ -146,7 +146,7 @@ def test_random_markets_are_learned_and_compared(tmp_path, monkeypatch):
     settings = {"timesteps": 2 * EPISODE, "markets": MARKETS}
     config = runs.RunConfig.of(read_scenario(values), "ppo", STEPS, "ray", **settings)
     found = runs.train(config, tmp_path / "run").metrics
-    assert found["markets"] == 3
+    assert found["drawn_markets"] == 3
     with config.learners() as trained:
         first, second = (trained.policies(np.array([side])) for side in (-1.0, 1.0))
         played = [rollout(GAME, each, STEPS).controls.ask for each in (first, second)]
