@@ -19,6 +19,15 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")  # no
 pytest.register_assert_rewrite("support")  # its assertions are as talkative as those of tests
 
 
+@pytest.fixture(autouse=True)
+def _precision_of_its_own():
+    """JAX's precision is a test's own choice, and no matter of what ran before it."""
+    before = "jax" in sys.modules and sys.modules["jax"].config.jax_enable_x64
+    yield
+    if "jax" in sys.modules and sys.modules["jax"].config.jax_enable_x64 != before:
+        sys.modules["jax"].config.update("jax_enable_x64", before)
+
+
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Runs ``makertaker`` with these arguments: exit code, standard output, standard error."""

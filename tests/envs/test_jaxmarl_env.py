@@ -58,12 +58,13 @@ def test_the_market_is_jax_markets(name: str, method: Any) -> None:
         key = jax.random.fold_in(KEY, k)
         seen, state, rewards, dones, info = step(key, state, actions)
         other_seen, other, expected, ended, about = other_step(key, other, by_role(market, actions))
-        # two programs, which may add up in another order
-        np.testing.assert_allclose([rewards[each] for each in env.agents], everyone(market, expected), rtol=1e-12)
+        # two programs, in single precision, which may add up in another order
+        close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+        close([rewards[each] for each in env.agents], everyone(market, expected))
         assert {*dones} == {*env.agents, "__all__"}
         assert all(bool(each) == bool(ended["__all__"]) == (k % STEPS == STEPS - 1) for each in dones.values())
-        np.testing.assert_allclose(info["inventories"], about["inventories"], rtol=1e-12)
-        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-12), state, other)
+        close(info["inventories"], about["inventories"])
+        jax.tree.map(close, state, other)
 
 
 def test_step_env_does_not_start_again() -> None:

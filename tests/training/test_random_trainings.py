@@ -159,8 +159,9 @@ def test_markets_in_jax_pay_what_they_pay_alone(name):
     jax = pytest.importorskip("jax")
     learners = JaxLearners(markets(name), markets=BATCH, information="full")
     rollouts, key = learners.trainer.rollouts, jax.random.key(3)
-    episode, noise = rollouts.play(learners.state.networks.actor, key, 0.3)
-    draws = jax.tree.map(lambda each: np.asarray(each, dtype=float), rollouts.markets.draw(key))
+    with jax.enable_x64(False):  # as learners play
+        episode, noise = rollouts.play(learners.state.networks.actor, key, 0.3)
+        draws = jax.tree.map(lambda each: np.asarray(each, dtype=float), rollouts.markets.draw(key))
     market = learners.market
     market.reset(np.random.default_rng(0), uniform=draws.uniform)
     for k in range(market.steps):
