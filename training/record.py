@@ -24,7 +24,8 @@ from .run_config import RunConfig
 if TYPE_CHECKING:  # PyTorch may be missing
     from .logs import Logs
 
-_EVALUATIONS = 40
+_EVALUATIONS, _AGAINST_NOISE = 40, 10
+"""of a training; in a random game, where one takes a second"""
 _MUCH = 2**53
 """steps or seconds that no training has"""
 _HISTORY = ("timesteps", "nash_conv", "relative_nash_conv")
@@ -92,7 +93,8 @@ class _History:
 
     def due(self, done: int) -> bool:
         """True if it is time to evaluate after so many joint market steps."""
-        return not self.rows or done >= self.rows[-1][0] + max(1, self.timesteps // _EVALUATIONS)
+        count = _AGAINST_NOISE if self.learners.game.random else _EVALUATIONS
+        return not self.rows or done >= self.rows[-1][0] + max(1, self.timesteps // count)
 
     def add(self, done: int, *, last: bool = False, found: Standing | None = None) -> None:
         """Evaluate if it is time; at last, in place of a row from before the last gradient step.
