@@ -308,7 +308,7 @@ def market_remarks(metrics: Metrics) -> list[str]:
     share, error = percent(metrics["relative_nash_conv"]), percent(metrics["relative_nash_conv_se"])
     return [
         f"means over {metrics['drawn_markets']} drawn markets, with standard errors: relative NashConv {share} ± "
-        f"{error}; paths are those of the first"
+        f"{error}; paths, and parts of payoffs, are those of the first"
     ]
 
 
