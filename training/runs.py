@@ -25,7 +25,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +50,7 @@ from .evaluation.standings import Standings
 from .evaluation.tables import percent, remarks
 from .record import Circumstances, Past, Reached, Record, as_past, load_circumstances, load_history, reached
 from .run_config import RunConfig, load_config, parse_algorithm
+from .task import MARKETS
 
 if TYPE_CHECKING:  # PyTorch may be missing
     from .logs import Logs
@@ -149,7 +150,7 @@ def train_in(
         logs: see :func:`train`.
         follow: see :data:`Follow`.
     """
-    _ = config.task.payoff_size
+    solve_first(config, console)
     module = needed("logs", "train")
     with config.learners(place / "tensorboard", address) as learners:
         config.task.warn_where_out_of_reach(learners.market)
@@ -285,6 +286,18 @@ def _train(
             record.save(complete=False)
             raise
         record.save(complete=True)
+
+
+def solve_first(config: RunConfig, console: Console | None) -> None:
+    """Solve what is learned, and say so meanwhile: with noise it takes seconds a market.
+
+    Raises:
+        ValueError: all equilibrium payoffs are zero.
+        EquilibriumNotFound: a game was not solved.
+    """
+    said = "solving the equilibrium" if config.task.random is None else f"solving {MARKETS} drawn markets"
+    with nullcontext() if console is None else console.status(said):
+        _ = config.task.payoff_size
 
 
 def show_remarks(config: RunConfig, console: Console | None) -> None:

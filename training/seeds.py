@@ -104,8 +104,8 @@ def train_seeds(
 
 def _begin(group: Group, learners: Learners, places: Mapping[int, Path], out: Path) -> None:
     """Write what the trainings are, so that each of them can be resumed."""
+    runs.solve_first(group.config, group.console)
     group.config.task.warn_where_out_of_reach(learners.market)
-    _ = group.config.task.payoff_size
     seed_folder.begin(out, list(group.configs))
     for seed, own in group.configs.items():
         files.write_json(places[seed] / "config.json", own.document())
