@@ -329,7 +329,9 @@ def load_config(out: str | Path) -> RunConfig:
         with run_folder.locked(folder):
             run_folder.settle(folder)
     if not path.is_file():
-        raise ValueError(f"run: {str(out)!r} is not a run directory, it has no config.json")
+        inside = sorted(each.name for each in folder.glob("seed-*") if (each / "config.json").is_file())
+        one = f": expected one of the runs in it, {', '.join(inside)}" if inside else ""
+        raise ValueError(f"run: {str(out)!r} is not a run directory, it has no config.json{one}")
     found = files.read_json(path)
     try:
         return _read(found)

@@ -41,6 +41,7 @@ from ..envs.market import Setting
 from ..envs.palette import NAMED
 from .common import checkpoint_folder, engines, files, run_folder
 from .common.extras import check_installed, needed
+from .common.information import check_information
 from .common.joint_market import everyone
 from .common.learners import Learners
 from .evaluation.draws import over_draws
@@ -353,7 +354,7 @@ def _policies(config: RunConfig, models: Path, trust: bool) -> dict[str, Policy]
     task = config.task
     market = Setting(task.game, config.steps, task.random, context=task.random is not None)
     acts = engines.find(config.engine).load(market, config.algorithms(), models, trust=trust)
-    return everyone(market, acts, config.fixed())
+    return everyone(market, acts, config.fixed(), check_information(config.information))
 
 
 @contextmanager

@@ -134,12 +134,12 @@ def disturbed(situations, name, command, folder, fault=None, limit=None):
     again = server(folder, RESUME)
     one_line(again)
     if again["codes"] != [0]:
-        assert "go on with --resume" not in said
+        assert "--resume --out" not in said
         assert name in ("fresh", "older", "replacing")
         assert not (run / "config.json").exists() or "--overwrite" in again["said"], again["said"]
         done(server(folder, REPLACE))
     if json.loads((run / "config.json").read_bytes())["seed"] == 1:
-        assert "go on with --resume" not in said, said
+        assert "--resume --out" not in said, said
         assert result_of(run) == situations.results[1]
         if "--overwrite" in command:
             done(server(folder, REPLACE))

@@ -13,7 +13,7 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("stable_baselines3")
 
 from makertaker.baselines import solve  # noqa: E402
-from makertaker.envs import acas_v0  # noqa: E402
+from makertaker.envs import acas_v0, execution_v0  # noqa: E402
 from makertaker.training import score  # noqa: E402
 from makertaker.training.benchmark import add_score, statistics, summary  # noqa: E402
 from makertaker.training.benchmark.report import write_report  # noqa: E402
@@ -185,7 +185,7 @@ def test_a_learner_s_name_is_a_text(benched, tmp_path, name):
     out, _, _ = benched
     for each in ("runs.csv", "suite.json"):
         (tmp_path / each).write_bytes((out / "small" / each).read_bytes())
-    env = acas_v0.parallel_env(observation="time")
+    env = acas_v0.parallel_env(observation="time", steps=5)
     add_score(tmp_path, score(env, solve(env).open_loop()), learner=name, market="acas", seed=0, timesteps=10)
     assert name in [row["learner"] for row in summary.learner_rows(summary.read_results(tmp_path))]
 
@@ -216,7 +216,7 @@ def test_a_learner_of_one_s_own_gets_its_row(benched, tmp_path, command):
     (tmp_path / "small").mkdir()
     for name in ("runs.csv", "curves.csv", "suite.json"):
         (tmp_path / "small" / name).write_bytes((out / "small" / name).read_bytes())
-    env = acas_v0.parallel_env(observation="time")
+    env = acas_v0.parallel_env(observation="time", steps=5)
     found = score(env, solve(env).open_loop())
     for market, seed in (("acas", 0), ("acas", 1), ("acas", 0), ("acas-2x3", 0)):
         add_score(tmp_path / "small", found, learner="mine", market=market, seed=seed, timesteps=10)
@@ -233,6 +233,16 @@ def test_a_learner_of_one_s_own_gets_its_row(benched, tmp_path, command):
     for name in ("ppo", "", 3):
         with pytest.raises(ValueError, match="learner: expected"):
             add_score(tmp_path / "small", found, learner=name, market="acas", seed=0, timesteps=10)
+    (tmp_path / "small" / "agents.csv").write_bytes((out / "small" / "agents.csv").read_bytes())
+    strange = {
+        "has 3 agents, the score is of 2": execution_v0.parallel_env(steps=5),
+        "has 5 steps, the score is of 4": acas_v0.parallel_env(steps=4),
+        "has the equilibrium payoff": acas_v0.parallel_env(steps=5, buy_flow=2.0),
+    }
+    for said, other in strange.items():
+        of_other = score(other, solve(other).open_loop())
+        with pytest.raises(ValueError, match=said):
+            add_score(tmp_path / "small", of_other, learner="mine", market="acas", seed=0, timesteps=10)
     with pytest.raises(ValueError, match="score: expected"):
         add_score(tmp_path / "small", 0.1, learner="mine", market="acas", seed=0, timesteps=10)
     with pytest.raises(ValueError, match="seed: expected"):
@@ -255,6 +265,8 @@ def test_the_example_of_a_learner_of_one_s_own_runs(benched, tmp_path, monkeypat
     (tmp_path / "learners").mkdir()
     for name in ("runs.csv", "curves.csv", "suite.json"):
         (tmp_path / "learners" / name).write_bytes((out / "small" / name).read_bytes())
+    path = tmp_path / "learners" / "runs.csv"
+    pd.read_csv(path).assign(steps=20).to_csv(path, index=False)  # as in the suite that it is made for
     script = Path(__file__).parents[2] / "examples" / "own_row.py"
     monkeypatch.setattr("sys.argv", [str(script), "40", str(tmp_path)])
     runpy.run_path(str(script), run_name="__main__")

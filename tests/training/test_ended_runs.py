@@ -42,7 +42,7 @@ def test_signals_save_what_was_learned(name, code, tmp_path, finished, monkeypat
     during_training(monkeypatch, lambda: os.kill(os.getpid(), getattr(signal, name)))
     result = CliRunner().invoke(cli.app, ["train", *ARGUMENTS, "--out", str(out)])
     assert result.exit_code == code, result.output
-    assert f"interrupted; go on with --resume --out {out}" in result.stderr
+    assert f"interrupted; go on with makertaker train acas --resume --out {out}" in result.stderr
     assert signal.getsignal(signal.SIGTERM) is before
     shown = CliRunner().invoke(cli.app, ["evaluate", str(out), "--json"])
     assert json.loads(shown.stdout)["timesteps_done"] == 40, shown.output

@@ -126,7 +126,7 @@ def test_a_run_is_compared_with_every_equilibrium(engine, done):
     own, folder, found = done[engine]
     assert found["drawn_markets"] == MARKETS
     env = acas_v0.parallel_env(own.load(), steps=STEPS, observation="full", context=True)
-    scored = score(env, runs.load_policies(folder), information="time", draws=MARKETS).metrics
+    scored = score(env, runs.load_policies(folder), draws=MARKETS).metrics  # policies say what they see
     for name in ("nash_conv", "relative_nash_conv", "relative_nash_conv_se", "control_distance", "agents"):
         assert found[name] == scored[name], name
     assert runs.load_history(folder)[-1, 1] == pytest.approx(found["nash_conv"], rel=1e-6)

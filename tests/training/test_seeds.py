@@ -138,7 +138,7 @@ def test_an_interrupted_command_says_how_to_go_on(tmp_path, command, second_is_d
     second_is_disturbed(KeyboardInterrupt())
     code, _, said = command("train", *ARGUMENTS, "--seeds", "2", "--out", str(out))
     assert code == 130
-    assert f"go on with --resume --out {out}" in said
+    assert f"go on with makertaker train acas --resume --out {out}" in said
     code, printed, _ = command("train", "acas", "--resume", "--out", str(out), "--json")
     assert code == 0
     assert math.isfinite(strict_json(printed)["median"])

@@ -13,6 +13,8 @@ from .results import DONE
 
 OTHERS = "others.csv"
 _KEYS = ("market", "name", "seed")
+_SAME = 1e-6
+"""relative difference of equilibrium payoffs that solvers leave"""
 _METRICS = (
     *("nash_conv", "relative_nash_conv", "open_loop_relative_nash_conv", "control_distance", "inventory_distance"),
     *("collusion_index", "exploitability_against"),
@@ -51,7 +53,8 @@ def add_score(
         the file.
 
     Raises:
-        ValueError: there are no results, or a number is out of its range.
+        ValueError: there are no results, a number is out of its range, or the score is of another market than that of
+            this name in the suite.
     """
     folder = Path(folder)
     if not (folder / "runs.csv").is_file():
@@ -67,6 +70,7 @@ def add_score(
         raise ValueError(f"learner: expected another name than the suite's own, got {learner!r}")
     check_count("seed", seed, least=0)
     check_count("timesteps", timesteps, least=1)
+    _check_market(folder, score, market)
     metrics = score.metrics
     told: dict[str, object] = {
         **{"run": f"{market}-{learner}-{seed}", "name": learner, "market": market, "learner": learner},
@@ -90,3 +94,27 @@ def add_score(
     kept = [row for row in rows if [row[COLUMNS.index(name)] for name in _KEYS] != key]
     files.write_csv(path, [COLUMNS, *kept, [told[name] for name in COLUMNS]])
     return path
+
+
+def _check_market(folder: Path, score: Score, market: str) -> None:
+    """Raises ValueError where the suite has a market of this name, and the score is of another."""
+    rows = files.read_csv(folder / "runs.csv")
+    runs = [row for row in (dict(zip(rows[0], each, strict=False)) for each in rows[1:]) if row["market"] == market]
+    for name, own in (("agents", len(score.agents)), ("steps", score.metrics["steps"])):
+        known = {row[name] for row in runs}
+        if runs and str(own) not in known:
+            raise ValueError(f"market: {market!r} has {' or '.join(sorted(known))} {name}, the score is of {own}")
+    path = folder / "agents.csv"
+    if not path.is_file():
+        return
+    header, *others = files.read_csv(path)
+    names = {row["run"] for row in runs if row["steps"] == str(score.metrics["steps"])}
+    for row in (dict(zip(header, each, strict=False)) for each in others):
+        if row["run"] in names:
+            found = score.metrics["agents"].get(row["agent"])
+            paid = float(row["equilibrium"])
+            if found is None or abs(found["equilibrium"] - paid) > _SAME * max(abs(paid), 1.0):
+                raise ValueError(
+                    f"market: in {market!r} {row['agent']} has the equilibrium payoff {paid:.6g}, the score is of "
+                    "another market"
+                )

@@ -44,7 +44,7 @@ def show_seeds(found: seed_folder.Evaluated, folder: Path, as_json: bool) -> Non
         "left_out": {str(seed): reason for seed, reason in left_out.items()},
     }
     against = ", ".join(dict.fromkeys(each.metrics["exploitability_against"] for each in results.values()))
-    said = f"relative NashConv {in_words(middle)} against {against}; run directories in {folder}"
+    said = f"relative NashConv {in_words(middle, len(values))} against {against}; run directories in {folder}"
     for seed, reason in left_out.items():
         err.print(f"seed {seed} is left out: {reason}", style="yellow", markup=False, soft_wrap=True)
     show(document, as_json, tables.aligned(tables.Table(header, rows)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ...envs import read_scenario
+from ...envs import read_scenario, text
 from ...envs.parameters import check_count
 from .. import completion, runs, seed_folder
 from .. import sweep as sweeps
@@ -134,24 +135,22 @@ def train(
                     config, out_folder, overwrite=overwrite, console=err, address=address, logs=logs or ()
                 )
     except KeyboardInterrupt as interrupt:
-        advice = (
-            f"; go on with --resume --out {out_folder}"
-            if seed_folder.is_group(out_folder)
-            else _advice(config, out_folder)
-        )
+        again = shlex.join(["makertaker", "train", name, "--resume", "--out", text.shown(out_folder)])
+        advice = f"; go on with {again}" if seed_folder.is_group(out_folder) else _advice(config, out_folder, again)
         err.print(f"interrupted{advice}", style="yellow", markup=False, soft_wrap=True)
         raise SystemExit(stops.exit_code(interrupt)) from None
     show_run(result, out_folder, as_json)
     say_next(out_folder, as_json)
 
 
-def _advice(config: runs.RunConfig | None, out_folder: Path) -> str:
-    """How an interrupted training goes on; nothing where what is in the folder is not of it."""
+def _advice(config: runs.RunConfig | None, out_folder: Path, again: str) -> str:
+    """How an interrupted training goes on, by the command ``again``; nothing where what is in the folder is not of
+    it."""
     with suppress(ValueError, OSError):  # no run was begun there
         if config is not None and runs.unfinished_config(out_folder) == config:
             replaces = run_folder.unfinished(out_folder) != out_folder
             stays = "; the older run stays until the new one is complete" if replaces else ""
-            return f"{stays}; go on with --resume --out {out_folder}"
+            return f"{stays}; go on with {again}"
     return " before the training began"
 
 

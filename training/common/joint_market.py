@@ -11,6 +11,7 @@ from gymnasium.spaces import Box
 
 from ...envs import Policy, State
 from ...envs.market import Market, Setting
+from ...envs.observation import Kind
 from ...envs.packing import agent_columns, check_goes_on, check_steps, join_controls, split_controls
 from .memory import Remembering, empty, pushed
 
@@ -28,6 +29,7 @@ class LearnedPolicy:
         act: the actions, without exploration.
         market: gives observations their units and actions their range.
         agent: its name.
+        information: that the actions really depend on; None: all that is observed.
 
     Examples:
         >>> import numpy as np
@@ -42,6 +44,12 @@ class LearnedPolicy:
     act: Act
     market: Setting
     agent: str
+    information: Kind | None = None
+
+    @property
+    def sees(self) -> Kind:
+        """What its actions depend on, which decides how exploitability is found."""
+        return self.information or self.market.options.kind
 
     def __call__(self, k: int, state: State) -> np.ndarray:
         """Controls (..., 1) or (..., 2) of the agent."""
@@ -64,12 +72,13 @@ class RememberingPolicy:
         acting: the actions, without exploration.
         market: gives observations their units and actions their range; the grid is its own.
         agent: its name.
+        information: that the actions really depend on; None: all that is observed.
     """
 
     remembers = True
 
-    def __init__(self, acting: Remembering, market: Setting, agent: str) -> None:
-        self.steps = market.steps
+    def __init__(self, acting: Remembering, market: Setting, agent: str, information: Kind | None = None) -> None:
+        self.steps, self.sees, self._information = market.steps, information or market.options.kind, information
         self._acting, self._market, self._agent = acting, market, agent
         self._next, self._memory = 0, np.zeros(0)
 
@@ -92,28 +101,41 @@ class RememberingPolicy:
 
     def showing(self, context: np.ndarray) -> RememberingPolicy:
         """The policy in a random market of which this, (..., D), was drawn; it remembers nothing yet."""
-        return RememberingPolicy(self._acting, self._market.showing(context), self._agent)
+        return RememberingPolicy(self._acting, self._market.showing(context), self._agent, self._information)
 
 
 def _seen(market: Setting, agent: str, state: State) -> np.ndarray:
     """(..., d) an agent's observation. Raises ValueError where it would show what was drawn, and nobody said that."""
     if np.isnan(market.observer.context).any():
-        raise ValueError(f"{agent}: its policy looks at what was drawn of a random market: showing(context) says that")
+        raise ValueError(
+            f"{agent}: its policy looks at what was drawn of random markets: expected an environment of them with "
+            "context=True, or showing(context) to be called first"
+        )
     index = market.game.positions[agent]
     return market.observer.one(index, state._replace(inventories=np.asarray(state.inventories)))
 
 
-def policy_of(acting: Acting, market: Setting, agent: str) -> Policy:
+def policy_of(acting: Acting, market: Setting, agent: str, information: Kind | None = None) -> Policy:
     """A learner's policy in physical units; a fresh one, where it remembers."""
     if isinstance(acting, Remembering):
-        return RememberingPolicy(acting, market, agent)
-    return LearnedPolicy(acting, market, agent)
+        return RememberingPolicy(acting, market, agent, information)
+    return LearnedPolicy(acting, market, agent, information)
 
 
-def everyone(market: Setting, acts: Mapping[str, Acting], fixed: Mapping[str, Policy]) -> dict[str, Policy]:
-    """Every agent's policy, from the actions of those who learned and the policies of the others."""
+def everyone(
+    market: Setting, acts: Mapping[str, Acting], fixed: Mapping[str, Policy], information: Kind | None = None
+) -> dict[str, Policy]:
+    """Every agent's policy, from the actions of those who learned and the policies of the others.
+
+    Args:
+        market: gives observations their units and actions their range.
+        acts: of those who learned.
+        fixed: policies of the others.
+        information: of the actors; None: all that the market shows.
+    """
     return {
-        agent: policy_of(acts[agent], market, agent) if agent in acts else fixed[agent] for agent in market.game.agents
+        agent: policy_of(acts[agent], market, agent, information) if agent in acts else fixed[agent]
+        for agent in market.game.agents
     }
 
 

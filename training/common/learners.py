@@ -14,6 +14,7 @@ import numpy as np
 from ...envs import Game, Options, Policy
 from ...envs.described import Described, Description, describe
 from ...envs.market import Market
+from ...envs.observation import Kind
 from .actor import Actor
 from .extras import needed
 from .joint_market import Acting, everyone
@@ -76,6 +77,9 @@ class Learners(ABC):
         fixed: policies of the agents that do not learn.
     """
 
+    information: Kind | None = None
+    """of the actors; None: all that the market shows"""
+
     def __init__(self, market: Market, fixed: Mapping[str, Policy]) -> None:
         self.game, self.market, self.fixed = market.game, market, dict(fixed)
         self.agents = learning(market.game, fixed)
@@ -113,7 +117,7 @@ class Learners(ABC):
             context: (..., D) what was drawn, in random markets.
         """
         setting = self.market if context is None else self.market.showing(context)
-        return everyone(setting, self.acts(), self.fixed)
+        return everyone(setting, self.acts(), self.fixed, self.information)
 
     @property
     @abstractmethod

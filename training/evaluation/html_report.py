@@ -103,7 +103,11 @@ def page(
         "feedback": _feedback(metrics),
         "remarks": "".join(
             f"<p>{html.escape(each)}</p>"
-            for each in (*tables.market_remarks(metrics), *tables.remarks(result.equilibrium.notes))
+            for each in (
+                *_unfinished(config, run),
+                *tables.market_remarks(metrics),
+                *tables.remarks(result.equilibrium.notes),
+            )
         ),
         "responses": f'<p class="muted">{html.escape(_about_responses(game, responses))}</p>',
         "legend": path_legend(game, DASHED if responses is not None else [*DASHED][:2]),
@@ -115,6 +119,12 @@ def page(
     title = f"{html.escape(str(config['scenario']))}: learned policies beside the Nash equilibrium"
     escaped = {key: html.escape(str(value)) for key, value in text.items()}
     return filled(PAGE, html.escape(name), title, _SECTIONS, **parts, **escaped)
+
+
+def _unfinished(config: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
+    """How far a training came that was interrupted."""
+    done, asked = run["joint_market_steps"], config["timesteps"]
+    return [f"stopped after {done:,} of {asked:,} joint market steps"] if done < asked else []
 
 
 def _sentence(given: str) -> str:

@@ -14,6 +14,10 @@ ENOUGH = 4
 """values of which an interquartile mean is one: a quarter of them is cut off at each end"""
 
 
+FEW = 6
+"""values of which an interval of their median says more than the least and the greatest"""
+
+
 class Spread(NamedTuple):
     """The middle of some values, and how well they tell it."""
 
@@ -47,10 +51,16 @@ def between(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{percent(low)} to {percent(high)}"
 
 
-def in_words(middle: Spread) -> str:
-    """The median of a number in percent, with its interval where there is one."""
+def in_words(middle: Spread, count: int) -> str:
+    """The median of a number in percent, with its interval where there is one.
+
+    Args:
+        middle: of the values.
+        count: number of them; an interval of few is that of the least and the greatest, whatever it is called.
+    """
     interval = between(middle.low, middle.high)
-    return percent(middle.median) + (f" (median; 95% interval {interval})" if interval else "")
+    said = "median; 95% interval" if count >= FEW else f"median of {count},"
+    return percent(middle.median) + (f" ({said} {interval})" if interval else "")
 
 
 def progress(gains: Iterable[float]) -> str:

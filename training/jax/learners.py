@@ -92,7 +92,8 @@ class JaxLearners(Learners):
         if not self.agents:
             raise ValueError("expected at least one learner, got none")
         steps = self.market.steps
-        check_use(game, steps, check_information(information), check_count("history", history), memory)
+        self.information = check_information(information)
+        check_use(game, steps, self.information, check_count("history", history), memory)
         if memory not in (NONE, "gru"):
             raise ValueError(f"memory: expected {NONE!r} or 'gru' in JAX, got {memory!r}")
         if memory != NONE and not algorithm.net_arch:

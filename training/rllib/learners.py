@@ -21,6 +21,7 @@ from ..common.actor import Actor
 from ..common.cluster import check_processors, connected
 from ..common.files import DAMAGE
 from ..common.generators import Generators, generators, set_generators
+from ..common.information import check_information
 from ..common.joint_market import Act
 from ..common.learners import Learners, diverged
 from ..common.torch_layers import stacked
@@ -75,6 +76,7 @@ class RLlibLearners(Learners):
         given: MarketSettings = config.env_config
         market = Market(given["game"], given["options"], given["random"], batch=(given["markets"],))
         super().__init__(market, given["fixed"])
+        self.information = check_information(arguments.get("information", "time"))
         self.timesteps: int = config.learner_config_dict["timesteps"]
         torch.set_num_threads(1)
         with ExitStack() as stack:

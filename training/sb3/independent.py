@@ -104,7 +104,8 @@ class IndependentLearners(Learners):
         torch.set_num_threads(1)
         super().__init__(Market(game, options, random, batch=(markets,)), fixed)
         seen, self.history = visible(game, information, self.market.context), check_count("history", history)
-        check_use(game, self.market.steps, check_information(information), history, memory)
+        self.information = check_information(information)
+        check_use(game, self.market.steps, self.information, history, memory)
         self.hub = Hub(self.market, agents, self.fixed, seed=seed, history=history)
         self._states: dict[str, tuple[np.ndarray, ...] | None] = {}
         self.progress = algorithms.Progress()

@@ -13,7 +13,7 @@ from makertaker.training.evaluation.spread import in_words, progress, spread
 
 def test_one_value_has_no_interval():
     assert spread([0.25]) == (0.25, None, None, None)
-    assert in_words(spread([0.25])) == "25%"
+    assert in_words(spread([0.25]), 1) == "25%"
 
 
 @pytest.mark.parametrize("values", [[3.0, 1.0, 2.0], [0.5, 0.1, 0.9, 0.2], [1.0, 1.0, 1.0, 1.0]])
