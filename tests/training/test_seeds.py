@@ -123,7 +123,7 @@ def test_the_command_trains_seeds_from_a_first_one_and_evaluates_them(tmp_path, 
     assert (code, strict_json(printed)) == (0, document)
     code, printed, _ = command("evaluate", str(out))
     assert code == 0
-    assert " (median; 95% interval " in printed
+    assert " (median of 2, " in printed
     (out / "seed-2" / "history.csv").unlink()
     code, printed, said = command("evaluate", str(out), "--json")
     assert code == 0
