@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from ..baselines import EquilibriumNotFound
 from ..baselines.kinds import kind_of
@@ -266,7 +267,7 @@ def _train(
     if record.complete:
         _say_complete(console)
     show_remarks(config, console)
-    with progress_bar(console) as bar:
+    with progress_bar(console, config.timesteps) as bar:
         task = bar.add_task("training", total=config.timesteps, completed=learners.steps_done, gain="")
 
         def played(done: int) -> None:
@@ -308,9 +309,12 @@ def show_remarks(config: RunConfig, console: Console | None) -> None:
             console.print(line, markup=False, soft_wrap=True)
 
 
-def progress_bar(console: Console | None) -> Progress:
-    """A bar with a task's ``gain`` beside it; nothing is shown without a console."""
-    columns = BarColumn(), MofNCompleteColumn(), "{task.fields[gain]}", TimeElapsedColumn(), TimeRemainingColumn()
+def progress_bar(console: Console | None, total: int = 1) -> Progress:
+    """A bar with a task's ``gain`` beside it, for ``total`` steps; nothing is shown without a console."""
+    # where there is little room, the bar is shorter
+    steps, first, last = (Column(no_wrap=True, min_width=each) for each in (2 * len(str(total)) + 1, 7, 7))
+    numbers = MofNCompleteColumn(table_column=steps), "{task.fields[gain]}"
+    columns = BarColumn(), *numbers, TimeElapsedColumn(table_column=first), TimeRemainingColumn(table_column=last)
     return Progress("{task.description}", *columns, console=console, disable=console is None)
 
 

@@ -74,7 +74,7 @@ def _say_diverged(diverged: Mapping[int, FloatingPointError]) -> None:
 def _shown(group: Group) -> Iterator[Callable[[int, int, float], None]]:
     """A progress bar of all seeds: call it with a seed, its joint market steps and its relative NashConv."""
     timesteps, done, gains = group.config.timesteps, dict[int, int](), dict[int, float]()
-    with runs.progress_bar(group.console) as bar:
+    with runs.progress_bar(group.console, timesteps * len(group.configs)) as bar:
         task = bar.add_task(f"{len(group.configs)} seeds", total=timesteps * len(group.configs), gain="")
 
         def follow(seed: int, steps: int, gain: float) -> None:

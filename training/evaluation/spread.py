@@ -71,5 +71,10 @@ def progress(gains: Iterable[float]) -> str:
     found = [each for each in gains if np.isfinite(each)]
     if not found:
         return ""
-    middle = f"NashConv {percent(float(np.median(found)))}"
-    return middle if len(found) == 1 else f"{middle} ({between(min(found), max(found))})"
+    middle, least, most = (_short(each) for each in (float(np.median(found)), min(found), max(found)))
+    return f"NashConv {middle}" if len(found) == 1 else f"NashConv {middle} ({least} to {most})"
+
+
+def _short(value: float) -> str:
+    """A share in percent with two digits, for a line that has little room."""
+    return percent(value) if value >= 0.1 else f"{100 * value:.2g}%"

@@ -41,9 +41,9 @@ def test_the_same_values_have_the_same_interval():
     [
         ([], ""),
         ([math.nan], ""),
-        ([0.0005], "NashConv 0.050%"),
-        ([0.0005, math.nan], "NashConv 0.050%"),
-        ([0.0002, 0.0005, 0.001], "NashConv 0.050% (0.020% to 0.100%)"),
+        ([0.0005], "NashConv 0.05%"),
+        ([0.0005, math.nan], "NashConv 0.05%"),
+        ([0.0002, 0.0005, 0.001], "NashConv 0.05% (0.02% to 0.1%)"),
     ],
 )
 def test_progress_of_several_trainings(gains, expected):
