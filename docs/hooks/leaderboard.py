@@ -66,22 +66,25 @@ def markets() -> str:
 
 
 def suite(name: str) -> str:
-    """A suite's table: a row for each market and learner, a column for each number where it has some along."""
+    """A suite's table: a row for each market and learner; where it has a number along, for each market and number, with
+    a column for each learner."""
     found = _results(name)
-    along, scenario = found.along, dict(zip(found.runs["market"], found.runs["scenario"], strict=True))
-    numbers = [0] if along is None else sorted({int(each) for each in found.runs[along]})
-    rows: dict[tuple[str, str], dict[int, str]] = {}
-    for row in summary.market_rows(found):
-        label = scenario[row["market"]] if along == "agents" else row["market"]
-        rows.setdefault((label, row["learner"]), {})[0 if along is None else int(row[along])] = _told(row)
-    titles = [f"{each:,}" for each in numbers] if along else ["median (95% interval), worst"]
-    cells = [
-        [f"`{market}`", f"`{learner}`", *(own.get(number, "") for number in numbers)]
-        for (market, learner), own in rows.items()
-    ]
-    table = _table(["market", "learner", *titles], cells)
+    rows, along = summary.market_rows(found), found.along
+    if along is None:
+        header = ["market", "learner", "median (95% interval), worst"]
+        cells = [[f"`{row['market']}`", f"`{row['learner']}`", _told(row)] for row in rows]
+    else:
+        scenario = dict(zip(found.runs["market"], found.runs["scenario"], strict=True))
+        header = ["market", along, *(f"`{learner}`" for learner in found.learners)]
+        known = {(scenario[row["market"]], int(row[along]), row["learner"]): row for row in rows}
+        places = sorted({(market, number) for market, number, _ in known})
+        cells = [
+            [f"`{market}`", f"{number:,}", *(_told(known.get((market, number, each))) for each in found.learners)]
+            for market, number in places
+        ]
     seeds = sorted(set(map(len, found.cells.values())))
-    return f"{table}\n\n*{' or '.join(map(str, seeds))} seeds in each cell. {machine(name)}*"
+    said = "Median (95% interval), worst; " if along else ""
+    return f"{_table(header, cells)}\n\n*{said}{' or '.join(map(str, seeds))} seeds in each cell. {machine(name)}*"
 
 
 def machine(name: str = _SHOWN) -> str:
