@@ -146,8 +146,9 @@ def _rollout_together(task: Task, policies: Mapping[str, Policy]) -> Controls:
     while not market.done:
         actions = {agent: policies[agent](market.k, market.state) for agent in task.game.agents}
         asked = split_controls(task.game, join_actions(task.game, actions, market.batch))
-        taken.append(task.game.clip(asked))
-        market.advance(taken[-1])
+        played = task.game.clip(asked)
+        market.advance(played)
+        taken.append(played._replace(rate=market.rate) if task.game.must_close else played)
     return Controls(*(np.stack(each) for each in zip(*taken, strict=True)))
 
 
