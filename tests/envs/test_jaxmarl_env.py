@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from makertaker.envs import RandomMarkets, Uniform, load_scenario, scenario_name
 from makertaker.envs.jax_env import JaxMarket  # noqa: E402
 from makertaker.envs.jaxmarl_env import JaxMARLMarket  # noqa: E402
 from makertaker.envs.parallel_env import GameParallelEnv  # noqa: E402
+from support.arrays import jax_precision  # noqa: E402
 from support.jax_learners import batchify, shared_policy_gradient, unbatchify  # noqa: E402
 
 jnp = jax.numpy
@@ -43,6 +45,13 @@ def by_role(market: JaxMarket, actions: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    with jax_precision():
+        yield
+
+
+@pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["acas", "execution-2", "makers-only", "approximation"])
 def test_the_market_is_jax_markets(name: str, method: Any) -> None:
@@ -58,13 +67,12 @@ def test_the_market_is_jax_markets(name: str, method: Any) -> None:
         key = jax.random.fold_in(KEY, k)
         seen, state, rewards, dones, info = step(key, state, actions)
         other_seen, other, expected, ended, about = other_step(key, other, by_role(market, actions))
-        # two programs, in single precision, which may add up in another order
-        close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
-        close([rewards[each] for each in env.agents], everyone(market, expected))
+        # two programs, which may add up in another order
+        np.testing.assert_allclose([rewards[each] for each in env.agents], everyone(market, expected), rtol=1e-12)
         assert {*dones} == {*env.agents, "__all__"}
         assert all(bool(each) == bool(ended["__all__"]) == (k % STEPS == STEPS - 1) for each in dones.values())
-        close(info["inventories"], about["inventories"])
-        jax.tree.map(close, state, other)
+        np.testing.assert_allclose(info["inventories"], about["inventories"], rtol=1e-12)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-12), state, other)
 
 
 def test_step_env_does_not_start_again() -> None:
