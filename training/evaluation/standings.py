@@ -83,7 +83,7 @@ class Standings:
 
     def __init__(self, task: Task) -> None:
         self._task, self._size = task, task.payoff_size
-        self._each = [_Standing(each) for each in task.markets]
+        self._each = [_InOneGame(each) for each in task.markets]
         self.context = task.context
         """(markets, D) what policies are to be shown of random markets; None in a game"""
 
@@ -152,7 +152,7 @@ def _rollout_together(task: Task, policies: Mapping[str, Policy]) -> Controls:
     return Controls(*(np.stack(each) for each in zip(*taken, strict=True)))
 
 
-class _Standing:
+class _InOneGame:
     """Compares policies with the equilibrium of one game."""
 
     def __init__(self, task: Task) -> None:
