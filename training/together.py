@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -142,8 +140,10 @@ def _learn(
     """Train until all are complete; the errors of those that diverged, which are left where they were."""
     timesteps, diverged = group.config.timesteps, dict[int, FloatingPointError]()
 
-    def advance(record: Record) -> None:
-        record.learners.learn(timesteps, until=_next(record))
+    def advance(going: Mapping[int, Record]) -> None:
+        learners, ends = [each.learners for each in going.values()], [_next(each) for each in going.values()]
+        errors = learners[0].learn_together(learners, timesteps, ends, group.threads)
+        diverged.update({seed: error for seed, error in zip(going, errors, strict=True) if error is not None})
 
     def score(scored: Sequence[Record], *, last: bool = False) -> None:
         profiles = [each.learners.policies(standings.context) for each in scored]
@@ -152,20 +152,15 @@ def _learn(
         for seed, record in records.items():
             follow(seed, record.learners.steps_done, record.gain)
 
-    with ThreadPoolExecutor(group.threads or os.cpu_count()) as pool:
-        while going := {s: each for s, each in records.items() if s not in diverged and not each.complete}:
-            stops = {seed: record.until for seed, record in going.items()}
-            for seed, ended in [(seed, pool.submit(advance, record)) for seed, record in going.items()]:
-                try:
-                    ended.result()
-                except FloatingPointError as error:
-                    diverged[seed] = error
-                    del going[seed]
-            score([each for each in going.values() if each.history.due(each.learners.steps_done)])
-            for seed, record in going.items():
-                if record.learners.steps_done >= stops[seed]:
-                    record.checkpoint()
-        score([record for seed, record in records.items() if seed not in diverged], last=True)
+    while going := {seed: each for seed, each in records.items() if seed not in diverged and not each.complete}:
+        stops = {seed: record.until for seed, record in going.items()}
+        advance(going)
+        sound = {seed: record for seed, record in going.items() if seed not in diverged}
+        score([each for each in sound.values() if each.history.due(each.learners.steps_done)])
+        for seed, record in sound.items():
+            if record.learners.steps_done >= stops[seed]:
+                record.checkpoint()
+    score([record for seed, record in records.items() if seed not in diverged], last=True)
     return diverged
 
 

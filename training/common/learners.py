@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -147,6 +149,32 @@ class Learners(ABC):
             ValueError: ``timesteps`` is not a positive whole number, or not that of the constructor where it has one.
             FloatingPointError: a learner's actions or network became NaN.
         """
+
+    @staticmethod
+    def learn_together(
+        learners: Sequence[Learners], timesteps: int, until: Sequence[int], threads: int | None = None
+    ) -> list[FloatingPointError | None]:
+        """Go on with trainings that differ in their seeds alone, each as :meth:`learn` does.
+
+        Args:
+            learners: of each.
+            timesteps: length of each whole training.
+            until: joint market steps at which each stops.
+            threads: that train at once; None: as many as there are processors.
+
+        Returns:
+            the error of each that diverged.
+        """
+        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+            return list(pool.map(lambda each, end: each.learned(timesteps, end), learners, until))
+
+    def learned(self, timesteps: int, until: int) -> FloatingPointError | None:
+        """:meth:`learn` until then; its error where it diverged."""
+        try:
+            self.learn(timesteps, until=until)
+        except FloatingPointError as error:
+            return error
+        return None
 
     def save_models(self, folder: Path) -> None:
         """Write a file of numbers for each learner, which the engine's ``load`` reads; see :mod:`.actor_file`.

@@ -7,8 +7,8 @@ follow from the seed and the number of the iteration. A checkpoint is numbers al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import Any, Self
@@ -35,11 +35,17 @@ from .markets import Markets
 from .trainer import Trainer, TrainState
 
 
-def _single() -> AbstractContextManager[None]:
+@contextmanager
+def _single() -> Iterator[None]:
     """Networks are of single precision, whatever JAX is configured for; where it computes in double, programs of both
-    would not fit together."""
-    context: AbstractContextManager[None] = jax.enable_x64(False)
-    return context
+    would not fit together. All of its digits count: by default devices with tensor cores keep ten bits in products."""
+    with jax.enable_x64(False), jax.default_matmul_precision("highest"):
+        yield
+
+
+def many_processors(device: jax.Device) -> bool:
+    """True for a device on which many small trainings are faster as one large one."""
+    return bool(device.platform != "cpu")
 
 
 class JaxLearners(Learners):
@@ -106,12 +112,14 @@ class JaxLearners(Learners):
             actors = Actors(seen, algorithm.activation_fn, played.steps, history, width)
             self.trainer = Trainer(played, algorithm, actors)
             self.state: TrainState = self.trainer.init(seed)
+        (self._device,) = self.state.key.devices()
 
     def with_seed(self, seed: int) -> Self:
         """Fresh learners with another seed that share the compiled program."""
         result = copy(self)
         with _single():
             result.state = self.trainer.init(seed)
+        (result._device,) = result.state.key.devices()
         return result
 
     @property
@@ -162,8 +170,31 @@ class JaxLearners(Learners):
             FloatingPointError: a learner's network became NaN.
         """
         with _single():
-            self.state = self.trainer.run(self.state, iterations, self.iterations(timesteps))
+            state = jax.device_put(self.state, self._device)
+            self.state = self.trainer.run(state, iterations, self.iterations(timesteps))
         self._check_finite()
+
+    @staticmethod
+    def learn_together(
+        learners: Sequence[Learners], timesteps: int, until: Sequence[int], threads: int | None = None
+    ) -> list[FloatingPointError | None]:
+        """See :meth:`.Learners.learn_together`; on a device of many processors seeds are an axis of arrays, whose
+        results are those of separate trainings up to rounding."""
+        ours = [each for each in learners if isinstance(each, JaxLearners) and many_processors(each._device)]
+        if len(ours) < len(learners):
+            return Learners.learn_together(learners, timesteps, until, threads)
+        groups: dict[tuple[int, int, jax.Device], list[JaxLearners]] = {}
+        for each, end in zip(ours, until, strict=True):
+            done, target = int(each.state.iteration), each.iterations(end)
+            if done < target:
+                groups.setdefault((target - done, done, each._device), []).append(each)
+        for (iterations, _, device), group in groups.items():
+            trainer, total = group[0].trainer, group[0].iterations(timesteps)
+            with _single():
+                states = trainer.run_together([each.state for each in group], iterations, total, device)
+            for each, state in zip(group, states, strict=True):
+                each.state = state
+        return [each._divergence() for each in ours]
 
     @property
     def finite(self) -> bool:
@@ -171,13 +202,19 @@ class JaxLearners(Learners):
         return bool(self._finite().all())
 
     def _finite(self) -> np.ndarray:
-        with _single():
-            return np.asarray(self.trainer.finite(self.state.networks))
+        """(L,) by learner."""
+        numbers = jax.tree.leaves(jax.device_get(self.state.networks))
+        found = [np.isfinite(each).all(axis=tuple(range(1, each.ndim))) for each in numbers]
+        return np.asarray(np.all(found, axis=0))
 
     def _check_finite(self) -> None:
-        for agent, finite in zip(self.agents, self._finite(), strict=True):
-            if not finite:
-                raise diverged(agent)
+        if (error := self._divergence()) is not None:
+            raise error
+
+    def _divergence(self) -> FloatingPointError | None:
+        """The error to raise, of the first learner whose network is not finite."""
+        broken = (agent for agent, finite in zip(self.agents, self._finite(), strict=True) if not finite)
+        return next(map(diverged, broken), None)
 
     def save_models(self, folder: Path) -> None:
         """See :meth:`.Learners.save_models`; there is nothing else to save."""
@@ -199,9 +236,8 @@ class JaxLearners(Learners):
                     raise ValueError(f"{name}: expected {expected.get(name)}, got {given.get(name)}")
             _, shape = jax.tree.flatten(self.state)
             with _single():
-                (device,) = self.state.key.devices()
                 stored = jax.tree.unflatten(shape, [jnp.asarray(arrays[name]) for name in expected])
-                self.state = jax.device_put(stored, device)
+                self.state = jax.device_put(stored, self._device)
             if self.steps_done != state["steps_done"]:
                 raise ValueError(f"expected {state['steps_done']} joint market steps, got {self.steps_done}")
         except DAMAGE as error:

@@ -14,6 +14,7 @@ whole episodes; their critics, which see the state, have no unit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import cycle
 from typing import Any, NamedTuple, TypeAlias
 
@@ -68,7 +69,6 @@ class Trainer:
         self.run = jax.jit(self._run)
         self.run_seeds = jax.jit(jax.vmap(self._run, in_axes=(0, None, None)))
         self.schedules = jax.jit(self.rollouts.schedules)
-        self.finite = jax.jit(jax.vmap(_is_finite))
 
     def init(self, seed: int) -> TrainState:
         """A training at its start, on the next device where there are several. Raises ValueError unless the seed is a
@@ -80,6 +80,27 @@ class Trainer:
         state = TrainState(networks, self.updates.moments(networks), magnet, key, jnp.zeros((), jnp.int32))
         placed: TrainState = jax.device_put(state, next(self._devices))
         return placed
+
+    def run_together(
+        self, states: Sequence[TrainState], iterations: int, total: int, device: jax.Device
+    ) -> list[TrainState]:
+        """:meth:`run` of many seeds as one axis of arrays, for devices of many processors; the result is on the host.
+
+        Where the device's memory is not enough for all of them they are halved.
+        """
+        host = jax.device_get(list(states))
+        try:
+            stacked = jax.device_put(jax.tree.map(lambda *each: np.stack(each), *host), device)
+            ended = jax.device_get(self.run_seeds(stacked, iterations, total))
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error) or len(host) == 1:
+                raise
+            half = len(host) // 2
+            return [
+                *self.run_together(host[:half], iterations, total, device),
+                *self.run_together(host[half:], iterations, total, device),
+            ]
+        return [jax.tree.map(lambda values, i=i: values[i], ended) for i in range(len(host))]
 
     def _run(self, state: TrainState, iterations: Array | int, total: Array | int) -> TrainState:
         """Some iterations of a training of ``total``. One program whatever their numbers: it does not matter to the
@@ -107,11 +128,6 @@ def _as_key(words: Array) -> Array:
     """The key, of one kind whatever JAX's configuration."""
     key: Array = jax.random.wrap_key_data(words, impl="threefry2x32")
     return key
-
-
-def _is_finite(trained: Networks) -> Array:
-    """() True where all numbers of an agent's networks are finite."""
-    return jnp.stack([jnp.isfinite(each).all() for each in jax.tree.leaves(trained)]).all()
 
 
 def _geometric(ends: tuple[float, float], fraction: Array) -> Array:

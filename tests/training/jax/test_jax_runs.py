@@ -3,15 +3,18 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
-pytest.importorskip("jax")
+jax = pytest.importorskip("jax")
 pytest.importorskip("optax")
 pytest.importorskip("stable_baselines3")
 
-from makertaker.envs import read_scenario
-from makertaker.training import record, runs, seeds
-from makertaker.training.jax.learners import JaxLearners
+from makertaker.envs import read_scenario  # noqa: E402
+from makertaker.training import record, runs, seeds  # noqa: E402
+from makertaker.training.jax import learners  # noqa: E402
+from makertaker.training.jax.learners import JaxLearners  # noqa: E402
+from makertaker.training.jax.trainer import Trainer  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -142,3 +145,55 @@ def test_the_engine_says_what_it_does_not_have():
         runs.RunConfig.of(read_scenario("acas"), "sac", STEPS, "jax")
     with pytest.raises(ValueError, match=r"unknown name 'trader_0' in hyperparameters: expected some of \['ppo'\]"):
         config(hyperparameters={"trader_0": {"gamma": 0.9}})
+
+
+def test_seeds_as_an_axis_of_arrays_are_trained_and_resumed_as_one_after_the_other(tmp_path, monkeypatch):
+    """As on a device of many processors: the same up to rounding, whether they were interrupted or not."""
+    seeds.train_seeds(config(), SEEDS, tmp_path / "apart")
+    axes, run = [], Trainer.run_together
+
+    def seen(self, states, *arguments):
+        axes.append(len(states))
+        return run(self, states, *arguments)
+
+    monkeypatch.setattr(Trainer, "run_together", seen)
+    monkeypatch.setattr(learners, "many_processors", lambda device: True)
+    whole = seeds.train_seeds(config(), SEEDS, tmp_path / "whole")
+    assert set(axes) == {len(SEEDS)}
+    checkpoint, written = record.Record.checkpoint, iter(range(3))
+
+    def interrupted(self):
+        checkpoint(self)
+        if next(written, None) is None:  # one seed is ahead of the others then
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(record.Record, "checkpoint", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            seeds.train_seeds(config(), SEEDS, tmp_path / "cut")
+    again = seeds.resume_seeds(tmp_path / "cut")
+    for seed in SEEDS:
+        table = np.loadtxt(tmp_path / "apart" / f"seed-{seed}" / "history.csv", delimiter=",", skiprows=1)
+        for folder in ("whole", "cut"):
+            other = np.loadtxt(tmp_path / folder / f"seed-{seed}" / "history.csv", delimiter=",", skiprows=1)
+            np.testing.assert_allclose(other, table, rtol=1e-3)
+        assert again[seed].metrics["nash_conv"] == pytest.approx(whole[seed].metrics["nash_conv"], rel=1e-3)
+
+
+def test_a_device_without_the_memory_for_all_seeds_gets_half_of_them(monkeypatch):
+    with config().learners() as first:
+        trainer = first.trainer
+        states = [trainer.init(seed) for seed in range(3)]
+        (device,), run = states[0].key.devices(), trainer.run_seeds
+
+        def small(stacked, *arguments):
+            if stacked.key.shape[0] > 1:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
+            return run(stacked, *arguments)
+
+        monkeypatch.setattr(trainer, "run_seeds", small)
+        ended = trainer.run_together(states, 1, 8, device)
+        alone = trainer.run(states[2], 1, 8)
+    assert [int(each.iteration) for each in ended] == [1, 1, 1]
+    for mine, theirs in zip(jax.tree.leaves(ended[2].networks), jax.tree.leaves(alone.networks), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
