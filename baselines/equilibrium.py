@@ -35,7 +35,7 @@ class Status(Enum):
     NO_MAXIMUM = "a first-order condition holds where it is no maximum"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal where it is the same: its arrays have no one truth value
 class Equilibrium(Rule):
     """An open-loop Nash equilibrium of the grid game.
 

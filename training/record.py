@@ -118,6 +118,11 @@ class _History:
             self.log.write(done, found)
 
 
+def origin_of(config: RunConfig) -> Origin:
+    """What a training in this process is computed with."""
+    return origin(engines.find(config.engine).packages)
+
+
 class Record:
     """What one training writes into its folder while it goes on.
 
@@ -128,13 +133,21 @@ class Record:
         past: up to now.
         standings: of its game.
         log: beside the folder.
+        source: what it is computed with; None: it is looked up.
     """
 
     def __init__(
-        self, config: RunConfig, learners: Learners, out: Path, past: Past, standings: Standings, log: Logs
+        self,
+        config: RunConfig,
+        learners: Learners,
+        out: Path,
+        past: Past,
+        standings: Standings,
+        log: Logs,
+        source: Origin | None = None,
     ) -> None:
         self.learners, self._config, self._out = learners, config, out
-        self._source = origin(engines.find(config.engine).packages)  # now: files may change while this trains
+        self._source = source or origin_of(config)  # now: files may change while this trains
         self._started = time.perf_counter() - past["seconds"]
         self._before, self._place = learners.steps_done, os.stat(out)
         rows, unknown = list(past["history"]), [math.nan] * len(learners.game.agents)

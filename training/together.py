@@ -15,7 +15,7 @@ from .common.extras import needed
 from .common.learners import Learners
 from .evaluation.spread import progress
 from .evaluation.standings import Standings
-from .record import Past, Record, load_history
+from .record import Past, Record, load_history, origin_of
 from .run_config import RunConfig
 from .runs import Follow, RunEvaluation
 
@@ -104,7 +104,7 @@ def together(
         FloatingPointError: in the end, where trainings diverged.
     """
     module = needed("logs", "train")
-    standings = Standings(group.config.task)
+    standings, source = Standings(group.config.task), origin_of(group.config)
     with ExitStack() as stack:
         records = {}
         for seed, place in places.items():
@@ -115,7 +115,7 @@ def together(
             about = module.Run(group.configs[seed], group.names[seed], place, done)
             asked = group.logs if done is None else group.logs or None  # None: as it began
             log = stack.enter_context(module.opened(about, asked))
-            records[seed] = Record(group.configs[seed], learners[seed], place, past, standings, log)
+            records[seed] = Record(group.configs[seed], learners[seed], place, past, standings, log, source)
         runs.show_remarks(group.config, group.console)
         try:
             with _shown(group) as follow:

@@ -25,7 +25,7 @@ _SMALL = 48
 """agents up to which the dense sweep is the fastest way"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ExecutionEquilibrium(Equilibrium):
     """The open-loop Nash equilibrium of the execution game: ``Y = w 1 + R Q + h0 + h1 L``, (5) with a linear signal.
 

@@ -22,7 +22,7 @@ from .step_system import MakerTakerSteps
 from .system import GameSystem, optimal_controls, system_size
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MakerTakerEquilibrium(Equilibrium):
     """An open-loop Nash equilibrium of the maker-taker game.
 

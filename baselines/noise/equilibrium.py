@@ -22,7 +22,7 @@ _LOOKED_AT = 64
 """paths along which second-order conditions are looked at"""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class DecouplingEquilibrium(Equilibrium):
     """The open-loop Nash equilibrium of a game with noise: controls are functions of time and of a random state.
 

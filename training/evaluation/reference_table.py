@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import lru_cache
 
 import numpy as np
 
 from ...baselines import Equilibrium
 from ...baselines.gains import payoff_size
 from ...baselines.kind import QUICK_PATHS, Kind
+from ...baselines.kinds import kind_of
 from ...baselines.profiles import Reference, undisturbed
 from ...baselines.reference_points import OPEN_LOOP, colluders, place
 from ...envs import Controls, Game, draw_noise
@@ -17,8 +20,15 @@ from .distances import along, control_distance
 from .metrics import ProfileMetrics
 
 
-def reference_profiles(kind: Kind[Game], equilibrium: Equilibrium) -> dict[str, ProfileMetrics]:
-    """Payoffs, NashConv and distance of rules of thumb and reference points, by name."""
+def reference_profiles(equilibrium: Equilibrium) -> dict[str, ProfileMetrics]:
+    """Payoffs, NashConv and distance of rules of thumb and reference points, by name; those of the last equilibria are
+    kept, since seeds share theirs."""
+    return deepcopy(_profiles(equilibrium))
+
+
+@lru_cache(maxsize=4)
+def _profiles(equilibrium: Equilibrium) -> dict[str, ProfileMetrics]:
+    kind = kind_of(equilibrium.game, equilibrium.steps)
     table = {name: each for name, each in kind.references(equilibrium).items() if name != OPEN_LOOP}
     entries = {name: _entry(each, equilibrium) for name, each in table.items()}
     for name, each in table.items():

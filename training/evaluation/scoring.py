@@ -132,7 +132,7 @@ def evaluate(
         for i, each in enumerate(agents.values()):
             each["learned_se"] = float(errors[i])
             each["exploitability_se"] = 0.0 if gains.errors is None else float(gains.errors[i])
-    compared = reference_profiles(kind, equilibrium)
+    compared = reference_profiles(equilibrium)
     reference = remembered_feedback(game, steps) if feedback and _reacts(kind, information) else None
     if reference is not None:
         compared[reference.name] = profile_entry(kind, reference, equilibrium, compared)
