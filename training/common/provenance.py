@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +27,7 @@ class Origin(TypedDict):
     python: str
     platform: str
     processor: str
+    """its model, and that of the devices that JAX uses beside it"""
     cores: int | None
 
 
@@ -45,7 +47,7 @@ def origin(packages: Sequence[str] = ()) -> Origin:
         "dirty": dirty,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": ", ".join([_processor(), *_accelerators()]),
         "cores": os.cpu_count(),
     }
 
@@ -67,6 +69,13 @@ def _git(*arguments: str) -> str | None:
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _accelerators() -> list[str]:
+    """What JAX computes on beside the processor, where this process uses it."""
+    jax = sys.modules.get("jax")
+    devices = [] if jax is None else jax.local_devices()
+    return list(dict.fromkeys(each.device_kind for each in devices if each.platform != "cpu"))
 
 
 def _processor() -> str:
