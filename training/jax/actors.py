@@ -96,4 +96,4 @@ def gru(rng: np.random.Generator, inputs: int, width: int) -> Gru:
     """A gated recurrent unit at its start: numbers uniform in +-1 / sqrt(width), as PyTorch's ``GRUCell``."""
     reach = width**-0.5
     shapes = ((3 * width, inputs), (3 * width, width), (3 * width,), (3 * width,))
-    return Gru(*(jnp.asarray(rng.uniform(-reach, reach, shape), jnp.float32) for shape in shapes))
+    return Gru(*(rng.uniform(-reach, reach, shape).astype(np.float32) for shape in shapes))

@@ -29,9 +29,9 @@ _EPSILON = 1e-5
 class Layer(NamedTuple):
     """``x -> x weight + bias``; single precision."""
 
-    weight: Array
-    """(inputs, outputs)"""
-    bias: Array
+    weight: Array | np.ndarray
+    """(inputs, outputs); NumPy's until a device has them"""
+    bias: Array | np.ndarray
     """(outputs,)"""
 
 
@@ -52,7 +52,7 @@ def network(rng: np.random.Generator, widths: Sequence[int], last: float, padded
     gains = [_GAIN] * (len(pairs) - 1) + [last]
     weights = [gain * _orthogonal(rng, *pair) for pair, gain in zip(pairs, gains, strict=True)]
     weights[-1] = np.pad(weights[-1], ((0, 0), (0, padded - widths[-1])))
-    return tuple(Layer(jnp.asarray(each, jnp.float32), jnp.zeros(each.shape[1], jnp.float32)) for each in weights)
+    return tuple(Layer(each.astype(np.float32), np.zeros(each.shape[1], np.float32)) for each in weights)
 
 
 def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:

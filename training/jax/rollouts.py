@@ -70,7 +70,7 @@ class Rollouts:
         if self.rule.shared:  # the first of each role
             first = self.markets.names_of_roles()
             each = [own._replace(critic=each[i].critic) for own, i in zip(each, first, strict=True)]
-        together: Networks = jax.tree.map(lambda *own: jnp.stack(own), *each)
+        together: Networks = jax.tree.map(lambda *own: np.stack(own), *each)
         return together
 
     def _networks(self, rng: np.random.Generator, actions: int) -> Networks:

@@ -66,6 +66,7 @@ class Trainer:
         self.rollouts = Rollouts(markets, actors, settings, self.rule)
         self.updates = Updates(self.rollouts)
         self._devices = cycle(jax.local_devices())
+        self._moments = jax.jit(self.updates.moments)
         self.run = jax.jit(self._run)
         self.run_seeds = jax.jit(jax.vmap(self._run, in_axes=(0, None, None)))
         self.schedules = jax.jit(self.rollouts.schedules)
@@ -77,7 +78,7 @@ class Trainer:
         networks = self.rollouts.networks(np.random.default_rng(drawn))
         magnet = networks.actor if self.rule.magnet else None
         key = jnp.asarray(words.generate_state(2, np.uint32))
-        state = TrainState(networks, self.updates.moments(networks), magnet, key, jnp.zeros((), jnp.int32))
+        state = TrainState(networks, self._moments(networks), magnet, key, jnp.zeros((), jnp.int32))
         placed: TrainState = jax.device_put(state, next(self._devices))
         return placed
 
