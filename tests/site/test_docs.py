@@ -1,6 +1,7 @@
 """README and site do what they say: their Python runs, their commands parse and, where they are quick, run."""
 
 import ast
+import importlib.metadata
 import inspect
 import re
 import shlex
@@ -165,9 +166,12 @@ def test_scripts_exist_and_have_the_options(command):
 
 
 def test_the_command_knows_its_version():
+    """As the page of installation says."""
     result = CliRunner().invoke(cli.app, ["--version"])
     assert result.exit_code == 0
     assert re.fullmatch(r"makertaker \d+\.\d+\.\d+\S*\n", result.output)
+    assert result.output == f"makertaker {importlib.metadata.version('makertaker')}\n"
+    assert 'importlib.metadata.version("makertaker")' in PAGES["docs/install.md"]
 
 
 def test_training_commands_run_one_after_the_other(tmp_path, monkeypatch):
