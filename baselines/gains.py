@@ -18,6 +18,7 @@ from ..envs.game import Game
 from .kinds import kind_of
 from .nash import solve
 from .profiles import Profile, profile_grid
+from .rounding import without_rounding
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,13 @@ class Exploitability:
     payoffs: Array
     """(n,) in the profile"""
     gains: Array
-    """(n,) from each agent's best response"""
+    """(n,) from each agent's best response; zero where they are rounding of the payoffs"""
     gains_se: Array | None = None
     """(n,) standard errors of the gains; None where they are exact"""
+
+    def __post_init__(self) -> None:
+        size = float(np.abs(self.payoffs).max(initial=0.0))
+        object.__setattr__(self, "gains", without_rounding(self.gains, size, self.steps))
 
     @property
     def nash_conv(self) -> float:

@@ -1,9 +1,13 @@
-"""What independent learners of each algorithm reach on the default market, with open-loop actors.
+"""What do independent learners of each algorithm reach on `acas`?
 
     python benchmarks/algorithms.py [--algorithms ppo a2c sac td3 mix] [--first 0] [--seeds 3] [--alone]
 
-``mix``: the trader learns by SAC, the makers by PPO and TD3. ``--alone``: one learner at a time, the other agents
-playing the equilibrium; the gain of its best response, over its equilibrium payoff's size, is what it fell short of.
+Actors see the time alone. ``mix``: the trader learns by SAC, the makers by PPO and TD3. ``--alone``: one learner at a
+time, the other agents playing the equilibrium; the gain of its best response, over its equilibrium payoff's size, is
+what it fell short of.
+
+Measured: PPO comes nearest, A2C is behind it, and off-policy learners are far behind ([independent
+learners](docs/results.md#independent-learners-on-acas))
 """
 
 from __future__ import annotations

@@ -1,17 +1,20 @@
-"""What BenchMARL's algorithms, and the TorchRL example, reach on the default market, with open-loop actors.
+"""What do BenchMARL's algorithms, and the TorchRL example, reach on `acas`?
 
     .venv-benchmarl/bin/python benchmarks/benchmarl_learners.py [--algorithms ippo mappo torchrl masac team] [--seeds 3]
 
-``team`` is MASAC with the two makers in one group, which it takes for a team; everywhere else agents learn for
-themselves. Runs in the environment of ``requirements-benchmarl.txt``. Prints relative NashConv, exact, of the policies
-without exploration, and draws it over training; ``--curves`` keeps the numbers in a file and draws from it if it is
-there.
+Actors see the time alone. ``team`` is MASAC with the two makers in one group, which it takes for a team; everywhere
+else agents learn for themselves. Runs in the environment of ``requirements-benchmarl.txt``. Prints relative NashConv,
+exact, of the policies without exploration, and draws it over training; ``--curves`` keeps the numbers in a file and
+draws from it if it is there.
 
 Settings were chosen by hand on seed 0, which the table therefore favours. IPPO: exploration of 0.3, 0.6 and 1.0 control
 units at first, and BenchMARL's default; 0.6 was best, from 0.3 it stuck at 15%. MAPPO: 0.6 and 1.0. MASAC: six settings
 with the makers as a team, some at half the training and one stopped early, none of which ended below 44%; then two with
 groups of one, of which the better one after 64,000 steps was taken. The TorchRL example has the settings of
 ``makertaker train --algorithm ppo`` as far as they carry over; no others were tried.
+
+Measured: IPPO and MAPPO learn it, MASAC does not, and nothing like an equilibrium is learned where the makers are a
+team ([other libraries](docs/results.md#the-same-through-other-libraries))
 """
 
 from __future__ import annotations

@@ -1,13 +1,16 @@
-"""Do learning traders and makers collude? The suite `collusion`, and the tests that tell collusion from something else.
+"""Do two equal buyers, or two dealers, collude when they learn?
 
     makertaker benchmark --suite collusion --out results
     python benchmarks/collusion.py --results results [--out runs/collusion] [--figure PATH]
 
-Two equal buyers (`execution-2`; the question is that of Lillo and Macri, arXiv 2408.11773), and two dealers with an
-outside option (`dealers`; that of Cont and Xiong). Payoffs of learners are placed between the Nash equilibrium in
-schedules, 0, and the joint optimum, 1. Then every agent meets partners of other seeds, and one agent is made to deviate
-in one step; the others' answer stands beside that of the feedback equilibrium to the same deviation. Nothing is trained
-here.
+The suite `collusion`, and the tests that tell collusion from something else. Two equal buyers (`execution-2`; the
+question is that of Lillo and Macri, arXiv 2408.11773), and two dealers with an outside option (`dealers`; that of Cont
+and Xiong). Payoffs of learners are placed between the Nash equilibrium in schedules, 0, and the joint optimum, 1. Then
+every agent meets partners of other seeds, and one agent is made to deviate in one step; the others' answer stands
+beside that of the feedback equilibrium to the same deviation. Nothing is trained here.
+
+Measured: no: buyers who see each other compete harder than in either equilibrium, dealers quote as in both; partners of
+other seeds change nothing, and a deviation is not punished ([do learners collude?](docs/concepts/collusion.md))
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
-"""Do quotes fall with strategic orders and rise with noise orders? Equilibrium play of `approximation`, and around it.
+"""Do quotes fall with strategic orders and rise with noise orders?
 
     python benchmarks/correlations.py [--paths 4000] [--steps 10] [--figure PATH]
 
-The second version of the paper's abstract says so of its simulations. Here the game is `approximation`: one buyer, two
-makers with noisy inventories, noise traders whose flow follows a mean-reverting factor. In equilibrium, over paths of
-the noise, the best ask is correlated with the buyer's rate and with the noise traders' flow of buy orders, each less
-its mean at that step; all steps together, and one parameter at a time is changed. Intervals are of the mean over forty
-groups of antithetic paths.
+Equilibrium play of `approximation`, and around it. The second version of the paper's abstract says so of its
+simulations. Here the game is `approximation`: one buyer, two makers with noisy inventories, noise traders whose flow
+follows a mean-reverting factor. In equilibrium, over paths of the noise, the best ask is correlated with the buyer's
+rate and with the noise traders' flow of buy orders, each less its mean at that step; all steps together, and one
+parameter at a time is changed. Intervals are of the mean over forty groups of antithetic paths.
+
+Measured: yes, in thirteen markets of thirteen ([quotes and orders](docs/concepts/quotes.md))
 """
 
 from __future__ import annotations

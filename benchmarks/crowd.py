@@ -1,9 +1,11 @@
-"""Time and memory of ``solve`` for many different traders in the execution game: both should grow linearly.
+"""How do time and memory of `solve` grow with the number of different traders in the execution game?
 
     python benchmarks/crowd.py [--steps 50]
 
-Each size runs in a process of its own, so that its peak memory is its own. The peer is the dense way to the same
-equilibrium, one Riccati matrix of all traders, at sizes where it fits.
+Both should grow linearly. Each size runs in a process of its own, so that its peak memory is its own. The peer is the
+dense way to the same equilibrium, one Riccati matrix of all traders, at sizes where it fits.
+
+Measured: linearly ([many traders](docs/results.md#many-traders))
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""``markov_nash`` on drawn softmax markets: is the estimated error of payoffs the true one, and what does it take?
+"""Are `markov_nash`'s estimates of its error the true errors, and what do they take?
 
     python benchmarks/feedback_markets.py [--markets 10] [--seed 0]
 
-The truth is a solution two degrees further with four times as many points. An estimate is honest if it is between a
-third and thirty times the true error.
+On drawn softmax markets. The truth is a solution two degrees further with four times as many points. An estimate is
+honest if it is between a third and thirty times the true error.
+
+Measured: between 0.5 and 22 times them on ten drawn markets
 """
 
 from __future__ import annotations

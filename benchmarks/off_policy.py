@@ -1,9 +1,10 @@
-"""Why do off-policy learners do well alone and badly together? An explanation, and experiments that could refute it.
+"""Why do off-policy learners do well alone and badly together?
 
     python benchmarks/off_policy.py [--arms together alone ...] [--seeds 5] [--timesteps 32000] [--out runs/off-policy]
 
-The explanation: a critic takes a trend that all share, such as both makers raising their quotes and both earning more,
-for the effect of its own actions. Each arm is one algorithm on ``acas`` with its defaults, and changes one thing:
+An explanation, and experiments that could refute it. The explanation: a critic takes a trend that all share, such as
+both makers raising their quotes and both earning more, for the effect of its own actions. Each arm is one algorithm on
+``acas`` with its defaults, and changes one thing:
 
 - ``together``: everybody learns; what everybody plays is recorded at the end of every episode.
 - ``alone``: one learns, the others play the equilibrium; one training for each agent.
@@ -20,6 +21,8 @@ for the effect of its own actions. Each arm is one algorithm on ``acas`` with it
 The number is the sum of everybody's gains from best responses, in percent of the sizes of the equilibrium payoffs:
 relative NashConv where all learn. Where one learns, the gain is its own, against what the others play at the end,
 exploration aside.
+
+Measured: not because common trends mislead them ([nine arms, five seeds](docs/results.md#a-common-trend))
 """
 
 from __future__ import annotations

@@ -1,14 +1,18 @@
-"""Two published questions: two sellers in ten periods (`almgren-chriss-2`), and dealers alone (`dealers`).
+"""Do learners collude in the market of Lillo and Macri, and among dealers?
 
     python benchmarks/published.py conventions
     python benchmarks/published.py learners [--seeds 20] [--out runs/published]
     python benchmarks/published.py figures [--folder docs/figures]
     python benchmarks/published.py noise
 
-``conventions`` solves the sellers' market under five readings of what a share costs within its period, each in three
-ways: this package's solver, the ratio that the first-order conditions have, and best responses by a general optimiser
-that follow one another from TWAP. ``learners`` trains with JAX what is missing in ``--out``, with all defaults;
-``figures`` draws what is there; ``noise`` is the equilibrium spread of dealers who explore.
+Two published questions: two sellers in ten periods (`almgren-chriss-2`), and dealers alone (`dealers`). ``conventions``
+solves the sellers' market under five readings of what a share costs within its period, each in three ways: this
+package's solver, the ratio that the first-order conditions have, and best responses by a general optimiser that follow
+one another from TWAP. ``learners`` trains with JAX what is missing in ``--out``, with all defaults; ``figures`` draws
+what is there; ``noise`` is the equilibrium spread of dealers who explore.
+
+Measured: sellers end at the open-loop equilibrium, or between it and the feedback one, dealers near the Nash spread
+([two published questions](docs/concepts/published.md))
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Independent PPO with default hyperparameters on randomly drawn ACAS markets: none of them was tuned for.
+"""Are PPO's defaults tuned to one market?
 
     python benchmarks/random_markets.py [--markets 10] [--timesteps 160000]
 
-Prints relative NashConv of each market, and how many are at most 1%.
+Independent PPO on randomly drawn ACAS markets. Prints relative NashConv of each market, and how many are at most 1%.
+
+Measured: no ([other markets](docs/results.md#other-markets))
 """
 
 from __future__ import annotations

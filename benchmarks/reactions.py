@@ -1,11 +1,15 @@
-"""Which equilibrium do learners reach who see all inventories, always from the same start, and from random ones?
+"""Which equilibrium do learners reach who see all inventories?
 
     python benchmarks/reactions.py [--seeds 10] [--spreads 0 0.5 1 3] [--information full] [--out runs/reactions]
 
-Independent PPO, or another ``--algorithm``, in three markets: two equal buyers, makers alone, and a buyer with two
-makers who start far apart. Each training is scored from the game's start and over random ones, and its reactions are
-compared with those of the feedback equilibrium. Runs that are finished are not repeated. The figure's curve is exact:
-Nash equilibria of two buyers who answer each other's inventory by ``kappa`` shares per unit of time and share.
+Always from the same start, and from random ones. Independent PPO, or another ``--algorithm``, in three markets: two
+equal buyers, makers alone, and a buyer with two makers who start far apart. Each training is scored from the game's
+start and over random ones, and its reactions are compared with those of the feedback equilibrium. Runs that are
+finished are not repeated. The figure's curve is exact: Nash equilibria of two buyers who answer each other's inventory
+by ``kappa`` shares per unit of time and share.
+
+Measured: from a start that they know one of many, from random starts one closer to the feedback equilibrium ([one path,
+many equilibria](docs/concepts/reacting.md#one-path-many-equilibria))
 """
 
 from __future__ import annotations

@@ -1,11 +1,15 @@
-"""Independent PPO on `acas` through RLlib, beside stable-baselines3 on the same machine with the same budget.
+"""What does RLlib reach on `acas`, how fast, and when a node dies?
 
     python benchmarks/rllib.py [--seeds 3] [--timesteps 160000] [--only sampling training cluster]
 
-``sampling``: market steps a second of one process, the batched runner against RLlib's own, which steps its vector of
-PettingZoo environments one by one. ``training``: relative NashConv and wall clock of both engines; with RLlib's own
-pipeline from episodes to training batches in place of ours, too. ``cluster``: two nodes on this machine, and the same
-when one of them is killed half-way. Starting Ray is not counted; it takes some seconds. Needs the extra ``ray``.
+Beside stable-baselines3 on the same machine with the same budget. ``sampling``: market steps a second of one process,
+the batched runner against RLlib's own, which steps its vector of PettingZoo environments one by one. ``training``:
+relative NashConv and wall clock of both engines; with RLlib's own pipeline from episodes to training batches in place
+of ours, too. ``cluster``: two nodes on this machine, and the same when one of them is killed half-way. Starting Ray is
+not counted; it takes some seconds. Needs the extra ``ray``.
+
+Measured: as close as stable-baselines3, somewhat more slowly; a node that dies costs seconds ([other
+libraries](docs/results.md#the-same-through-other-libraries), [Ray](docs/pipelines/ray.md#why-a-runner-of-our-own))
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""What independent PPO with its defaults reaches on scenarios: relative NashConv of ten seeds, with an interval.
+"""What does independent PPO reach on other scenarios with its defaults?
 
     python benchmarks/scenarios.py [makers-only dealers almgren-chriss-2] [--first 10] [--seeds 10]
 
-Settings were chosen on other scenarios and on seeds 0 to 2. Actors see the time, so that gains are exact. The interval
-is the bootstrap's for the mean, 95%. Ctrl-C prints what is there.
+Relative NashConv of ten seeds, with an interval. Settings were chosen on other scenarios and on seeds 0 to 2. Actors
+see the time, so that gains are exact. The interval is the bootstrap's for the mean, 95%. Ctrl-C prints what is there.
+
+Measured: a few hundredths of a percent ([other markets](docs/results.md#other-markets))
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""``solve`` against ``scipy.integrate.solve_bvp`` on the continuous system (18)-(19), at equal accuracy; and
-``solve_many`` against ``solve``, one game after the other.
+"""Is `solve` faster than `scipy.integrate.solve_bvp`?
 
     python benchmarks/solver.py
 
-The first two are compared with a far more accurate solution; the error is the largest of any inventory at the common
-grid. The games of the second table are drawn.
+On the continuous system (18)-(19), at equal accuracy; and `solve_many` beside `solve`, one game after the other. The
+first two are compared with a far more accurate solution; the error is the largest of any inventory at the common grid.
+The games of the second table are drawn.
+
+Measured: no, for the smooth continuous limit; it solves the environment's own game ([solver](docs/results.md#solver))
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from .common.engines import ENGINES
 from .common.jax_algorithms import ALGORITHMS
 from .common.memory import MEMORIES
 
-_SB3 = ("ppo", "a2c", "sac", "tqc", "td3", "ddpg")
+_SB3 = ("ppo", "a2c", "trpo", "sac", "tqc", "td3", "ddpg")
 """of :mod:`.sb3.algorithms`, which needs PyTorch: too slow for a key that is pressed"""
 
 

@@ -17,7 +17,8 @@ from .evaluation.spread import progress
 from .evaluation.standings import Standings
 from .record import Past, Record, load_history, origin_of
 from .run_config import RunConfig
-from .runs import Follow, RunEvaluation
+from .run_evaluation import RunEvaluation, evaluate_trained
+from .runs import Follow
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def together(
         for record in complete.values():
             record.save(complete=True)
     for seed in complete:
-        results[seed] = runs.evaluate_trained(group.configs[seed], places[seed], figures=False)
+        results[seed] = evaluate_trained(group.configs[seed], places[seed], figures=False)
         claims[seed].close()
     _say_diverged(diverged)
 

@@ -19,6 +19,7 @@ from ..maker_taker.equilibrium import solve_maker_taker
 from ..maker_taker.mean_field_limit import mean_field
 from ..noise.equilibrium import DecouplingEquilibrium
 from ..progress import told
+from ..rounding import without_rounding
 from .condition import Condition, Margin, if_not_negative, if_positive, smallest_of, stated
 from .factor import least_flows
 from .in_time import across, largest, least_in_time, least_margin, smallest
@@ -303,7 +304,10 @@ def observations(game: MakerTakerGame, steps: int) -> list[Condition]:
     size = max(float(np.abs(first.adjoints).max()), game.margin)
     digits = float(-np.log10(max(first.residual / size, _LEAST)))
     found = Condition(name, True, digits, reference, f"digits of the residual beside adjoints; {first.message}")
-    units = np.array([game.control_unit(agent) for agent in game.agents])
+    makers = np.array([game.control_unit(agent) for agent in game.agents[game.traders :]])
+    traders = np.array([game.control_unit(agent) for agent in game.agents[: game.traders]])
+    weights = 1 / traders, first.quotes_matter[:, :1] / makers, first.quotes_matter[:, 1:] / makers
+    known = [each * weight for each, weight in zip(first.controls, weights, strict=True)]
     rng, distances, failed = np.random.default_rng(1), [0.0], 0
     for _ in told("other starts", range(_STARTS)):
         guess = first.adjoints + _noise(game, first.adjoints, rng)
@@ -311,17 +315,17 @@ def observations(game: MakerTakerGame, steps: int) -> list[Condition]:
         if not other.converged:
             failed += 1
             continue
-        pairs = zip(first.controls, other.controls, strict=True)
-        makers = units[game.traders :]
-        masks = 1 / units[: game.traders], first.quotes_matter[:, :1] / makers, first.quotes_matter[:, 1:] / makers
-        apart = (np.abs((a - b) * m).max(initial=0.0) for (a, b), m in zip(pairs, masks, strict=True))
+        found_again = (each * weight for each, weight in zip(other.controls, weights, strict=True))
+        apart = (np.abs(a - b).max(initial=0.0) for a, b in zip(known, found_again, strict=True))
         distances.append(float(max(apart)))
     far = max(distances)
     note = "largest difference of controls that matter, in control units, negated"
     if failed:
         note += f"; {failed} of {_STARTS} starts did not converge"
     name, reference = "several starts lead to the same equilibrium", f"observed: {_STARTS} random starts"
-    several = Condition(name, far < 1e-6 and failed < _STARTS, -far, reference, note)
+    size = max(float(np.abs(each).max(initial=0.0)) for each in known)
+    margin = float(without_rounding(-far, size, steps))
+    several = Condition(name, far < 1e-6 and failed < _STARTS, margin, reference, note)
     return [found, _constraints(game, first.controls), several]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
+import benchmark_scripts
 import command_line
 import equation_map
 import explorer
@@ -45,9 +46,11 @@ NOTEBOOKS = ("tutorial",)
 DOCS = reference.ROOT / "docs"
 MARKS: dict[str, Callable[[], str]] = {
     command_line.MARK: command_line.markdown,
+    "::benchmark commands::": benchmark_scripts.commands,
     "::benchmark learners::": leaderboard.learners,
     "::benchmark machine::": leaderboard.machine,
     "::benchmark markets::": leaderboard.markets,
+    "::benchmark scripts::": benchmark_scripts.table,
     "::citation::": tables.citation,
     "::hyperparameters::": tables.hyperparameters,
     "::scenarios::": tables.scenarios,

@@ -32,6 +32,12 @@ OTHER = {  # of every hyperparameter a value that is no algorithm's default
     "clip_range": 0.15,
     "clip_range_vf": 0.4,
     "target_kl": 0.05,
+    "n_critic_updates": 3,
+    "cg_max_steps": 4,
+    "cg_damping": 0.2,
+    "line_search_shrinking_factor": 0.5,
+    "line_search_max_iter": 6,
+    "sub_sampling_factor": 2,
     "normalize_advantage": False,
     "vf_coef": 0.25,
     "max_grad_norm": 0.75,
@@ -154,7 +160,7 @@ def test_every_hyperparameter_has_a_range_and_is_not_left_to_the_library(name, m
     elsewhere |= {"action_noise", "optimize_memory_usage", "target_entropy", "target_policy_noise", "target_noise_clip"}
     elsewhere |= {"use_sde", "use_sde_at_warmup", "sde_sample_freq", "stats_window_size", "tensorboard_log", "verbose"}
     elsewhere |= {"_init_setup_model"} | ({"ent_coef"} if algorithm.kind == "on_policy" else set())
-    elsewhere |= {"batch_size"} if name == "ppo" else set()
+    elsewhere |= {"batch_size"} if algorithm.has_minibatches else set()
     assert of_class - elsewhere == set(algorithm.hyperparameters()) & of_class
 
 
@@ -285,12 +291,20 @@ def test_a_bad_hyperparameter_is_one_line_and_nothing_is_written(command, given,
             "hyperparameter tqc.n_quantiles: expected more than the 2 that are dropped, got 2",
         ),
         ({"tqc": {"ent_coef": "auto_-1"}}, "hyperparameter tqc.ent_coef: expected a number >= 0, 'auto', or "),
+        (
+            {"trpo": {"target_kl": None}},
+            "hyperparameter trpo.target_kl: expected a number > 0, without which TRPO has no step, got None",
+        ),
+        (
+            {"trpo": {"sub_sampling_factor": 40}},
+            "markets: TRPO needs at least 41 steps in all markets of an episode, got 40",
+        ),
         ({"tqc": 3}, "hyperparameters: expected tables, such as .* got"),
     ],
 )
 def test_a_bad_table_is_refused(table, message):
     with pytest.raises(ValueError, match=message):
-        config("tqc", table)
+        config(next(iter(table)), table).learners()
 
 
 CALM = {"learning_rate": 1e-3, "n_epochs": 2}

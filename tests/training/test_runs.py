@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
 from makertaker.baselines import EquilibriumNotFound
-from makertaker.training import IndependentLearners, cli, runs, task
+from makertaker.training import IndependentLearners, cli, run_evaluation, runs, task
 from makertaker.training.evaluation.html_report import percent
 from support.interruptions import interrupt_after
 from support.learning import GAME
@@ -79,7 +79,7 @@ def test_a_page_is_named_after_its_folder_whichever_way_it_is_found(path, name, 
     folder = shutil.copytree(undisturbed[0], tmp_path / name)
     monkeypatch.chdir({".": folder, "./": folder, "..": folder / "models"}.get(path, tmp_path))
     result = evaluated(undisturbed[0])
-    monkeypatch.setattr(runs, "evaluate_trained", lambda *_: result)
+    monkeypatch.setattr(run_evaluation, "_compared", lambda *_: result)
     text = runs.write_report(path.format(name)).read_text(encoding="utf-8")
     title = re.search("^<title>(.*?)</title>", text, flags=re.M).group(1)
     assert html.unescape(title) == f"makertaker: {name}"

@@ -49,8 +49,8 @@ def train(
         typer.Option(
             metavar="NAME",
             autocompletion=completion.algorithms,
-            help="One for all: ppo, a2c, sac, td3, ddpg or tqc, of --engine jax ppo, a2c, reinforce, npg, magnet or "
-            "mappo. Or agent=name with commas between, where a name may be equilibrium (agents not named: ppo).",
+            help="One for all: ppo, a2c, trpo, sac, td3, ddpg or tqc, of --engine jax ppo, a2c, reinforce, npg, magnet "
+            "or mappo. Or agent=name with commas between, where a name may be equilibrium (agents not named: ppo).",
         ),
     ] = "ppo",
     timesteps: Timesteps = 160_000,

@@ -36,6 +36,11 @@ _WRITTEN = (*_FILES, ".holder.json", "sweep.json", "table.csv", "sweep.png", "se
 _PARTIAL, _COMPLETE, _MOVING = ".partial", ".complete", ".moving"
 
 
+def shown_name(folder: str | Path) -> str:
+    """Its name, whichever way a path leads to it."""
+    return text.shown(os.path.basename(os.path.abspath(folder)))
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """See :func:`~.lock.locked`; raises ImportError where the extra ``train`` is missing.

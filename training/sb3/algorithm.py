@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, get_args
 
 import stable_baselines3
 import torch
-from sb3_contrib import RecurrentPPO
+from sb3_contrib import TRPO, RecurrentPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
@@ -52,7 +52,7 @@ class Algorithm(Settings):
         network: keyword arguments of the policy; ``activation_fn`` is a name, such as ``"tanh"``, or a class.
         replay_episodes: episodes that an off-policy learner's replay buffer holds.
         critic_first: fraction of the training in which an off-policy learner's critic learns while its actor waits.
-        minibatches: parts of a rollout in each pass of PPO.
+        minibatches: parts of a rollout in each pass of PPO, and of TRPO's critic.
         markets: number of markets played at once; one gradient step a rollout (A2C) asks for shorter rollouts.
 
     Raises:
@@ -101,8 +101,8 @@ class Algorithm(Settings):
 
     @property
     def has_minibatches(self) -> bool:
-        """True for PPO, whose ``batch_size`` is a part of a rollout."""
-        return self.recurrent or issubclass(self.model, stable_baselines3.PPO)
+        """True for PPO and TRPO, whose ``batch_size`` is a part of a rollout."""
+        return issubclass(self.model, stable_baselines3.PPO | TRPO | RecurrentPPO)
 
     @property
     def recurrent(self) -> bool:
@@ -154,6 +154,8 @@ class Algorithm(Settings):
             if set(value) != set(parts):
                 raise ValueError(f"net_arch: expected one list, or two of the names {parts}, got {value!r}")
             return {part: plain(checked(key, value[part])) for part in parts}
+        if key == "target_kl" and value is None and issubclass(self.model, TRPO):
+            raise ValueError(f"{key}: expected a number > 0, without which TRPO has no step, got None")
         return value if isinstance(value, type) else checked(key, value)
 
 

@@ -1,7 +1,8 @@
 """The algorithms, and their hyperparameters for these games: one place.
 
-PPO's were chosen on two scenarios and checked on randomly drawn markets (``benchmarks/random_markets.py``); those of
-SAC and TQC on ``acas`` and ``execution-2``, those of the other algorithms on ``acas`` alone.
+PPO's were chosen on two scenarios and checked on randomly drawn markets (``benchmarks/random_markets.py``). TRPO's are
+PPO's where they mean the same, and the library's; those of SAC and TQC were chosen on ``acas`` and ``execution-2``,
+those of the other algorithms on ``acas`` alone.
 
 Differences from stable-baselines3's defaults, and their reasons:
 
@@ -12,6 +13,7 @@ Differences from stable-baselines3's defaults, and their reasons:
   shrinks geometrically: the makers' shares are convex in their quotes and traders pay the minimum of noisy quotes, so
   noise shifts the best responses of the others.
 - learning rates fall geometrically to a small fraction, which averages out the noise of the last gradients.
+- TRPO's step is bounded by ``target_kl``, and so shrinks with the exploration; its ``learning_rate`` is the critic's.
 - replay (off-policy) holds the last few episodes only, with returns to the end of the episode: older transitions were
   written against opponents that have moved on since.
 - the actors of SAC and TQC wait for the first twentieth of the training and explore widely at first: a critic that
@@ -30,7 +32,7 @@ from typing import Any, cast
 import numpy as np
 import stable_baselines3
 import torch
-from sb3_contrib import TQC, RecurrentPPO
+from sb3_contrib import TQC, TRPO, RecurrentPPO
 from stable_baselines3 import DDPG, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import NStepReplayBuffer
@@ -62,8 +64,7 @@ def _on_policy(
     **changes: Any,
 ) -> Algorithm:
     network = {"net_arch": PPO.net_arch, "activation_fn": "tanh"}
-    shared = {"normalize_advantage": True, "vf_coef": PPO.vf_coef, "max_grad_norm": PPO.max_grad_norm}
-    return Algorithm(model, policy, "on_policy", settings={**settings, **shared}, network=network, **changes)
+    return Algorithm(model, policy, "on_policy", settings=settings, network=network, **changes)
 
 
 def _off_policy(
@@ -94,6 +95,7 @@ def _off_policy(
     )
 
 
+_LOSS = {"normalize_advantage": True, "vf_coef": PPO.vf_coef, "max_grad_norm": PPO.max_grad_norm}
 _ENTROPY = {"ent_coef": "auto_0.005", "target_update_interval": 1}
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -106,6 +108,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             "clip_range": PPO.clip_range,
             "clip_range_vf": None,
             "target_kl": None,
+            **_LOSS,
         },
         learning_rate=PPO.learning_rate,
         exploration=PPO.exploration,
@@ -114,10 +117,29 @@ ALGORITHMS: dict[str, Algorithm] = {
     ),
     "a2c": _on_policy(
         stable_baselines3.A2C,
-        {"gamma": 1.0, "gae_lambda": 1.0, "use_rms_prop": False, "rms_prop_eps": 1e-5},
+        {"gamma": 1.0, "gae_lambda": 1.0, "use_rms_prop": False, "rms_prop_eps": 1e-5, **_LOSS},
         learning_rate=(2e-3, 1e-4),
         exploration=(0.9, 0.09),
         markets=16,
+    ),
+    "trpo": _on_policy(
+        TRPO,
+        {
+            "gamma": PPO.gamma,
+            "gae_lambda": PPO.gae_lambda,
+            "target_kl": 0.01,
+            "n_critic_updates": PPO.n_epochs,
+            "cg_max_steps": 15,
+            "cg_damping": 0.1,
+            "line_search_shrinking_factor": 0.8,
+            "line_search_max_iter": 10,
+            "sub_sampling_factor": 1,
+            "normalize_advantage": True,
+        },
+        learning_rate=PPO.learning_rate,
+        exploration=PPO.exploration,
+        minibatches=PPO.minibatches,
+        markets=PPO.markets,
     ),
     "sac": _off_policy(SAC, prefix_policies.PrefixSACPolicy, "entropy", (1.5, 0.75), _ENTROPY),
     "tqc": _off_policy(
@@ -183,10 +205,12 @@ def build(
     if algorithm.kind == "on_policy":
         settings["n_steps"] = steps
         if algorithm.has_minibatches:
-            samples, least = steps * env.num_envs, 2 * algorithm.minibatches
+            samples = steps * env.num_envs
+            least = max(2 * algorithm.minibatches, 1 + settings.get("sub_sampling_factor", 1))
             if samples < least:
+                name = algorithm.model.__name__
                 raise ValueError(
-                    f"markets: PPO needs at least {least} steps in all markets of an episode, got {samples}"
+                    f"markets: {name} needs at least {least} steps in all markets of an episode, got {samples}"
                 )
             settings["batch_size"] = _batch_size(algorithm, samples)
     else:
@@ -220,8 +244,8 @@ def build(
 
 
 def _batch_size(algorithm: Algorithm, samples: int) -> int:
-    """Of PPO's minibatches. sb3-contrib's RecurrentPPO divides by the standard deviation of the advantages of the last,
-    smaller one even where it is a single step's, which has none: its minibatches leave no such rest."""
+    """Of a rollout's minibatches. sb3-contrib's RecurrentPPO divides by the standard deviation of the advantages of the
+    last, smaller one even where it is a single step's, which has none: its minibatches leave no such rest."""
     size = samples // algorithm.minibatches
     while algorithm.recurrent and samples % size == 1:
         size += 1
@@ -231,6 +255,16 @@ def _batch_size(algorithm: Algorithm, samples: int) -> int:
 def learning_rate(algorithm: Algorithm, progress: Progress) -> Callable[[float], float]:
     """A stable-baselines3 schedule that follows the joint training, not the current call of ``learn``."""
     return lambda _: geometric(algorithm.learning_rate, progress.fraction)
+
+
+def _not_learned(policy: BasePolicy) -> torch.Tensor:
+    """An on-policy actor's ``log_std``, which from then on is none of its parameters: TRPO differentiates by every one,
+    and its step would change the deviation that the schedule sets."""
+    log_std = cast(torch.Tensor, policy.log_std).detach()
+    if isinstance(policy.log_std, torch.nn.Parameter):
+        del policy.log_std
+        policy.register_buffer("log_std", log_std)
+    return log_std
 
 
 class ShrinkExploration(BaseCallback):
@@ -251,8 +285,7 @@ class ShrinkExploration(BaseCallback):
         spread = geometric(self._algorithm.exploration, done)
         deviation = spread * self._unit  # off-policy algorithms scale actions to [-1, 1] themselves
         if isinstance(model, OnPolicyAlgorithm):
-            model.policy.log_std.requires_grad_(False)
-            model.policy.log_std.data.fill_(float(np.log(spread)))
+            _not_learned(model.policy).fill_(float(np.log(spread)))
             return
         assert isinstance(model, SAC | TQC | TD3)
         model.actor.requires_grad_(done >= self._algorithm.critic_first)  # optimisers leave alone what has no gradient

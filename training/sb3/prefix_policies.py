@@ -48,7 +48,7 @@ class _PrefixMlp(MlpExtractor):
 
 
 class PrefixActorCriticPolicy(_Prefix, ActorCriticPolicy):
-    """For PPO and A2C."""
+    """For PPO, A2C and TRPO."""
 
     def _build_mlp_extractor(self) -> None:
         self.mlp_extractor = _PrefixMlp(self.visible, self.history, self.features_dim, self)

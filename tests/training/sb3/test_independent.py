@@ -17,12 +17,19 @@ from makertaker.training.sb3.algorithms import ALGORITHMS, RECURRENT  # noqa: E4
 from makertaker.training.sb3.prefix_policies import PrefixActorCriticPolicy, PrefixRecurrentPolicy  # noqa: E402
 from support.learning import EPISODE, GAME, MIX, STEPS, assert_same_parameters, differ, learners, parameters  # noqa: E402
 
+ON_POLICY = [name for name, each in ALGORITHMS.items() if each.kind == "on_policy"]
+TRUSTED = {"trader_0": "trpo", "maker_0": "sac", "maker_1": "trpo"}
 LSTM, STACKED = {"memory": "lstm", "information": "full"}, {"history": 2, "information": "market"}
 
 
 @pytest.mark.parametrize(
     "changes",
-    [*({"algorithm": each} for each in ALGORITHMS), {"algorithm": MIX}, {"algorithm": MIX, **STACKED}, LSTM],
+    [
+        *({"algorithm": each} for each in ALGORITHMS),
+        *({"algorithm": each} for each in (MIX, TRUSTED)),
+        *({"algorithm": each, **STACKED} for each in (MIX, TRUSTED)),
+        LSTM,
+    ],
     ids=str,
 )
 def test_every_algorithm_learns_and_is_deterministic_under_its_seed(changes):
@@ -39,7 +46,7 @@ def test_every_algorithm_learns_and_is_deterministic_under_its_seed(changes):
     assert differ(results[0], results[2])
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "sac", "td3", "tqc"])
+@pytest.mark.parametrize("algorithm", ["ppo", "trpo", "sac", "td3", "tqc"])
 @pytest.mark.parametrize(("information", "entries"), [("time", 1), ("own", 2), ("market", 7), ("full", 13)])
 def test_actors_see_their_information_and_critics_everything(algorithm, information, entries):
     trained = learners(algorithm=algorithm, information=information)
@@ -47,7 +54,7 @@ def test_actors_see_their_information_and_critics_everything(algorithm, informat
     seen = torch.zeros(1, 13, requires_grad=True)
     action = (
         policy.get_distribution(seen).mode()
-        if algorithm == "ppo"
+        if algorithm in ON_POLICY
         else policy.actor(seen, deterministic=True)
         if algorithm != "td3"
         else policy.actor(seen)
@@ -55,7 +62,7 @@ def test_actors_see_their_information_and_critics_everything(algorithm, informat
     (gradient,) = torch.autograd.grad(action.sum(), seen)
     assert not gradient[0, entries:].any()
     assert gradient[0, :entries].all()
-    if algorithm == "ppo":
+    if algorithm in ON_POLICY:
         value = policy.predict_values(seen).sum()
     else:
         value = sum(each.sum() for each in policy.critic(seen, torch.zeros(1, 2)))
@@ -63,21 +70,21 @@ def test_actors_see_their_information_and_critics_everything(algorithm, informat
     assert gradient[0].all()
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "sac", "td3", "tqc"])
+@pytest.mark.parametrize("algorithm", ["ppo", "trpo", "sac", "td3", "tqc"])
 @pytest.mark.parametrize(("information", "entries"), [("own", 2), ("market", 7), ("full", 13)])
 def test_actors_see_their_information_of_the_last_observations_and_critics_all_of_them(algorithm, information, entries):
     policy = learners(algorithm=algorithm, information=information, history=3).models["maker_0"].policy
     seen = torch.zeros(1, 39, requires_grad=True)
     action = (
         policy.get_distribution(seen).mode()
-        if algorithm == "ppo"
+        if algorithm in ON_POLICY
         else policy.actor(seen, **({} if algorithm == "td3" else {"deterministic": True}))
     )
     (gradient,) = torch.autograd.grad(action.sum(), seen)
     each = gradient.reshape(3, 13)
     assert not each[:, entries:].any()
     assert each[:, :entries].all()
-    if algorithm == "ppo":
+    if algorithm in ON_POLICY:
         value = policy.predict_values(seen).sum()
     else:
         value = sum(each.sum() for each in policy.critic(seen, torch.zeros(1, 2)))
@@ -161,16 +168,18 @@ def test_an_lstm_is_of_the_recurrent_algorithm():
         replace(ALGORITHMS["ppo"], policy=OwnRecurrent)
 
 
-@pytest.mark.parametrize("changes", [STACKED, LSTM], ids=str)
-def test_actors_with_a_memory_learn(changes):
-    """NashConv against the schedules that they play falls to a fraction."""
+@pytest.mark.parametrize(
+    ("changes", "episodes"), [(STACKED, 20), ({**STACKED, "algorithm": "trpo"}, 40), (LSTM, 20)], ids=str
+)
+def test_actors_with_a_memory_learn(changes, episodes):
+    """NashConv against the schedules that they play falls to a fraction; TRPO's steps are short."""
     trained = learners(**changes)
 
     def nash_conv():
         return exploitability(GAME, rollout(GAME, trained.policies(), STEPS).controls, STEPS).relative
 
     before = nash_conv()
-    trained.learn(20 * EPISODE)
+    trained.learn(episodes * EPISODE)
     assert nash_conv() < 0.1 * before
 
 
@@ -243,7 +252,15 @@ def test_agents_can_follow_given_policies():
     np.testing.assert_allclose(played.ask, solve(GAME, STEPS).controls.ask, atol=1e-12)
 
 
-@pytest.mark.parametrize("changes", [{}, {"algorithm": MIX}, STACKED, {"algorithm": MIX, **STACKED}, LSTM], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"algorithm": each} for each in ("ppo", "trpo", MIX, TRUSTED)),
+        *({"algorithm": each, **STACKED} for each in ("ppo", MIX, TRUSTED)),
+        LSTM,
+    ],
+    ids=str,
+)
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, changes):
     straight = learners(**changes)
     straight.learn(4 * EPISODE, until=2 * EPISODE)
