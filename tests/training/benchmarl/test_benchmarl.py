@@ -133,10 +133,9 @@ def test_algorithms_run_unmodified(name: str, observation: Any, groups: Any, alg
         np.testing.assert_allclose(payoffs(task, played), learned.payoffs, rtol=1e-4, atol=1e-4)
 
 
-def test_actors_who_react_and_start_at_random(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_actors_who_react_and_start_at_random(tmp_path: Path) -> None:
     """Initial inventories are drawn for every market, and what was learned is scored against opponents that react, on
     paths of the price they look at, from the usual start and from others."""
-    monkeypatch.setattr("makertaker.training.evaluation.starts.PAIRS", 8)
     task = MarketTask("execution-2", steps=STEPS, observation="full", inventory_spread=1.0)
     drawn = task.market(1000, seed=0).reset()["inventories"]
     assert drawn.std(dim=0).numpy() == pytest.approx([1.0, 1.0], rel=0.1)
