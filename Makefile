@@ -9,6 +9,9 @@ CLIENTS_READY := .venv-clients/ready
 AXE := build/axe/node_modules/axe-core/axe.min.js
 SEED ?= 0
 TORCH ?= torch==2.13.0
+# a module is compiled when it is first imported, which most never are; and once, not by each of many processes
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
+export PYTHONDONTWRITEBYTECODE :=
 # the linear algebra here is many small problems: threads that wait for each other make it several times slower
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
@@ -81,30 +84,30 @@ clean:
 .venv-clients/torch: requirements-clients.txt
 .venv/torch .venv-ray/torch .venv-benchmarl/torch .venv-clients/torch:
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(@D)/bin/python $(INSTALL) $(TORCH)
 	touch $@
 
 $(READY): .venv/torch pyproject.toml setup.py constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]"
+	$(BIN)/python $(INSTALL) -c constraints.txt -e ".[all]"
 	touch $(READY)
 
 # Ray's RLlib wants an older gymnasium than the rest
 $(RAY_READY): .venv-ray/torch pyproject.toml setup.py constraints-ray.txt
-	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-ray.txt -e ".[ray,jax]" pytest
+	.venv-ray/bin/python $(INSTALL) -c constraints-ray.txt -e ".[ray,jax]" pytest
 	touch $(RAY_READY)
 
 # BenchMARL wants an older TorchRL
 $(BENCHMARL_READY): .venv-benchmarl/torch pyproject.toml setup.py requirements-benchmarl.txt
-	.venv-benchmarl/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-benchmarl.txt -e .
+	.venv-benchmarl/bin/python $(INSTALL) -r requirements-benchmarl.txt -e .
 	touch $(BENCHMARL_READY)
 
 # a complete list of versions: some of these libraries ask for what they do not need, and exclude each other
 $(CLIENTS_READY): .venv-clients/torch pyproject.toml setup.py requirements-clients.txt
-	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-clients.txt -e .
+	.venv-clients/bin/python $(INSTALL) --no-deps -r requirements-clients.txt -e .
 	touch $(CLIENTS_READY)
 
 $(DOCS_READY): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/python $(INSTALL) -c constraints.txt -e ".[docs]"
 	touch $(DOCS_READY)
 
 browser: $(AXE)  ## what looks at pages: a browser where there is none yet, and rules of accessibility

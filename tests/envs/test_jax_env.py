@@ -259,7 +259,8 @@ jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 def test_markets_are_shared_by_devices() -> None:
     """Two devices play what one plays; their number is fixed when JAX starts, hence in another process."""
-    flags = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    two = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
+    flags = os.environ | {"XLA_FLAGS": two, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", ON_DEVICES], env=flags, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -148,9 +148,9 @@ def test_every_episode_draws(drawn: str) -> None:
         game = RandomMarkets(game, {"trader_inventory": Uniform([-8.0], [-2.0])})
     env = JaxMARLMarket(game, steps=1, inventory_spread=0.5 if drawn == "starts" else 0.0)
     keys = jax.random.split(KEY, 500)
-    _, state = jax.vmap(env.reset)(keys)
+    _, state = jax.jit(jax.vmap(env.reset))(keys)
     actions = {agent: jnp.zeros((500, size)) for agent, size in env.sizes.items()}
-    _, after, _, dones, _ = jax.vmap(env.step)(keys, state, actions)
+    _, after, _, dones, _ = jax.jit(jax.vmap(env.step))(keys, state, actions)
     assert dones["__all__"].all()
     for each in (state.inventories[:, 0], after.inventories[:, 0]):
         assert np.std(each) == pytest.approx(0.5 if drawn == "starts" else 6 / 12**0.5, rel=0.15)

@@ -117,10 +117,10 @@ def test_every_route_pays_the_same(name: str, normalize: bool | None) -> None:
             market = JaxMarket(game, **options)
             params, key = market.default_params, jax.random.key(0)
             _, inside = market.reset(key, params)
-            gained = np.zeros(n)
+            step, gained = jax.jit(market.step_env), np.zeros(n)
             for k in range(STEPS):
                 chosen = {role: jax.numpy.asarray(each[k]) for role, each in actions.items()}
-                _, inside, rewards, _, _ = market.step_env(key, inside, chosen, params)
+                _, inside, rewards, _, _ = step(key, inside, chosen, params)
                 gained += np.concatenate([np.asarray(rewards[role]) for role in market.roles])
         routes[f"JAX {double}"] = gained * units, tolerance
 
@@ -310,7 +310,7 @@ def test_reactive_jax(reactive: tuple[Reactive, np.ndarray], double: bool, norma
     split = rule.game.traders
     with jax_precision(double):
         market, key = JaxMarket(rule.game, steps=STEPS, normalize=normalize), jax.random.key(0)
-        params = market.default_params
+        params, step = market.default_params, jax.jit(market.step_env)
         for source, tolerance in (("state", 1e-9 if double else 1e-4), ("observations", 1e-4)):
             seen, inside = market.reset(key, params)
             total = np.zeros(len(rule.game.agents))
@@ -321,7 +321,7 @@ def test_reactive_jax(reactive: tuple[Reactive, np.ndarray], double: bool, norma
                     actions = [rule.act(i, each, normalize) for i, each in enumerate(listed)]
                 parts = {"trader": actions[:split], "maker": actions[split:]}
                 chosen = {role: jax.numpy.asarray(np.stack(parts[role])) for role in market.roles}
-                seen, inside, rewards, _, _ = market.step_env(key, inside, chosen, params)
+                seen, inside, rewards, _, _ = step(key, inside, chosen, params)
                 total += np.concatenate([np.asarray(rewards[role]) for role in market.roles])
             total *= _reward_units(rule.game, normalize)
             np.testing.assert_allclose(total, payoffs, rtol=tolerance, err_msg=source)

@@ -31,6 +31,7 @@ from collections import Counter
 from functools import partial
 from importlib.machinery import ModuleSpec
 
+SMALL = ("--timesteps", "64", "--steps", "5", "--markets", "4", "--hp", "ppo.net_arch=[4]", "--hp", "ppo.n_epochs=1")
 HANGS_AFTER = 120
 """seconds"""
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -155,10 +156,9 @@ def _warm():
     with tempfile.TemporaryDirectory() as folder:
         said, sys.stdout, sys.stderr = (sys.stdout, sys.stderr), io.StringIO(), (told := io.StringIO())
         run = f"{folder}/run"
-        small = ("--timesteps", "64", "--steps", "5", "--markets", "4", "--hp", "ppo.net_arch=[4]")
         try:
-            codes = [_command(["train", "acas", *small, "--out", run]), _command(["report", run])]
-            codes += [_command(["sweep", "acas", *small, "--seeds", "1", "--out", f"{folder}/sweep"])]
+            codes = [_command(["train", "acas", *SMALL, "--out", run]), _command(["report", run])]
+            codes += [_command(["sweep", "acas", *SMALL, "--seeds", "1", "--out", f"{folder}/sweep"])]
         finally:
             sys.stdout, sys.stderr = said
     assert codes == [0, 0, 0], told.getvalue()

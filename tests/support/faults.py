@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import fault_server
 
-SHORT = ("acas", "--timesteps", "64", "--steps", "5", "--markets", "4", "--hp", "ppo.net_arch=[4]", "--out", "X")
+SHORT = ("acas", *fault_server.SMALL, "--out", "X")
 TRAIN = ("train", *SHORT)
 OTHER = ("train", *SHORT, "--seed", "1")
 REPLACE = (*TRAIN, "--overwrite")

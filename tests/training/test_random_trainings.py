@@ -18,6 +18,8 @@ from makertaker.training.sb3.independent import IndependentLearners
 from makertaker.training.task import Task
 from support.random_markets import markets
 
+pytestmark = pytest.mark.usefixtures("undrawn")  # those of ``done`` are drawn
+
 STEPS, BATCH, MARKETS = 4, 16, 3
 EPISODE = STEPS * BATCH
 RANDOM = {

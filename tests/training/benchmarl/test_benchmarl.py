@@ -39,6 +39,7 @@ from makertaker.envs import (
 from makertaker.envs.observation import market_size
 from makertaker.training.benchmarl_callbacks import Anneal, NashConvHistory
 from makertaker.training.benchmarl_task import MarketTask, policies
+from makertaker.training.common.memory import remembering
 from makertaker.training.evaluation.score import score
 from makertaker.training.evaluation.scoring import evaluate
 
@@ -247,8 +248,10 @@ def test_recurrent_policies_remember_through_an_episode(tmp_path: Path, recurren
     state = State(0.0, None, task.game.start, np.zeros((2, task.game.makers)), None, np.array(100.0), np.zeros(2))
     with pytest.raises(ValueError, match=r"maker_0: its policy remembers one batch of markets .* expected step 5"):
         found["maker_0"](1, state)
-    metrics = evaluate(task.game, found, STEPS, "full").metrics
-    assert metrics["memory"].startswith("policies remember")
+    assert remembering(found)
+    if recurrent is GruConfig:  # one of the two, whose search for deviations takes long
+        metrics = evaluate(task.game, found, STEPS, "full", feedback=False).metrics
+        assert metrics["memory"].startswith("policies remember")
 
 
 def test_heterogeneous_agents_and_games(tmp_path: Path) -> None:

@@ -225,6 +225,7 @@ assert all((a == b).all() for a, b in zip(jax.tree.leaves(mine), jax.tree.leaves
 
 def test_seeds_are_spread_over_devices():
     """Their number is fixed when JAX starts, hence another process; the same seed is the same on both."""
-    flags = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    two = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
+    flags = os.environ | {"XLA_FLAGS": two, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", ON_DEVICES], env=flags, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
