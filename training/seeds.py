@@ -7,7 +7,8 @@
 ``report.html``     all of them on one page, where it was asked for; see :mod:`.compare`
 ==================  ===============================================================================================
 
-Each seed's run is that of a training alone, to the bits of its models and metrics. An engine that compiles its program
+Each seed's run is that of a training alone, to the bits of its models and metrics; on a GPU, where seeds are an axis of
+arrays, up to rounding. An engine that compiles its program
 (:attr:`.Engine.together`) compiles it once, trains as many seeds at once as there are processors, and finds the best
 responses of all of them together; it leaves figures, which take longer, to ``makertaker evaluate`` of a seed. Another
 one trains one seed after the other.
