@@ -8,6 +8,7 @@ follow from the seed and the number of the iteration. A checkpoint is numbers al
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
@@ -188,12 +189,17 @@ class JaxLearners(Learners):
             done, target = int(each.state.iteration), each.iterations(end)
             if done < target:
                 groups.setdefault((target - done, done, each._device), []).append(each)
-        for (iterations, _, device), group in groups.items():
+
+        def train(key: tuple[int, int, jax.Device]) -> None:
+            (iterations, _, device), group = key, groups[key]
             trainer, total = group[0].trainer, group[0].iterations(timesteps)
             with _single():
                 states = trainer.run_together([each.state for each in group], iterations, total, device)
             for each, state in zip(group, states, strict=True):
                 each.state = state
+
+        with ThreadPoolExecutor(len(groups) or 1) as pool:  # a thread for each device
+            list(pool.map(train, groups))
         return [each._divergence() for each in ours]
 
     @property

@@ -211,6 +211,7 @@ def test_scores_in_compiled_programs_are_those_of_exploitability(name):
 ON_DEVICES = """
 import jax
 from makertaker.training.common.jax_algorithms import find
+from makertaker.training.jax import learners
 from makertaker.training.jax.learners import JaxLearners
 settings = find("reinforce").changed({"net_arch": [8]}, "reinforce")
 first = JaxLearners("execution-2", algorithm=settings, steps=5, markets=8, seed=3)
@@ -220,6 +221,15 @@ for each in (first, second):
 assert len({next(iter(each.state.key.devices())) for each in (first, second)}) == 2
 mine, theirs = (jax.device_get(each.state.networks.actor) for each in (first, second))
 assert all((a == b).all() for a, b in zip(jax.tree.leaves(mine), jax.tree.leaves(theirs), strict=True))
+learners.many_processors = lambda device: True  # as on two GPUs: an axis of seeds on each
+apart = [first.with_seed(seed) for seed in range(4)]
+together = [first.with_seed(seed) for seed in range(4)]
+for each in apart:
+    each.learn(120)
+assert together[0].learn_together(together, 120, [120] * 4) == [None] * 4
+for one, other in zip(apart, together, strict=True):
+    mine, theirs = (jax.tree.leaves(jax.device_get(each.state.networks.actor)) for each in (one, other))
+    assert all(abs(a - b).max() < 1e-4 for a, b in zip(mine, theirs, strict=True))
 """
 
 
