@@ -286,7 +286,9 @@ def progress_bar(console: Console | None, total: int = 1) -> Progress:
     steps, first, last = (Column(no_wrap=True, min_width=each) for each in (2 * len(str(total)) + 1, 7, 7))
     numbers = MofNCompleteColumn(table_column=steps), "{task.fields[gain]}"
     columns = BarColumn(), *numbers, TimeElapsedColumn(table_column=first), TimeRemainingColumn(table_column=last)
-    return Progress("{task.description}", *columns, console=console, disable=console is None)
+    # a bar that is disabled still ends with an empty line on its console, until Rich 14.3
+    shown = Console(quiet=True) if console is None else console
+    return Progress("{task.description}", *columns, console=shown, disable=console is None)
 
 
 def algorithm_text(config: RunConfig) -> str:
