@@ -37,13 +37,13 @@ class Exploitability:
     payoffs: Array
     """(n,) in the profile"""
     gains: Array
-    """(n,) from each agent's best response; zero where they are rounding of the payoffs"""
+    """(n,) from each agent's best response; zero where they are rounding of its payoff"""
     gains_se: Array | None = None
     """(n,) standard errors of the gains; None where they are exact"""
 
     def __post_init__(self) -> None:
-        size = float(np.abs(self.payoffs).max(initial=0.0))
-        object.__setattr__(self, "gains", without_rounding(self.gains, size, self.steps))
+        # its own payoff: a small trader's gain may be less than the rounding of a large one's
+        object.__setattr__(self, "gains", without_rounding(self.gains, np.abs(self.payoffs), self.steps))
 
     @property
     def nash_conv(self) -> float:

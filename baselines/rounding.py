@@ -10,12 +10,12 @@ _ROUNDINGS = 8
 """operations on numbers of the sum's size in each of its terms, at least: a step's income, prices, penalties"""
 
 
-def without_rounding(values: Array, size: float, steps: int) -> Array:
+def without_rounding(values: Array, size: Array | float, steps: int) -> Array:
     """Values with zeros, without a sign, in place of those that are rounding of sums over steps.
 
     Args:
         values: differences of two such sums, of any shape.
-        size: of the sums themselves, in the values' unit.
+        size: of the sums themselves, in the values' unit; one for all of them, or one for each.
         steps: number of their terms.
 
     Examples:

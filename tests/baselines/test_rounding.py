@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from makertaker.baselines import Exploitability, check, exploitability, exploitability_many, solve
 from makertaker.baselines.rounding import without_rounding
-from makertaker.envs import load_scenario
+from makertaker.envs import ExecutionGame, load_scenario
 from makertaker.training import cli
 from support.units import rescaled
 
@@ -33,6 +33,22 @@ def test_a_number_beyond_rounding_is_not_hidden(size):
     game = load_scenario("execution-2")
     kept = Exploitability(game, 20, size * np.array([-25.0, 3.0]), size * np.array([-1e-9, -1e-16]))
     assert kept.gains.tolist() == [size * -1e-9, 0.0]
+
+
+def hasty(game):
+    """Gains where the last trader trades faster than in equilibrium."""
+    nash = solve(game, 20).controls
+    faster = np.append(np.ones(nash.rate.shape[1] - 1), 1.3)
+    return exploitability(game, nash._replace(rate=nash.rate * faster), 20)
+
+
+@pytest.mark.parametrize("large", [1e3, 1e6, 1e9])
+def test_the_gain_of_a_small_trader_beside_a_large_one_is_not_hidden(large):
+    """Who do not move each other's price: the small one's gain is what it is beside another small one."""
+    equal, unequal = (hasty(ExecutionGame(initial_inventory=(-other, -1e-2), crowding=0.0)) for other in (1e-2, large))
+    assert equal.gains[1] > 0.01 * abs(equal.payoffs[1])
+    assert unequal.gains[0] == 0
+    np.testing.assert_allclose(unequal.gains[1], equal.gains[1], rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", [each for each in SCENARIOS if each != "execution-2"])
