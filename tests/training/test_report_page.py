@@ -63,6 +63,16 @@ def test_histories_of_an_earlier_version_have_no_gains(run):
     assert "does not have every agent&#x27;s gain" in runs.write_report(run).read_text().replace("'", "&#x27;")
 
 
+def test_the_market_is_described_as_it_was_changed(run, pages):
+    config = json.loads((run / "config.json").read_text())
+    assert f"{config['values']['description']}. Algorithm" in pages["run"].read_text()
+    config["values"] |= {"trader_inventory": [-8.0]}
+    config["values"]["competition"] = {**config["values"]["competition"], "gamma": 2.0}
+    (run / "config.json").write_text(json.dumps(config))
+    page = runs.write_report(run).read_text()
+    assert f"{config['values']['description']}. Changed: trader_inventory = [-8.0], competition.gamma = 2.0." in page
+
+
 def test_tables_are_saved_in_full(pages):
     tables, metrics = saved(pages["run"].read_text()), json.loads((pages["run"].parent / "metrics.json").read_text())
     header, *agents, total = tables["agents"]

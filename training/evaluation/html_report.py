@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ...baselines.reference_points import FEEDBACK
-from ...envs import Controls, Game, PayoffParts
+from ...envs import Controls, Game, PayoffParts, read_scenario, scenario_names
 from ...envs.arrays import Array
 from ...envs.palette import MARKERS, NAMED
 from ..common.files import flat
@@ -80,7 +80,7 @@ def page(
         **{key: config[key] for key in ("scenario", "seed")},
         "algorithm": _algorithm(config["algorithm"]),
         "information": f"{config['information']}{_remembered(config)}",
-        "description": _sentence(str(config["values"].get("description", ""))),
+        "description": _described(config["scenario"], config["values"]),
         "timesteps": f"{run['joint_market_steps']:,}",
         "nash_conv": percent(metrics["relative_nash_conv"]),
         "nash_conv_currency": f"{metrics['nash_conv']:.3g}",
@@ -125,6 +125,16 @@ def _unfinished(config: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
     """How far a training came that was interrupted."""
     done, asked = run["joint_market_steps"], config["timesteps"]
     return [f"stopped after {done:,} of {asked:,} joint market steps"] if done < asked else []
+
+
+def _described(scenario: str, values: Mapping[str, Any]) -> str:
+    """A market in words: its scenario's, and what is changed of it, of which those words do not know."""
+    said = str(values.get("description", ""))
+    changed: list[str] = []
+    if scenario in scenario_names() and (own := read_scenario(scenario).values).get("description") == said:
+        known = dict(flat(own))
+        changed = [f"{name} = {value}" for name, value in flat(values) if known.get(name) != value]
+    return _sentence(said) + (f" Changed: {', '.join(changed)}." if changed else "")
 
 
 def _sentence(given: str) -> str:
