@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
 from makertaker.baselines import best_response
-from makertaker.envs import rollout
+from makertaker.envs import read_scenario, rollout
 from makertaker.envs.palette import COLORS
 from makertaker.training import compare, runs
 from makertaker.training.record import load_gains
@@ -63,14 +63,13 @@ def test_histories_of_an_earlier_version_have_no_gains(run):
     assert "does not have every agent&#x27;s gain" in runs.write_report(run).read_text().replace("'", "&#x27;")
 
 
-def test_the_market_is_described_as_it_was_changed(run, pages):
-    config = json.loads((run / "config.json").read_text())
-    assert f"{config['values']['description']}. Algorithm" in pages["run"].read_text()
-    config["values"] |= {"trader_inventory": [-8.0]}
-    config["values"]["competition"] = {**config["values"]["competition"], "gamma": 2.0}
-    (run / "config.json").write_text(json.dumps(config))
-    page = runs.write_report(run).read_text()
-    assert f"{config['values']['description']}. Changed: trader_inventory = [-8.0], competition.gamma = 2.0." in page
+def test_the_market_is_described_as_it_was_changed(tmp_path, pages):
+    described = read_scenario("acas").description
+    assert f"{described}. Algorithm" in pages["run"].read_text()
+    changed = read_scenario("acas", ["trader_inventory=[-8.0]", "competition.gamma=2.0"])
+    runs.train(runs.RunConfig.of(changed, "ppo", 5, "sb3", timesteps=40, markets=8), tmp_path / "run")
+    page = runs.write_report(tmp_path / "run").read_text()
+    assert f"{described}. Changed: trader_inventory = [-8.0], competition.gamma = 2.0. Algorithm" in page
 
 
 def test_tables_are_saved_in_full(pages):
