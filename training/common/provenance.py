@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -47,7 +46,7 @@ def origin(packages: Sequence[str] = ()) -> Origin:
         "dirty": dirty,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": ", ".join([_processor(), *_accelerators()]),
+        "processor": ", ".join([_processor(), *(_accelerators() if "jax" in packages else [])]),
         "cores": os.cpu_count(),
     }
 
@@ -72,10 +71,10 @@ def _git(*arguments: str) -> str | None:
 
 
 def _accelerators() -> list[str]:
-    """What JAX computes on beside the processor, where this process uses it."""
-    jax = sys.modules.get("jax")
-    devices = [] if jax is None else jax.local_devices()
-    return list(dict.fromkeys(each.device_kind for each in devices if each.platform != "cpu"))
+    """What JAX computes on beside the processor. Asking takes memory of a GPU: only where JAX matters."""
+    import jax
+
+    return list(dict.fromkeys(each.device_kind for each in jax.local_devices() if each.platform != "cpu"))
 
 
 def _processor() -> str:
