@@ -44,7 +44,6 @@ AT = 5
 """the step of the deviation, of twenty"""
 SIZES: dict[str, float | Sequence[float]] = {"execution-2": 2.0, "dealers": (-0.1, -0.1)}
 """a buyer buys faster by two shares a unit of time (0.1 shares in all), a dealer is better by 0.1 on both sides"""
-BEST = ("cooperative optimum", "makers' coalition")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Found:
 def market(name: str, game: Game, steps: int) -> Market:
     """What a market's learners are compared with."""
     table, equilibrium = references(game, steps), markov_nash(game, steps)
-    nash, best = table[OPEN_LOOP].payoffs, next(table[each].payoffs for each in BEST if each in table)
+    nash, best = (table[each].payoffs for each in (OPEN_LOOP, kind_of(game, steps).capabilities.optimum))
     assert nash is not None
     assert best is not None
     answer = forced_deviation(game, equilibrium.feedback(), steps, game.agents[0], AT, SIZES[name])

@@ -54,7 +54,6 @@ AT_ONCE = 1000
 """seeds that are trained before the next rows are written"""
 COLLUSIVE = 0.25
 """an index above which somebody would speak of collusion: a quarter of the way to the optimum"""
-BEST = ("cooperative optimum", "makers' coalition")
 COLUMNS = ("market", "learners see", "seed", "relative_nash_conv", "collusion_index")
 Key = tuple[str, str]
 
@@ -66,11 +65,18 @@ class Cell(NamedTuple):
     index: np.ndarray
 
 
+def ends(game: Game, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Payoffs in the Nash equilibrium in schedules, and at the optimum of those who could agree."""
+    table = references(game, steps)
+    nash, best = (table[name].payoffs for name in (OPEN_LOOP, kind_of(game, steps).capabilities.optimum))
+    assert nash is not None
+    assert best is not None
+    return nash, best
+
+
 def found(game: Game, steps: int, profiles: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     """Relative NashConv and collusion index of learned profiles."""
-    kind, table = kind_of(game, steps), references(game, steps)
-    nash, best = table[OPEN_LOOP].payoffs, next(table[each].payoffs for each in BEST if each in table)
-    assert nash is not None
+    kind, (nash, best) = kind_of(game, steps), ends(game, steps)
     played = [rollout(game, each, steps) for each in profiles]
     gains = exploitability_many([game] * len(played), [each.controls for each in played], steps)
     nash_conv = np.array([each.gains.sum() for each in gains]) / payoff_size(nash)
@@ -130,8 +136,8 @@ def complete(folder: Path, markets: Sequence[str], seeds: int, console: Console)
 
 def middle(values: np.ndarray, form: str) -> str:
     """Median and its 95% bootstrap interval."""
-    ends = bootstrap((values,), np.median, method="percentile", rng=np.random.default_rng(0)).confidence_interval
-    return f"{np.median(values):{form}} ({ends.low:{form}} to {ends.high:{form}})"
+    found = bootstrap((values,), np.median, method="percentile", rng=np.random.default_rng(0)).confidence_interval
+    return f"{np.median(values):{form}} ({found.low:{form}} to {found.high:{form}})"
 
 
 def told(cells: Mapping[Key, Cell]) -> list[list[str]]:
@@ -159,21 +165,18 @@ def draw(cells: Mapping[Key, Cell], path: Path) -> None:
     FigureCanvasAgg(figure)
     for axes, market in zip(figure.subplots(1, len(markets), squeeze=False)[0], markets, strict=True):
         scenario = read_scenario(market)
-        table = references(scenario.game, scenario.steps)
-        nash, best = table[OPEN_LOOP].payoffs, next(table[each].payoffs for each in BEST if each in table)
-        feedback = markov_nash(scenario.game, scenario.steps).payoffs
+        game, steps = scenario.game, scenario.steps
+        feedback = place(kind_of(game, steps), markov_nash(game, steps).payoffs, *ends(game, steps))
         for row, kind in enumerate(KINDS):
             if (market, kind) not in cells:
                 continue
             index = np.sort(cells[market, kind].index)
             share = 100 * (np.arange(len(index)) + 0.5) / len(index)
             axes.plot(index, share, color=color(row), linewidth=1.6, label=kind)
-            ends = [0, -1]
-            axes.plot(index[ends], share[ends], MARKERS[row], color=color(row), ms=5)
-        assert nash is not None
-        placed = place(kind_of(scenario.game, scenario.steps), feedback, nash, best)
+            outermost = [0, -1]
+            axes.plot(index[outermost], share[outermost], MARKERS[row], color=color(row), ms=5)
         axes.axvline(0, color="0.3", linewidth=1)
-        axes.axvline(placed, color="0.3", linestyle=":", linewidth=1.4)
+        axes.axvline(feedback, color="0.3", linestyle=":", linewidth=1.4)
         axes.axvline(1, color="0.3", linestyle="--", linewidth=1)
         axes.set(ylim=(-2, 102), xlabel="collusion index", title=market)
         axes.grid(alpha=0.25)

@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -48,6 +49,15 @@ def test_the_commit_is_that_of_the_source(copied):
     assert commit(origin()) == (git("rev-parse", "HEAD"), False)
     (folder / "envs" / "new.py").write_text("")
     assert commit(origin()) == (git("rev-parse", "HEAD"), True)
+
+
+def test_a_gpu_is_named_where_jax_computes(monkeypatch):
+    jax = pytest.importorskip("jax")
+    kinds = [("gpu", "NVIDIA H100"), ("gpu", "NVIDIA H100"), ("cpu", "cpu")]
+    monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(platform=p, device_kind=k) for p, k in kinds])
+    alone = provenance.origin()["processor"]
+    assert "NVIDIA" not in alone
+    assert provenance.origin(["jax"])["processor"] == f"{alone}, NVIDIA H100"
 
 
 def test_without_git_there_is_no_commit(copied, monkeypatch):

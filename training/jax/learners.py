@@ -44,8 +44,8 @@ def _single() -> Iterator[None]:
         yield
 
 
-def many_processors(device: jax.Device) -> bool:
-    """True for a device on which many small trainings are faster as one large one."""
+def is_accelerator(device: jax.Device) -> bool:
+    """True for a GPU or the like, on which many small trainings are faster as one large one."""
     return bool(device.platform != "cpu")
 
 
@@ -179,9 +179,9 @@ class JaxLearners(Learners):
     def learn_together(
         learners: Sequence[Learners], timesteps: int, until: Sequence[int], threads: int | None = None
     ) -> list[FloatingPointError | None]:
-        """See :meth:`.Learners.learn_together`; on a device of many processors seeds are an axis of arrays, whose
-        results are those of separate trainings up to rounding."""
-        ours = [each for each in learners if isinstance(each, JaxLearners) and many_processors(each._device)]
+        """See :meth:`.Learners.learn_together`; on an accelerator seeds are an axis of arrays, whose results are those
+        of separate trainings up to rounding."""
+        ours = [each for each in learners if isinstance(each, JaxLearners) and is_accelerator(each._device)]
         if len(ours) < len(learners):
             return Learners.learn_together(learners, timesteps, until, threads)
         groups: dict[tuple[int, int, jax.Device], list[JaxLearners]] = {}
@@ -191,7 +191,7 @@ class JaxLearners(Learners):
                 groups.setdefault((target - done, done, each._device), []).append(each)
 
         def train(key: tuple[int, int, jax.Device]) -> None:
-            (iterations, _, device), group = key, groups[key]
+            (iterations, _done, device), group = key, groups[key]
             trainer, total = group[0].trainer, group[0].iterations(timesteps)
             with _single():
                 states = trainer.run_together([each.state for each in group], iterations, total, device)

@@ -85,7 +85,7 @@ class Trainer:
     def run_together(
         self, states: Sequence[TrainState], iterations: int, total: int, device: jax.Device
     ) -> list[TrainState]:
-        """:meth:`run` of many seeds as one axis of arrays, for devices of many processors; the result is on the host.
+        """:meth:`run` of many seeds as one axis of arrays, for accelerators; the result is on the host.
 
         Where the device's memory is not enough for all of them they are halved.
         """

@@ -221,7 +221,7 @@ for each in (first, second):
 assert len({next(iter(each.state.key.devices())) for each in (first, second)}) == 2
 mine, theirs = (jax.device_get(each.state.networks.actor) for each in (first, second))
 assert all((a == b).all() for a, b in zip(jax.tree.leaves(mine), jax.tree.leaves(theirs), strict=True))
-learners.many_processors = lambda device: True  # as on two GPUs: an axis of seeds on each
+learners.is_accelerator = lambda device: True  # as on two GPUs: an axis of seeds on each
 apart = [first.with_seed(seed) for seed in range(4)]
 together = [first.with_seed(seed) for seed in range(4)]
 for each in apart:

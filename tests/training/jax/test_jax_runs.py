@@ -148,7 +148,7 @@ def test_the_engine_says_what_it_does_not_have():
 
 
 def test_seeds_as_an_axis_of_arrays_are_trained_and_resumed_as_one_after_the_other(tmp_path, monkeypatch):
-    """As on a device of many processors: the same up to rounding, whether they were interrupted or not."""
+    """As on a GPU: the same up to rounding, whether they were interrupted or not."""
     seeds.train_seeds(config(), SEEDS, tmp_path / "apart")
     axes, run = [], Trainer.run_together
 
@@ -157,7 +157,7 @@ def test_seeds_as_an_axis_of_arrays_are_trained_and_resumed_as_one_after_the_oth
         return run(self, states, *arguments)
 
     monkeypatch.setattr(Trainer, "run_together", seen)
-    monkeypatch.setattr(learners, "many_processors", lambda device: True)
+    monkeypatch.setattr(learners, "is_accelerator", lambda device: True)
     whole = seeds.train_seeds(config(), SEEDS, tmp_path / "whole")
     assert set(axes) == {len(SEEDS)}
     checkpoint, written = record.Record.checkpoint, iter(range(3))
