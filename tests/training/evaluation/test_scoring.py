@@ -1,5 +1,6 @@
 """Scores of policies: gaps, gains, distances and baselines."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
 from makertaker.baselines import FieldOptions, exploitability, open_loop_policies, solve
+from makertaker.baselines.kinds import Execution
 from makertaker.envs import Factor, Logistic, MakerTakerGame, draw_noise, load_scenario
 from makertaker.training.evaluation.distances import agent_distances, along
 from makertaker.training.evaluation.scoring import control_distance, evaluate
@@ -85,3 +87,19 @@ def test_a_factor_without_noise_leaves_the_gains_of_schedules_exact():
     metrics = evaluate(game, open_loop_policies(game, missed), STEPS, "open_loop").metrics
     assert metrics["exploitability_against"] == "open-loop opponents (exact)"
     assert metrics["nash_conv"] == pytest.approx(exploitability(game, missed, STEPS).nash_conv, abs=1e-12)
+
+
+def test_reference_points_of_one_equilibrium_are_found_once_and_stay_what_they_are(monkeypatch):
+    """Seeds share theirs; what is done with the metrics of one is not seen in the next."""
+    nash, asked = solve("execution-2"), []
+    original = Execution.references
+    monkeypatch.setattr(Execution, "references", lambda self, own: asked.append(own) or original(self, own))
+    first = evaluate("execution-2", nash.open_loop(), equilibrium=nash).metrics["baselines"]
+    known = copy.deepcopy(first)
+    first.clear()
+    assert evaluate("execution-2", nash.open_loop(), equilibrium=nash).metrics["baselines"] == known
+    assert len(asked) == 1
+    other = solve("execution-2")  # an equal one is another
+    assert other != nash
+    evaluate("execution-2", other.open_loop(), equilibrium=other)
+    assert [each is nash for each in asked] == [True, False]
