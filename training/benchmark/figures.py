@@ -24,6 +24,8 @@ _DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 _LEAST = 1e-12
 _ACROSS = 3
 """panels in a row"""
+_FLAT = 6
+"""learners whose names, in several lines, stand beside each other"""
 
 
 def save(found: Results, tables: Mapping[str, Sequence[Mapping[str, Any]]], folder: Path) -> list[Path]:
@@ -79,7 +81,7 @@ def _known(rows: Sequence[Mapping[str, Any]], *keys: str) -> list[float]:
 
 def markets(found: Results) -> Figure:
     """Every run as a dot, with its learner's median as a bar, by market."""
-    figure, axes = _panels(found.markets, 2.9)
+    figure, axes = _panels(found.markets, 4.7 if _upright(found.learners) else 2.9)
     everything = found.done[GAIN].to_numpy(float)
     for axis, market in zip(axes, found.markets, strict=False):
         for place, name in enumerate(found.learners):
@@ -89,17 +91,25 @@ def markets(found: Results) -> Figure:
             axis.plot([place] * len(values), values, MARKERS[place % len(MARKERS)], color=color(place), ms=4, alpha=0.5)
             axis.hlines(np.median(values), place - 0.35, place + 0.35, color="0.1", linewidth=1.8, zorder=3)
         axis.set(yscale="log", xlim=(-0.6, len(found.learners) - 0.4))
-        long = max(map(len, found.learners)) > 5
-        axis.set_xticks(range(len(found.learners)), [_short(each) for each in found.learners],
-                        rotation=35 if long else 0, ha="right" if long else "center", fontsize="small")  # fmt: skip
+        axis.set_xticks(range(len(found.learners)), **_names(found.learners))
         axis.grid(axis="y", alpha=0.25)
     _logarithmic(axes[0].yaxis, everything)
     figure.supylabel(_NAME, fontsize="medium")
     return figure
 
 
-def _short(name: str) -> str:
-    return name.replace(", ", ",\n")
+def _upright(learners: Sequence[str]) -> bool:
+    """True where names in several lines would overlap."""
+    return len(learners) > _FLAT and any(", " in each for each in learners)
+
+
+def _names(learners: Sequence[str]) -> dict[str, Any]:
+    """Labels of an axis of learners."""
+    if _upright(learners):
+        return {"labels": learners, "rotation": 90, "ha": "center", "fontsize": "small"}
+    short = max(map(len, learners)) <= 5
+    labels = [each.replace(", ", ",\n") for each in learners]
+    return {"labels": labels, "rotation": 0 if short else 35, "ha": "center" if short else "right", "fontsize": "small"}
 
 
 def along(found: Results, rows: Sequence[Mapping[str, Any]]) -> Figure:
