@@ -12,6 +12,7 @@ pytest.importorskip("stable_baselines3")
 
 from makertaker.envs import read_scenario  # noqa: E402
 from makertaker.training import record, runs, seeds  # noqa: E402
+from makertaker.training.common.jax_algorithms import find  # noqa: E402
 from makertaker.training.jax import learners  # noqa: E402
 from makertaker.training.jax.learners import JaxLearners  # noqa: E402
 from makertaker.training.jax.trainer import Trainer  # noqa: E402
@@ -178,6 +179,29 @@ def test_seeds_as_an_axis_of_arrays_are_trained_and_resumed_as_one_after_the_oth
             other = np.loadtxt(tmp_path / folder / f"seed-{seed}" / "history.csv", delimiter=",", skiprows=1)
             np.testing.assert_allclose(other, table, rtol=1e-3)
         assert again[seed].metrics["nash_conv"] == pytest.approx(whole[seed].metrics["nash_conv"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "settings"),
+    [("execution-2", {"information": "full", "memory": "gru"}), ("examples/random.toml", {})],
+)
+def test_an_axis_of_seeds_takes_those_who_are_ahead_and_those_who_diverged(scenario, settings, monkeypatch):
+    small = find("ppo").changed({"net_arch": [8]}, "ppo")
+    first = JaxLearners(scenario, algorithm=small, markets=8, steps=5, **settings)
+    alone, together = ([first.with_seed(seed) for seed in range(4)] for _ in range(2))
+    for each in alone:
+        each.learn(4 * EPISODE)
+    together[2].learn(4 * EPISODE, until=2 * EPISODE)
+    broken = together[3].state.networks
+    together[3].state = together[3].state._replace(networks=jax.tree.map(lambda each: each * np.nan, broken))
+    monkeypatch.setattr(learners, "is_accelerator", lambda device: True)
+    *sound, diverged = together[0].learn_together(together, 4 * EPISODE, [4 * EPISODE] * 4)
+    assert sound == [None] * 3
+    assert "network is not finite" in str(diverged)
+    for one, other in zip(alone[:3], together[:3], strict=True):
+        assert other.steps_done == 4 * EPISODE
+        mine, theirs = (jax.tree.leaves(jax.device_get(each.state.networks.actor)) for each in (one, other))
+        assert all(abs(a - b).max() < 1e-5 for a, b in zip(mine, theirs, strict=True))
 
 
 def test_a_device_without_the_memory_for_all_seeds_gets_half_of_them(monkeypatch):
