@@ -9,7 +9,8 @@ import tempfile
 import pytest
 
 # JAX compiles in a quarter of the time; and values that hold however its compiler fuses operations, and whatever
-# machine code it writes for them, are the ones to rely on
+# machine code it writes for them, are the ones to rely on. An XLA that does not know a flag ends the process and
+# says so
 _FLAGS = ("backend_optimization_level=0", "cpu_use_fusion_emitters=false", "cpu_parallel_codegen_split_count=1")
 os.environ.setdefault("XLA_FLAGS", " ".join(f"--xla_{each}" for each in _FLAGS))
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # programs are shared by the processes of the tests, and not kept
