@@ -1,6 +1,7 @@
 """The command line, as users meet it; Ray on this machine."""
 
 import atexit
+import math
 import os
 import shutil
 import sys
@@ -33,8 +34,12 @@ def _precision_of_its_own():
 
 @pytest.fixture
 def command(monkeypatch, capsys):
-    """Runs ``makertaker`` with these arguments: exit code, standard output, standard error."""
+    """Runs ``makertaker`` with these arguments: exit code, standard output, standard error. What is slow here is not
+    told: how long a computation takes is the machine's affair."""
     from makertaker.training import cli
+    from makertaker.training.common import progress
+
+    monkeypatch.setattr(progress, "_QUIET", math.inf)
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["makertaker", *arguments])
