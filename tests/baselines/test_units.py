@@ -220,7 +220,9 @@ def known_conditions(name):
     return [each.holds for each in check(NOISY[name], 2)]
 
 
-@pytest.mark.parametrize("name", NOISY)
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=[pytest.mark.slow] if each == "factor" else []) for each in NOISY]
+)
 @settings(max_examples=2, deadline=None)
 @given(factors, factors, factors, factors)
 def test_conditions_under_noise_hold_in_any_unit(name, shares, prices, time, signal):
