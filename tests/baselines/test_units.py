@@ -220,9 +220,7 @@ def known_conditions(name):
     return [each.holds for each in check(NOISY[name], 2)]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(each, marks=[pytest.mark.slow] if each == "factor" else []) for each in NOISY]
-)
+@pytest.mark.parametrize("name", NOISY)
 @settings(max_examples=2, deadline=None)
 @given(factors, factors, factors, factors)
 def test_conditions_under_noise_hold_in_any_unit(name, shares, prices, time, signal):

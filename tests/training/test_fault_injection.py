@@ -71,7 +71,7 @@ def failures(disturb, faults):
 
 
 KINDS = ("SIGKILL", "ENOSPC", "SIGTERM", "EIO", "SIGINT", "SIGHUP")
-STRIDES = {"train": 97, "overwrite": 109, "resume": 83, "resume a replacement": 109}
+STRIDES = {"train": 61, "overwrite": 73, "resume": 59, "resume a replacement": 73}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -328,10 +328,7 @@ assert not found, found
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [
-        pytest.param({"history": 3}, "the last 3 observations", marks=pytest.mark.slow),
-        ({"memory": "lstm"}, "with a memory (lstm)"),
-    ],
+    [({"history": 3}, "the last 3 observations"), ({"memory": "lstm"}, "with a memory (lstm)")],
     ids=["history", "lstm"],
 )
 def test_a_run_is_evaluated_and_reported_without_the_libraries(changes, said, tmp_path):

@@ -33,15 +33,8 @@ def against(name, information):
     return PATHS if random else EXACT
 
 
-@pytest.mark.parametrize(
-    ("name", "information"),
-    [
-        # of those who see the price, one kind is enough by default where noise makes it slow
-        pytest.param(name, seen, marks=[pytest.mark.slow] if (name, seen) == ("makers, noise", "market") else [])
-        for name in GAMES
-        for seen in ("time", "own", "market", "full")
-    ],
-)
+@pytest.mark.parametrize("information", ["time", "own", "market", "full"])
+@pytest.mark.parametrize("name", GAMES)
 def test_opponents_react_where_they_can(name, information, monkeypatch):
     monkeypatch.setattr(starts_module, "PAIRS", 4)
     monkeypatch.setattr(starts_module, "_FEWEST", 2)

@@ -137,7 +137,7 @@ def test_the_others_are_those_of_the_environment(made):
     env = gymnasium.make(
         "makertaker/Acas-v0", agent="maker_0", others=others, random=RANDOM, steps=STEPS, observation="time"
     )
-    for each in score(env, lambda seen: np.zeros((*np.shape(seen)[:-1], 2)), draws=2).draws:
+    for each in score(env, lambda seen: np.zeros((*np.shape(seen)[:-1], 2)), draws=3).draws:
         np.testing.assert_array_equal(each.learned.controls.rate[:, 0], 2.5)
         np.testing.assert_array_equal(each.learned.controls.ask[:, 1], 1.25)
 

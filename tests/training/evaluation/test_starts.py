@@ -136,7 +136,7 @@ def test_quotes_that_react():
     policies = {**nash.open_loop(), "maker_0": maker(0), "maker_1": maker(1)}
     found = random_starts(kind_of(game, STEPS), policies, 0.5, 10.0, NOTHING, reacting=True)
     drawn = drawn_starts(game, 0.5, FEW)
-    for agent in ("trader_0", "maker_1"):
+    for agent in game.agents:
         alone = [best_response_to_policies(started(game, each), policies, agent, STEPS).gain for each in drawn]
         mean = found["agents"][agent]["exploitability"]
         assert mean >= np.mean(alone) - 1e-4
