@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -79,11 +79,19 @@ class Basis:
         return result
 
     def products(self, tables: Array, variables: slice) -> Array:
-        """(..., P) product of one-dimensional values over some of the variables."""
-        result: Array = 1.0
-        for place, d in enumerate(range(self.size)[variables]):
-            result = result * tables[..., place, :][..., self.index[:, d]]
-        return result
+        """(..., P) product of one-dimensional values over some of the variables.
+
+        One variable after the other, and each product of the first ones once; points are the last axis meanwhile, so
+        that whole rows are taken.
+        """
+        start, stop, _ = variables.indices(self.size)
+        (_, first), *others = _distinct(self, start, stop)
+        rows = np.moveaxis(tables, (-2, -1), (0, 1))
+        result = rows[0][first]
+        for place, (before, own) in enumerate(others, 1):
+            result = result[before]
+            result *= rows[place][own]
+        return np.moveaxis(result, 0, -1)
 
     def heat(self, sd: Array) -> Array:
         """(P, P) map of coefficients ``c -> S c`` with ``E f(x + sd Z) = sum (S c) phi`` for independent normal Z."""
@@ -96,6 +104,21 @@ class Basis:
                 smooth = smooth + term
             result = result * smooth[self.index[:, d][:, None], self.index[:, d]]
         return result
+
+
+@cache
+def _distinct(basis: Basis, start: int, stop: int) -> list[tuple[Array, Array]]:
+    """For each variable from ``start`` to ``stop``: of which product of the variables before it, and with which degree,
+    the products up to it are made; the last are those of the basis."""
+    steps: list[tuple[Array, Array]] = []
+    known: Array = np.zeros(len(basis.index), dtype=int)
+    for d in range(start, stop):
+        pairs = np.stack([known, basis.index[:, d]], axis=1)
+        if d == stop - 1:
+            return [*steps, (pairs[:, 0], pairs[:, 1])]
+        made, known = np.unique(pairs, axis=0, return_inverse=True)
+        steps.append((made[:, 0], made[:, 1]))
+    raise ValueError(f"variables: expected at least one, got none from {start} to {stop}")
 
 
 @dataclass(frozen=True)

@@ -57,3 +57,18 @@ def test_expectations_of_polynomials(sd: float) -> None:
             0
         ]
         assert expected == pytest.approx(outer, rel=1e-7)
+
+
+@pytest.mark.parametrize(("size", "degree"), [(1, 4), (2, 6), (3, 6), (5, 4), (8, 2)])
+@pytest.mark.parametrize("shape", [(), (7,), (2, 3)])
+def test_products_are_those_of_the_index(size, degree, shape):
+    """Over all variables, the first ones (a factor's) or the others, inside the box and beyond it."""
+    basis = Basis(size, degree)
+    table, _ = basis.tables(np.random.default_rng(0).uniform(-1.5, 1.5, (*shape, size)))
+    for start in range(size):
+        for stop in range(start + 1, size + 1):
+            found = basis.products(table[..., start:stop, :], slice(start, stop))
+            chosen = [table[..., d, basis.index[:, d]] for d in range(start, stop)]
+            np.testing.assert_allclose(found, np.prod(chosen, axis=0), rtol=1e-13, atol=0)
+    with pytest.raises(ValueError, match="variables: expected at least one"):
+        basis.products(table[..., :0, :], slice(0, 0))
