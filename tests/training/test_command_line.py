@@ -91,11 +91,13 @@ def test_a_pipe_has_descriptions_whole(command, terminal):
 
 
 @pytest.mark.parametrize("name", scenario_names())
-def test_a_scenarios_keys_are_those_of_set(name, command):
+def test_a_scenarios_keys_are_those_of_set_and_a_file(name, command, tmp_path):
     """All of them given back leave the scenario what it is."""
-    _, _, *lines = command("scenarios", name)[1].splitlines()
-    again = read_scenario(name, lines)
-    assert (again.game, again.steps) == (read_scenario(name).game, read_scenario(name).steps)
+    printed = command("scenarios", name)[1]
+    (tmp_path / "mine.toml").write_text(printed, encoding="utf-8")
+    own = read_scenario(name)
+    for again in (read_scenario(name, printed.splitlines()[2:]), read_scenario(tmp_path / "mine.toml")):
+        assert (again.game, again.steps) == (own.game, own.steps)
 
 
 @pytest.mark.parametrize("columns", ["40", "80", "120"])

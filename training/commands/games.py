@@ -50,16 +50,16 @@ def scenarios(
     texts = ["description", *(each.description for each in found)]
     show(listed, as_json, *described([("scenario", "size"), *sizes], texts))
     if not as_json:
-        hint("size: traders x makers; 'makertaker scenarios NAME' says all of one")
+        hint("size: traders x makers; 'makertaker scenarios NAME > mine.toml' says all of one, as a file to change")
 
 
 def _show_scenario(found: Scenario, as_json: bool) -> None:
-    """A scenario with its keys, each as ``--set`` takes it."""
+    """A scenario with its keys, each as ``--set`` takes it; all of it is a scenario's file."""
     values = {"steps": found.steps, **{key: each for key, each in found.values.items() if key != "description"}}
     pairs = [f"{key}={value}" for key, value in _flat(values)]
-    agents = f"traders: {found.game.traders}, makers: {found.game.makers}; every line below is one of --set"
+    agents = f"# traders: {found.game.traders}, makers: {found.game.makers}; every line below is one of --set"
     document = {"description": found.description, "steps": found.steps, "values": dict(found.values)}
-    show({found.name: document}, as_json, f"{found.name}: {found.description}", agents, *pairs)
+    show({found.name: document}, as_json, f"# {found.name}: {found.description}", agents, *pairs)
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
