@@ -29,7 +29,7 @@ test-slow: $(READY)  ## tests that train for minutes
 	$(BIN)/python -m pytest -q -m slow
 
 test-ray: $(RAY_READY)  ## what needs Ray, in an environment of its own: RLlib, sweeps; no token file in anybody's home
-	RAY_AUTH_MODE=disabled .venv-ray/bin/python -m pytest -q -m "not slow and not site" tests/training/rllib tests/training/test_sweep.py tests/training/test_locales.py tests/clients tests/site/test_docs.py tests/site/test_reference.py -k "rllib or sweep or ray"
+	RAY_AUTH_MODE=disabled RAY_worker_niceness=0 .venv-ray/bin/python -m pytest -q -m "not slow and not site" tests/training/rllib tests/training/test_sweep.py tests/training/test_locales.py tests/clients tests/site/test_docs.py tests/site/test_reference.py -k "rllib or sweep or ray"
 
 test-benchmarl: $(BENCHMARL_READY)  ## BenchMARL's algorithms, in an environment of their own
 	.venv-benchmarl/bin/python -m pytest -q -m "not slow and not site" tests/training/benchmarl tests/envs/test_routes.py tests/site/test_docs.py tests/site/test_reference.py -k "benchmarl or test_routes"
