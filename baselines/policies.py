@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..envs.arrays import Array
+from ..envs.arrays import Array, as_like
 from ..envs.game import Controls, Game
 from ..envs.grid import Noise, Policy, State, Trajectory, check_controls, grid, move, rollout, shake
 from ..envs.packing import agent_controls
@@ -74,6 +74,10 @@ class OpenLoop:
         """The schedule's controls at step ``k``, broadcast over the state's batch axes."""
         row = self.schedule[k]
         return np.broadcast_to(row, (*np.shape(state.inventories)[:-1], row.shape[-1]))
+
+    def traced(self, k: Array, state: State) -> Array:
+        """The same of one market, on arrays that JAX traces."""
+        return as_like(self.schedule, state.inventories)[k]
 
 
 def open_loop_policies(game: Game, controls: Controls) -> dict[str, Policy]:

@@ -45,10 +45,11 @@ def best_response_to_policies(
 
     The better of two. A search: in an execution game with a factor, see :mod:`.execution.regressed_response`; in
     another game with noise, :mod:`.noise.reacting_response`; otherwise the deviator's schedule is optimised, see
-    :func:`.search.schedule_response`. And, where policies look at time, factor and inventories alone and there are at
-    most five of the latter two, fitted backward induction, see :mod:`.closed_loop.response`: ``bound`` is then what no
-    deviation near the paths gains more than. Policies that remember are asked in whole episodes alone, so that for them
-    there is the search, and no bound.
+    :func:`.search.schedule_response`, with JAX's gradients where it is long and the others' policies have a method
+    ``traced(k, state)``, see :func:`.traced.traced_slopes`. And, where policies look at time, factor and inventories
+    alone and there are at most five of the latter two, fitted backward induction, see :mod:`.closed_loop.response`:
+    ``bound`` is then what no deviation near the paths gains more than. Policies that remember are asked in whole
+    episodes alone, so that for them there is the search, and no bound.
 
     Args:
         game: the game, or any description or environment of it that :func:`makertaker.baselines.solve` takes.

@@ -16,6 +16,7 @@ from .errors import EquilibriumNotFound
 from .policies import OpenLoop
 from .profiles import PATHS, BestResponse
 from .sampling import not_deviating, scored
+from .traced import traced_slopes
 
 _WIDTH = 1e-3
 """of differences, in the game's control unit: actors see and act in single precision"""
@@ -90,7 +91,8 @@ def schedule_response(
     """A schedule of one agent that does well against policies that react, in a game without noise.
 
     The search starts from its own path and from its best response to the path that the others take now, over the
-    game's action range, widened to hold both. One batched rollout gives a gradient.
+    game's action range, widened to hold both. A gradient is one batched rollout of differences, or, where JAX can
+    follow the policies and the schedule is long, exact; see :mod:`.traced`.
 
     Args:
         game: the game.
@@ -119,11 +121,14 @@ def schedule_response(
         start = np.broadcast_to(game.start, (len(schedules), len(game.agents)))
         return np.asarray(rollout(game, {**policies, agent: deviate}, steps, inventories=start).payoffs[:, index])
 
+    slopes = traced_slopes(game, policies, agent, steps)
     differences = by_differences(values, unit, _WIDTH, limits)
 
     def objective(x: Array) -> tuple[float, Array]:
         try:
-            return differences(x)
+            if slopes is None:
+                return differences(x)
+            return float(values(x[None] * unit)[0]), slopes(x[None] * unit, game.start[None])[0] * unit
         except EquilibriumNotFound:  # the others' field has no answer to this schedule: do not go there
             return -1e3 * (cash + abs(before)), np.zeros(x.shape)
 

@@ -18,6 +18,9 @@ from .progress import told
 Values = Callable[[Array, Array], Array]
 """(schedules (D, P, S), places (P,) of the searches they are of) -> payoffs (D, P); per unit"""
 
+Slopes = Callable[[Array, Array], Array]
+"""points (P, S), places (P,) of the searches they are of -> their gradients (P, S); per unit"""
+
 _LENGTHS = np.array([1.0, 0.5, 0.2, 0.05, 0.01])
 """parts of a step that are tried"""
 _SUFFICIENT = 1e-4
@@ -52,6 +55,7 @@ def climb_together(
     matrix: Array,
     limits: tuple[Array, Array],
     *,
+    slopes: Slopes | None = None,
     width: float,
     iterations: int,
     tolerance: float,
@@ -63,7 +67,8 @@ def climb_together(
         start: (P, S) first points, within the limits.
         matrix: (S, S) positive definite, ``-d2 f`` to begin with.
         limits: lowest and highest points (P, S).
-        width: of the central differences that are gradients.
+        slopes: gradients; None: central differences.
+        width: of these differences.
         iterations: at most.
         tolerance: a search ends where a step promises less than this.
     """
@@ -74,7 +79,7 @@ def climb_together(
     for _ in told("best responses by search", range(iterations)):
         low, high = (each[members] for each in limits)
         here = x[members]
-        slope = _slope(values, here, members, low, high, width)
+        slope = _slope(values, here, members, low, high, width) if slopes is None else slopes(here, members)
         if before is not None:
             matrices[members] = _corrected(matrices[members], *before, slope)
         step, promised = _step(here, slope, matrices[members], low, high)

@@ -151,11 +151,11 @@ class ActionScale:
         low, high = ((each - self._center) / self._unit for each in self._range)
         return low[columns], high[columns]
 
-    def physical_action(self, agent: str, action: np.ndarray) -> np.ndarray:
+    def physical_action(self, agent: str, action: Array) -> Array:
         """One agent's physical controls, (..., 1) or (..., 2), of an action; truncated as :meth:`physical` does."""
-        columns = agent_columns(self.game, agent)
+        columns, xp = agent_columns(self.game, agent), namespace(action)
         center, unit, low, high = (each[columns] for each in self._numbers())
-        return np.asarray(np.minimum(np.maximum(center + unit * action, low), high))
+        return xp.minimum(xp.maximum(center + unit * action, low), high)
 
     def unit(self, agent: str) -> np.ndarray:
         """The game's control unit of an agent as a fraction of the half-width of its action range, (1,) or (2,).

@@ -395,7 +395,7 @@ class JaxMarket:
     def observations(self, state: JaxState) -> Array:
         """The same of all agents: (n, size)."""
         position = Position(state.inventories, state.factor, state.price)
-        seen = self.view.observe(self.view.state(state.k, position, state.quotes, state.volumes, state.context))
+        seen = self.view.observe(self.view.vector(state.k, position, state.quotes, state.volumes, state.context))
         single: Array = seen.astype(jnp.float32)
         return single
 

@@ -12,7 +12,8 @@ from gymnasium.spaces import Box
 from numpy.typing import ArrayLike
 
 from .actions import ActionScale
-from .arrays import Array, as_like, as_numpy
+from .arrays import Array, as_like, as_numpy, namespace
+from .competition import best_quote
 from .game import Activity, Coefficients, Controls, Game
 from .grid import Advance, Policy, Position, State, advance, closing_rates, grid, terminal_reward
 from .noise import Noise, draw_step, scaled
@@ -81,6 +82,39 @@ class Setting:
         result = copy(self)
         result.observer = self.observer.showing(context)
         return result
+
+    def vector(
+        self, k: int | Array, position: Position, quotes: Array, volumes: Array, context: Array | None = None
+    ) -> Array:
+        """The vector that observations are made of, in any array library; see :mod:`~makertaker.envs.observation`. With
+        a 0 and a 1 behind it for one-hots, where these are shown.
+
+        Args:
+            k: (...,) steps played, or one whole number for all markets.
+            position: inventories (..., n), factor (..., d), which is not looked at in a game without, price (...,).
+            quotes: (..., 2, M) asks and bids of the last step; not shown before the first.
+            volumes: (..., 2) shares bought and sold in the last step.
+            context: (..., D) what was drawn; where it is shown.
+        """
+        inventories, factor, price = position
+        xp, batch = namespace(inventories), inventories.shape[:-1]
+        time = as_like(k, inventories) * self.dt
+        entries = [xp.broadcast_to(time, batch)[..., None], inventories]
+        if self.game.factor is not None:
+            entries.insert(1, factor)
+        if self.game.makers:
+            entries.append(best_quote(quotes))
+        entries += [price[..., None], volumes, quotes.reshape(*batch, -1)]
+        if self.context and context is not None:
+            entries.append(context)
+        if self.options.identity:
+            zero = 0 * inventories[..., :1]
+            entries += [zero, zero + 1]
+        vector = self.observer.scaled(xp.concat(entries, axis=-1))
+        first = as_like(self.observer.first, vector)
+        if isinstance(k, int):
+            return vector if k else vector * first
+        return vector * xp.where((k > 0)[..., None], 1.0 + 0 * first, first)
 
     def action_space(self, agent: str) -> Box:
         """Space of one agent's actions."""

@@ -11,9 +11,7 @@ from typing import TypeAlias, Unpack
 from array_api_compat import device, is_jax_array
 
 from .arrays import Array, as_like, namespace, reshaped
-from .competition import best_quote
 from .game import Game
-from .grid import Position
 from .market import Setting
 from .options import Fields, OptionsLike
 from .random_markets import RandomMarkets
@@ -90,41 +88,8 @@ class RoleView(Setting):
         parts = {"trader": values[..., :split, :], "maker": values[..., split:, :]}
         return {role: parts[role] for role in self.names}
 
-    def state(
-        self, k: int | Array, position: Position, quotes: Array, volumes: Array, context: Array | None = None
-    ) -> Array:
-        """The vector that observations are made of; see :mod:`~makertaker.envs.observation`. With a 0 and a 1 behind it
-        for one-hots, where these are shown.
-
-        Args:
-            k: (...,) steps played, or one whole number for all markets.
-            position: inventories (..., n), factor (..., d), which is not looked at in a game without, price (...,).
-            quotes: (..., 2, M) asks and bids of the last step; not shown before the first.
-            volumes: (..., 2) shares bought and sold in the last step.
-            context: (..., D) what was drawn; where it is shown.
-        """
-        inventories, factor, price = position
-        xp, batch = namespace(inventories), inventories.shape[:-1]
-        time = as_like(k, inventories) * self.dt
-        entries = [xp.broadcast_to(time, batch)[..., None], inventories]
-        if self.game.factor is not None:
-            entries.insert(1, factor)
-        if self.game.makers:
-            entries.append(best_quote(quotes))
-        entries += [price[..., None], volumes, quotes.reshape(*batch, -1)]
-        if self.context and context is not None:
-            entries.append(context)
-        if self.options.identity:
-            zero = 0 * inventories[..., :1]
-            entries += [zero, zero + 1]
-        vector = self.observer.scaled(xp.concat(entries, axis=-1))
-        first = as_like(self.observer.first, vector)
-        if isinstance(k, int):
-            return vector if k else vector * first
-        return vector * xp.where((k > 0)[..., None], 1.0 + 0 * first, first)
-
     def observe(self, state: Array) -> Array:
-        """Every agent's observation, (..., n, size), from :meth:`state`'s vector."""
+        """Every agent's observation, (..., n, size), from :meth:`vector`."""
         if is_jax_array(state):  # in which this is faster than to take single entries
             return state[..., self._columns]
         shape, columns = (*state.shape[:-1], len(self.game.agents), self.size), self._columns.reshape(-1)

@@ -279,7 +279,7 @@ class TorchMarket(EnvBase):  # type: ignore[misc]  # TorchRL is untyped
         view, batch = self.view, self.batch_size
         position = Position(inside["inventories"], inside["factor"], inside["price"][..., 0])
         context = None if self._drawn is None else self._drawn.context
-        vector = view.state(k, position, inside["quotes"], inside["volumes"], context)
+        vector = view.vector(k, position, inside["quotes"], inside["volumes"], context)
         clock = torch.full((*batch, 1), k, dtype=torch.int64, device=self.device)
         ended = torch.full((*batch, 1), k == self.steps, dtype=torch.bool, device=self.device)
         entries = {**inside, "k": clock, "done": ended, "terminated": ended.clone()}
@@ -394,7 +394,7 @@ class ActorPolicy:
         if self._context is not None:
             context = market._tensor(self._context).expand(*inventories.shape[:-1], -1)
         quotes, volumes = rest
-        groups = market.grouped(observation=view.observe(view.state(int(k), position, quotes, volumes, context)))
+        groups = market.grouped(observation=view.observe(view.vector(int(k), position, quotes, volumes, context)))
         given = self._remembered(int(k), TensorDict(groups, batch_size=inventories.shape[:-1], device=market.device))
         with torch.no_grad(), set_exploration_type(ExplorationType.DETERMINISTIC):
             acted = self._actor(given)

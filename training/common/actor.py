@@ -16,10 +16,10 @@ from ...envs.arrays import Array, namespace
 from .memory import pushed
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
-    "tanh": np.tanh,
-    "relu": lambda x: np.maximum(x, 0.0),
-    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0.0))),
-    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "tanh": lambda x: namespace(x).tanh(x),
+    "relu": lambda x: namespace(x).maximum(x, 0.0),
+    "elu": lambda x: namespace(x).where(x > 0, x, namespace(x).expm1(namespace(x).minimum(x, 0.0))),
+    "leaky_relu": lambda x: namespace(x).where(x > 0, x, 0.01 * x),
     "silu": lambda x: x * _sigmoid(x),
 }
 """functions between layers by name, those of :data:`.ranges.ACTIVATIONS`"""
@@ -159,10 +159,14 @@ class Actor:
 
     def act(self, seen: Array) -> Array:
         """Actions (..., m) from observations (..., d). Raises ValueError for an actor with a memory."""
-        if self.remembers:
-            what = "a history" if self.unit is None else "a GRU" if self.lstm is None else "an LSTM"
-            raise ValueError(f"expected an actor without memory, got one with {what}: it acts by `step`")
+        self._without_memory()
         return self._output(self._inputs(seen))
+
+    def smooth(self, seen: Array) -> Array:
+        """The same without rounding to single precision, from an array of any library, which can differentiate it.
+        Raises ValueError for an actor with a memory."""
+        self._without_memory()
+        return self._actions(seen[..., : self.visible])
 
     def start(self, *batch: int) -> Array:
         """The memory at the beginning of an episode, (*batch, size) zeros; its size is 0 without one."""
@@ -193,10 +197,18 @@ class Actor:
     def _inputs(self, seen: Array) -> Array:
         return np.asarray(seen, dtype=np.float32)[..., : self.visible].astype(float)
 
+    def _without_memory(self) -> None:
+        if self.remembers:
+            what = "a history" if self.unit is None else "a GRU" if self.lstm is None else "an LSTM"
+            raise ValueError(f"expected an actor without memory, got one with {what}: it acts by `step`")
+
     def _output(self, x: Array) -> Array:
+        return np.asarray(self._actions(x), dtype=np.float32)
+
+    def _actions(self, x: Array) -> Array:
         for layer in self.layers[:-1]:
             x = ACTIVATIONS[self.activation](x @ layer.weight.T + layer.bias)
         x = x @ self.layers[-1].weight.T + self.layers[-1].bias
         if self.squashed:
-            x = self.low + 0.5 * (np.tanh(x) + 1.0) * (self.high - self.low)
-        return np.asarray(np.clip(x, self.low, self.high), dtype=np.float32)
+            x = self.low + 0.5 * (namespace(x).tanh(x) + 1.0) * (self.high - self.low)
+        return namespace(x).clip(x, self.low, self.high)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from gymnasium.spaces import Box
 
 from ...envs import Policy, State
+from ...envs.arrays import Array
+from ...envs.grid import Position
 from ...envs.market import Market, Setting
 from ...envs.observation import Kind
 from ...envs.packing import agent_columns, check_goes_on, check_steps, join_controls, split_controls
+from .actor import Actor
 from .memory import Remembering, empty, pushed
 
 Act = Callable[[np.ndarray], np.ndarray]
@@ -51,12 +54,25 @@ class LearnedPolicy:
         """What its actions depend on, which decides how exploitability is found."""
         return self.information or self.market.options.kind
 
-    def __call__(self, k: int, state: State) -> np.ndarray:
+    def __call__(self, k: int, state: State) -> Array:
         """Controls (..., 1) or (..., 2) of the agent."""
         seen = _seen(self.market, self.agent, state)
         flat = seen.reshape(-1, seen.shape[-1])
         physical = self.market.scale.physical_action(self.agent, np.asarray(self.act(flat), dtype=float))
         return physical.reshape(*seen.shape[:-1], -1)
+
+    @property
+    def traced(self) -> Callable[[Array, State], Array] | None:
+        """The same on arrays that JAX traces, to be differentiated; None where the actions are not an actor's of
+        :mod:`.actor`."""
+        return self._traced if isinstance(getattr(self.act, "__self__", None), Actor) else None
+
+    def _traced(self, k: Array, state: State) -> Array:
+        actor, market = cast(Actor, cast(Any, self.act).__self__), self.market
+        position = Position(state.inventories, state.factor, state.price)
+        vector = market.vector(k, position, state.quotes, state.volumes, market.observer.context)
+        seen = vector[..., market.observer.columns[market.game.positions[self.agent]]]
+        return market.scale.physical_action(self.agent, actor.smooth(seen))
 
     def showing(self, context: np.ndarray) -> LearnedPolicy:
         """The policy in a random market of which this, (..., D), was drawn."""
@@ -82,7 +98,7 @@ class RememberingPolicy:
         self._acting, self._market, self._agent = acting, market, agent
         self._next, self._memory = 0, np.zeros(0)
 
-    def __call__(self, k: int, state: State) -> np.ndarray:
+    def __call__(self, k: int, state: State) -> Array:
         """Controls (..., 1) or (..., 2) of the agent.
 
         Raises:

@@ -19,7 +19,8 @@ from ...baselines.kinds import kind_of
 from ...baselines.policies import Rule
 from ...baselines.profiles import Reference
 from ...baselines.sampling import Mean, pair_mean
-from ...baselines.search_together import climb_together, curvature
+from ...baselines.search_together import Slopes, climb_together, curvature
+from ...baselines.traced import traced_slopes
 from ...envs import Controls, Game, Noise, Policy, State, Trajectory, draw_noise, rollout
 from ...envs.arrays import Array
 from ...envs.packing import agent_controls
@@ -252,6 +253,7 @@ class _Problem:
             tried[better, everywhere],
             self._curvature(values, tried[better[near], near], near),
             limits,
+            slopes=self._slopes(agent, flat[:, 0]),
             width=_WIDTH,
             iterations=_ITERATIONS,
             tolerance=_TOLERANCE,
@@ -260,6 +262,21 @@ class _Problem:
             return np.asarray(cash * reached - before)
         usual = agent_controls(self.game, played.controls, agent).reshape(len(self.starts), self.score.each, -1)
         return added(best, everywhere, usual, self.score) - self.by_start(played.payoffs[:, index])
+
+    def _slopes(self, agent: str, base: Array) -> Slopes | None:
+        """Gradients by schedules that are added to ``base`` (P, S); None where there are differences alone."""
+        slopes = None if self.random else traced_slopes(self.game, self.policies, agent, self.steps)
+        if slopes is None:
+            return None
+        unit, per = self.game.control_unit(agent), self.game.control_unit(agent) / self.game.payoff_unit(agent)
+
+        def added(schedules: Array, places: Array) -> Array:
+            every = base.copy()  # compiled once, for all of them
+            every[places] += unit * schedules
+            found = slopes(every.reshape(len(base), self.steps, -1), self.starts)
+            return np.asarray(per * found.reshape(base.shape)[places])
+
+        return added
 
     def _first(self, agent: str, index: int, searched: Trajectory, own: Array) -> tuple[Array, tuple[Array, Array]]:
         """Schedules (P, S) to begin with beside none, and the limits of all, in control units: where nothing is random,

@@ -182,7 +182,7 @@ class Markets:
         """The learners' observations (..., B, L, d) of a batch's state, or of those of all steps (K,)."""
         view, position = self.env.view, Position(state.inventories, state.factor, state.price)
         k = jnp.broadcast_to(state.k[..., None], state.price.shape)
-        seen = view.observe(view.state(k, position, state.quotes, state.volumes, state.context))
+        seen = view.observe(view.vector(k, position, state.quotes, state.volumes, state.context))
         own: Array = seen[..., self.positions, :].astype(jnp.float32)
         return own
 
