@@ -27,6 +27,7 @@ from .text import how_to_install
 try:
     import torch
     from tensordict import TensorDict, TensorDictBase
+    from tensordict.nn import TensorDictSequential
     from torchrl.data import Bounded, Categorical, Composite, Unbounded
     from torchrl.envs import EnvBase
     from torchrl.envs.utils import ExplorationType, set_exploration_type
@@ -340,13 +341,18 @@ class ActorPolicy:
         agent: str,
         memory: TensorDictBase | None = None,
     ) -> None:
-        self.steps, self._market, self._actor, self._agent = market.steps, market, actor, agent
+        self.steps, self._market, self._agent = market.steps, market, agent
         self._context: np.ndarray | None = None
         self._memory, self._next = memory, 0
         self._kept: TensorDictBase | None = None
         """what the module wrote for the next step"""
         self._batch: torch.Size = torch.Size()
-        agent_index(market.game, agent)
+        index = agent_index(market.game, agent)
+        own = next(group for group, place in market._places.items() if place.start <= index < place.stop)
+        self._actor = actor
+        if isinstance(actor, TensorDictSequential):  # other groups' modules have no part in it
+            self._actor = actor.select_subsequence(out_keys=[(own, "action")])
+        self._idle = {group: ends[0].shape[-2:] for group, ends in market._bounds.items() if group != own}
 
     @property
     def remembers(self) -> bool:
@@ -399,7 +405,10 @@ class ActorPolicy:
         with torch.no_grad(), set_exploration_type(ExplorationType.DETERMINISTIC):
             acted = self._actor(given)
         self._next, self._kept = int(k) + 1, acted.get("next", None)
-        controls = market.controls(acted.reshape(inventories.shape[:-1]))
+        acted = acted.reshape(inventories.shape[:-1])
+        for group, shape in self._idle.items():
+            acted[group, "action"] = inventories.new_zeros((*inventories.shape[:-1], *shape))
+        controls = market.controls(acted)
         plain = Controls(*(each.to("cpu", torch.float64).numpy() for each in controls))
         return agent_controls(market.game, plain, self._agent)  # type: ignore[no-any-return]
 
