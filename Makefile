@@ -25,8 +25,9 @@ run: $(READY)  ## train on the default market, compare with its equilibrium, wri
 test: $(READY)  ## fast tests, one process for each processor
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
-test-slow: $(READY)  ## tests that train for minutes
+test-slow: $(READY) $(RAY_READY)  ## tests that train for minutes; with Ray too
 	$(BIN)/python -m pytest -q -m slow
+	RAY_AUTH_MODE=disabled .venv-ray/bin/python -m pytest -q -m slow tests/training/rllib
 
 test-ray: $(RAY_READY)  ## what needs Ray, in an environment of its own: RLlib, sweeps; no token file in anybody's home
 	RAY_AUTH_MODE=disabled RAY_worker_niceness=0 .venv-ray/bin/python -m pytest -q -m "not slow and not site" tests/training/rllib tests/training/test_sweep.py tests/training/test_locales.py tests/clients tests/site/test_docs.py tests/site/test_reference.py -k "rllib or sweep or ray"
@@ -91,14 +92,21 @@ $(READY): .venv/torch pyproject.toml setup.py constraints.txt
 	$(BIN)/python $(INSTALL) -c constraints.txt -e ".[all]"
 	touch $(READY)
 
-# Ray's RLlib wants an older gymnasium than the rest
-$(RAY_READY): .venv-ray/torch pyproject.toml setup.py constraints-ray.txt
+# Ray's RLlib wants an older gymnasium than the rest, BenchMARL an older TorchRL. Libraries first: they may be installed
+# beside other environments, where the package itself, which writes makertaker.egg-info, may not
+.venv-ray/libraries: .venv-ray/torch
+	.venv-ray/bin/python $(INSTALL) -r constraints-ray.txt
+	touch $@
+.venv-benchmarl/libraries: .venv-benchmarl/torch
+	.venv-benchmarl/bin/python $(INSTALL) -r requirements-benchmarl.txt
+	touch $@
+
+$(RAY_READY): .venv-ray/libraries pyproject.toml setup.py
 	.venv-ray/bin/python $(INSTALL) -c constraints-ray.txt -e ".[ray,jax]" pytest
 	touch $(RAY_READY)
 
-# BenchMARL wants an older TorchRL
-$(BENCHMARL_READY): .venv-benchmarl/torch pyproject.toml setup.py requirements-benchmarl.txt
-	.venv-benchmarl/bin/python $(INSTALL) -r requirements-benchmarl.txt -e .
+$(BENCHMARL_READY): .venv-benchmarl/libraries pyproject.toml setup.py
+	.venv-benchmarl/bin/python $(INSTALL) -e .
 	touch $(BENCHMARL_READY)
 
 # a complete list of versions: some of these libraries ask for what they do not need, and exclude each other

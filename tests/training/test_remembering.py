@@ -328,8 +328,10 @@ assert not found, found
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"history": 3}, "the last 3 observations"), ({"memory": "lstm"}, "with a memory (lstm)")],
-    ids=["history", "lstm"],
+    [
+        pytest.param({"history": 3}, "the last 3 observations", id="history"),
+        pytest.param({"memory": "lstm"}, "with a memory (lstm)", id="lstm", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_is_evaluated_and_reported_without_the_libraries(changes, said, tmp_path):
     metrics = runs.train(config(**changes), tmp_path / "run").metrics

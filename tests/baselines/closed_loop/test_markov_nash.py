@@ -88,7 +88,7 @@ def test_a_linear_quadratic_game_has_the_equilibrium_of_the_riccati_recursion(ga
 
 
 @pytest.mark.parametrize(
-    ("steps", "noise"), [(1, 0.1), (2, 0.1), (3, 0.0), pytest.param(3, 0.1, marks=pytest.mark.slow)]
+    ("steps", "noise"), [(1, 0.1), (2, 0.1), *(pytest.param(3, noise, marks=pytest.mark.slow) for noise in (0.0, 0.1))]
 )
 def test_the_softmax_market_has_the_equilibrium_of_nested_solves_over_a_tree(steps, noise):
     pytest.importorskip("jax")

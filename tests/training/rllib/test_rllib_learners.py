@@ -69,7 +69,7 @@ def test_processors_in_use_are_said():
     ray.kill(busy)
 
 
-@pytest.mark.parametrize(("runners", "spread"), [(0, 0.0), (2, 1.0)])
+@pytest.mark.parametrize(("runners", "spread"), [(0, 0.0), pytest.param(2, 1.0, marks=pytest.mark.slow)])
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, runners, spread):
     """On runners, whose processes take seconds to start, another training of the seed is compared here as well."""
     with learners(runners=runners, inventory_spread=spread) as straight:

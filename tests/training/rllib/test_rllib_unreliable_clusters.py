@@ -25,6 +25,7 @@ def test_a_cluster_that_is_not_there_is_said_at_once():
     assert time.monotonic() - started < 20
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_node_goes_on_and_takes_a_new_one(tmp_path, monkeypatch):
     from ray.cluster_utils import Cluster
 

@@ -25,7 +25,8 @@ LSTM, STACKED = {"memory": "lstm", "information": "full"}, {"history": 2, "infor
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"algorithm": each} for each in ALGORITHMS),
+        # TQC's twenty-five quantiles take as long as the others together
+        *(pytest.param({"algorithm": each}, marks=[pytest.mark.slow] * (each == "tqc")) for each in ALGORITHMS),
         *({"algorithm": each} for each in (MIX, TRUSTED)),
         *({"algorithm": each, **STACKED} for each in (MIX, TRUSTED)),
         LSTM,
