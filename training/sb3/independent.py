@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from ...envs import Options, Policy
@@ -244,6 +245,8 @@ class IndependentLearners(Learners):
         model = self.models[agent]
         unit = self.market.scale.unit(agent)
         explore = algorithms.ShrinkExploration(self.algorithms[agent], unit, self.progress)
+        if model.tensorboard_log is None:  # its own logger makes a folder among the system's temporary ones
+            model.set_logger(Logger(folder=None, output_formats=[]))
         try:
             model.learn(
                 target - model.num_timesteps,

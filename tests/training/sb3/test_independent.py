@@ -1,6 +1,7 @@
 """Independent learning: the hub, information structures, checkpoints."""
 
 import pickle
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -262,7 +263,8 @@ def test_agents_can_follow_given_policies():
     ],
     ids=str,
 )
-def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, changes):
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, changes, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     straight = learners(**changes)
     straight.learn(4 * EPISODE, until=2 * EPISODE)
     straight.save_checkpoint(tmp_path / "checkpoint", {"note": 7})
@@ -273,6 +275,7 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, chang
     assert resumed.hub.steps_done == 2 * EPISODE
     resumed.learn(4 * EPISODE)
     assert_same_parameters(parameters(straight), parameters(resumed))
+    assert not (tmp_path / "temporary").exists()  # nothing was written there
 
 
 @pytest.mark.parametrize("damage", ["state.pkl", "maker_0.zip"])
