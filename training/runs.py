@@ -28,12 +28,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Column
+from rich.progress import Progress
 
 from .common import checkpoint_folder, engines, files, run_folder
 from .common.extras import check_installed, needed
 from .common.learners import Learners
+from .common.progress import columns
 from .evaluation.standings import Standings
 from .evaluation.tables import percent, remarks
 from .record import Circumstances, Past, Record, as_past, load_circumstances, load_history
@@ -282,13 +282,9 @@ def show_remarks(config: RunConfig, console: Console | None) -> None:
 
 def progress_bar(console: Console | None, total: int = 1) -> Progress:
     """A bar with a task's ``gain`` beside it, for ``total`` steps; nothing is shown without a console."""
-    # where there is little room, the bar is shorter
-    steps, first, last = (Column(no_wrap=True, min_width=each) for each in (2 * len(str(total)) + 1, 7, 7))
-    numbers = MofNCompleteColumn(table_column=steps), "{task.fields[gain]}"
-    columns = BarColumn(), *numbers, TimeElapsedColumn(table_column=first), TimeRemainingColumn(table_column=last)
     # a bar that is disabled still ends with an empty line on its console, until Rich 14.3
     shown = Console(quiet=True) if console is None else console
-    return Progress("{task.description}", *columns, console=shown, disable=console is None)
+    return Progress(*columns(shown.width, total, "{task.fields[gain]}"), console=shown, disable=console is None)
 
 
 def algorithm_text(config: RunConfig) -> str:

@@ -183,10 +183,13 @@ def test_a_long_computation_is_told_and_a_quick_one_is_not(capsys, monkeypatch):
     assert capsys.readouterr().err == ""
 
 
-def test_a_terminal_has_a_bar(capsys):
-    with progress.shown(Console(stderr=True, force_terminal=True, width=80)):
-        assert list(told("field", range(3))) == [0, 1, 2]
-    assert "field" in capsys.readouterr().err
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_terminal_has_a_bar(width, capsys):
+    with progress.shown(Console(stderr=True, force_terminal=True, width=width, color_system=None)):
+        assert list(told("feedback equilibrium", range(320))) == list(range(320))
+    said = capsys.readouterr().err
+    assert re.search(r"feedback\s.*\b\d+/320\b", said, flags=re.S)
+    assert "…" not in said
 
 
 def test_the_decoupling_field_tells_its_steps():

@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
 
 from ...baselines.progress import listening
 
@@ -15,6 +25,8 @@ _QUIET = 3.0
 """seconds before the first line"""
 _BETWEEN = 10.0
 """seconds from line to line"""
+_NARROW = 60
+"""width of a screen that has no room for a bar"""
 _TELLING = 1.0
 """seconds of steps after which they tell how long the others take"""
 
@@ -27,9 +39,24 @@ def shown(console: Console) -> Iterator[None]:
         with listening(_Lines(console)):
             yield
         return
-    columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    with Progress("{task.description}", *columns, console=console, transient=True) as bar, listening(_Bar(bar)):
+    with Progress(*columns(console.width, 9999), console=console, transient=True) as bar, listening(_Bar(bar)):
         yield
+
+
+def columns(width: int, total: int, beside: str | None = None) -> list[ProgressColumn]:
+    """Of a bar for ``total`` steps, with a text of its task beside it; numbers are whole on narrow screens, too.
+
+    Args:
+        width: of the screen; where it is small there is no bar, and what is computed may take a second line.
+        total: number of steps.
+        beside: a text.
+    """
+    steps, first, last = (Column(no_wrap=True, min_width=each) for each in (2 * len(str(total)) + 1, 7, 7))
+    texts = ["{task.description}"] if beside is None else ["{task.description}", beside]
+    what, *between = (TextColumn(each, table_column=Column(overflow="fold")) for each in texts)
+    bar = [BarColumn()] if width >= _NARROW else []
+    times = TimeElapsedColumn(table_column=first), TimeRemainingColumn(table_column=last)
+    return [what, *bar, MofNCompleteColumn(table_column=steps), *between, *times]
 
 
 class _Bar:
