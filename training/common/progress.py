@@ -53,8 +53,9 @@ def columns(width: int, total: int, beside: str | None = None) -> list[ProgressC
     """
     steps, first, last = (Column(no_wrap=True, min_width=each) for each in (2 * len(str(total)) + 1, 7, 7))
     texts = ["{task.description}"] if beside is None else ["{task.description}", beside]
-    what, *between = (TextColumn(each, table_column=Column(overflow="fold")) for each in texts)
-    bar = [BarColumn()] if width >= _NARROW else []
+    roomy = width >= _NARROW
+    what, *between = (TextColumn(each, table_column=Column(no_wrap=roomy, overflow="fold")) for each in texts)
+    bar = [BarColumn()] if roomy else []
     times = TimeElapsedColumn(table_column=first), TimeRemainingColumn(table_column=last)
     return [what, *bar, MofNCompleteColumn(table_column=steps), *between, *times]
 
