@@ -364,7 +364,7 @@ class MakerTakerGame(Game[MakerTakerCoefficients]):
             share=self.competition.fill(np.full((1, self.makers), self.margin)).share[0],
         )
 
-    @property
+    @cached_property
     def _surprise(self) -> float:
         """Shares that noise may bring to a maker besides: two standard deviations of its own, half of the extra
         flow."""
