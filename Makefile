@@ -114,9 +114,9 @@ $(CLIENTS_READY): .venv-clients/torch pyproject.toml setup.py requirements-clien
 	.venv-clients/bin/python $(INSTALL) --no-deps -r requirements-clients.txt -e .
 	touch $(CLIENTS_READY)
 
-$(DOCS_READY): $(READY)
-	$(BIN)/python $(INSTALL) -c constraints.txt -e ".[docs]"
-	touch $(DOCS_READY)
+$(DOCS_READY): .venv/torch pyproject.toml setup.py constraints.txt
+	$(BIN)/python $(INSTALL) -c constraints.txt -e ".[all,docs]"
+	touch $(READY) $(DOCS_READY)
 
 browser: $(AXE)  ## what looks at pages: a browser where there is none yet, and rules of accessibility
 $(AXE):
