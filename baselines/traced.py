@@ -18,14 +18,14 @@ from ..envs.grid import Policy, Position, State, advance, closing_rates, grid
 from ..envs.noise import NO_SHOCKS
 from ..envs.packing import agent_index, control_size, split_controls
 
-Slopes: TypeAlias = Callable[[Array, Array], Array]
+ScheduleSlopes: TypeAlias = Callable[[Array, Array], Array]
 """gradients (P, K, w) of an agent's payoffs by its schedules (P, K, w), from starts (P, n)"""
 
 TRACED_FROM = 150
 """entries of a schedule"""
 
 
-def traced_slopes(game: Game, policies: Mapping[str, Policy], agent: str, steps: int) -> Slopes | None:
+def traced_slopes(game: Game, policies: Mapping[str, Policy], agent: str, steps: int) -> ScheduleSlopes | None:
     """The gradient of an agent's payoff by its schedule, through policies that react to it.
 
     A policy that can be differentiated has a method ``traced(k, state)``: the same as the policy of one market, on a
@@ -57,7 +57,7 @@ def traced_slopes(game: Game, policies: Mapping[str, Policy], agent: str, steps:
     try:
         with jax.enable_x64(True):
             jax.eval_shape(payoff, np.zeros((steps, control_size(game, agent))), game.start)
-    except (jax.errors.TracerArrayConversionError, jax.errors.TracerBoolConversionError):
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):  # something asks for numbers that are not there yet
         return None
     return slopes
 

@@ -6,10 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from makertaker.baselines import open_loop_policies, search, solve, traced
 from makertaker.baselines.kinds import kind_of
-from makertaker.envs import acas_v0, load_scenario, rollout
+from makertaker.envs import BestQuote, CustomIntensity, acas_v0, load_scenario, rollout
 from makertaker.training.common.actor import Actor, Gru, Layer
 from makertaker.training.common.joint_market import LearnedPolicy, policy_of
 from makertaker.training.evaluation.starts import random_starts
@@ -102,7 +103,27 @@ def test_schedules_are_followed_too(monkeypatch):
     assert np.abs(slopes(own[None], nash.game.start[None])).max() < 1e-8  # first-order conditions
 
 
-@pytest.mark.parametrize("what", ["short", "noise", "a function", "a memory", "no JAX", "numpy alone"])
+ASKING = {
+    "an array": lambda k, state: np.ones(2) * np.asarray(state.price),
+    "a number": lambda k, state: np.ones(2) * float(state.price),
+    "an index": lambda k, state: np.ones((160, 2))[k],
+    "a range": lambda k, state: np.ones(2) * range(160)[k],
+    "a branch": lambda k, state: np.ones(2) if k else np.zeros(2),
+}
+"""what JAX does not know while it traces"""
+
+
+class Asks:
+    """A policy that says that JAX can follow it."""
+
+    def __init__(self, traced):
+        self.traced = traced
+
+    def __call__(self, k, state):
+        return np.ones(2)
+
+
+@pytest.mark.parametrize("what", ["short", "noise", "a function", "a memory", "no JAX", "an intensity", *ASKING])
 def test_where_there_are_differences_alone(what, monkeypatch):
     steps = 10 if what == "short" else 160
     market, policies = learned("acas", steps)
@@ -120,16 +141,15 @@ def test_where_there_are_differences_alone(what, monkeypatch):
         policies["maker_0"] = policy_of(replace(remembering, visible=seen).acting, market, "maker_0")
     if what == "no JAX":
         monkeypatch.setattr(traced, "find_spec", lambda name: None)
-    if what == "numpy alone":
-
-        class Asks:
-            def __call__(self, k, state):
-                return np.ones(2)
-
-            def traced(self, k, state):
-                return np.ones(2) * np.asarray(state.price)
-
-        policies["maker_0"] = Asks()
+    if what in ASKING:
+        policies["maker_0"] = Asks(ASKING[what])
+    if what == "an intensity":
+        own = CustomIntensity(
+            function=lambda x: expit(-x),
+            first=lambda x: -expit(x) * expit(-x),
+            second=lambda x: expit(x) * expit(-x) * (1 - 2 * expit(-x)),
+        )
+        game = replace(game, competition=BestQuote(own))
     assert traced.traced_slopes(game, policies, "trader_0", steps) is None
 
 
