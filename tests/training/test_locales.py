@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -156,10 +157,10 @@ def test_every_command_in_every_locale(name, environment, tmp_path, request):
         assert word in printed
 
 
+@(pytest.mark.slow if find_spec("ray") is None else lambda test: test)  # Ray asks for more than processes do
 def test_a_sweep_in_a_locale_of_ascii(tmp_path):
-    """In a folder that the locale can name, which Ray asks for; with Ray, which asks for more than processes do."""
+    """In a folder that the locale can name, which Ray asks for where it is installed."""
     pytest.importorskip("stable_baselines3")
-    pytest.importorskip("ray")
     inner, _, printed = in_locale("C", tmp_path, SWEEP, tmp_path, inside="plain")
     assert [row.split(",")[:4] for row in (inner / "S" / "table.csv").read_text("utf-8").splitlines()[1:]] == [
         ["plain", '"trader_0=ppo', "maker_0=equilibrium", 'maker_1=ppo"']
