@@ -23,7 +23,7 @@ FIRST = {
     "solve": "reference/baselines/solve.html",
 }
 """what is searched for, and where it is explained"""
-EVERY = 12
+EVERY = 8
 """how many pages of the reference stand for each other: all have one template"""
 
 
