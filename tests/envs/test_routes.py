@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("torchrl")
+from tensordict.nn import TensorDictModule, TensorDictSequential  # noqa: E402
 from torchrl.envs import PettingZooWrapper, check_env_specs  # noqa: E402
 
 from makertaker.baselines import solve  # noqa: E402
@@ -388,6 +389,33 @@ def test_policies_of_an_actor_see_what_the_environment_shows(name: str) -> None:
             np.testing.assert_allclose(policies[agent](k, shown), own, rtol=1e-12, atol=1e-12)
     with pytest.raises(ValueError, match=r"unknown agent .*expected one of"):
         ActorPolicy(env, act, "maker_9")
+
+
+@pytest.mark.parametrize("groups", ["role", "agent"])
+def test_a_policy_asks_its_own_group_alone(groups: Any) -> None:
+    """Of an actor that is a sequence of modules; a module that another needs is asked as well."""
+    env = TorchMarket("maker-taker-3x3", steps=STEPS, dtype=torch.float64, groups=groups)
+    asked: list[str] = []
+
+    def module(group: str, width: int) -> TensorDictSequential:
+        def seen(observation: torch.Tensor) -> torch.Tensor:
+            asked.append(group)
+            return observation.sum(-1, keepdim=True)
+
+        def answer(total: torch.Tensor) -> torch.Tensor:
+            return torch.tanh(total) * torch.ones(width, dtype=torch.float64)
+
+        first = TensorDictModule(seen, in_keys=[(group, "observation")], out_keys=[(group, "sum")])
+        return TensorDictSequential(first, TensorDictModule(answer, [(group, "sum")], [(group, "action")]))
+
+    widths = {group: 1 if group.startswith("trader") else 2 for group in env.group_map}
+    actor = TensorDictSequential(*(module(*each) for each in widths.items()))
+    for agent, policy in env.policies(actor).items():
+        asked.clear()
+        state = State(0.0, None, env.game.start, np.zeros((2, 3)), price=np.array(100.0), volumes=np.zeros(2))
+        found = policy(0, state)
+        assert asked == [next(group for group, agents in env.group_map.items() if agent in agents)]
+        np.testing.assert_array_equal(found, ActorPolicy(env, lambda data: actor(data), agent)(0, state))
 
 
 def test_random_actions_fill_the_range() -> None:
