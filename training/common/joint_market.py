@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -65,14 +65,17 @@ class LearnedPolicy:
     def traced(self) -> Callable[[Array, State], Array] | None:
         """The same on arrays that JAX traces, to be differentiated; None where the actions are not an actor's of
         :mod:`.actor`."""
-        return self._traced if isinstance(getattr(self.act, "__self__", None), Actor) else None
+        actor, market = getattr(self.act, "__self__", None), self.market
+        if not isinstance(actor, Actor):
+            return None
 
-    def _traced(self, k: Array, state: State) -> Array:
-        actor, market = cast(Actor, cast(Any, self.act).__self__), self.market
-        position = Position(state.inventories, state.factor, state.price)
-        vector = market.vector(k, position, state.quotes, state.volumes, market.observer.context)
-        seen = vector[..., market.observer.columns[market.game.positions[self.agent]]]
-        return market.scale.physical_action(self.agent, actor.smooth(seen))
+        def controls(k: Array, state: State) -> Array:
+            position = Position(state.inventories, state.factor, state.price)
+            vector = market.vector(k, position, state.quotes, state.volumes, market.observer.context)
+            seen = vector[..., market.observer.columns[market.game.positions[self.agent]]]
+            return market.scale.physical_action(self.agent, actor.smooth(seen))
+
+        return controls
 
     def showing(self, context: np.ndarray) -> LearnedPolicy:
         """The policy in a random market of which this, (..., D), was drawn."""
