@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from .arrays import Array
 from .limits import Range
@@ -176,6 +177,11 @@ class Ladder(_Panel):
         self.lines = [[_line(axes, look, side == 1, "default") for look in looks] for side in range(2)]
         for each in self.lines[0] + self.lines[1]:
             each.set(linewidth=2 * each.get_linewidth(), markevery=[-1])
+        self.handles = [
+            Line2D([], [], color=_DARK, linewidth=1.1, label="best quote"),
+            Patch(color=_PALE, label="all trades"),
+        ]
+        """what a legend has of it"""
         self._waiting = axes.text(
             0.5, 0.5, "no quotes yet", transform=axes.transAxes, ha="center", va="center", color=_GREY, fontsize=9
         )

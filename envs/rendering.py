@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,9 +19,12 @@ from .market import Market
 from .palette import colors, groups, legend, markers, width
 from .text import how_to_install
 
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+
 _SIZE, _DPI = (10.0, 5.8), 100
 """of a picture, in inches and dots per inch: whole and even numbers of dots, which video formats want"""
-_COLUMNS = 7
+_COLUMNS = 8
 """entries of a legend in a row"""
 _NO_DISPLAY = (
     "render_mode: 'human' shows a window, and matplotlib has none here (backend {}): render_mode='rgb_array' returns "
@@ -231,7 +234,7 @@ class Renderer:
         for each in self._figure.legends:
             each.remove()
         shapes, members = markers(self.game), groups(self.game)
-        handles = [
+        handles: list[Artist] = [
             Line2D([], [], color=shade, marker=shapes[members[name][0]], markersize=4.5, label=name)
             for name, shade in legend(self.game).items()
         ]
@@ -246,6 +249,7 @@ class Renderer:
         if ghost is not None:
             lines[ghost.label] = {"linestyle": DASHES, "linewidth": 0.9}
         handles += [Line2D([], [], color=grey, markersize=4.5, label=name, **each) for name, each in lines.items()]
+        handles += [] if self._ladder is None else self._ladder.handles
         rows = -(-len(handles) // _COLUMNS)
         columns = -(-len(handles) // rows)
         self._figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9, frameon=False)

@@ -230,7 +230,7 @@ def compare(
     """
     found = comparisons.compare(folders)
     say_left_out(found)
-    same, table = found.table().without(["against"]).without_constant(comparisons.SETTINGS)
+    same, table = found.table().without(["against", comparisons.CURRENCY]).without_constant(comparisons.SETTINGS)
     show(found.document(), as_json, tables.aligned(table))
     if not as_json:
         if same:

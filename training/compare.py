@@ -6,6 +6,7 @@ Only finished runs are compared, by what their ``metrics.json`` and ``history.cs
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import re
 from collections import Counter
@@ -18,17 +19,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..baselines.kind import QUICK_PATHS
-from ..baselines.profiles import mean_controls
 from ..envs import draw_noise, rollout, text
 from ..envs.arrays import Array
 from . import many, seed_folder
 from .common import files
 from .common.extras import needed
 from .evaluation.metrics import RunMetrics
+from .evaluation.scoring import mean_path, parts_of
 from .evaluation.spread import Spread, between, spread
-from .evaluation.tables import MISSING, Table, number, payoff_size, percent, remarks
-from .record import load_circumstances, load_gains, load_history
+from .evaluation.tables import MISSING, Table, number, payoff_size, percent, remarks, significant
+from .record import Circumstances, load_circumstances, load_gains, load_history
 from .run_config import RunConfig, alike, load_config
+from .run_evaluation import joint_responses
 from .runs import algorithm_text, load_policies
 
 if TYPE_CHECKING:  # plotly may be missing
@@ -38,6 +40,8 @@ _TOLD = "values.description"
 """of the entries of a configuration the one that is no setting"""
 _NAMED = 3
 """labels that the name of a group has at most"""
+_TIMES = ("finished", "seconds")
+"""of the circumstances of runs, those of which there are the first and the last"""
 _SAID = 5
 """reasons that are said one by one, where runs are left out"""
 
@@ -54,7 +58,7 @@ class FinishedRun(NamedTuple):
     """joint market steps, NashConv and relative NashConv over training, (rows, 3)"""
     gains: Array | None
     """(rows, n) every agent's gain over training, in currency; None where it was not recorded"""
-    seconds: float
+    circumstances: Circumstances
 
 
 @dataclass(frozen=True)
@@ -96,19 +100,25 @@ class Group:
         return float(np.median(found)) if found else None
 
     def agents(self) -> dict[str, dict[str, float]]:
-        """Medians over seeds by agent: the gain of its best response over the sum of the equilibrium payoffs' sizes,
-        its payoff and that of the equilibrium, in currency, and its relative distance."""
+        """Medians over seeds by agent: the gain of its best response, over the sum of the equilibrium payoffs' sizes
+        and in currency, its payoff and that of the equilibrium, in currency, and its relative distance."""
         found: dict[str, dict[str, float]] = {}
         for agent in self.runs[0].metrics["agents"]:
             each = [(run.metrics["agents"][agent], payoff_size(run.metrics)) for run in self.runs]
             numbers = {
                 "relative_gain": [own["exploitability"] / size for own, size in each],
+                "gain": [own["exploitability"] for own, _ in each],
                 "learned": [own["learned"] for own, _ in each],
                 "equilibrium": [own["equilibrium"] for own, _ in each],
                 "control_distance": [own["control_distance"] for own, _ in each],
             }
             found[agent] = {name: float(np.median(values)) for name, values in numbers.items()}
         return found
+
+    @property
+    def played(self) -> int:
+        """Joint market steps, which an algorithm may round up to whole rollouts; the most of the seeds."""
+        return max(each.metrics["timesteps_done"] for each in self.runs)
 
     def numbers(self) -> dict[str, float | None]:
         """Medians over seeds of what is compared beside NashConv; None where it is not defined."""
@@ -120,7 +130,7 @@ class Group:
         return {
             "name": self.name,
             **{"scenario": config.scenario, "algorithm": algorithm_text(config), "engine": config.engine},
-            **{"information": config.information, "timesteps": config.timesteps},
+            **{"information": config.information, "timesteps": self.played},
             "relative_nash_conv": self.nash_conv.document(),
             "exploitability_against": self.against,
             **self.numbers(),
@@ -142,12 +152,13 @@ def _over_starts(run: FinishedRun) -> float | None:
 
 
 _NUMBERS: dict[str, Callable[[FinishedRun], float | None]] = {
+    "nash_conv": lambda run: run.metrics["nash_conv"],
     "open_loop_relative_nash_conv": lambda run: run.metrics["open_loop_relative_nash_conv"],
     "random_starts_relative_nash_conv": _over_starts,
     "control_distance": lambda run: run.metrics["control_distance"],
     "collusion_index": lambda run: run.metrics["collusion_index"],
     "feedback_collusion_index": _feedback_index,
-    "seconds": lambda run: run.seconds,
+    "seconds": lambda run: run.circumstances["seconds"],
 }
 
 
@@ -173,6 +184,22 @@ class Comparison:
         values = {name: [each.get(name) for each in found] for name in names}
         other = {name: each for name, each in values.items() if len(set(each)) > 1}
         return dict(sorted(other.items(), key=lambda entry: None in entry[1]))
+
+    @cached_property
+    def shared(self) -> dict[str, str]:
+        """Entries of the configurations that are the same in all groups, but the seed, as texts."""
+        first = dict(files.flat(self.groups[0].config.document()))
+        return {name: each for name, each in first.items() if name not in self.differences and name != "seed"}
+
+    def configurations(self) -> dict[str, object]:
+        """Of every group, that of its first seed."""
+        return {each.name: each.config.document() for each in self.groups}
+
+    def circumstances(self) -> dict[str, str]:
+        """With what all runs ran: versions, machine, time; where they differ, what there is."""
+        found = [dict(files.flat(run.circumstances)) for each in self.groups for run in each.runs]
+        names = dict.fromkeys(name for each in found for name in each)
+        return {name: _all_of([each.get(name, MISSING) for each in found], name in _TIMES) for name in names}
 
     @property
     def scenarios(self) -> list[str]:
@@ -211,18 +238,23 @@ class Comparison:
 
     def agent_table(self) -> Table:
         """A row for each group and agent; see :meth:`Group.agents`."""
-        shown = {"relative_gain": percent, "learned": number, "equilibrium": number, "control_distance": percent}
+        shown: dict[str, Callable[[float], str]] = {
+            **{"relative_gain": percent, "gain": significant, "learned": number, "equilibrium": number},
+            "control_distance": percent,
+        }
         rows = [
             [group.name, agent, *(told(own[name]) for name, told in shown.items())]
             for group in self.groups
             for agent, own in group.agents().items()
         ]
-        return Table(["group", "agent", "relative gain", "payoff", "equilibrium payoff", "control distance"], rows)
+        header = ["group", "agent", "gain, relative", "gain", "payoff", "equilibrium payoff", "control distance"]
+        return Table(header, rows)
 
     def agent_rows(self) -> list[list[object]]:
         """The same with numbers in full, a header first."""
-        rows = [[group.name, agent, *own.values()] for group in self.groups for agent, own in group.agents().items()]
-        return [["group", "agent", "relative_gain", "learned", "equilibrium", "control_distance"], *rows]
+        found = [(group.name, group.agents()) for group in self.groups]
+        rows = [[name, agent, *own.values()] for name, agents in found for agent, own in agents.items()]
+        return [["group", "agent", *next(iter(found[0][1].values()))], *rows]
 
     def difference_table(self) -> Table:
         """A row for each entry of :attr:`differences`."""
@@ -259,6 +291,7 @@ class Comparison:
 
 
 _OPEN_LOOP = "against open-loop opponents"
+CURRENCY = "NashConv, currency"
 SETTINGS = ("scenario", "algorithm", "engine", "information", "seeds", "joint market steps")
 """columns of :meth:`Comparison.table` that may be the same in all rows"""
 _COLUMNS: dict[str, Callable[[Group], str]] = {
@@ -266,19 +299,20 @@ _COLUMNS: dict[str, Callable[[Group], str]] = {
     "relative NashConv, median": lambda group: percent(group.nash_conv.median),
     "95% interval": lambda group: between(group.nash_conv.low, group.nash_conv.high) or MISSING,
     "interquartile mean": lambda group: percent(group.nash_conv.interquartile_mean),
+    CURRENCY: lambda group: significant(float(np.median([each.metrics["nash_conv"] for each in group.runs]))),
     "scenario": lambda group: group.config.scenario,
     "algorithm": lambda group: algorithm_text(group.config),
     "engine": lambda group: group.config.engine,
     "information": lambda group: group.config.information,
     "seeds": lambda group: str(len(group.runs)),
-    "joint market steps": lambda group: f"{group.config.timesteps:,}",
+    "joint market steps": lambda group: f"{group.played:,}",
     "against": lambda group: group.against,
     _OPEN_LOOP: lambda group: percent(group.numbers()["open_loop_relative_nash_conv"]),
     "over random starts": lambda group: percent(group.numbers()["random_starts_relative_nash_conv"]),
     "control distance": lambda group: percent(group.numbers()["control_distance"]),
     "collusion index": lambda group: number(group.numbers()["collusion_index"]),
     "collusion index, feedback Nash at 0": lambda group: number(group.numbers()["feedback_collusion_index"]),
-    "seconds": lambda group: f"{np.median([each.seconds for each in group.runs]):,.0f}",
+    "seconds": lambda group: f"{np.median([each.circumstances['seconds'] for each in group.runs]):,.0f}",
 }
 
 
@@ -329,12 +363,14 @@ def write_page(found: Comparison, title: str, to: str | Path, *, paths: bool = F
         for each in found.groups
     ]
     said = [*found.remarks(), *found.left_out_lines()]
-    settings = found.difference_table()
+    differing = found.difference_table()
+    kind = module.Settings
+    settings = kind(differing, found.shared, found.circumstances(), found.configurations())
     downloads = {
         "groups": files.csv_text(found.group_rows()),
         "agents": files.csv_text(found.agent_rows()),
         "runs": files.csv_text(found.run_rows()),
-        "settings": files.csv_text([settings.header, *settings.rows]),
+        "settings": files.csv_text([differing.header, *differing.rows]),
     }
     path, played = Path(to), _paths(found.groups[0], trust) if paths and len(found.groups) == 1 else None
     same, compared = found.table().without_constant(SETTINGS)
@@ -352,11 +388,17 @@ def _paths(group: Group, trust: bool) -> Paths:
     noise = draw_noise(task.game, task.steps, QUICK_PATHS, seed=0)
     policies = [whole.players(load_policies(each.folder, trust=trust))[0] for each in group.runs]
     played = [rollout(task.game, each, task.steps, noise) for each in policies]
-    means = [each.inventories if noise is None else each.inventories.mean(axis=0) for each in played]
-    controls = [each.controls if noise is None else mean_controls(each) for each in played]
+    means = [mean_path(each) for each in played]
     kind = needed("evaluation.comparison_page", "train").Paths
-    histories, gains = [each.history for each in group.runs], [each.gains for each in group.runs]
-    found: Paths = kind(task.equilibrium, task.payoff_size, means, controls, histories, gains)
+    found: Paths = kind(
+        task.equilibrium,
+        task.payoff_size,
+        means,
+        [joint_responses(task.game, task.steps, own, each) for own, each in zip(policies, means, strict=True)],
+        parts_of(played, task.equilibrium, noise),
+        [each.history for each in group.runs],
+        [each.gains for each in group.runs],
+    )
     return found
 
 
@@ -402,7 +444,7 @@ def _finished(folder: Path, label: str) -> FinishedRun:
         done = f"{metrics['timesteps_done']:,} of {config.timesteps:,} joint market steps"
         raise ValueError(f"run: {text.shown(folder)!r} is unfinished, {done}; {advice}")
     return FinishedRun(
-        folder, label, config, metrics, load_history(folder), load_gains(folder), load_circumstances(folder)["seconds"]
+        folder, label, config, metrics, load_history(folder), load_gains(folder), load_circumstances(folder)
     )
 
 
@@ -433,6 +475,22 @@ def _names(groups: Sequence[Group]) -> list[str]:
 def _joined(labels: Iterable[str]) -> str:
     listed = list(dict.fromkeys(labels))
     return ", ".join(listed[:_NAMED]) + (f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else "")
+
+
+def _all_of(values: Sequence[str], ends: bool) -> str:
+    """Different texts as one; the first and the last alone, where ``ends`` asks for it or they are many, by their order
+    as numbers where they are some."""
+    first, *others = sorted(dict.fromkeys(values), key=_in_order)
+    if others and (ends or len(others) >= _NAMED):
+        return f"{first} to {others[-1]}"
+    return "; ".join([first, *others])
+
+
+def _in_order(value: str) -> tuple[float, str]:
+    try:
+        return float(value), value
+    except ValueError:
+        return math.inf, value
 
 
 def _parent(run: FinishedRun) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..baselines import EquilibriumNotFound
 from ..baselines.kinds import kind_of
 from ..baselines.profiles import replaced
-from ..envs import Controls, Policy, text
+from ..envs import Controls, Game, Policy, Trajectory, text
 from ..envs.market import Setting
 from ..envs.palette import NAMED
 from .common import engines, files, run_folder
@@ -184,18 +184,23 @@ def _written(result: RunEvaluation, so_far: Reached, out: Path) -> RunEvaluation
     return result
 
 
-def _responses(config: RunConfig, policies: Mapping[str, Policy], result: Evaluation) -> Controls | None:
+def joint_responses(game: Game, steps: int, policies: Mapping[str, Policy], learned: Trajectory) -> Controls | None:
     """Everyone's best response to what the others have learned, one in each column; None where one was not found, and
-    of agents too many to be drawn. In random markets in the first that the task draws."""
-    task = config.task
-    game, policies = task.markets[0].game, task.players(policies)[0]
+    of agents too many to be drawn.
+
+    Args:
+        game: the game.
+        steps: K.
+        policies: everyone's.
+        learned: their path, of means where anything is random.
+    """
     if len(game.agents) > NAMED:
         return None
     try:
-        found = kind_of(game, config.steps).responses(policies, result.learned)
+        found = kind_of(game, steps).responses(policies, learned)
     except EquilibriumNotFound:
         return None
-    joint = result.learned.controls
+    joint = learned.controls
     for index, each in enumerate(found):
         joint = replaced(game, joint, each.controls, index)
     return joint
@@ -219,7 +224,9 @@ def write_report(out: str | Path, *, to: str | Path | None = None, trust: bool =
     with _held(out):
         config, so_far = load_config(out), reached(out)
         result = _written(_compared(config, so_far, trust), so_far, out)
-        responses = _responses(config, _policies(config, so_far.models, trust), result)
+        task, policies = config.task, _policies(config, so_far.models, trust)
+        first = task.markets[0]  # of random markets the one whose paths are shown
+        responses = joint_responses(first.game, task.steps, task.players(policies)[0], result.learned)
         about = so_far.history, so_far.gains, config.document(), so_far.circumstances
         content = module.page(run_folder.shown_name(out), result, *about, responses)
         try:

@@ -7,7 +7,7 @@ import base64
 import itertools
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,12 @@ import numpy as np
 from makertaker.baselines import Equilibrium, solve_many
 from makertaker.envs import read_scenario
 from makertaker.envs.palette import colors, markers
+from makertaker.training.common.overflow import OVERFLOW
 from makertaker.training.explorer.files import page_file
 
 SCENARIO = "acas"
 GRID: dict[str, Sequence[float]] = {
-    "trader_inventory": (-1.0, -2.5, -5.0, -7.5, -10.0, -15.0),
+    "trader_inventory": (-15.0, -10.0, -7.5, -5.0, -2.5, -1.0),
     "competition.gamma": (0.5, 0.7, 1.0, 1.4, 2.0, 3.0),
     "impact.beta": (0.1, 0.25, 0.5, 1.0, 2.0, 4.0),
     "trader_terminal_penalty": (0.1, 0.25, 0.5, 1.0, 2.0, 5.0),
@@ -78,9 +79,10 @@ def _nearest(values: Sequence[float], given: Mapping[str, object], key: str) -> 
     return list(values).index(float(np.ravel(np.asarray(own, dtype=float))[0]))
 
 
-FILES = {
+FILES: dict[str, Callable[[], str]] = {
     "explore/acas.js": data,
     "explore/charts.js": lambda: page_file("charts.js"),
+    "js/overflow.js": lambda: OVERFLOW,
 }
 
 if __name__ == "__main__":

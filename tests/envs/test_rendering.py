@@ -235,7 +235,8 @@ def test_a_legend_has_room_however_many_agents_there_are(traders, makers, entrie
     picture = pictures(env, looked=(-1,))[0]
     figure = env._renderer._figure
     (legend,), panels = figure.legends, list(axes_of(env).values())
-    assert sorted(each.get_text() for each in legend.get_texts()) == sorted(entries)
+    ladder = ["best quote", "all trades"] if makers else []
+    assert sorted(each.get_text() for each in legend.get_texts()) == sorted(entries + ladder)
     box, boxes = legend.get_window_extent(), [axes.get_tightbbox() for axes in panels]
     height, width = picture.shape[:2]
     assert 0 <= box.x0 < box.x1 <= width

@@ -10,12 +10,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ...baselines import Equilibrium
-from ...envs import Controls, Game
+from ...envs import Controls, Game, PayoffParts, Trajectory
 from ...envs.arrays import Array
 from . import panels
 from .elements import DASHES, Entry, download, figure, layout, table
 from .elements import legend as entries
-from .html_report import gain_curves, path_figures, path_legend
+from .html_report import gain_curves, path_figures, path_legend, payoff_parts, settings_tables
 from .page import COMPARISON, INK, filled, tint
 from .panels import COLORS, DASHED, color
 from .spread import Spread
@@ -29,7 +29,8 @@ _ROW = 56
 _CROWD = 100
 """rows of agents that a page shows at most"""
 _SECTIONS = {"groups": "Groups", "agents": "Agents", "final": "Final NashConv", "training": "NashConv over training"}
-_LAST = {"differences": "What differs in configuration"}
+_PLAYED = {"parts": "Payoffs in parts", "paths": "Learned against equilibrium"}
+_LAST = {"differences": "What differs in configuration", "settings": "Settings and versions"}
 
 
 class Trained(NamedTuple):
@@ -44,15 +45,31 @@ class Trained(NamedTuple):
     """of ``final``"""
 
 
+class Settings(NamedTuple):
+    """Of what trainings depend on."""
+
+    differing: Table
+    """entries of their configurations that are not the same in all groups, a column for each; it may have no rows"""
+    shared: Mapping[str, str]
+    """entries that are the same, by names with dots"""
+    ran: Mapping[str, str]
+    """versions, machine and time of all runs"""
+    configurations: Mapping[str, object]
+    """by group"""
+
+
 class Paths(NamedTuple):
     """What the trainings of one market have learned, beside its equilibrium."""
 
     equilibrium: Equilibrium
     size: float
     """sum of the equilibrium payoffs' sizes"""
-    inventories: Sequence[Array]
-    """(K + 1, n) of each training; means where anything is random"""
-    controls: Sequence[Controls]
+    learned: Sequence[Trajectory]
+    """of each training; means where anything is random"""
+    responses: Sequence[Controls | None]
+    """of each: everyone's best response to what the others have learned; None where one was not found"""
+    parts: Mapping[str, PayoffParts]
+    """of everyone's payoffs, ``"learned"`` and ``"equilibrium"``; means over the trainings"""
     histories: Sequence[Array]
     """as of :class:`Trained`"""
     gains: Sequence[Array | None]
@@ -64,7 +81,7 @@ def page(
     groups: Sequence[Trained],
     compared: Table,
     agents: Table,
-    settings: Table,
+    settings: Settings,
     downloads: Mapping[str, str],
     remarks: Sequence[str],
     *,
@@ -78,14 +95,14 @@ def page(
         groups: in the order of the tables.
         compared: a row for each group, without what is the same for all.
         agents: a row for each group and agent.
-        settings: what differs in their configurations; it may have no rows.
+        settings: what they depend on.
         downloads: contents of CSV files by name.
         remarks: lines above the first table.
         shared: what is the same for all groups, by name.
         paths: of the trainings, where they are of one market.
     """
     same = "<p>Nothing but the seed.</p>" if len(groups) == 1 else "<p>Nothing.</p>"
-    contents = {**_SECTIONS, **({} if paths is None else {"paths": "Learned against equilibrium"}), **_LAST}
+    contents = {**_SECTIONS, **({} if paths is None else _PLAYED), **_LAST}
     differing = "Entries of the configurations that are not the same in all groups."
     return filled(
         COMPARISON,
@@ -106,7 +123,11 @@ def page(
             unit="relative NashConv",
         ),
         seeds="" if paths is None else _seeds(paths),
-        settings=table(settings, differing, kind="settings", saved=False) if settings.rows else same,
+        differences=table(settings.differing, differing, kind="settings", saved=False)
+        if settings.differing.rows
+        else same,
+        about=_about_settings(len(groups)),
+        settings=settings_tables(settings.shared, settings.ran, {"configurations": settings.configurations}),
     )
 
 
@@ -121,27 +142,41 @@ def _compared(compared: Table, shared: Mapping[str, str]) -> str:
     return content + (table(same, "The same for all groups.", kind="settings", saved=False) if shared else "")
 
 
+def _about_settings(groups: int) -> str:
+    """What the last tables are of."""
+    of = "Of all seeds" if groups == 1 else "Settings that all groups share, and with what all their runs ran"
+    return f"{of}; where runs differ, values are listed, of many the first and the last."
+
+
 def _agents(agents: Table, groups: int) -> str:
     """The table of agents; without the group where there is one, and not of a crowd."""
     if len(agents.rows) > _CROWD:
         return f"<p>There are {len(agents.rows)} rows, which the file agents has.</p>"
     shown = agents if groups > 1 else Table(agents.header[1:], [row[1:] for row in agents.rows])
     said = (
-        "Gains by best responses, over the sum of the equilibrium payoffs' sizes; payoffs in currency. Medians over "
-        "seeds, whose sum need not be the median of NashConv."
+        "Gains by best responses, relative over the sum of the equilibrium payoffs' sizes, and in currency as payoffs "
+        "are. Medians over seeds, whose sum need not be the median of NashConv."
     )
     return table(shown, said, saved=False)
 
 
 def _seeds(paths: Paths) -> str:
-    """What was learned, as bands over seeds: gains over training, controls and inventories."""
-    game, found = paths.equilibrium.game, panels.over_seeds(paths.equilibrium, paths.inventories, paths.controls)
-    shown = path_legend(game, [*DASHED][:2])
-    gains = _gains(game, paths)
+    """What was learned: gains over training, payoffs in parts, and controls and inventories as bands over seeds."""
+    game, found = paths.equilibrium.game, panels.over_seeds(paths.equilibrium, paths.learned, paths.responses)
+    known = sum(each is not None for each in paths.responses)
+    said = "Lines are medians over seeds; bands go from the least seed to the greatest."
+    if known:
+        of = "" if known == len(paths.responses) else f", of {known} seeds"
+        said += (
+            f" Best response: what the agent would do best while the others keep to what they have learned{of}, as "
+            "opponents who do not react."
+        )
+    shown = path_legend(game, DASHED if known else [*DASHED][:2])
     return (
-        '<h2 id="paths">Learned against equilibrium</h2>'
-        '<p class="muted">Lines are medians over seeds; bands go from the least seed to the greatest.</p>'
-        f'{shown}<div class="panels">{path_figures(paths, found)}</div>{gains}'
+        f'{_gains(game, paths)}<h2 id="parts">{_PLAYED["parts"]}</h2>'
+        f"{payoff_parts(paths.parts, game, 'What was learned: means over seeds.')}"
+        f'<h2 id="paths">{_PLAYED["paths"]}</h2><p class="muted">{said}</p>'
+        f'{shown}<div class="panels">{path_figures(paths, found)}</div>'
     )
 
 
@@ -201,8 +236,9 @@ def learning(groups: Sequence[Trained]) -> go.Figure:
     for i, each in enumerate(groups):
         steps, quartiles = over_seeds(each.histories)
         low, median, high = np.maximum(quartiles, _LEAST).tolist()
+        several = len(each.histories) > 1
         shared = {"x": steps.tolist(), "meta": {"group": each.name}}
-        if len(each.histories) > 1:
+        if several:
             for end, values, fill in (("lower quartile", low, "none"), ("upper quartile", high, "tonexty")):
                 band = {"fill": fill, "fillcolor": tint(shade(i, groups)), "showlegend": False, "hoverinfo": "skip"}
                 chart.add_scatter(
@@ -214,7 +250,8 @@ def learning(groups: Sequence[Trained]) -> go.Figure:
             mode="lines+markers" if len(steps) == 1 else "lines",
             line={"color": shade(i, groups), "dash": _dash(i)},
             name=each.name,
-            hovertemplate=f"%{{y:.3%}}<extra>{html.escape(each.name)}</extra>",
+            customdata=[f" ({a:.3%} to {b:.3%})" for a, b in zip(low, high, strict=True)] if several else None,
+            hovertemplate=f"%{{y:.3%}}{'%{customdata}' if several else ''}<extra>{html.escape(each.name)}</extra>",
         )
     shown = [value for each in chart.data for value in each.y if np.isfinite(value)]
     chart.update_yaxes(_axis(shown))

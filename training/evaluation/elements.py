@@ -61,10 +61,13 @@ def download(name: str, content: str, kind: str = "csv", label: str = "") -> str
 
 def table(content: Table, caption: str, *, name: str = "", kind: str = "", saved: bool = True) -> str:
     """A table with a caption, and its numbers in full as CSV, unless they are saved otherwise."""
-    head = "".join(f'<th scope="col">{html.escape(each)}</th>' for each in content.header)
+    kinds = [' class="words"' if each else "" for each in content.words()]
+    head = "".join(
+        f'<th scope="col"{each}>{html.escape(name)}</th>' for name, each in zip(content.header, kinds, strict=True)
+    )
     body = "".join(
         f'<tr><th scope="row">{html.escape(first)}</th>'
-        + "".join(f"<td>{html.escape(each)}</td>" for each in rest)
+        + "".join(f"<td{each}>{html.escape(cell)}</td>" for cell, each in zip(rest, kinds[1:], strict=True))
         + "</tr>"
         for first, *rest in content.rows
     )
@@ -172,16 +175,20 @@ def _sample(entry: Entry) -> str:
 
 
 def layout(chart: go.Figure, height: int, *, time: str = "") -> go.Figure:
-    """The look that all figures share; lines that are few have one hover label together, headed by ``time``."""
-    lines = sum(each.hoverinfo != "skip" for each in chart.data)
+    """The look that all figures share; lines that are few have one hover label together, headed by ``time``, which of
+    many each says itself."""
+    told = [each for each in chart.data if each.hoverinfo != "skip"]
+    together = len(told) <= _TOGETHER
     chart.update_layout(
         height=height,
         margin={"l": 60, "r": 10, "t": 10, "b": 45},
         showlegend=False,
-        hovermode="x unified" if 1 < lines <= _TOGETHER else "closest",
+        hovermode="x unified" if together else "closest",
     )
     chart.update_xaxes(automargin=True, hoverformat=".4~g", zeroline=False)
     chart.update_yaxes(automargin=True, gridcolor=WEAK)
     if time:
         chart.update_xaxes(unifiedhovertitle={"text": f"{time} %{{x}}"})
+        for each in () if together else told:
+            each.hovertemplate = f"{time} %{{x}}<br>{each.hovertemplate}"
     return chart

@@ -92,7 +92,7 @@ def page(
     whole = "NashConv and payoffs in currency; relative NashConv against open-loop opponents."
     parts = {
         "agents": table(tables.agent_gains(metrics), caption, name="agents"),
-        "parts": _parts(result.parts, game),
+        "parts": payoff_parts(result.parts, game),
         "profiles": table(tables.profiles(metrics), whole, name="profiles")
         + table(tables.profile_payoffs(metrics), "Everyone's payoff in each profile, in currency.", name="payoffs"),
         "starts": "".join(
@@ -194,9 +194,10 @@ def notes(metrics: Metrics) -> list[str]:
     return said
 
 
-def _parts(found: Mapping[str, PayoffParts], game: Game) -> str:
-    """The table of payoffs in parts and, of few agents, a figure."""
+def payoff_parts(found: Mapping[str, PayoffParts], game: Game, over: str = "") -> str:
+    """The table of payoffs in parts and, of few agents, a figure; ``over`` says what they are means of."""
     said = "In currency: what is earned is positive, what is paid negative; parts add up to the payoff."
+    said += f" {over}" if over else ""
     if game.random:
         said += " Means over simulated paths, the payoff as well."
     content = table(tables.parts(found, game.agents), said, name="payoff-parts")
@@ -207,7 +208,7 @@ def _parts(found: Mapping[str, PayoffParts], game: Game) -> str:
         content
         + shown
         + figure(
-            payoff_parts(found, game.agents),
+            part_bars(found, game.agents),
             "Payoffs in parts, in currency",
             legend="parts",
             x="currency",
@@ -224,7 +225,7 @@ def _part_entries(found: Mapping[str, PayoffParts]) -> list[Entry]:
     return [Entry("part", name.replace("_", " "), _FILLS[name][0], pattern=_FILLS[name][1]) for name in _used(found)]
 
 
-def payoff_parts(found: Mapping[str, PayoffParts], agents: Sequence[str]) -> go.Figure:
+def part_bars(found: Mapping[str, PayoffParts], agents: Sequence[str]) -> go.Figure:
     """A bar for each agent, learned and in equilibrium, from its parts; a diamond at their sum."""
     chart = go.Figure()
     rows = [f"{agent}, {profile}" for agent in agents for profile in found]
@@ -409,19 +410,26 @@ def gain_curves(game: Game, steps: Array, gains: Array, size: float) -> go.Figur
 
 def settings(config: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     """Tables of what a training depends on, and of what it ran with; and the files."""
-    apart = ("values", "hyperparameters")
-    shown = {
-        "Hyperparameters": config["hyperparameters"],
-        "Training": {name: each for name, each in config.items() if name not in apart},
-        "Market": config["values"],
-        "Versions and machine": run,
-    }
+    return settings_tables(dict(flat(config)), dict(flat(run)), {"config": config, "run": run})
+
+
+def settings_tables(entries: Mapping[str, str], ran: Mapping[str, str], documents: Mapping[str, object]) -> str:
+    """Tables of settings, and what can be saved.
+
+    Args:
+        entries: of a configuration, those of tables in it by names with dots.
+        ran: with what trainings ran, in the same way.
+        documents: to be saved as JSON, by name.
+    """
+    parts: dict[str, dict[str, str]] = {"Hyperparameters": {}, "Training": {}, "Market": {}}
+    where = {"hyperparameters": "Hyperparameters", "values": "Market"}
+    for name, value in entries.items():
+        first, _, rest = name.partition(".")
+        parts[where.get(first, "Training")][rest if first in where else name] = value
     content = "".join(
-        table(Table(["name", "value"], [list(each) for each in flat(entries)]), name, kind="settings")
-        for name, entries in shown.items()
-        if entries
+        table(Table(["name", "value"], [list(each) for each in own.items()]), name, kind="settings")
+        for name, own in {**parts, "Versions and machine": ran}.items()
+        if own
     )
-    links = "".join(
-        download(name, json.dumps(each, indent=2), "json") for name, each in (("config", config), ("run", run))
-    )
+    links = "".join(download(name, json.dumps(each, indent=2), "json") for name, each in documents.items())
     return f'<div class="tables">{content}</div><p class="tools">{links}</p>'

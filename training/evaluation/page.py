@@ -8,6 +8,7 @@ from string import Template
 from plotly.offline import get_plotlyjs
 
 from ...envs.palette import COLORS, COLORS_ON_DARK
+from ..common.overflow import OVERFLOW
 from .page_script import SCRIPT
 
 INK, STRONG, MIDDLE, WEAK = "#1a1a1a", "#555555", "#8a8a8a", "#bdbdbd"
@@ -54,11 +55,13 @@ figure { margin: 0; min-width: 0; } .chart { min-width: 0; }
 .panels { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .5rem 1.5rem; }
 .tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 0 2rem; }
 @media (max-width: 48rem) { .panels { grid-template-columns: minmax(0, 1fr); } }
+.scroll-cue { margin: .5rem 0 -.3rem; font-size: .8rem; text-align: right; color: var(--muted); }
 .table { min-width: 0; } .scroll { overflow: auto; max-width: 100%; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--muted); padding: .2rem 0; font-size: .9rem; }
 caption span { position: sticky; left: 0; display: inline-block; max-width: calc(100vw - 2.5rem); }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--rule); text-align: right; white-space: nowrap; }
+.words { text-align: left; }
 th { font-weight: 600; } tbody th { font-weight: 400; text-align: left; } th:first-child { text-align: left; }
 thead th { border-bottom: 2px solid var(--strong); white-space: normal; vertical-align: bottom; }
 tbody th { position: sticky; left: 0; background: var(--paper); white-space: normal; overflow-wrap: anywhere;
@@ -66,11 +69,11 @@ tbody th { position: sticky; left: 0; background: var(--paper); white-space: nor
 .table:not(.settings) .scroll { max-height: 40rem; }
 thead th { position: sticky; top: 0; background: var(--paper); } thead th:first-child { left: 0; z-index: 1; }
 .settings table { min-width: min(100%, 22rem); }
-.settings tbody th { white-space: nowrap; max-width: none; width: 1%; }
+.settings tbody th { white-space: nowrap; max-width: none; }
 .settings td { white-space: normal; overflow-wrap: anywhere; text-align: left; min-width: 8rem; }
 .settings thead th { text-align: left; }
 @media (max-width: 48rem) { tbody th { max-width: 9rem; } th, td { padding: .3rem .4rem; } }
-@media print { nav, button, .tools { display: none; }
+@media print { nav, button, .tools, .scroll-cue { display: none; }
   .table .scroll { max-height: none !important; overflow: visible; } }
 """
 _HEAD = (
@@ -131,6 +134,9 @@ $agents
 middle half of them.</p>$legend$learning
 $seeds
 <h2 id="differences">What differs in configuration</h2>
+$differences
+<h2 id="settings">Settings and versions</h2>
+<p class="muted">$about</p>
 $settings
 """
     + _END
@@ -149,5 +155,5 @@ def filled(page: Template, name: str, title: str, contents: dict[str, str], **pa
         parts: the others, HTML.
     """
     links = "".join(f'<li><a href="#{anchor}">{each}</a></li>' for anchor, each in contents.items())
-    script = SCRIPT.replace("ON_DARK", json.dumps(ON_DARK))
+    script = OVERFLOW + SCRIPT.replace("ON_DARK", json.dumps(ON_DARK))
     return page.substitute(parts, name=name, title=title, contents=links, script=script, plotly=get_plotlyjs())

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...baselines import Equilibrium
-from ...envs import Controls
+from ...envs import Controls, Trajectory
 from ...envs.arrays import Array
 from ...envs.palette import COLORS as COLORS
 from ...envs.palette import color as color
@@ -93,18 +93,33 @@ def of_paths(
     return [each._replace(title=f"{mean}{each.title}".capitalize()) for each in found if each.agents]
 
 
-def over_seeds(exact: Equilibrium, inventories: Sequence[Array], controls: Sequence[Controls]) -> list[Panel]:
-    """The panels of several trainings: medians, and the least and the greatest."""
+def over_seeds(
+    exact: Equilibrium, learned: Sequence[Trajectory], responses: Sequence[Controls | None] = ()
+) -> list[Panel]:
+    """The panels of several trainings: medians, and the least and the greatest.
+
+    Args:
+        exact: the equilibrium.
+        learned: the path of each, of means where anything is random.
+        responses: everyone's best responses in each, as of :func:`panels`; medians over those that were found.
+    """
+    known = [each for each in responses if each is not None]
+    best = _joint(known, partial(np.median, axis=0)) if known else None
 
     def each(of: Callable[[Array], Array]) -> list[Panel]:
-        joint = Controls(*(of(np.stack(values)) for values in zip(*controls, strict=True)))
-        return of_paths(exact, of(np.stack(inventories)), joint)
+        joint = _joint([each.controls for each in learned], of)
+        return of_paths(exact, of(np.stack([each.inventories for each in learned])), joint, best)
 
     middle, low, high = (each(partial(np.quantile, q=q, axis=0)) for q in (0.5, 0.0, 1.0))
     return [
-        a._replace(low=b.learned, high=c.learned) if len(inventories) > 1 else a
+        a._replace(low=b.learned, high=c.learned) if len(learned) > 1 else a
         for a, b, c in zip(middle, low, high, strict=True)
     ]
+
+
+def _joint(controls: Sequence[Controls], of: Callable[[Array], Array]) -> Controls:
+    """Several profiles as one."""
+    return Controls(*(of(np.stack(values)) for values in zip(*controls, strict=True)))
 
 
 def levels(metrics: Metrics) -> dict[str, float]:

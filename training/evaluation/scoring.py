@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -118,7 +118,7 @@ def evaluate(
     learned, target = _played(game, policies, steps, noise, episodes), along(equilibrium, noise)
     total = payoff_size(equilibrium.payoffs)
     payoffs, errors, total_error = mean_payoffs(equilibrium, learned, target)
-    mean = _mean_path(learned)
+    mean = mean_path(learned)
     shown = comparable(learned, target)
     if episodes is None:
         gains = _gains(kind, policies, learned, information, price=price)
@@ -169,14 +169,24 @@ def evaluate(
         metrics["random_starts"] = random_starts(
             kind, policies, spread, total, reference, reacting=_reacts(kind, information), price=price
         )
-    return Evaluation(mean, equilibrium, metrics, parts=_parts(learned, target, noise))
+    return Evaluation(mean, equilibrium, metrics, parts=parts_of([learned], target, noise))
 
 
-def _parts(learned: Trajectory, target: Equilibrium, noise: Noise | None) -> dict[str, PayoffParts]:
-    exact = simulate(target.game, target.controls, target.steps, noise)
-    found = {"learned": payoff_parts(target.game, learned), "equilibrium": payoff_parts(target.game, exact)}
+def parts_of(learned: Sequence[Trajectory], target: Equilibrium, noise: Noise | None) -> dict[str, PayoffParts]:
+    """Everyone's payoffs in parts, ``"learned"`` and ``"equilibrium"``: means over trainings, and over paths.
+
+    Args:
+        learned: of each training.
+        target: the equilibrium along the paths of the noise.
+        noise: of those paths; None: nothing is random.
+    """
+    game = target.game
+    exact = simulate(game, target.controls, target.steps, noise)
+    found = {"learned": [payoff_parts(game, each) for each in learned], "equilibrium": [payoff_parts(game, exact)]}
     return {
-        name: PayoffParts(*(each if each.ndim == 1 else each.mean(axis=0) for each in parts))
+        name: PayoffParts(
+            *(np.stack(each).reshape(-1, len(game.agents)).mean(axis=0) for each in zip(*parts, strict=True))
+        )
         for name, parts in found.items()
     }
 
@@ -234,7 +244,7 @@ def mean_payoffs(equilibrium: Equilibrium, learned: Trajectory, target: Equilibr
     return payoffs, np.hypot(each.error, known), float(np.hypot(total.error, known.sum()))
 
 
-def _mean_path(paths: Trajectory) -> Trajectory:
+def mean_path(paths: Trajectory) -> Trajectory:
     """Inventories, controls and payoffs averaged over the batch, if there is one."""
     if paths.payoffs.ndim == 1:
         return paths
@@ -244,7 +254,7 @@ def _mean_path(paths: Trajectory) -> Trajectory:
 
 def comparable(learned: Trajectory, target: Equilibrium) -> Trajectory:
     """What is compared with the equilibrium ``target``: the paths where it has paths as well, otherwise their means."""
-    return learned if target.controls.rate.ndim == learned.controls.rate.ndim else _mean_path(learned)
+    return learned if target.controls.rate.ndim == learned.controls.rate.ndim else mean_path(learned)
 
 
 def _reacts(kind: Kind[Game], information: Seen) -> bool:

@@ -39,6 +39,10 @@ class Table(NamedTuple):
     header: list[str]
     rows: list[list[str]]
 
+    def words(self) -> list[bool]:
+        """Of every column, True where its cells are words: they stand to the left, numbers to the right."""
+        return [all(row[i][:1].isalpha() for row in self.rows) for i in range(len(self.header))]
+
     def first(self, columns: int) -> Table:
         """The table without its last columns."""
         return Table(self.header[:columns], [row[:columns] for row in self.rows])
@@ -84,8 +88,8 @@ def fixed(value: float, digits: int, sign: str = "") -> Shown:
 
 
 def significant(value: float) -> Shown:
-    """Three digits."""
-    return Shown(f"{value:.3g}", value)
+    """Three digits, zeros at the end too, so that numbers of a column are as exact as each other."""
+    return Shown(f"{value:#.3g}".rstrip(".") if value else "0", value)
 
 
 def scientific(value: float, digits: int) -> Shown:
@@ -325,8 +329,9 @@ def aligned(content: Table) -> rich.table.Table:
     rows = [[cell.replace(" ±", "\n±") for cell in row] for row in content.rows]
     names = [word for row in (content.header, *rows) for word in row[0].split()]
     table.columns[0].min_width = max(map(len, names), default=1)
-    for index, column in enumerate(table.columns[1:], start=1):
-        words = all(row[index][:1].isalpha() for row in rows)
+    for index, (column, words) in enumerate(zip(table.columns, content.words(), strict=True)):
+        if not index:
+            continue
         column.justify = "left" if words else "right"
         parts = [*content.header[index].split(), *(line for row in rows for line in row[index].splitlines())]
         column.min_width = max(map(len, parts), default=1)

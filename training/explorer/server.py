@@ -27,6 +27,7 @@ _FILES = {
     "": ("index.html", "text/html"),
     "explore.js": ("explore.js", "text/javascript"),
     "charts.js": ("charts.js", "text/javascript"),
+    "overflow.js": ("overflow.js", "text/javascript"),
     "explore.css": ("explore.css", "text/css"),
 }
 _HEADERS = {

@@ -316,6 +316,7 @@ class Market {
       return make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((each) => make("td", {}, each)));
     });
     this.$(".agents tbody").replaceChildren(...rows);
+    mark(this.$(".agents").parentElement);
     const list = this.$(".numbers");
     if (!list.children.length) {
       for (const [name, label] of [["nash-conv", "NashConv"], ["relative", "relative NashConv"], ["index", "collusion index"]]) {
@@ -339,6 +340,7 @@ class Market {
     const rows = times.map((t, k) => make("tr", {}, make("th", { scope: "row" }, fixed(t, 3)), ...columns.map(([, values]) => make("td", {}, k < values.length ? fixed(values[k], 4) : ""))));
     this.$(".paths thead").replaceChildren(head);
     this.$(".paths tbody").replaceChildren(...rows);
+    mark(this.$(".paths .scroll"));
   }
 }
 

@@ -1,9 +1,9 @@
 // Tables, figures and formulas that are wider than the page scroll: by keyboard too, and a line above says that they do.
-const WIDE = ".md-typeset__scrollwrap, .md-typeset p:has(> img:only-child), .md-typeset .formula, .md-typeset pre > code";
+const WIDE = ".scroll, .md-typeset__scrollwrap, .md-typeset p:has(> img:only-child), .md-typeset .formula, .md-typeset pre > code";
 
 function mark(region) {
   const over = region.scrollWidth > region.clientWidth + 1;
-  if (over) region.tabIndex = 0;
+  if (over || region.scrollHeight > region.clientHeight + 1) region.tabIndex = 0;
   else region.removeAttribute("tabindex");
   if (region.matches("code")) return;
   let cue = region.previousElementSibling;
