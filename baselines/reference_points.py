@@ -15,6 +15,7 @@ from .kind import Kind, SolverOptions
 from .kinds import kind_of
 from .maker_taker.references import COALITION
 from .profiles import FEEDBACK, OPEN_LOOP, Reference
+from .rounding import without_rounding
 
 __all__ = ["ALONE", "COALITION", "COOPERATIVE", "FEEDBACK", "OPEN_LOOP", "TWAP", "references"]
 
@@ -82,4 +83,5 @@ def place(kind: Kind[Game], payoffs: Array | None, nash: Array, best: Array | No
     if payoffs is None or best is None:
         return None
     total, zero, one = (colluders(kind.game, np.asarray(each)) for each in (payoffs, nash, best))
-    return collusion_index(total, zero, one)
+    gain = without_rounding(np.array(total - zero), float(np.abs(nash).sum()), kind.steps)
+    return collusion_index(zero + float(gain), zero, one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 
@@ -44,7 +45,7 @@ def suggestion(given: object, known: Iterable[str]) -> str:
 
 def near(given: object, known: Iterable[str]) -> list[str]:
     """The names that one was meant for, the nearest first: with a dot before it (``gamma`` for ``competition.gamma``),
-    abbreviated, or written like it."""
+    abbreviated, or written like it; otherwise as one of their words (``impact`` for ``permanent_impact``)."""
     if not isinstance(given, str) or not given:
         return []
     names = {each.lower(): each for each in known}
@@ -55,6 +56,7 @@ def near(given: object, known: Iterable[str]) -> list[str]:
     table, dot, last = sought.rpartition(".")  # of a dotted name the last part is compared
     siblings = [each.removeprefix(table + dot) for each in names if each.startswith(table + dot)]
     found = inner or [table + dot + each for each in _alike(last, siblings)]
+    found = found or [each for each in names if sought in re.split("[._-]", each)]
     return [names[each] for each in found[:_MOST]]
 
 

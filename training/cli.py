@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import sys
 import webbrowser
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +14,10 @@ import typer
 
 from ..baselines import EquilibriumNotFound
 from . import compare as comparisons
-from . import many, runs, seed_folder
+from . import completion, many, runs, seed_folder
 from . import render as films
 from .cli_options import Json, Overrides, RunFolder, Steps, Trust, examples
-from .commands import benchmarks, data, explore, games, trainings
+from .commands import benchmarks, data, explore, games, help, trainings
 from .commands.output import err, out, show
 from .commands.results import say_left_out, show_run, show_seeds
 from .common import progress
@@ -24,20 +27,24 @@ from .evaluation import tables
 EXIT_CODES = """\b
 Exit codes:
   0    done
-  1    a training of a sweep or a benchmark failed, or the reader
+  1    a training of a sweep or a
+       benchmark failed, or the reader
        of a pipe left
-  2    a bad argument, a missing library, no equilibrium, a training
-       that diverged, a file that cannot be read or written
-  130  Ctrl-C    143  SIGTERM    129  SIGHUP
-       'train', 'sweep' and 'benchmark' have saved what was
-       learned by then"""
+  2    a bad argument, a missing
+       library, no equilibrium, a
+       training that diverged, a file
+       that cannot be read or written
+  130  Ctrl-C; 143 SIGTERM; 129 SIGHUP
+       ('train', 'sweep', 'benchmark'
+       have saved what was learned)"""
 
 app = typer.Typer(
+    cls=help.Group,
     help="Markets of liquidity takers and makers: solve, learn, and compare the learned with the equilibrium.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # its tables cut names of options where a terminal is narrow
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": help.width()},
     epilog=f"{EXIT_CODES}\n\n{examples('makertaker solve acas', 'makertaker train acas --out runs/acas')}",
 )
 
@@ -45,6 +52,8 @@ app = typer.Typer(
 def main() -> None:
     """Run the command; a bad argument is one line on stderr and exit code 2."""
     never_fail()
+    if completion.names_a_shell(sys.argv[1:]):
+        os.environ[completion.NO_DETECTION] = "1"
     try:
         app(prog_name="makertaker")
     except (ValueError, EquilibriumNotFound, ImportError, OSError, ArithmeticError, MemoryError) as error:
@@ -58,6 +67,9 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+command = partial(app.command, cls=help.Command)
+
+
 @app.callback()
 def options(
     version: Annotated[
@@ -68,26 +80,26 @@ def options(
     pass
 
 
-app.command(
+command(
     short_help="Scenarios, or the keys of one.", epilog=examples("makertaker scenarios", "makertaker scenarios acas")
 )(games.scenarios)
-app.command(
+command(
     short_help="The Nash equilibrium, checked.",
     epilog=examples("makertaker solve acas", "makertaker solve acas --steps 50 --set competition.gamma=2.0"),
 )(games.solve)
-app.command(
+command(
     short_help="Conditions: hold, by what margin.",
     epilog=examples("makertaker check execution-2", "makertaker check acas --verbose"),
 )(games.check)
-app.command(
+command(
     short_help="Nash, colluders, rules of thumb.",
     epilog=examples("makertaker references execution-2", "makertaker references softmax-1x2 --steps 10"),
 )(games.references)
-app.command(
+command(
     short_help="A market's page, with sliders.",
     epilog=examples("makertaker explore", "makertaker explore maker-taker-3x3 --port 8051 --no-open"),
 )(explore.explore)
-app.command(
+command(
     short_help="Train, compare with equilibrium.",
     epilog=examples(
         "makertaker train acas --out runs/acas",
@@ -96,14 +108,14 @@ app.command(
         "makertaker train acas --resume --out runs/acas",
     ),
 )(trainings.train)
-app.command(
+command(
     short_help="Many trainings, one table.",
     epilog=examples(
         "makertaker sweep acas execution-2 --seeds 5 --out runs/sweep",
         "makertaker sweep acas --algorithm ppo --algorithm a2c --out runs/two",
     ),
 )(trainings.sweep)
-app.command(
+command(
     short_help="Suites of learners, with intervals.",
     epilog=examples(
         "makertaker benchmark --quick --out results",
@@ -111,7 +123,7 @@ app.command(
         "makertaker benchmark --report --out results",
     ),
 )(benchmarks.benchmark)
-app.command(
+command(
     short_help="Play as data, for Minari.",
     epilog=examples(
         "makertaker record acas --episodes 100 --out data",
@@ -120,7 +132,7 @@ app.command(
 )(data.record)
 
 
-@app.command(
+@command(
     short_help="A run beside the equilibrium.",
     epilog=examples("makertaker evaluate runs/acas", "makertaker evaluate runs/acas --json"),
 )
@@ -142,7 +154,7 @@ def evaluate(run: RunFolder, trust: Trust = False, as_json: Json = False) -> Non
     show_run(result, run, as_json)
 
 
-@app.command(
+@command(
     short_help="A run's page, with figures.",
     epilog=examples("makertaker report runs/acas --open", "makertaker report runs/acas --to acas.html"),
 )
@@ -173,7 +185,7 @@ def report(
         err.print("no browser was found to open it with", style="yellow")
 
 
-@app.command(
+@command(
     short_help="A film of one episode.",
     epilog=examples("makertaker render runs/acas --out acas.gif", "makertaker render acas --out nash.gif --fps 5"),
 )
@@ -187,10 +199,12 @@ def render(
     ],
     policies: Annotated[
         str | None,
-        typer.Option(help="Who plays: learned or equilibrium; default: learned of a run, otherwise equilibrium."),
+        typer.Option(
+            metavar="NAME", help="Who plays: learned or equilibrium; default: learned of a run, otherwise equilibrium."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
-    fps: Annotated[int, typer.Option(help="Frames, which are steps, per second.")] = 10,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the noise.")] = 0,
+    fps: Annotated[int, typer.Option(metavar="N", help="Frames, which are steps, per second.")] = 10,
     steps: Steps = None,
     overrides: Overrides = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
@@ -213,7 +227,7 @@ def render(
     out.print(f"wrote {film.path}: {film.frames} frames, {film.size / 1e6:.2f} MB", markup=False, soft_wrap=True)
 
 
-@app.command(
+@command(
     short_help="Trainings beside each other.",
     epilog=examples("makertaker compare runs/acas runs/mix", "makertaker compare runs/sweep --to sweep.html"),
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..envs import scenario_names
@@ -13,6 +14,20 @@ from .common.memory import MEMORIES
 
 _SB3 = ("ppo", "a2c", "trpo", "sac", "tqc", "td3", "ddpg")
 """of :mod:`.sb3.algorithms`, which needs PyTorch: too slow for a key that is pressed"""
+
+
+NO_DETECTION = "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"
+"""the variable of the environment with which typer takes a shell's name in place of the one that runs"""
+_SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
+
+
+def names_a_shell(words: Sequence[str]) -> bool:
+    """True where a command line names the shell that completion is for."""
+    asked = ("--install-completion", "--show-completion")
+    return any(
+        (word in asked and after in _SHELLS) or word in [f"{option}={shell}" for option in asked for shell in _SHELLS]
+        for word, after in itertools.pairwise([*words, ""])
+    )
 
 
 def _begun(incomplete: str, words: Iterable[str]) -> list[str]:

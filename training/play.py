@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..envs import Policy, read_scenario, scenario_names, text
+from ..envs.names import unknown
 from ..envs.observation import Kind
 from . import runs, seed_folder
 from .common.information import check_information
+from .run_config import meant
 from .task import Task
 
 PLAYED = ("learned", "equilibrium")
@@ -59,12 +61,14 @@ def play_of(
         EquilibriumNotFound: the game was not solved.
     """
     if policies is not None and policies not in PLAYED:
-        raise ValueError(f"policies: expected one of {list(PLAYED)}, got {policies!r}")
+        raise unknown("policies", policies, PLAYED)
     folder = Path(source)
     run = seed_folder.is_group(folder) or (folder / "config.json").is_file()
     if not run and (not folder.is_dir() or str(source) in scenario_names()):
         if policies == "learned":
             raise ValueError(f"policies: nothing was learned in a scenario, {text.shown(source)!r}: expected a run")
+        if str(source) not in scenario_names() and (run_of := meant(folder)):
+            raise ValueError(f"{text.shown(source)!r} is neither a run directory nor a scenario{run_of}")
         given = read_scenario(source, overrides)
         return _nash(Task(given, steps), given.name)
     if steps is not None or overrides:

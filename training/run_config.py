@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..envs import Policy, Scenario
-from ..envs.names import unknown
+from ..envs.names import near, unknown
 from ..envs.options import as_spread
 from ..envs.parameters import assign, check_count
 from ..envs.scenarios.loader import build_scenario
@@ -330,13 +330,23 @@ def load_config(out: str | Path) -> RunConfig:
             run_folder.settle(folder)
     if not path.is_file():
         inside = sorted(each.name for each in folder.glob("seed-*") if (each / "config.json").is_file())
-        one = f": expected one of the runs in it, {', '.join(inside)}" if inside else ""
+        one = f": expected one of the runs in it, {', '.join(inside)}" if inside else meant(folder)
         raise ValueError(f"run: {str(out)!r} is not a run directory, it has no config.json{one}")
     found = files.read_json(path)
     try:
         return _read(found)
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"run: {str(path)!r} cannot be read: {error}") from error
+
+
+def meant(folder: Path) -> str:
+    """``": did you mean 'runs/acas'?"``, of the trainings beside a path where nothing is; nothing where none is near."""
+    if folder.exists() or not folder.parent.is_dir():
+        return ""
+    signs = ("config.json", "seeds.json", "sweep.json")
+    beside = [folder.parent / each for each in near(folder.name, [each.name for each in folder.parent.iterdir()])]
+    found = [str(each) for each in beside if any((each / sign).is_file() for sign in signs)]
+    return f": did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 
 def _read(found: dict[str, Any]) -> RunConfig:

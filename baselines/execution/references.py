@@ -10,6 +10,7 @@ from ...envs.grid import grid
 from ..errors import EquilibriumNotFound, NoOptimum
 from ..heuristics import twap
 from ..profiles import FEEDBACK, OPEN_LOOP, PATHS, Reference
+from ..rounding import without_rounding
 from . import linear_system as linear
 from .concavity import require_concave
 from .cooperative import cooperative_optimum
@@ -135,5 +136,6 @@ def _nash_conv(rule: LinearFeedback | None) -> float | None:
     if rule is None:
         return None
     if rule.game.factor is None:  # one batch for all agents
-        return float(schedule_gains(rule.game, rule.play().controls.rate)[1].sum())
+        payoffs, gains = schedule_gains(rule.game, rule.play().controls.rate)
+        return float(without_rounding(gains, np.abs(payoffs), rule.steps).sum())
     return float(adapted_gains(rule)[1].sum())

@@ -313,7 +313,7 @@ def _part(key: str, value: Mapping[str, object]) -> object:
         known.remove("intensity")
         given = {name: table.pop(name) for name in _names(intensity) if name in table}
         known += _names(intensity)
-        kind = partial(kind, intensity=intensity(**given))
+        kind = partial(kind, intensity=_make(key, intensity, given, _names(intensity)))
     return _make(key, kind, table, known)
 
 
@@ -333,7 +333,8 @@ def _make(key: str, kind: Callable[..., object], table: Mapping[str, object], kn
         return kind(**{name: tuple(each) if isinstance(each, list) else each for name, each in table.items()})
     except (TypeError, ValueError) as error:
         said = str(error)
-        raise ValueError(said if said.startswith(key) else f"{key}: {said}") from error
+        named = said.startswith(key)
+        raise ValueError(said if named else f"{key}{'.' if said.split(':')[0] in known else ': '}{said}") from error
 
 
 def _names(kind: Callable[..., object]) -> list[str]:

@@ -72,7 +72,7 @@ def test_a_number_is_changed_by_its_path():
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ({"competition.gamma": "-1"}, "gamma: expected a positive finite number, got -1"),
+        ({"competition.gamma": "-1"}, "competition.gamma: expected a positive finite number, got -1"),
         ({"competition.gamma": "much"}, "competition.gamma: expected a number, got 'much'"),
         ({"competition.gama": "1"}, "did you mean 'competition.gamma'"),
         ({"trader_inventory.0": "0"}, "expected nonzero inventories"),

@@ -34,7 +34,9 @@ def record(
     ] = None,
     policies: Annotated[
         str | None,
-        typer.Option(help="Who plays: learned or equilibrium; default: learned of a run, otherwise equilibrium."),
+        typer.Option(
+            metavar="NAME", help="Who plays: learned or equilibrium; default: learned of a run, otherwise equilibrium."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of all noise.")] = 0,
     steps: Steps = None,

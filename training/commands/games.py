@@ -22,7 +22,7 @@ from ..common import progress
 from ..evaluation import tables
 from ..evaluation.tables import with_error
 from ..task import Task
-from .output import GAP, columns, described, err, hint, room, show
+from .output import GAP, columns, described, err, hint, room, show, wrapped
 
 _SOFTMAX = "'competition={kind=\"softmax\",rate=1.0,outside=0.0}'"
 """under which feedback equilibria and the makers' coalition are defined"""
@@ -109,8 +109,10 @@ def solve(name: ScenarioName, steps: Steps = None, overrides: Overrides = None, 
         for (agent, numbers), path in zip(solved.items(), equilibrium.inventories.T, strict=True)
     ]
     table = tables.Table(["agent", "payoff", "gain of best response", "inventory at 0", "at T"], rows)
-    account = f"{equilibrium.message}; residual {equilibrium.residual:.1e} after {equilibrium.iterations} iterations"
-    show(document, as_json, tables.aligned(table), f"{account}, {1e3 * elapsed:.1f} ms")
+    count = equilibrium.iterations
+    account = f"{equilibrium.message}; residual {equilibrium.residual:.1e} after {count} iteration{'s'[: count != 1]}"
+    took = f"{1e3 * elapsed:.1f} ms" if elapsed < 1 else f"{elapsed:.1f} s"
+    show(document, as_json, tables.aligned(table), f"{account}, {took}")
 
 
 def _solved(equilibrium: Equilibrium, gains: Exploitability, index: int) -> dict[str, float]:
@@ -140,11 +142,14 @@ def check(
         conditions = check_conditions(given.game, given.steps)
     # JSON knows no infinity
     listed = [each._asdict() | {"margin": each.margin if math.isfinite(each.margin) else None} for each in conditions]
-    rows = [("yes" if each.holds else "NO", f"{each.margin:.4g}", each.name) for each in conditions]
-    lines = columns([("holds", "margin", "condition"), *rows], right=[1])
+    rows = [("holds", "margin"), *(("yes" if each.holds else "NO", f"{each.margin:.4g}") for each in conditions)]
+    names, places = ["condition", *(each.name for each in conditions)], [each.reference for each in conditions]
+    lines = columns([(*row, name) for row, name in zip(rows, names, strict=True)], right=[1])
     left = room(max(map(len, lines)) + GAP)
-    if left is None or left >= max(len(each.reference) for each in conditions):
-        lines = columns(list(zip(lines, ["reference", *(each.reference for each in conditions)], strict=True)))
+    if left is None or left >= max(map(len, places)):
+        lines = columns(list(zip(lines, ["reference", *places], strict=True)))
+    elif left < -GAP:
+        lines = wrapped(rows, names, right=[1])
     if verbose:
         notes = [f"{each.reference}; margin: {each.note}" for each in conditions]
         lines = [lines[0], *(f"{line}\n    {note}" for line, note in zip(lines[1:], notes, strict=True))]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 from collections.abc import Collection, Sequence
+from itertools import zip_longest
 
 from rich.table import Table
 
@@ -14,6 +16,8 @@ out = Console()
 err = Console(stderr=True)
 GAP = 2
 """spaces between columns of a list"""
+_FEW = 12
+"""columns with room for a few words"""
 
 
 def show(document: object, as_json: bool, *content: Table | str) -> None:
@@ -62,6 +66,8 @@ def described(rows: Sequence[Sequence[str]], texts: Sequence[str], right: Collec
     """Rows of short texts, whole, and behind them longer ones, as far as there is room; the first ones are headers."""
     lines = columns(rows, right)
     left = room(max(map(len, lines)) + GAP)
+    if left is not None and left < _FEW:
+        return lines
     header, *rest = texts
     return columns(list(zip(lines, [header, *(shortened(each, left) for each in rest)], strict=True)))
 
@@ -70,5 +76,17 @@ def shortened(text: str, size: int | None) -> str:
     """A text in so many columns, cut after a word with an ellipsis; nothing where not even a few words fit."""
     if size is None or len(text) <= size:
         return text
-    words, least = text[: max(size - 1, 0)], 12
-    return f"{words.rpartition(' ')[0].rstrip(' ,;:')}…" if size >= least and " " in words else ""
+    words = text[: max(size - 1, 0)]
+    return f"{words.rpartition(' ')[0].rstrip(' ,;:')}…" if size >= _FEW and " " in words else ""
+
+
+def wrapped(rows: Sequence[Sequence[str]], texts: Sequence[str], right: Collection[int] = ()) -> list[str]:
+    """Rows of short texts, and behind them longer ones, which go on below themselves where there is no room."""
+    lines = columns(rows, right)
+    indent = max(map(len, lines)) + GAP
+    left = room(indent)
+    found = []
+    for line, text in zip(lines, texts, strict=True):
+        parts = [text] if left is None else textwrap.wrap(text, max(left, _FEW), break_long_words=False)
+        found += [f"{before:<{indent}}{part}" for before, part in zip_longest([line], parts, fillvalue="")]
+    return found

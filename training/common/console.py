@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
 import unicodedata
+from collections.abc import Iterator
 from typing import Any
 
 import rich.console
@@ -26,10 +28,24 @@ class Console(rich.console.Console):
         return super().render_str(substituted(text, self.encoding), **options)
 
     def print_table(self, table: Table) -> None:
-        """Print a table, wider than the console where it must be: no word or number of it is cut."""
+        """Print a table: no word or number of it is cut. What is too wide for a terminal becomes a list, with a block
+        for each row; elsewhere it is as wide as it must be."""
         needed = self.measure(table, options=self.options.update(width=_WIDE)).minimum
+        if needed > self.width and (self.is_terminal or "COLUMNS" in os.environ):
+            self.print(Text("\n").join(map(Text, upright(table))), soft_wrap=True)
+            return
         options = self.options.update(width=max(self.width, needed))
         self.print(Segments(self.render(table, options)), soft_wrap=True)
+
+
+def upright(table: Table) -> Iterator[str]:
+    """A table as lines: a block for each row, its first cell as a heading, then every other with its header."""
+    names = [str(each.header) for each in table.columns]
+    size = max(map(len, names[1:]), default=0)
+    for first, *rest in zip(*(each.cells for each in table.columns), strict=True):
+        yield f"{names[0]}: {first}"
+        for name, cell in zip(names[1:], rest, strict=True):
+            yield f"  {name:<{size}}  {' '.join(str(cell).split())}"
 
 
 def substituted(text: str, encoding: str) -> str:

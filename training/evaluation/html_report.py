@@ -35,6 +35,8 @@ _SYMBOLS = dict(
     )
 )
 """plotly's names of the agents' markers"""
+_LEAST = 1e-12
+"""what smaller values are drawn as, on a logarithmic axis"""
 _DASHES = ("dot", "dash", "dashdot", "longdash", "longdashdot")
 _FILLS = {
     "spread": (STRONG, ""),
@@ -342,13 +344,27 @@ def learning(history: Array, metrics: Metrics) -> go.Figure:
             line={"color": MIDDLE, "dash": dash, "width": 1.5},
             hovertemplate=f"%{{y:.3%}}<extra>{html.escape(name)}</extra>",
         )
+        right, above = _beside(history[:, 2], level)
         chart.add_annotation(
-            **{"text": html.escape(name), "x": 1, "xref": "paper", "xanchor": "right", "showarrow": False},
-            **{"y": float(np.log10(level)), "yanchor": "bottom", "font": {"size": 12, "color": STRONG}},
+            **{"text": html.escape(name), "x": int(right), "xref": "paper", "xanchor": "right" if right else "left"},
+            **{"y": float(np.log10(level)), "yanchor": "bottom" if above else "top", "showarrow": False},
+            font={"size": 12, "color": STRONG},
         )
     chart.update_xaxes(title_text="joint market steps")
     chart.update_yaxes(logarithmic("relative NashConv"))
     return layout(chart, 400, time="joint market steps")
+
+
+def _beside(curve: Array, level: float) -> tuple[bool, bool]:
+    """Where the name of a level line stands: True at the right end, and True above the line, away from a curve."""
+    known = np.log10(np.maximum(curve[np.isfinite(curve)], _LEAST)) - np.log10(level)
+    if not len(known):
+        return True, True
+    third = -(-len(known) // 3)
+    ends = known[:third], known[-third:]
+    first, last = (each[np.argmin(np.abs(each))] for each in ends)
+    right = bool(abs(last) >= abs(first))
+    return right, bool((last if right else first) <= 0)
 
 
 def logarithmic(title: str) -> dict[str, object]:
@@ -377,7 +393,7 @@ def gain_curves(game: Game, steps: Array, gains: Array, size: float) -> go.Figur
     """
     chart, shades, marks = go.Figure(), panels.colors(game), panels.markers(game)
     groups = {i: name for name, who in panels.groups(game).items() for i in who}
-    quartiles = np.maximum(np.nanquantile(gains / size, [0.25, 0.5, 0.75], axis=0), 1e-12)
+    quartiles = np.maximum(np.nanquantile(gains / size, [0.25, 0.5, 0.75], axis=0), _LEAST)
     at = steps.tolist()
     for i, agent in enumerate(game.agents):
         low, middle, high = quartiles[..., i].tolist()
