@@ -83,5 +83,5 @@ def place(kind: Kind[Game], payoffs: Array | None, nash: Array, best: Array | No
     if payoffs is None or best is None:
         return None
     total, zero, one = (colluders(kind.game, np.asarray(each)) for each in (payoffs, nash, best))
-    gain = without_rounding(np.array(total - zero), float(np.abs(nash).sum()), kind.steps)
-    return collusion_index(zero + float(gain), zero, one)
+    apart = without_rounding(np.array(total - zero), float(np.abs(nash).sum()), kind.steps)
+    return collusion_index(total if apart else zero, zero, one)

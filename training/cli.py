@@ -44,7 +44,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # its tables cut names of options where a terminal is narrow
-    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": help.width()},
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"{EXIT_CODES}\n\n{examples('makertaker solve acas', 'makertaker train acas --out runs/acas')}",
 )
 

@@ -340,7 +340,7 @@ def load_config(out: str | Path) -> RunConfig:
 
 
 def meant(folder: Path) -> str:
-    """``": did you mean 'runs/acas'?"``, of the trainings beside a path where nothing is; nothing where none is near."""
+    """``": did you mean 'runs/acas'?"``, of trainings beside a path where nothing is, if one is near."""
     if folder.exists() or not folder.parent.is_dir():
         return ""
     signs = ("config.json", "seeds.json", "sweep.json")

@@ -141,6 +141,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return markdown.replace("```console\n", "```bash\n")
 
 
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Name the dialog of the search, which the theme does not, for those who hear it."""
+    return output.replace(
+        'data-md-component="search" role="dialog"', 'data-md-component="search" role="dialog" aria-label="Search"'
+    )
+
+
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> Any:
     """Formulas as MathML, which browsers show without any script; Sphinx's roles in docstrings as links."""
     text = _ROLE.sub(_link, _MATH.sub(_mathml, html))

@@ -35,6 +35,12 @@ def test_a_name_behind_a_dot_is_found_without_it():
     assert near("gamma", ["game", "competition.gamma"]) == ["competition.gamma"]
 
 
+def test_a_word_of_names_is_found_where_no_name_is_near():
+    known = ["game", "permanent_impact", "temporary_impact", "impacted"]
+    assert near("impact", known) == ["impacted"]
+    assert near("impact", known[:3]) == ["permanent_impact", "temporary_impact"]
+
+
 def test_several_suggestions_are_one_question():
     assert suggestion("maker_7", ["maker_0", "maker_1", "trader_0"]) == "did you mean 'maker_1' or 'maker_0'? "
     assert str(unknown("agent", "x", ("a", "b"), " in algorithm", some=True)) == (

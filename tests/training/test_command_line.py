@@ -69,8 +69,26 @@ def test_no_name_and_no_number_is_cut(arguments, columns, command, terminal):
     out = re.sub(r"\x1b\[[0-9;]*m", "", out)
     assert columns is not None or err == ""
     for word in QUICK[arguments]:
-        assert word in out, word
+        assert word in (" ".join(out.split()) if arguments[0] == "check" else out), word
     assert "…" not in "".join(line[:25] for line in out.splitlines())  # of names, that is
+
+
+@pytest.mark.parametrize(
+    "arguments", [("solve", "acas", "--steps", "2"), ("check", "acas", "--steps", "2"), ("scenarios",)], ids=" ".join
+)
+def test_what_is_narrow_has_no_line_that_is_wider(arguments, command, terminal):
+    """Tables become blocks, with every header beside its number; texts go on below themselves."""
+    terminal(40)
+    lines = command(*arguments)[1].splitlines()
+    assert max(map(len, lines[:-1])) <= 40  # the last is an account, which may go on
+    if arguments[0] == "solve":
+        terminal(80)
+        header, row = (command(*arguments)[1].splitlines()[i] for i in (1, 3))
+        cells = [each.strip() for each in re.split("[┃│]", row)][1:-1]
+        assert lines[0] == f"agent: {cells[0]}"
+        assert [line.split()[-1] for line in lines[1:5]] == cells[1:]
+        assert lines[1].split()[0] == "payoff"
+        assert "payoff" in header
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -110,6 +128,8 @@ def test_help_has_names_whole_and_examples(name, columns):
     assert "…" not in result.output
     assert "..." not in re.sub(r"\[ARGS\]\.\.\.|\{?(RUN|SCENARIO)\}?\.\.\.", "", result.output)
     assert "<bool>" not in result.output
+    told = result.output.partition("Examples:")[0]
+    assert max(map(len, told.splitlines())) <= int(columns)  # commands to be copied stay whole
     found = re.findall(r"^ +makertaker (\w+.*)$", result.output.partition("Examples:")[2], flags=re.M)
     assert len(found) >= 2
     assert {each.split()[0] for each in found} <= {name or "solve", name or "train"}
@@ -148,15 +168,28 @@ def test_options_of_examples_exist(example):
         (("train", "acas", "--information", "ful", "--out", "x"), "did you mean 'full'?"),
         (("train", "acas", "--hp", "ppo.learningrate=1", "--out", "x"), "did you mean 'learning_rate'?"),
         (("sweep", "acas", "dealrs", "--out", "x"), "did you mean 'dealers'?"),
+        (("solve", "execution-2", "--set", "impact=2"), "did you mean 'permanent_impact' or 'temporary_impact'?"),
+        (("record", "acas", "--policies", "lerned", "--out", "x"), "did you mean 'learned'?"),
     ],
 )
 def test_a_wrong_name_gets_a_suggestion(arguments, meant, command, terminal):
-    if arguments[0] == "train":
+    if arguments[0] in ("train", "record"):
         pytest.importorskip("sb3_contrib")
     terminal(40)
     code, out, err = command(*arguments)
     assert (code, out) == (2, "")
     assert meant in err
+
+
+@pytest.mark.parametrize("name", ["evaluate", "report", "compare", "render"])
+def test_a_run_beside_is_suggested(name, run, command):
+    """Only what is one, and only where nothing is at the path itself."""
+    other = run.parent / f"{run.name[:-1]}x"
+    (run.parent / f"{run.name[:-1]}y").mkdir()
+    rest = ("--out", "film.gif") if name == "render" else ()
+    code, _, err = command(name, str(other), *rest)
+    assert code == 2
+    assert err.rstrip().endswith(f"did you mean {str(run)!r}?")
 
 
 def test_references_say_what_would_work(command):
@@ -209,6 +242,20 @@ def test_shells_complete_commands_and_names(shell):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert "dealers" in done.stdout
     assert "acas" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [
+        (["--show-completion", "zsh"], "#compdef makertaker"),
+        (["--show-completion", "fish"], "complete --command makertaker"),
+        (["--show-completion=bash"], "_makertaker_completion()"),
+    ],
+)
+def test_the_script_of_a_shell_that_is_named(words, begins):
+    program = "from makertaker.training.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(begins)
 
 
 def test_completion_knows_what_there_is(tmp_path, monkeypatch):

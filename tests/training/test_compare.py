@@ -237,3 +237,28 @@ def test_every_agent_s_gain_stands_beside(three, tmp_path):
     own = found.groups[1].agents()["maker_0"]["relative_gain"]
     assert f"alone-0, alone-1,maker_0,{own!r}" in unquote(page).replace('"', "")
     assert '<h2 id="agents">' in page
+
+
+def test_numbers_are_in_currency_too_and_steps_are_those_that_were_played(tmp_path, make):
+    """An algorithm rounds up to whole rollouts."""
+    for seed, conv, done in ((0, 0.5, BUDGET), (1, 0.7, BUDGET + 8)):
+        make(tmp_path / f"a-{seed}", seed, metrics={"nash_conv": conv, "timesteps_done": done})
+    (group,) = compare.compare([tmp_path / "a-0", tmp_path / "a-1"]).groups
+    assert group.numbers()["nash_conv"] == pytest.approx(0.6)
+    assert group.played == BUDGET + 8
+    gains = [run.metrics["agents"]["trader_0"]["exploitability"] for run in group.runs]
+    assert group.agents()["trader_0"]["gain"] == pytest.approx(np.median(gains), rel=1e-12)
+    shown = compare.compare([tmp_path / "a-0", tmp_path / "a-1"]).table()
+    assert dict(zip(shown.header, shown.rows[0], strict=True))[compare.CURRENCY] == "0.600"
+
+
+def test_settings_are_those_that_all_share_and_circumstances_are_listed(three):
+    found = compare.compare(three)
+    assert found.shared["hyperparameters.ppo.clip_range"] == "0.2"
+    assert not {"steps", "hyperparameters.ppo.gamma", "seed"} & set(found.shared)
+    for name, seconds in (("alone-0", 1.5), ("coarse", 12.0)):
+        path = three[0].parent / name / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": seconds, "cores": int(seconds)}))
+    ran = compare.compare(three[1:3]).circumstances()
+    assert (ran["seconds"], ran["cores"]) == ("1.5 to 12.0", "1; 12")
+    assert ran["versions.numpy"] == np.__version__

@@ -17,6 +17,7 @@ from makertaker.baselines import best_response
 from makertaker.envs import read_scenario, rollout
 from makertaker.envs.palette import COLORS
 from makertaker.training import compare, runs
+from makertaker.training.evaluation import html_report
 from makertaker.training.record import load_gains
 from support.browser import chromium, violations
 
@@ -148,7 +149,54 @@ def test_pages_fit_and_axe_finds_no_fault(name, scheme, show):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function(f"document.documentElement.scrollWidth <= {width}")  # figures follow a moment later
         assert width < 1280 or page.evaluate(CUT) == []
+    cued = "[...document.querySelectorAll('.scroll-cue')].map(each => each.nextElementSibling.ariaLabel)"
+    assert page.evaluate(cued) == page.evaluate(CUT) != []  # where there is more to the right a line says so
     assert violations(page) == {}
+
+
+def test_seeds_have_all_that_a_run_has(pages):
+    """Payoffs in parts, means that add up; best responses, medians; settings and versions."""
+    page, folder = pages["seeds"].read_text(), pages["seeds"].parent
+    tables = saved(page)
+    ends = [json.loads((folder / f"seed-{seed}" / "metrics.json").read_text())["agents"] for seed in (0, 1)]
+    for row in tables["payoff-parts"][1:]:
+        agent, profile = row[0].split(", ")
+        assert sum(map(float, row[1:-1])) == pytest.approx(float(row[-1]), rel=1e-12)
+        assert float(row[-1]) == pytest.approx(np.mean([each[agent][profile] for each in ends]), rel=1e-12)
+    lines = {each["name"]: each["y"] for each in figures_of(page)["Asks above the reference price (currency)"]["data"]}
+    found = []
+    for seed in (0, 1):
+        config = runs.load_config(folder / f"seed-{seed}")
+        learned = played(folder / f"seed-{seed}")
+        found.append(best_response(config.task.game, learned, "maker_1", config.steps).controls.ask[:, 1])
+    np.testing.assert_allclose(lines["maker_1, best response"][:-1], np.median(found, axis=0), rtol=1e-12)
+    assert {"hyperparameters", "training", "market", "versions-and-machine"} <= set(tables)
+    assert ["ppo.clip_range", "0.2"] in tables["hyperparameters"]
+
+
+def test_one_line_is_hovered_anywhere_and_says_where(show):
+    page = show("seeds")
+    figure = page.locator("figure[data-name=relative-nashconv]")
+    figure.scroll_into_view_if_needed()
+    box = figure.locator(".nsewdrag").bounding_box()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.02 * box["height"])  # far above the line
+    page.wait_for_selector("figure[data-name=relative-nashconv] .hoverlayer text")
+    head, label = figure.locator(".hoverlayer text").all_text_contents()
+    assert head.startswith("joint market steps ")
+    assert re.search(r"%.* \(.*% to .*%\)", label)
+
+
+@pytest.mark.parametrize(
+    ("curve", "place"),
+    [
+        ([10.0, 3.0, 1.1], (False, False)),  # ends at the line: the name is at its other end, below the curve
+        ([0.9, 3.0, 10.0], (True, False)),
+        ([0.9, 0.3, 0.1], (True, True)),
+        ([np.nan], (True, True)),
+    ],
+)
+def test_a_name_stands_where_the_curve_is_not(curve, place):
+    assert html_report.beside(np.array(curve), 1.0) == place
 
 
 def test_hover_labels_have_whole_names_and_the_numbers(show, pages):

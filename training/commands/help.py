@@ -14,7 +14,7 @@ _Context: Any = TyperGroup.context_class  # click's, which some versions of type
 _Formatter: Any = _Context.formatter_class
 
 
-def width() -> int | None:
+def _width() -> int | None:
     """Columns of help on a narrow terminal; None: the usual ones, up to eighty."""
     columns = shutil.get_terminal_size().columns
     return max(columns - 1, _LEAST) if columns < _NARROW else None
@@ -28,6 +28,9 @@ class _NarrowFormatter(_Formatter):  # type: ignore[misc]  # a class that is fou
 
 class _NarrowContext(_Context):  # type: ignore[misc]
     formatter_class = _NarrowFormatter
+
+    def __init__(self, *given: Any, terminal_width: int | None = None, **options: Any) -> None:
+        super().__init__(*given, terminal_width=_width() if terminal_width is None else terminal_width, **options)
 
 
 class Command(TyperCommand):

@@ -81,12 +81,14 @@ def shortened(text: str, size: int | None) -> str:
 
 
 def wrapped(rows: Sequence[Sequence[str]], texts: Sequence[str], right: Collection[int] = ()) -> list[str]:
-    """Rows of short texts, and behind them longer ones, which go on below themselves where there is no room."""
+    """Rows of short texts, and behind them longer ones, which go on below themselves where there is no room; a row is
+    one text of one or several lines."""
     lines = columns(rows, right)
     indent = max(map(len, lines)) + GAP
     left = room(indent)
     found = []
     for line, text in zip(lines, texts, strict=True):
         parts = [text] if left is None else textwrap.wrap(text, max(left, _FEW), break_long_words=False)
-        found += [f"{before:<{indent}}{part}" for before, part in zip_longest([line], parts, fillvalue="")]
+        pieces = [f"{before:<{indent}}{part}" for before, part in zip_longest([line], parts, fillvalue="")]
+        found.append("\n".join(pieces))
     return found

@@ -184,6 +184,7 @@ def layout(chart: go.Figure, height: int, *, time: str = "") -> go.Figure:
         margin={"l": 60, "r": 10, "t": 10, "b": 45},
         showlegend=False,
         hovermode="x unified" if together else "closest",
+        hoverdistance=-1 if together else 40,  # of points that are few the nearest
     )
     chart.update_xaxes(automargin=True, hoverformat=".4~g", zeroline=False)
     chart.update_yaxes(automargin=True, gridcolor=WEAK)

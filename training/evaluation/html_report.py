@@ -344,7 +344,7 @@ def learning(history: Array, metrics: Metrics) -> go.Figure:
             line={"color": MIDDLE, "dash": dash, "width": 1.5},
             hovertemplate=f"%{{y:.3%}}<extra>{html.escape(name)}</extra>",
         )
-        right, above = _beside(history[:, 2], level)
+        right, above = beside(history[:, 2], level)
         chart.add_annotation(
             **{"text": html.escape(name), "x": int(right), "xref": "paper", "xanchor": "right" if right else "left"},
             **{"y": float(np.log10(level)), "yanchor": "bottom" if above else "top", "showarrow": False},
@@ -355,7 +355,7 @@ def learning(history: Array, metrics: Metrics) -> go.Figure:
     return layout(chart, 400, time="joint market steps")
 
 
-def _beside(curve: Array, level: float) -> tuple[bool, bool]:
+def beside(curve: Array, level: float) -> tuple[bool, bool]:
     """Where the name of a level line stands: True at the right end, and True above the line, away from a curve."""
     known = np.log10(np.maximum(curve[np.isfinite(curve)], _LEAST)) - np.log10(level)
     if not len(known):

@@ -46,6 +46,13 @@ def test_reference_points(game):
     assert table[COOPERATIVE].nash_conv > 1e-3
 
 
+@pytest.mark.parametrize("scenario", ["execution-2", "almgren-chriss-2", "execution-10"])
+def test_nobody_gains_in_equilibrium_and_the_index_begins_at_zero(scenario):
+    """Exactly: rounding is nobody's."""
+    nash = references(scenario)[OPEN_LOOP]
+    assert (nash.nash_conv, nash.collusion_index) == (0.0, 0.0)
+
+
 def test_reference_points_that_do_not_exist():
     table = references(HOMOGENEOUS, 5)
     assert table[COOPERATIVE].rule is table[COOPERATIVE].payoffs is table[COOPERATIVE].nash_conv is None

@@ -152,7 +152,7 @@ const Charts = (() => {
       const made = group.children[i], value = handles.values[i];
       made.setAttribute("cx", x(t));
       made.setAttribute("cy", y(Math.min(Math.max(value, view.low), view.high)));
-      made.setAttribute("fill", color(handles.color));
+      made.setAttribute("stroke", color(handles.color));
       made.setAttribute("aria-label", `${handles.label} at time ${fixed(t, 2)}`);
       made.setAttribute("aria-valuenow", Number(value.toFixed(4)));
       made.setAttribute("aria-valuemin", handles.low === null ? Number((value - 100 * handles.unit).toFixed(4)) : handles.low);
