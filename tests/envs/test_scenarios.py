@@ -138,9 +138,9 @@ REFUSED = [
     ([], 'buy_flow = {shape = "sine", height = 1}', "unknown key 'height' in buy_flow: .*expected some of"),
     ([], 'buy_flow = {shape = "decay", scale = 1}', "buy_flow: .* missing 1 required positional argument: 'decay'"),
     ([], 'buy_flow = {shape = "sine", mean = 0.0, amplitude = 1.0}', "buy_flow: expected finite values >= 0"),
-    ([], 'buy_flow = {shape = "sine", mean = "x", amplitude = 1.0}', "buy_flow: mean: expected a number, got 'x'"),
-    ([], 'buy_flow = {shape = "sine", mean = [{}], amplitude = 1.0}', "buy_flow: mean: expected a number, got "),
-    ([], 'sell_flow = {shape = "decay", scale = 1.0, decay = {}}', "sell_flow: decay: expected a number, got {}"),
+    ([], 'buy_flow = {shape = "sine", mean = "x", amplitude = 1.0}', "buy_flow.mean: expected a number, got 'x'"),
+    ([], 'buy_flow = {shape = "sine", mean = [{}], amplitude = 1.0}', "buy_flow.mean: expected a number, got "),
+    ([], 'sell_flow = {shape = "decay", scale = 1.0, decay = {}}', "sell_flow.decay: expected a number, got {}"),
     ([], "description = 07:32:00", "description: expected a text, got datetime"),
     (
         [],

@@ -31,7 +31,8 @@ def test_percentages(value, expected):
 
 
 @pytest.mark.parametrize("width", [10, 39, 80, 200])
-def test_no_number_is_cut_however_narrow_the_console(width):
+def test_no_number_is_cut_however_narrow_the_console(width, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)  # a terminal's, on which what is wider is a list
     numbers = ["-2.005599e+12", "-12.1861 ± 2e-05", "+0.0000", "1,200%", "0.123"]
     header = ["agent", "learned payoff", "gain of best response", "gap", "distance", "inventory at 0"]
     stream = io.StringIO()
