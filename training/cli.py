@@ -52,9 +52,9 @@ app = typer.Typer(
 def main() -> None:
     """Run the command; a bad argument is one line on stderr and exit code 2."""
     never_fail()
-    if completion.names_a_shell(sys.argv[1:]):
-        os.environ[completion.NO_DETECTION] = "1"
     try:
+        if completion.names_a_shell(sys.argv[1:]):
+            os.environ[completion.NO_DETECTION] = "1"
         app(prog_name="makertaker")
     except (ValueError, EquilibriumNotFound, ImportError, OSError, ArithmeticError, MemoryError) as error:
         err.print(f"makertaker: {error}", style="red", markup=False, highlight=False, soft_wrap=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..envs import scenario_names
+from ..envs.names import unknown
 from ..envs.observation import KINDS
 from .common.engines import ENGINES
 from .common.jax_algorithms import ALGORITHMS
@@ -22,12 +23,15 @@ _SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 
 
 def names_a_shell(words: Sequence[str]) -> bool:
-    """True where a command line names the shell that completion is for."""
-    asked = ("--install-completion", "--show-completion")
-    return any(
-        (word in asked and after in _SHELLS) or word in [f"{option}={shell}" for option in asked for shell in _SHELLS]
-        for word, after in itertools.pairwise([*words, ""])
-    )
+    """True where a command line names the shell that completion is for. Raises ValueError for an unknown one."""
+    for word, after in itertools.pairwise([*words, ""]):
+        option, given, shell = word.partition("=")
+        shell = shell if given else after
+        if option in ("--install-completion", "--show-completion") and shell and not shell.startswith("-"):
+            if shell not in _SHELLS:
+                raise unknown("shell", shell, _SHELLS)
+            return True
+    return False
 
 
 def _begun(incomplete: str, words: Iterable[str]) -> list[str]:

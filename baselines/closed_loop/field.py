@@ -131,8 +131,8 @@ def backward(
         solved = left <= SOLVED
         if solved.mean() < ENOUGH:
             raise EquilibriumNotFound(
-                f"no feedback equilibrium was found: at step {k} {int(solved.sum())} of {len(solved)} stage games near "
-                f"its path were solved; {system.no_stage_game}"
+                f"no feedback equilibrium was found: at step {k}, {int(solved.sum())} of {len(solved)} stage games "
+                f"near its path were solved; {system.no_stage_game}"
             )
         members = np.flatnonzero(solved)
         controls, states = controls[members], states[members]

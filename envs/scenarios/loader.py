@@ -314,7 +314,8 @@ def _part(key: str, value: Mapping[str, object]) -> object:
         given = {name: table.pop(name) for name in _names(intensity) if name in table}
         known += _names(intensity)
         kind = partial(kind, intensity=_make(key, intensity, given, _names(intensity)))
-    return _make(key, kind, table, known)
+        known.append("intensity")
+    return _make(key, kind, table, [*known, "kind"])
 
 
 def _function(key: str, table: Mapping[str, object]) -> object:

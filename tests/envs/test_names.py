@@ -54,7 +54,11 @@ def test_several_suggestions_are_one_question():
         ("gamma=2", "'gamma' in scenario 'acas': did you mean 'competition.gamma'? expected some of ['description'"),
         ("beta=2", "'beta' in scenario 'acas': did you mean 'impact.beta'?"),
         ("horizn=2", "'horizn' in scenario 'acas': did you mean 'horizon'?"),
-        ("competition.gama=2", "'gama' in competition: did you mean 'gamma'? expected some of ['gamma']"),
+        (
+            "competition.gama=2",
+            "'gama' in competition: did you mean 'gamma'? expected some of ['gamma', 'intensity', 'kind']",
+        ),
+        ("competition.kid=2", "'kid' in competition: did you mean 'kind'?"),
         ("colour=2", "'colour' in scenario 'acas': expected some of"),
     ],
 )

@@ -186,6 +186,24 @@ def test_one_line_is_hovered_anywhere_and_says_where(show):
     assert re.search(r"%.* \(.*% to .*%\)", label)
 
 
+def test_a_bar_s_part_is_what_the_pointer_is_on(show, pages):
+    page = show("run")
+    figure = page.locator("figure[data-name^=payoffs-in-parts]")
+    figure.scroll_into_view_if_needed()
+    bars = figure.locator(".barlayer .trace").first.locator(".point")  # the first part, of everyone
+    parts = {row[0]: row[1:] for row in saved(pages["run"].read_text())["payoff-parts"]}
+    names = list(parts)[1:]
+    for i in (0, len(names) - 1):
+        box = bars.nth(i).bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        said = f"{names[i]}{parts['agent'][0]}: {float(parts[names[i]][0]):.4f}".replace("-", "\u2212")
+        page.wait_for_function(
+            "said => document.querySelector('figure[data-name^=payoffs-in-parts] .hoverlayer')"
+            ".textContent.replaceAll('-', '\u2212').includes(said)",
+            arg=said,
+        )
+
+
 @pytest.mark.parametrize(
     ("curve", "place"),
     [

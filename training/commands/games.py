@@ -22,7 +22,7 @@ from ..common import progress
 from ..evaluation import tables
 from ..evaluation.tables import with_error
 from ..task import Task
-from .output import GAP, columns, described, err, hint, room, show, wrapped
+from .output import GAP, below, columns, described, err, hint, room, show, wrapped
 
 _SOFTMAX = "'competition={kind=\"softmax\",rate=1.0,outside=0.0}'"
 """under which feedback equilibria and the makers' coalition are defined"""
@@ -152,7 +152,7 @@ def check(
         lines = wrapped(rows, names, right=[1])
     if verbose:
         notes = [f"{each.reference}; margin: {each.note}" for each in conditions]
-        lines = [lines[0], *(f"{line}\n    {note}" for line, note in zip(lines[1:], notes, strict=True))]
+        lines = [lines[0], *(f"{line}\n{below(note)}" for line, note in zip(lines[1:], notes, strict=True))]
     show({"scenario": name, "steps": given.steps, "conditions": listed}, as_json, *lines)
     if not (verbose or as_json):
         hint("places in the paper, and what margins are: --verbose")

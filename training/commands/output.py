@@ -80,6 +80,13 @@ def shortened(text: str, size: int | None) -> str:
     return f"{words.rpartition(' ')[0].rstrip(' ,;:')}…" if size >= _FEW and " " in words else ""
 
 
+def below(text: str, indent: int = 4) -> str:
+    """A text below a row, further to the right."""
+    left = room(indent)
+    lines = [text] if left is None else textwrap.wrap(text, max(left, _FEW), break_long_words=False)
+    return textwrap.indent("\n".join(lines), " " * indent)
+
+
 def wrapped(rows: Sequence[Sequence[str]], texts: Sequence[str], right: Collection[int] = ()) -> list[str]:
     """Rows of short texts, and behind them longer ones, which go on below themselves where there is no room; a row is
     one text of one or several lines."""

@@ -17,6 +17,8 @@ from rich.text import Text
 
 _HANDLER = "makertaker.substitute"
 _WIDE = 10_000
+_COMMAND = "makertaker "
+"""the beginning of a command"""
 _SUBSTITUTES = {"±": "+-", "–": "-", "—": "-", "−": "-", "…": "...", "×": "x", "“": '"', "”": '"', "’": "'"}  # noqa: RUF001
 
 
@@ -26,6 +28,15 @@ class Console(rich.console.Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """A text to be printed. See rich."""
         return super().render_str(substituted(text, self.encoding), **options)
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
+        """Print. What is told without wrapping goes on at a word where a terminal ends, and is one line elsewhere; a
+        command to be copied stays in one piece. See rich."""
+        told = soft_wrap and self.is_terminal and all(isinstance(each, str) for each in objects)
+        if told and not any(_COMMAND in each for each in objects):
+            super().print(*objects, **options)
+        else:
+            super().print(*objects, soft_wrap=soft_wrap, **options)
 
     def print_table(self, table: Table) -> None:
         """Print a table: no word or number of it is cut. What is too wide for a terminal becomes a list, with a block

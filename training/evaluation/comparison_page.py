@@ -13,7 +13,7 @@ from ...baselines import Equilibrium
 from ...envs import Controls, Game, PayoffParts, Trajectory
 from ...envs.arrays import Array
 from . import panels
-from .elements import DASHES, Entry, download, figure, layout, table
+from .elements import DASHES, POINTED, Entry, download, figure, layout, table
 from .elements import legend as entries
 from .html_report import gain_curves, path_figures, path_legend, payoff_parts, settings_tables
 from .page import COMPARISON, INK, filled, tint
@@ -113,7 +113,7 @@ def page(
         groups=_compared(compared, shared),
         agents=_agents(agents, len(groups)),
         downloads=" ".join(download(each, content) for each, content in downloads.items()),
-        final=figure(final(groups), "Relative NashConv at the end", x="relative NashConv", unit="row"),
+        final=figure(final(groups), "Relative NashConv at the end", x="relative NashConv", unit="row", across=True),
         legend=legend(groups),
         learning=figure(
             learning(groups),
@@ -191,10 +191,7 @@ def _gains(game: Game, paths: Paths) -> str:
     shown = [Entry("agent", name, shade) for name, shade in panels.legend(game).items()]
     title = "Gain of each agent over training"
     content = figure(chart, title, legend="gains", unit="relative gain", x="joint market steps")
-    return (
-        f"{content}{entries('gains', shown)}"
-        '<p class="muted">Against open-loop opponents: the median over seeds, and a band for the middle half.</p>'
-    )
+    return entries("gains", shown) + content
 
 
 def shade(index: int, groups: Sequence[Trained]) -> str:
@@ -265,14 +262,6 @@ def final(groups: Sequence[Trained]) -> go.Figure:
     for i, each in enumerate(groups):
         hue, name = shade(i, groups), html.escape(each.name)
         dots = np.maximum(each.final, _LEAST).tolist()
-        chart.add_scatter(
-            x=dots,
-            y=[i] * len(dots),
-            mode="markers",
-            marker={"color": hue, "opacity": 0.55, "size": 8},
-            name=f"{each.name}, seeds",
-            hovertemplate=f"%{{x:.3%}}<extra>{name}, a seed</extra>",
-        )
         if each.middle.low is not None and each.middle.high is not None:
             ends = np.maximum([each.middle.low, each.middle.high], _LEAST).tolist()
             name_of = f"{each.name}, 95% interval"
@@ -287,6 +276,14 @@ def final(groups: Sequence[Trained]) -> go.Figure:
             name=f"{each.name}, median",
             hovertemplate=f"%{{x:.3%}}<extra>{name}, median</extra>",
         )
+        chart.add_scatter(
+            x=dots,
+            y=[i] * len(dots),
+            mode="markers",
+            marker={"color": hue, "opacity": 0.55, "size": 8},
+            name=f"{each.name}, seeds",
+            hovertemplate=f"%{{x:.3%}}<extra>{name}, a seed</extra>",
+        )
         chart.add_annotation(
             text=name,
             x=0,
@@ -296,7 +293,7 @@ def final(groups: Sequence[Trained]) -> go.Figure:
             yshift=0.32 * _ROW,
             showarrow=False,
         )
-    layout(chart, 75 + _ROW * len(groups)).update_layout(margin={"l": 10}, hovermode="closest")
+    layout(chart, 75 + _ROW * len(groups)).update_layout(margin={"l": 10}, **POINTED)
     chart.update_xaxes(_axis([max(value, _LEAST) for each in groups for value in each.final]))
     chart.update_yaxes(showticklabels=False, range=[len(groups) - 0.5, -0.7], zeroline=False, showgrid=False)
     return chart

@@ -17,6 +17,10 @@ from .tables import Shown, Table
 
 DASHES = {"solid": "", "dash": "6 4", "dot": "2 3", "dashdot": "7 3 2 3", "longdash": "9 3"}
 """plotly's, as SVG has them"""
+DIAMOND = "diamond"
+"""of an entry, in place of dashes: a mark"""
+POINTED = {"hovermode": "closest", "hoverdistance": 20}
+"""layout of a figure in which the pointer is on what it asks for"""
 _INKED = '<path d="{}" stroke="var(--ink)" fill="none"/>'
 _PATTERNS = {
     "": "",
@@ -96,7 +100,16 @@ def _values(cell: str) -> tuple[object, float | None]:
     return (cell.value, cell.error) if isinstance(cell, Shown) else (str(cell), None)
 
 
-def figure(chart: go.Figure, title: str, *, legend: str = "", unit: str = "value", x: str = "x", level: int = 3) -> str:
+def figure(
+    chart: go.Figure,
+    title: str,
+    *,
+    legend: str = "",
+    unit: str = "value",
+    x: str = "x",
+    level: int = 3,
+    across: bool = False,
+) -> str:
     """A figure with a title, a description for those who do not see it, and buttons that save it.
 
     Args:
@@ -106,6 +119,7 @@ def figure(chart: go.Figure, title: str, *, legend: str = "", unit: str = "value
         unit: of values, for the file's header.
         x: name of the horizontal axis there.
         level: of the heading.
+        across: True where values lie along the horizontal axis, and lines have no direction.
     """
     document = json.loads(str(chart.to_json()))
     document["layout"].pop("template", None)
@@ -118,7 +132,7 @@ def figure(chart: go.Figure, title: str, *, legend: str = "", unit: str = "value
     )
     return (
         f'<figure data-name="{name}" data-title="{about}" data-legend="{legend}"><h{level}>{about}</h{level}>'
-        f'<div class="chart" role="img" aria-label="{html.escape(_described(title, document["data"]))}"'
+        f'<div class="chart" role="img" aria-label="{html.escape(_described(title, document["data"], across))}"'
         f' style="min-height:{document["layout"]["height"]}px"></div>'
         f'<script type="application/json">{shown}</script>'
         f'<div class="tools">{download(name, csv_text(series), label="CSV")}{saves}</div></figure>'
@@ -135,16 +149,17 @@ def _series(lines: Iterable[Mapping[str, object]]) -> list[list[object]]:
     return rows
 
 
-def _described(title: str, lines: Sequence[Mapping[str, object]]) -> str:
-    """The figure in words: where each of few lines begins and ends."""
+def _described(title: str, lines: Sequence[Mapping[str, object]], across: bool) -> str:
+    """The figure in words: where each of few lines begins and ends; of values across the least and the greatest."""
     told = [each for each in lines if each.get("hoverinfo") != "skip"]
     if len(told) > _TOLD:
         return f"{title}: a chart with {len(told)} lines; its numbers are in the CSV file"
     said = []
     for each in told:
-        up = each.get("y") if each.get("orientation") != "h" else each.get("x")
+        up = each.get("x") if across or each.get("orientation") == "h" else each.get("y")
         known = [value for value in up if isinstance(value, int | float)] if isinstance(up, list) else []
         if known:
+            known = sorted(known) if across else known
             said.append(f"{each.get('name', '')} from {known[0]:.4g} to {known[-1]:.4g}")
     return f"{title}: a chart. {'; '.join(said)}"
 
@@ -167,6 +182,9 @@ def _sample(entry: Entry) -> str:
             f'<svg class="swatch" style="{colors}" width="18" height="14" aria-hidden="true">'
             f'<rect width="18" height="14" fill="currentColor"/>{_PATTERNS[entry.pattern]}</svg>'
         )
+    if entry.dash == DIAMOND:
+        mark = '<path d="M7 1L13 7L7 13L1 7Z" fill="var(--paper)" stroke="currentColor" stroke-width="2"/>'
+        return f'<svg class="swatch" style="{colors}" width="14" height="14" aria-hidden="true">{mark}</svg>'
     return (
         f'<svg class="swatch" style="{colors}" width="26" height="10" aria-hidden="true">'
         '<line x1="1" y1="5" x2="25" y2="5" stroke="currentColor" stroke-width="3" '

@@ -17,7 +17,7 @@ from ...envs.palette import MARKERS, NAMED
 from ..common.files import flat
 from ..common.memory import NONE
 from . import panels, tables
-from .elements import Entry, download, figure, layout, legend, table
+from .elements import DIAMOND, POINTED, Entry, download, figure, layout, legend, table
 from .metrics import Metrics
 from .page import INK, MIDDLE, PAGE, STRONG, WEAK, filled, tint
 from .panels import DASHED, LEARNED, Panel
@@ -224,7 +224,8 @@ def _used(found: Mapping[str, PayoffParts]) -> list[str]:
 
 
 def _part_entries(found: Mapping[str, PayoffParts]) -> list[Entry]:
-    return [Entry("part", name.replace("_", " "), _FILLS[name][0], pattern=_FILLS[name][1]) for name in _used(found)]
+    fills = [Entry("part", name.replace("_", " "), _FILLS[name][0], pattern=_FILLS[name][1]) for name in _used(found)]
+    return [*fills, Entry("part", "payoff", dash=DIAMOND, label="payoff, the sum of all parts")]
 
 
 def part_bars(found: Mapping[str, PayoffParts], agents: Sequence[str]) -> go.Figure:
@@ -253,10 +254,11 @@ def part_bars(found: Mapping[str, PayoffParts], agents: Sequence[str]) -> go.Fig
         y=rows,
         mode="markers",
         name="payoff",
+        meta={"part": "payoff"},
         marker={"symbol": "diamond", "size": 11, "color": "#ffffff", "line": {"color": INK, "width": 2}},
         hovertemplate="%{y}<br>payoff: %{x:.4f}<extra></extra>",
     )
-    layout(chart, 90 + 34 * len(rows)).update_layout(barmode="relative", bargap=0.25, hovermode="closest")
+    layout(chart, 90 + 34 * len(rows)).update_layout(barmode="relative", bargap=0.25, **POINTED)
     chart.update_yaxes(autorange="reversed")
     return chart.update_xaxes(title_text="currency", zeroline=True)
 
@@ -286,7 +288,7 @@ def comparison(game: Game, times: Array, panel: Panel) -> go.Figure:
     """A panel as a figure: learned solid, equilibrium dashed, best responses dotted; several seeds as a band."""
     shades, marks, thick, chart = panels.colors(game), panels.markers(game), panels.width(game), go.Figure()
     groups = {i: name for name, who in panels.groups(game).items() for i in who}
-    shape, at = "hv" if panel.held else "linear", times.tolist()
+    shape, at = "hv" if panel.held else "linear", [float(f"{each:.12g}") for each in times]  # as people write them
     ranges = {}
     for agent, low, high in panel.bands():
         ranges[agent] = [f" ({a:.4g} to {b:.4g})" for a, b in zip(low, high, strict=True)]
@@ -349,6 +351,7 @@ def learning(history: Array, metrics: Metrics) -> go.Figure:
             **{"text": html.escape(name), "x": int(right), "xref": "paper", "xanchor": "right" if right else "left"},
             **{"y": float(np.log10(level)), "yanchor": "bottom" if above else "top", "showarrow": False},
             font={"size": 12, "color": STRONG},
+            bgcolor="#ffffff",
         )
     chart.update_xaxes(title_text="joint market steps")
     chart.update_yaxes(logarithmic("relative NashConv"))

@@ -53,11 +53,11 @@ button:hover, .tools a:hover { border-color: var(--ink); }
 .tools { display: flex; flex-wrap: wrap; gap: .4rem; margin: .2rem 0 .9rem; }
 figure { margin: 0; min-width: 0; } .chart { min-width: 0; }
 .panels { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .5rem 1.5rem; }
-.tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 0 2rem; }
+.tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 0 2rem; }
 @media (max-width: 48rem) { .panels { grid-template-columns: minmax(0, 1fr); } }
 .scroll-cue { margin: .5rem 0 -.3rem; font-size: .8rem; text-align: right; color: var(--muted); }
 .table { min-width: 0; } .scroll { overflow: auto; max-width: 100%; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--muted); padding: .2rem 0; font-size: .9rem; }
 caption span { position: sticky; left: 0; display: inline-block; max-width: calc(100vw - 2.5rem); }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--rule); text-align: right; white-space: nowrap; }
@@ -66,6 +66,7 @@ th { font-weight: 600; } tbody th { font-weight: 400; text-align: left; } th:fir
 thead th { border-bottom: 2px solid var(--strong); white-space: normal; vertical-align: bottom; }
 tbody th { position: sticky; left: 0; background: var(--paper); white-space: normal; overflow-wrap: anywhere;
   min-width: 7rem; }
+tbody tr + tr th { box-shadow: 0 -1px var(--rule); }
 .table:not(.settings) .scroll { max-height: 40rem; }
 thead th { position: sticky; top: 0; background: var(--paper); } thead th:first-child { left: 0; z-index: 1; }
 .settings table { min-width: min(100%, 22rem); }

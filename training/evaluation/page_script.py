@@ -62,7 +62,7 @@ const save = async (figure, format) => { // on white, with a title and a legend 
   const { data, layout } = styled(figure, false);
   const wide = { ...layout, paper_bgcolor: "#ffffff", plot_bgcolor: "#ffffff", showlegend: data.length > 1,
     title: { text: figure.element.dataset.title }, margin: { l: 80, r: 20, t: 60, b: 60 },
-    legend: { orientation: "h", y: -0.2 } };
+    legend: { orientation: "h", y: -0.2, traceorder: "normal" } };
   const size = { format, width: 1000, height: 640, scale: format === "png" ? 2 : 1 };
   const link = document.createElement("a");
   link.href = await Plotly.toImage({ data, layout: wide }, size);

@@ -94,7 +94,7 @@ def significant(value: float) -> Shown:
 
 def scientific(value: float, digits: int) -> Shown:
     """A number in powers of ten, with so many decimals."""
-    return Shown(f"{value:.{digits}e}", value)
+    return Shown(f"{value:.{digits}e}" if value else "0", value)
 
 
 def with_error(value: Shown, error: float | None, bias: float | None = None) -> Shown:

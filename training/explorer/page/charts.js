@@ -17,7 +17,7 @@ const Charts = (() => {
     h: (r) => `M${-r},${-r / 2}L0,${-1.2 * r}L${r},${-r / 2}V${r / 2}L0,${1.2 * r}L${-r},${r / 2}Z`,
     "*": (r) => `M0,${-1.3 * r}L${r / 2},${r}L${-1.2 * r},${-r / 3}H${1.2 * r}L${-r / 2},${r}Z`,
   };
-  const MARGIN = { left: 48, right: 10, top: 8, bottom: 24 };
+  const MARGIN = { left: 48, right: 10, top: 8, bottom: 38 };
 
   const element = (name, attributes = {}, ...children) => {
     const made = document.createElementNS(NS, name);
@@ -84,12 +84,13 @@ const Charts = (() => {
     const vertical = ticks(low, high, 5), horizontal = ticks(times[0], times[times.length - 1], 5);
     for (const v of vertical.found) {
       parts.push(element("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(v), y2: y(v) }));
-      parts.push(element("text", { class: "tick", x: MARGIN.left - 6, y: y(v) + 4, "text-anchor": "end" }, fixed(v, vertical.digits)));
+      parts.push(element("text", { class: "tick", x: MARGIN.left - (handles ? 12 : 6), y: y(v) + 4, "text-anchor": "end" }, fixed(v, vertical.digits)));
     }
     for (const t of horizontal.found) {
       parts.push(element("line", { class: "grid", x1: x(t), x2: x(t), y1: MARGIN.top, y2: height - MARGIN.bottom }));
-      parts.push(element("text", { class: "tick", x: x(t), y: height - 7, "text-anchor": "middle" }, fixed(t, horizontal.digits)));
+      parts.push(element("text", { class: "tick", x: x(t), y: height - 22, "text-anchor": "middle" }, fixed(t, horizontal.digits)));
     }
+    parts.push(element("text", { class: "tick", x: (MARGIN.left + width - MARGIN.right) / 2, y: height - 5, "text-anchor": "middle" }, "time"));
     const lines = element("g", { class: "series" });
     const agents = [...new Set(series.map((each) => each.agent))];
     series.forEach((each) => lines.append(...curve(each, agents.indexOf(each.agent), times, x, y)));

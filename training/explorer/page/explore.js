@@ -172,6 +172,10 @@ class Market {
     const place = this.$(".error");
     place.hidden = !error;
     place.textContent = error ? error.message : "";
+    for (const box of this.root.querySelectorAll(".number input[type=text]")) {
+      const path = box.id.slice(this.letter.length + 1);
+      box.setAttribute("aria-invalid", Boolean(error && [path, path.replace(/\.\d+$/, "")].includes(error.message.split(":")[0])));
+    }
     this.$(".found").classList.toggle("stale", Boolean(error));
     this.$(".found").classList.toggle("empty", !this.found);
     this.$(".exports").hidden = Boolean(error);
