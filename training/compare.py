@@ -24,6 +24,7 @@ from ..envs.arrays import Array
 from . import many, seed_folder
 from .common import files
 from .common.extras import needed
+from .evaluation.distances import along
 from .evaluation.metrics import RunMetrics
 from .evaluation.scoring import mean_path, parts_of
 from .evaluation.spread import Spread, between, spread
@@ -364,8 +365,7 @@ def write_page(found: Comparison, title: str, to: str | Path, *, paths: bool = F
     ]
     said = [*found.remarks(), *found.left_out_lines()]
     differing = found.difference_table()
-    kind = module.Settings
-    settings = kind(differing, found.shared, found.circumstances(), found.configurations())
+    settings = module.Settings(differing, found.shared, found.circumstances(), found.configurations())
     downloads = {
         "groups": files.csv_text(found.group_rows()),
         "agents": files.csv_text(found.agent_rows()),
@@ -395,7 +395,7 @@ def _paths(group: Group, trust: bool) -> Paths:
         task.payoff_size,
         means,
         [joint_responses(task.game, task.steps, own, each) for own, each in zip(policies, means, strict=True)],
-        parts_of(played, task.equilibrium, noise),
+        parts_of(played, along(task.equilibrium, noise), noise),
         [each.history for each in group.runs],
         [each.gains for each in group.runs],
     )

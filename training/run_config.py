@@ -344,8 +344,11 @@ def meant(folder: Path) -> str:
     if folder.exists() or not folder.parent.is_dir():
         return ""
     signs = ("config.json", "seeds.json", "sweep.json")
-    beside = [folder.parent / each for each in near(folder.name, [each.name for each in folder.parent.iterdir()])]
-    found = [str(each) for each in beside if any((each / sign).is_file() for sign in signs)]
+    try:
+        beside = [folder.parent / each for each in near(folder.name, [each.name for each in folder.parent.iterdir()])]
+        found = [str(each) for each in beside if any((each / sign).is_file() for sign in signs)]
+    except OSError:  # what cannot be listed suggests nothing
+        return ""
     return f": did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 

@@ -137,5 +137,6 @@ def _nash_conv(rule: LinearFeedback | None) -> float | None:
         return None
     if rule.game.factor is None:  # one batch for all agents
         payoffs, gains = schedule_gains(rule.game, rule.play().controls.rate)
-        return float(without_rounding(gains, np.abs(payoffs), rule.steps).sum())
-    return float(adapted_gains(rule)[1].sum())
+    else:
+        payoffs, gains, _ = adapted_gains(rule)
+    return float(without_rounding(gains, np.abs(payoffs), rule.steps).sum())

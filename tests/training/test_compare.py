@@ -14,8 +14,12 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
+from makertaker.baselines.kind import QUICK_PATHS
+from makertaker.envs import draw_noise, read_scenario, rollout, simulate
 from makertaker.training import compare
 from makertaker.training.evaluation.comparison_page import over_seeds
+from makertaker.training.run_config import RunConfig
+from makertaker.training.runs import train
 from support.commands import assert_one_line, strict_json
 from support.run_folders import BUDGET
 
@@ -262,3 +266,15 @@ def test_settings_are_those_that_all_share_and_circumstances_are_listed(three):
     ran = compare.compare(three[1:3]).circumstances()
     assert (ran["seconds"], ran["cores"]) == ("1.5 to 12.0", "1; 12")
     assert ran["versions.numpy"] == np.__version__
+
+
+def test_parts_of_payoffs_are_those_of_an_equilibrium_that_reacts_to_the_noise(tmp_path):
+    """Of paths of a factor, which a schedule of mean rates would not follow."""
+    config = RunConfig.of(read_scenario("execution-signal"), "ppo", 4, "sb3", timesteps=32, markets=8)
+    train(config, tmp_path / "run")
+    paths = compare._paths(compare.compare([tmp_path / "run"]).groups[0], trust=False)
+    task, noise = config.task, draw_noise(config.task.game, 4, QUICK_PATHS, seed=0)
+    played = rollout(task.game, task.equilibrium.open_loop(), 4, noise).payoffs.mean(axis=0)
+    np.testing.assert_allclose(paths.parts["equilibrium"].total, played, rtol=1e-9)
+    schedule = simulate(task.game, task.equilibrium.controls, 4, noise).payoffs.mean(axis=0)
+    assert np.abs(schedule - played).max() > 1e-4

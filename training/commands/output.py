@@ -82,9 +82,13 @@ def shortened(text: str, size: int | None) -> str:
 
 def below(text: str, indent: int = 4) -> str:
     """A text below a row, further to the right."""
+    return textwrap.indent("\n".join(_broken(text, indent)), " " * indent)
+
+
+def _broken(text: str, indent: int) -> list[str]:
+    """The lines of a text behind an indent, one where there is any room."""
     left = room(indent)
-    lines = [text] if left is None else textwrap.wrap(text, max(left, _FEW), break_long_words=False)
-    return textwrap.indent("\n".join(lines), " " * indent)
+    return [text] if left is None else textwrap.wrap(text, max(left, _FEW), break_long_words=False)
 
 
 def wrapped(rows: Sequence[Sequence[str]], texts: Sequence[str], right: Collection[int] = ()) -> list[str]:
@@ -92,10 +96,9 @@ def wrapped(rows: Sequence[Sequence[str]], texts: Sequence[str], right: Collecti
     one text of one or several lines."""
     lines = columns(rows, right)
     indent = max(map(len, lines)) + GAP
-    left = room(indent)
     found = []
     for line, text in zip(lines, texts, strict=True):
-        parts = [text] if left is None else textwrap.wrap(text, max(left, _FEW), break_long_words=False)
-        pieces = [f"{before:<{indent}}{part}" for before, part in zip_longest([line], parts, fillvalue="")]
+        parts = zip_longest([line], _broken(text, indent), fillvalue="")
+        pieces = [f"{before:<{indent}}{part}" for before, part in parts]
         found.append("\n".join(pieces))
     return found

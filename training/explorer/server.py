@@ -17,6 +17,7 @@ from starlette.routing import Route
 from ...baselines import EquilibriumNotFound
 from ...envs import Scenario, read_scenario, scenario_names
 from ...envs.names import unknown
+from ..common.overflow import OVERFLOW
 from .export import as_python, as_toml
 from .files import page_file
 from .market import KNOTS, Market, collusion, document, gains, parse
@@ -27,7 +28,6 @@ _FILES = {
     "": ("index.html", "text/html"),
     "explore.js": ("explore.js", "text/javascript"),
     "charts.js": ("charts.js", "text/javascript"),
-    "overflow.js": ("overflow.js", "text/javascript"),
     "explore.css": ("explore.css", "text/css"),
 }
 _HEADERS = {
@@ -92,6 +92,7 @@ class Explorer:
             "api/collusion": (lambda request: json.dumps(collusion(self.market(request))), "application/json"),
             "export.toml": (lambda request: as_toml(self.market(request)), "application/toml"),
             "export.py": (lambda request: as_python(self.market(request)), "text/x-python"),
+            "overflow.js": (lambda request: OVERFLOW, "text/javascript"),
         }
         routes = [Route(f"/{path}", _answer(*each)) for path, each in made.items()]
         routes += [Route(f"/{path}", _answer(_static(name), kind)) for path, (name, kind) in _FILES.items()]

@@ -5,9 +5,10 @@ import pytest
 
 from makertaker.baselines import almgren_chriss_alone, collusion_index, feedback_nash, references, solve
 from makertaker.baselines.reference_points import ALONE, COOPERATIVE, FEEDBACK, OPEN_LOOP, TWAP
-from makertaker.envs import Controls, rollout, simulate
+from makertaker.envs import Controls, read_scenario, rollout, simulate
 from support.execution_games import HOMOGENEOUS, ONE_TRADER, UNCROWDED, WEAKLY_CROWDED
 from support.quadratic import payoff_forms
+from support.units import rescaled
 
 STEPS = 6
 
@@ -46,10 +47,12 @@ def test_reference_points(game):
     assert table[COOPERATIVE].nash_conv > 1e-3
 
 
-@pytest.mark.parametrize("scenario", ["execution-2", "almgren-chriss-2", "execution-10"])
-def test_nobody_gains_in_equilibrium_and_the_index_begins_at_zero(scenario):
-    """Exactly: rounding is nobody's."""
-    nash = references(scenario)[OPEN_LOOP]
+@pytest.mark.parametrize("scenario", ["execution-2", "almgren-chriss-2", "execution-10", "execution-signal"])
+@pytest.mark.parametrize("units", [(1e-6, 1.0, 1.0), (1.0, 1e-8, 1.0), (1.0, 1.0, 1.0), (1e4, 1e5, 250.0)])
+def test_nobody_gains_in_equilibrium_and_the_index_begins_at_zero(scenario, units):
+    """Exactly: rounding is nobody's, whatever the units of shares, prices and time."""
+    given = read_scenario(scenario)
+    nash = references(rescaled(given.game, *units), given.steps)[OPEN_LOOP]
     assert (nash.nash_conv, nash.collusion_index) == (0.0, 0.0)
 
 
