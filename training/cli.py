@@ -23,6 +23,7 @@ from .commands.results import say_left_out, show_run, show_seeds
 from .common import progress
 from .common.console import never_fail
 from .evaluation import tables
+from .finished_runs import name_of
 
 EXIT_CODES = """\b
 Exit codes:
@@ -174,7 +175,7 @@ def report(
     if seed_folder.is_group(run) or many.is_sweep(run):
         found = comparisons.compare([run])
         say_left_out(found)
-        title, path = f"Trainings of {comparisons.name_of(run)}", to or run / "report.html"
+        title, path = f"Trainings of {name_of(run)}", to or run / "report.html"
         with progress.shown(err):
             page = comparisons.write_page(found, title, path, paths=True, trust=trust)
     else:
@@ -254,7 +255,7 @@ def compare(
         for line in (*found.against(), *found.remarks()):
             out.print(line, markup=False, soft_wrap=True)
     if to is not None:
-        page = comparisons.write_page(found, f"Comparison of {', '.join(map(comparisons.name_of, folders))}", to)
+        page = comparisons.write_page(found, f"Comparison of {', '.join(map(name_of, folders))}", to)
         (err if as_json else out).print(f"wrote {page}", markup=False, soft_wrap=True)
 
 

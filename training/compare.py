@@ -7,30 +7,25 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..baselines.kind import QUICK_PATHS
 from ..envs import draw_noise, rollout, text
-from ..envs.arrays import Array
-from . import many, seed_folder
 from .common import files
 from .common.extras import needed
 from .evaluation.distances import along
-from .evaluation.metrics import RunMetrics
 from .evaluation.scoring import mean_path, parts_of
 from .evaluation.spread import Spread, between, spread
 from .evaluation.tables import MISSING, Table, number, payoff_size, percent, remarks, significant
-from .record import Circumstances, load_circumstances, load_gains, load_history
-from .run_config import RunConfig, alike, load_config
+from .finished_runs import FinishedRun, read_finished
+from .run_config import RunConfig, alike
 from .run_evaluation import joint_responses
 from .runs import algorithm_text, load_policies
 
@@ -45,21 +40,6 @@ _TIMES = ("finished", "seconds")
 """of the circumstances of runs, those of which there are the first and the last"""
 _SAID = 5
 """reasons that are said one by one, where runs are left out"""
-
-
-class FinishedRun(NamedTuple):
-    """A training that came to its end."""
-
-    folder: Path
-    label: str
-    """what it is called: the name of its folder or, without its seed, of the folder of seeds or of its sweep's cell"""
-    config: RunConfig
-    metrics: RunMetrics
-    history: Array
-    """joint market steps, NashConv and relative NashConv over training, (rows, 3)"""
-    gains: Array | None
-    """(rows, n) every agent's gain over training, in currency; None where it was not recorded"""
-    circumstances: Circumstances
 
 
 @dataclass(frozen=True)
@@ -330,7 +310,7 @@ def compare(paths: Iterable[str | Path]) -> Comparison:
     """
     read, left_out = dict[Path, FinishedRun](), dict[str, str]()
     for path in map(Path, paths):
-        members, refused = _read(path)
+        members, refused = read_finished(path)
         left_out |= refused
         read |= {each.folder.resolve(): each for each in members}
     if not read:
@@ -400,52 +380,6 @@ def _paths(group: Group, trust: bool) -> Paths:
         [each.gains for each in group.runs],
     )
     return found
-
-
-def _read(path: Path) -> tuple[list[FinishedRun], dict[str, str]]:
-    """The finished runs of a path, and the reasons why others of a folder are left out."""
-    members = _members(path)
-    if members is None:
-        return [_finished(path, name_of(path))], {}
-    found, left_out = list[FinishedRun](), dict[str, str]()
-    for folder, label in members:
-        try:
-            found.append(_finished(folder, label))
-        except ValueError as error:
-            left_out[text.shown(folder)] = str(error)
-    if not found:
-        reason = next(iter(left_out.values()), "it has none")
-        raise ValueError(f"run: no run in {text.shown(path)!r} is finished: {reason}")
-    return found, left_out
-
-
-def _members(path: Path) -> list[tuple[Path, str]] | None:
-    """The run directories of a folder of seeds or of a sweep, with their labels; None for another path."""
-    if seed_folder.is_group(path):
-        return [(folder, name_of(path)) for folder in seed_folder.folders_of(path)]
-    if many.is_sweep(path):
-        return [(folder, re.sub(r"-\d+$", "", name_of(folder))) for folder in many.folders_of(path)]
-    return None
-
-
-def name_of(path: Path) -> str:
-    """What a folder is called, whichever way a path leads to it."""
-    return text.shown(os.path.basename(os.path.abspath(path)))
-
-
-def _finished(folder: Path, label: str) -> FinishedRun:
-    """A finished run. Raises ValueError where it is not one, or a file of it cannot be read."""
-    config, path = load_config(folder), folder / "metrics.json"
-    advice = "'makertaker train' goes on with --resume"
-    if not path.is_file():
-        raise ValueError(f"run: {text.shown(folder)!r} is unfinished, it has no metrics.json; {advice}")
-    metrics = needed("common.schema", "train").checked(files.read_json(path), RunMetrics, path)
-    if metrics["timesteps_done"] < config.timesteps:
-        done = f"{metrics['timesteps_done']:,} of {config.timesteps:,} joint market steps"
-        raise ValueError(f"run: {text.shown(folder)!r} is unfinished, {done}; {advice}")
-    return FinishedRun(
-        folder, label, config, metrics, load_history(folder), load_gains(folder), load_circumstances(folder)
-    )
 
 
 def _grouped(runs: Iterable[FinishedRun], left_out: dict[str, str]) -> list[Group]:
